@@ -1,0 +1,271 @@
+"""The finished result of a compilation: what has to be written where, and what comes out where.
+
+A :class:`Program` is plain data. It knows absolute bus addresses, 32-bit words and nothing of
+graphs; the C emitter, the report and the comparison with recorded bus traces all read it.
+
+Conventions
+-----------
+* Addresses are absolute byte addresses on the Cortex-M4 bus.
+* A *weight block* is a packed stream of kernel words (9 bytes per 72-bit kernel word, padded to a
+  whole number of 32-bit words). To load it, write the byte 1 to ``address + 1``, then the words in
+  order to ``address``, ``address + 4``, ...; ``address`` is the 16-byte slot of the first kernel
+  word (source of the protocol: ai8x-synthesis ``izer/kernels.py``).
+* A *bias block* holds one bias byte per 32-bit word.
+* Data memory words hold four channels of one pixel, the lowest channel in the lowest byte.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+PackInput = Callable[[np.ndarray], "tuple[MemoryBlock, ...]"]
+
+
+@dataclass(frozen=True)
+class RegisterWrite:
+    """One bus write of ``size`` bytes (1 or 4) with a human-readable ``comment``."""
+
+    address: int
+    value: int
+    comment: str
+    size: int = 4
+
+
+@dataclass(frozen=True, eq=False)
+class MemoryBlock:
+    """Contiguous 32-bit words starting at ``address``.
+
+    Args:
+        address: absolute byte address of ``words[0]``.
+        words: uint32 [n].
+        comment: what the block holds, for listings and C comments.
+    """
+
+    address: int
+    words: np.ndarray
+    comment: str = ""
+
+    def __post_init__(self) -> None:
+        words = np.ascontiguousarray(self.words, dtype=np.uint32)
+        words.setflags(write=False)
+        object.__setattr__(self, "words", words)
+
+    @property
+    def end(self) -> int:
+        """First byte address behind the block."""
+        return self.address + 4 * len(self.words)
+
+
+@dataclass(frozen=True)
+class FifoPort:
+    """Where the input goes when it is streamed instead of stored before the start.
+
+    The firmware starts the accelerator first, then for every word waits while
+    ``read(status_address) & full_mask`` is non-zero and writes the word to ``data_address``.
+    """
+
+    data_address: int
+    status_address: int
+    full_mask: int
+
+
+@dataclass(frozen=True, eq=False)
+class OutputMap:
+    """How to unload one output of the network.
+
+    Args:
+        name: name of the tensor, normally that of the layer which computes it.
+        layer: index of the hardware layer which writes it.
+        shape: (channels, rows, columns).
+        wide: True when every element is a 32-bit word, False for signed bytes.
+        addresses: int64 [channels, rows, columns], absolute byte address of every element
+            (of its lowest byte when wide).
+    """
+
+    name: str
+    layer: int
+    shape: tuple[int, int, int]
+    wide: bool
+    addresses: np.ndarray
+
+    def __post_init__(self) -> None:
+        addresses = np.ascontiguousarray(self.addresses, dtype=np.int64)
+        if addresses.shape != tuple(self.shape):
+            raise ValueError(f"addresses {addresses.shape} do not match shape {self.shape}")
+        addresses.setflags(write=False)
+        object.__setattr__(self, "addresses", addresses)
+
+    def known_answer(self, values: np.ndarray) -> np.ndarray:
+        """Return the words an unloaded memory must hold, as the firmware's comparison stream.
+
+        The stream is a sequence of records ``address, mask, n, n words``: ``n`` consecutive
+        words from ``address``, compared after ``& mask``. It has no terminating zero.
+
+        Args:
+            values: int [channels, rows, columns], the expected output.
+
+        Returns:
+            uint32 [m].
+        """
+        values = np.asarray(values)
+        if values.shape != self.shape:
+            raise ValueError(f"output {self.name} has shape {self.shape}, got {values.shape}")
+        flat_address = self.addresses.ravel()
+        if self.wide:
+            word_address = flat_address
+            word = values.ravel().astype(np.int64) & 0xFFFFFFFF
+            mask = np.full(word.shape, 0xFFFFFFFF, np.int64)
+        else:
+            lane = 8 * (flat_address & 3)
+            word_address, index = np.unique(flat_address & ~3, return_inverse=True)
+            word = np.zeros(len(word_address), np.int64)
+            mask = np.zeros(len(word_address), np.int64)
+            np.add.at(word, index, (values.ravel().astype(np.int64) & 0xFF) << lane)
+            np.add.at(mask, index, np.int64(0xFF) << lane)
+        return _records(word_address, word, mask)
+
+    def gather(self, read_word: Callable[[int], int]) -> np.ndarray:
+        """Collect the output through ``read_word(word address) -> uint32``.
+
+        Returns:
+            int32 [channels, rows, columns].
+        """
+        words: dict[int, int] = {}
+        out = np.empty(self.addresses.size, np.int64)
+        for i, address in enumerate(self.addresses.ravel().tolist()):
+            base = address & ~3
+            if base not in words:
+                words[base] = read_word(base)
+            out[i] = words[base] if self.wide else (words[base] >> (8 * (address & 3))) & 0xFF
+        sign = 1 << (31 if self.wide else 7)
+        return ((out ^ sign) - sign).reshape(self.shape).astype(np.int32)
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """Facts of one hardware layer for reports: sizes in bytes and kernel words, times in cycles."""
+
+    name: str
+    index: int
+    operation: str
+    input_shape: tuple[int, int, int]
+    output_shape: tuple[int, int, int]
+    bits: int
+    cycles: int
+    macs: int
+    weight_bytes: int
+    bias_bytes: int
+    words_per_processor: int
+    first_word: int
+    passes: int
+    processors: int
+    output_processors: int
+    in_offset: int
+    out_offset: int
+    source: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """Everything the firmware writes to the accelerator, in order, and where the results are.
+
+    Args:
+        name: name of the network.
+        layers: one entry per hardware layer, in running order.
+        registers: complete configuration in writing order, initialisation included, without
+            the writes that start the accelerator.
+        start: the writes that start it, in order.
+        weights: packed kernel streams (see the module description).
+        biases: one bias byte per word.
+        outputs: maps of all network outputs.
+        input_shape: (channels, rows, columns) that :meth:`pack_input` expects.
+        input_packer: function behind :meth:`pack_input`.
+        fifo: port to push the packed input into, None when it is stored before the start.
+        startup_cycles: cycles before the first layer starts.
+    """
+
+    name: str
+    layers: tuple[LayerInfo, ...]
+    registers: tuple[RegisterWrite, ...]
+    start: tuple[RegisterWrite, ...]
+    weights: tuple[MemoryBlock, ...]
+    biases: tuple[MemoryBlock, ...]
+    outputs: tuple[OutputMap, ...]
+    input_shape: tuple[int, int, int]
+    input_packer: PackInput
+    fifo: FifoPort | None = None
+    startup_cycles: int = 1
+    notes: tuple[str, ...] = ()
+    _cache: dict[str, int] = field(default_factory=dict, repr=False)
+
+    @property
+    def cycles(self) -> int:
+        """Accelerator cycles from the start to the interrupt."""
+        return self.startup_cycles + sum(layer.cycles for layer in self.layers)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulate operations of one inference."""
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of weight memory in use."""
+        return sum(layer.weight_bytes for layer in self.layers)
+
+    @property
+    def bias_bytes(self) -> int:
+        """Bytes of bias memory in use."""
+        return sum(layer.bias_bytes for layer in self.layers)
+
+    def pack_input(self, chw: np.ndarray) -> tuple[MemoryBlock, ...]:
+        """Lay out one input for the accelerator.
+
+        Args:
+            chw: integers [channels, rows, columns] in -128..127, as the *network was described*
+                (before legalisation, e.g. 3x128x128 for the pose student).
+
+        Returns:
+            Blocks to store before the start; with a FIFO a single block at the FIFO's data
+            address whose words are pushed one after the other.
+
+        Raises:
+            UserError: wrong shape or values outside -128..127.
+        """
+        return self.input_packer(chw)
+
+    def known_answer(self, expected: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the comparison stream of all outputs, ended by a zero word (uint32 [n])."""
+        parts = [out.known_answer(expected[out.name]) for out in self.outputs]
+        return np.concatenate([*parts, np.zeros(1, np.uint32)])
+
+    @property
+    def checksum(self) -> int:
+        """CRC-32 over all weight, bias and register writes (addresses and values)."""
+        if "checksum" not in self._cache:
+            crc = 0
+            for block in (*self.weights, *self.biases):
+                crc = zlib.crc32(block.address.to_bytes(4, "little"), crc)
+                crc = zlib.crc32(block.words.astype("<u4").tobytes(), crc)
+            for write in (*self.registers, *self.start):
+                crc = zlib.crc32(write.address.to_bytes(4, "little"), crc)
+                crc = zlib.crc32(write.value.to_bytes(4, "little"), crc)
+            self._cache["checksum"] = crc
+        return self._cache["checksum"]
+
+
+def _records(address: np.ndarray, word: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Group consecutive addresses with one mask into ``address, mask, n, words`` records."""
+    order = np.argsort(address, kind="stable")
+    address, word, mask = address[order], word[order], mask[order]
+    breaks = (np.diff(address) != 4) | (np.diff(mask) != 0)
+    starts = np.concatenate([[0], np.flatnonzero(breaks) + 1, [len(address)]])
+    parts: list[np.ndarray] = []
+    for first, last in zip(starts[:-1], starts[1:], strict=True):
+        parts.append(np.array([address[first], mask[first], last - first], np.int64))
+        parts.append(word[first:last])
+    return np.concatenate(parts).astype(np.uint32)
