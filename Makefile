@@ -1,0 +1,54 @@
+# pose78: every stage of the tool chain is a target here.  `make help` lists them.
+# Everything a target needs is set up on the way: a Python (3.10 to 3.13) and make are enough.
+
+PYTHON ?= python3
+VENV   ?= .venv
+PIP_FLAGS ?=
+
+py    := $(VENV)/bin/python
+ready := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+##@ Checks
+
+.PHONY: test
+test: $(ready) ## run the quick tests (ARGS="-k name" is passed on to pytest)
+	$(py) -m pytest -q $(ARGS)
+
+.PHONY: test-long
+test-long: $(ready) ## run every test, the long ones too
+	$(py) -m pytest -q -m "long or not long" $(ARGS)
+
+.PHONY: lint
+lint: $(ready) ## ruff (style, imports, formatting of Python) and mypy (types)
+	$(py) -m ruff check .
+	$(py) -m mypy
+
+##@ Housekeeping
+
+.PHONY: setup
+setup: $(ready) ## make the virtual environment and install the dependencies
+
+# torch first and pinned: it is by far the largest download, and nothing may move it afterwards.
+$(ready): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 10) <= sys.version_info[:2] <= (3, 13) else \
+	  "error: pose78 needs Python 3.10 to 3.13, but $(PYTHON) is %d.%d; name another one: make PYTHON=python3.11" \
+	  % sys.version_info[:2])'
+	test -x $(py) || $(PYTHON) -m venv $(VENV)
+	$(py) -m pip install --quiet $(PIP_FLAGS) -c constraints.txt torch
+	$(py) -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[kit,toolchain,dev]'
+	@touch $@
+
+.PHONY: clean
+clean: ## remove what was built (keeps the virtual environment and training runs)
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## "; print "usage: make TARGET [VARIABLE=value ...]" } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
