@@ -135,7 +135,7 @@ def _pafs(people: Floats, side: int, stride: int) -> Floats:
         drawn = visible[:, person, _LIMB_FROM] & visible[:, person, _LIMB_TO] & (length > 1e-6)
         image, limb = np.nonzero(drawn)
         if len(image):
-            unit = step[image, limb] / length[image, limb, None]
+            unit = (step[image, limb] / length[image, limb, None]).astype(np.float32)
             inside = _limb_cells(start[image, limb], end[image, limb], unit, grid)
             maps[image, limb] = np.where(
                 inside[:, None], unit[:, :, None, None], maps[image, limb]
