@@ -124,6 +124,24 @@ def from_lsp14(points: npt.ArrayLike) -> npt.NDArray[np.float32]:
     return _scatter(points, LSP14_TO_18)
 
 
+def _gather(points: npt.ArrayLike, table: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Points [..., 18, 3] in the order of another scheme; what 18 points lack is zero."""
+    source = np.asarray(points, dtype=np.float32)
+    out = source[..., list(table), :]
+    out[..., [index for index, target in enumerate(table) if target < 0], :] = 0
+    return np.asarray(out, dtype=np.float32)
+
+
+def to_coco17(points: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """Points [..., 18, 3] as COCO's 17 in COCO's order; the neck is dropped."""
+    return _gather(points, COCO17_TO_18)
+
+
+def to_lsp14(points: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """Points [..., 18, 3] as Leeds Sports Pose's 14; the head top stays zero."""
+    return _gather(points, LSP14_TO_18)
+
+
 # Which of the 18 points a set can label at all.
 COCO17_LABELLED: npt.NDArray[np.bool_] = np.ones(NUM_KEYPOINTS, dtype=bool)
 LSP14_LABELLED: npt.NDArray[np.bool_] = np.isin(np.arange(NUM_KEYPOINTS), LSP14_TO_18)
