@@ -1,1 +1,1 @@
-"""Networks, their layers and the keypoint codec."""
+"""Networks made only of operations the MAX78000 accelerator has, and the keypoint codec."""

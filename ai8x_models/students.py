@@ -1,0 +1,189 @@
+"""The student networks: graphs of fused layers, described as plain data.
+
+A student is a tuple of :class:`LayerSpec` in execution order. The description travels inside
+every checkpoint (``extras['network']``), so the compiler builds its graph from the checkpoint
+alone and never imports torch modules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ai8x_models.layers import Activation, FusedConv2d, Mode
+
+INPUT = "input"
+HEATMAPS, PAFS = 19, 38  # 18 keypoints + background; 19 limbs x 2
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """One fused layer: input name, channels and what the chip does with them."""
+
+    name: str
+    source: str
+    in_channels: int
+    out_channels: int
+    kernel: int = 3
+    stride: int = 1
+    pool: int = 1
+    activation: Activation = "relu"
+    batchnorm: bool = True
+    wide: bool = False
+
+    def build(self) -> FusedConv2d:
+        """Make the torch layer."""
+        return FusedConv2d(
+            self.in_channels,
+            self.out_channels,
+            self.kernel,
+            stride=self.stride,
+            pool=self.pool,
+            batchnorm=self.batchnorm,
+            activation=self.activation,
+            wide=self.wide,
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Plain description for ``extras['network']``."""
+        return {
+            "name": self.name,
+            "op": "conv2d",
+            "in": [self.source],
+            "in_channels": self.in_channels,
+            "out_channels": self.out_channels,
+            "kernel": [self.kernel, self.kernel],
+            "stride": self.stride,
+            "pad": self.kernel // 2,
+            "pool": ["max", self.pool, self.pool] if self.pool > 1 else None,
+            "act": self.activation,
+            "wide": self.wide,
+        }
+
+
+@dataclass(frozen=True)
+class StudentSpec:
+    """A whole student: input shape CHW, layers, and groups of layers that share one shift.
+
+    Layers of ``tied`` groups get equal output shifts, which lets the compiler merge them.
+    """
+
+    name: str
+    input_shape: tuple[int, int, int]
+    layers: tuple[LayerSpec, ...]
+    outputs: tuple[str, ...]
+    tied: tuple[tuple[str, ...], ...] = ()
+
+    def describe(self) -> dict[str, Any]:
+        """Checkpoint extras the compiler reads."""
+        return {
+            "network": [layer.describe() for layer in self.layers],
+            "input": {"shape": list(self.input_shape)},
+            "outputs": list(self.outputs),
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """The specification as nested plain types."""
+        return asdict(self)
+
+
+def _pose_layers(width: dict[str, int]) -> tuple[LayerSpec, ...]:
+    """Backbone, context module and the two heads, with the given widths per layer."""
+
+    def conv(name: str, source: str, **kwargs: Any) -> LayerSpec:
+        before = 3 if source == INPUT else width[source]
+        return LayerSpec(name, source, before, width[name], **kwargs)
+
+    out: dict[str, Any] = {"kernel": 1, "activation": "none", "batchnorm": False, "wide": True}
+    return (
+        conv("conv1", INPUT, stride=2),
+        conv("conv2", "conv1"),
+        conv("conv3", "conv2"),
+        conv("conv4", "conv3", pool=2),
+        conv("conv5", "conv4"),
+        conv("conv6", "conv5", pool=2),
+        conv("conv7", "conv6"),
+        conv("conv8", "conv7"),
+        conv("cpm1", "conv8", kernel=1),
+        conv("cpm2", "cpm1"),
+        conv("cpm3", "cpm2"),
+        conv("heat_hidden", "cpm3", kernel=1),
+        conv("paf_hidden", "cpm3", kernel=1),
+        LayerSpec("heat_out", "heat_hidden", width["heat_hidden"], HEATMAPS, **out),
+        LayerSpec("paf_out", "paf_hidden", width["paf_hidden"], PAFS, **out),
+    )
+
+
+_SEED_WIDTHS = {
+    "conv1": 32, "conv2": 32, "conv3": 64, "conv4": 64, "conv5": 96, "conv6": 96,
+    "conv7": 128, "conv8": 128, "cpm1": 96, "cpm2": 96, "cpm3": 96,
+    "heat_hidden": 64, "paf_hidden": 64,
+}  # fmt: skip
+
+_HEAD_TIES = (("heat_hidden", "paf_hidden"), ("heat_out", "paf_out"))
+
+SPECS: dict[str, StudentSpec] = {
+    "seed": StudentSpec(
+        "seed", (3, 128, 128), _pose_layers(_SEED_WIDTHS), ("heat_out", "paf_out"), _HEAD_TIES
+    ),
+}
+
+
+class Student(nn.Module):
+    """A student network built from its specification.
+
+    ``forward`` takes ``[N, C, H, W]`` (float32, (pixel - 128) / 128; in the integer mode the
+    signed bytes themselves) and returns the outputs in the order of ``spec.outputs``: for the
+    pose students heatmaps ``[N, 19, H/8, W/8]`` and PAFs ``[N, 38, H/8, W/8]``.
+    """
+
+    def __init__(self, spec: StudentSpec | str = "seed") -> None:
+        super().__init__()
+        self.spec = SPECS[spec] if isinstance(spec, str) else spec
+        self.mode: Mode = "float"
+        for layer in self.spec.layers:
+            self.add_module(layer.name, layer.build())
+
+    def layers(self) -> Iterator[tuple[LayerSpec, FusedConv2d]]:
+        """Specification and module of every layer, in order."""
+        for spec in self.spec.layers:
+            module = getattr(self, spec.name)
+            assert isinstance(module, FusedConv2d)
+            yield spec, module
+
+    def set_mode(self, mode: Mode) -> Student:
+        """Switch every layer to ``float``, ``qat`` or ``integer`` arithmetic."""
+        self.mode = mode
+        for _, module in self.layers():
+            module.mode = mode
+        return self
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Run the graph."""
+        values = {INPUT: x}
+        for spec, module in self.layers():
+            values[spec.name] = module(values[spec.source])
+        return tuple(values[name] for name in self.spec.outputs)
+
+    def maps(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Outputs as the real numbers they stand for, in every mode.
+
+        The chip does not apply the output shift to a wide layer, so the host does: in the qat
+        mode by ``2**output_shift``, in the integer mode by that over ``128 * 2**(bits - 1)``, the
+        worth of one accumulator step.
+        """
+        outputs = self(x)
+        if self.mode == "float":
+            return outputs
+        scaled = []
+        for name, value in zip(self.spec.outputs, outputs, strict=True):
+            layer = getattr(self, name)
+            exponent = layer.current_shift()
+            if self.mode == "integer":
+                exponent -= 7 + int(layer.weight_bits) - 1
+            scaled.append(value * 2.0**exponent)
+        return tuple(scaled)

@@ -1,0 +1,1 @@
+"""Training: data sets, teachers, losses, distillation, quantisation-aware training, evaluation."""

@@ -1,0 +1,75 @@
+"""Student checkpoints on disk: ``.pth.tar`` files in ai8x-training's form, written atomically."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ai8x_models.students import SPECS, Student
+from synthesize.chip.errors import UserError
+
+
+def write_atomically(data: Any, path: Path) -> None:
+    """torch.save to a temporary file beside ``path``, then rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    os.close(handle)
+    try:
+        torch.save(data, name)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def save_student(student: Student, path: Path, epoch: int, extras: dict[str, Any]) -> None:
+    """Write ``epoch, arch, state_dict, extras``; the network's description joins the extras."""
+    data = {
+        "epoch": epoch,
+        "arch": student.spec.name,
+        "state_dict": student.state_dict(),
+        "extras": {**student.spec.describe(), "mode": student.mode, **extras},
+    }
+    write_atomically(data, path)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Load a checkpoint without executing code from it.
+
+    Raises:
+        UserError: missing, unreadable, hostile or foreign file.
+    """
+    try:
+        data = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UserError(f"cannot read checkpoint {path}: {error.strerror or error}") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path} is not a plain torch checkpoint: {reason}") from None
+    if not isinstance(data, dict) or not isinstance(data.get("state_dict"), dict):
+        raise UserError(f"{path} has no state_dict; expected epoch, arch, state_dict, extras")
+    return data
+
+
+def load_student(path: Path) -> tuple[Student, dict[str, Any]]:
+    """Rebuild a student, in the mode and with the folding it was saved with."""
+    data = read_checkpoint(path)
+    arch = data.get("arch")
+    if arch not in SPECS:
+        raise UserError(f"{path} holds architecture '{arch}'; known ones are {sorted(SPECS)}")
+    student = Student(SPECS[arch])
+    state = data["state_dict"]
+    for spec, layer in student.layers():
+        if layer.bn is not None and f"{spec.name}.bn.weight" not in state:
+            layer.remove_batchnorm()
+    try:
+        student.load_state_dict(state)
+    except RuntimeError as error:
+        detail = " ".join(str(error).split())[:200]
+        raise UserError(f"{path} does not fit architecture '{arch}': {detail}") from None
+    return student.set_mode(data.get("extras", {}).get("mode", "float")), data

@@ -1,0 +1,309 @@
+"""COCO-format person sets as 128x128 crops with masked 18-point targets.
+
+Any set in COCO person-keypoint format is read; the 17 COCO points and the 14 Leeds Sports points
+are mapped to the 18 points of :mod:`ai8x_models.skeleton` by their category's joint count.
+Pictures are decoded once and kept in memory (scaled so that the long side is at most
+``MAX_SIDE``), because decoding would otherwise cost more than all augmentation together.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from ai8x_models import codec, skeleton
+from synthesize.chip.errors import UserError
+
+log = logging.getLogger(__name__)
+
+MAX_SIDE = 384
+GREY = 128
+CROP_FACTOR = 1.3  # side of an evaluation crop over the longer side of the marked joints
+_CONVERTERS = {
+    17: (skeleton.from_coco17, skeleton.COCO17_LABELLED, False),
+    14: (skeleton.from_lsp14, skeleton.LSP14_LABELLED, True),
+}
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges of the random changes; the defaults change nothing but the evaluation crop."""
+
+    scale: tuple[float, float] = (CROP_FACTOR, CROP_FACTOR)  # crop side over person size
+    rotate: float = 0.0  # degrees, either way
+    shift: float = 0.0  # of the crop side, either way
+    flip: float = 0.0  # probability
+    colour: float = 0.0  # strength of brightness, contrast, and per-channel gain changes
+    cutout: float = 0.0  # probability
+
+
+@dataclass
+class Person:
+    """One labelled person: index of the picture and keypoints float32 [18, 3] in its pixels."""
+
+    picture: int
+    keypoints: np.ndarray
+    annotation: dict[str, Any]
+
+
+@dataclass
+class Picture:
+    """A decoded picture, its people and the boxes [x, y, w, h] of people without keypoints."""
+
+    pixels: np.ndarray  # uint8 [H, W, 3], RGB
+    people: np.ndarray  # float32 [P, 18, 3]
+    ignore: np.ndarray  # float32 [B, 4]
+    scale: float  # stored pixels over annotation pixels
+    source: dict[str, Any]
+
+
+def _resize(pixels: np.ndarray) -> tuple[np.ndarray, float]:
+    side = max(pixels.shape[:2])
+    if side <= MAX_SIDE:
+        return pixels, 1.0
+    scale = MAX_SIDE / side
+    size = (round(pixels.shape[1] * scale), round(pixels.shape[0] * scale))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), scale
+
+
+def _scale_points(points: np.ndarray, scale: float) -> np.ndarray:
+    """Pixel centres are at whole numbers, so positions scale about (-0.5, -0.5)."""
+    out = points.copy()
+    out[..., :2] = (out[..., :2] + 0.5) * scale - 0.5
+    return out
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read an annotation file, with a plain sentence when it cannot be used."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read annotations {path}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON ({error}); expected COCO keypoints") from None
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(data.get(key), list):
+            raise UserError(f"{path} has no list '{key}'; expected COCO keypoint annotations")
+    if not data["images"] or not data["annotations"]:
+        raise UserError(f"{path} lists no images or no annotations, so there is nothing to learn")
+    return data
+
+
+class PeopleSet:
+    """A COCO-format set held in memory.
+
+    ``labelled`` is bool [18]: points the set can label. ``mask_missing`` says that an unmarked
+    point (v = 0) of a person is unknown rather than absent; then its maps are left out of the
+    loss (the 14-point set), otherwise it is taken as not visible (COCO).
+    """
+
+    def __init__(self, annotations: Path, images: Path, limit: int | None = None) -> None:
+        data = read_json(annotations)
+        joints = len(data["categories"][0].get("keypoints", []))
+        if joints not in _CONVERTERS:
+            raise UserError(
+                f"{annotations} has {joints} joints per person; 17 (COCO) and 14 (LSP) are known"
+            )
+        self.joints = joints
+        self.convert, self.labelled, self.mask_missing = _CONVERTERS[joints]
+        self.pictures: list[Picture] = []
+        self.people: list[Person] = []
+        self.skipped = 0
+        by_image: dict[int, list[dict[str, Any]]] = {}
+        for annotation in data["annotations"]:
+            by_image.setdefault(annotation["image_id"], []).append(annotation)
+        for image in sorted(data["images"], key=lambda entry: entry["id"])[:limit]:
+            self._add(image, images / image["file_name"], by_image.get(image["id"], []))
+        if self.skipped:
+            log.warning("%s: %d pictures missing or broken, skipped", images, self.skipped)
+        if not self.people:
+            raise UserError(f"{annotations}: no picture with a labelled person under {images}")
+
+    def _add(self, image: dict[str, Any], path: Path, annotations: list[dict[str, Any]]) -> None:
+        pixels = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
+        if pixels is None:
+            self.skipped += 1
+            return
+        pixels, scale = _resize(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+        people, ignore = [], []
+        for annotation in annotations:
+            if annotation.get("iscrowd") or not annotation.get("num_keypoints"):
+                ignore.append(np.asarray(annotation["bbox"], np.float32) * scale)
+                continue
+            points = np.asarray(annotation["keypoints"], np.float32).reshape(self.joints, 3)
+            keypoints = _scale_points(self.convert(points), scale)
+            keypoints[keypoints[:, 2] <= 0] = 0
+            people.append(keypoints)
+            if (keypoints[:, 2] > 0).sum() >= 4:
+                self.people.append(Person(len(self.pictures), keypoints, annotation))
+        self.pictures.append(
+            Picture(
+                pixels,
+                np.stack(people) if people else np.zeros((0, 18, 3), np.float32),
+                np.asarray(ignore, np.float32).reshape(-1, 4),
+                scale,
+                image,
+            )
+        )
+
+
+def person_box(keypoints: np.ndarray) -> tuple[float, float, float]:
+    """Centre (x, y) of the marked joints and the longer side of their extent, in pixels."""
+    marked = keypoints[keypoints[:, 2] > 0, :2]
+    low, high = marked.min(axis=0), marked.max(axis=0)
+    centre = (low + high) / 2
+    return float(centre[0]), float(centre[1]), float(max(high - low))
+
+
+def crop_matrix(
+    centre: tuple[float, float], side: float, size: int, angle: float = 0.0, flip: bool = False
+) -> np.ndarray:
+    """Affine map float64 [2, 3] from picture to crop pixels (pixel centres at whole numbers)."""
+    scale = size / max(side, 1.0)
+    radians = np.deg2rad(angle)
+    linear = scale * np.array(
+        [[np.cos(radians), -np.sin(radians)], [np.sin(radians), np.cos(radians)]]
+    )
+    if flip:
+        linear[0] *= -1
+    offset = (size - 1) / 2 - linear @ np.asarray(centre)
+    return np.hstack([linear, offset[:, None]])
+
+
+def transform_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Apply an affine map to points [..., 3], keeping visibility and zeroing missing ones."""
+    out = points.copy()
+    out[..., :2] = points[..., :2] @ matrix[:, :2].T + matrix[:, 2]
+    out[points[..., 2] <= 0] = 0
+    return out
+
+
+def warp(pixels: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    """Crop uint8 [size, size, 3]; outside the picture it is grey 128."""
+    scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    if scale < 0.5:  # bilinear sampling alone would skip pixels
+        small = cv2.resize(pixels, None, fx=2 * scale, fy=2 * scale, interpolation=cv2.INTER_AREA)
+        factor = np.array([pixels.shape[1] / small.shape[1], pixels.shape[0] / small.shape[0]])
+        offset = matrix[:, 2] + matrix[:, :2] @ (0.5 * factor - 0.5)
+        matrix = np.hstack([matrix[:, :2] * factor, offset[:, None]])
+        pixels = small
+    return cv2.warpAffine(
+        pixels, matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=(GREY, GREY, GREY)
+    )
+
+
+def evaluation_crop(picture: Picture, keypoints: np.ndarray, size: int) -> tuple[Any, Any]:
+    """Crop of the deployment evaluation: side 1.3 x the longer side of the marked joints."""
+    x, y, extent = person_box(keypoints)
+    matrix = crop_matrix((x, y), CROP_FACTOR * extent, size)
+    return warp(picture.pixels, matrix, size), matrix
+
+
+def _colour(pixels: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+    gain = 1 + strength * rng.uniform(-1, 1)
+    channels = gain * (1 + 0.5 * strength * rng.uniform(-1, 1, 3))
+    offset = 128 * strength * rng.uniform(-1, 1)
+    table = np.arange(256)[:, None] * channels + offset + 128 * (1 - gain)
+    table = np.clip(table, 0, 255).astype(np.uint8).reshape(1, 256, 3)
+    return cv2.LUT(pixels, table)
+
+
+def _cut_out(pixels: np.ndarray, rng: np.random.Generator) -> None:
+    size = pixels.shape[0]
+    height, width = rng.integers(size // 10, size // 4, 2)
+    top, left = rng.integers(0, size - height), rng.integers(0, size - width)
+    pixels[top : top + height, left : left + width] = rng.integers(0, 256, 3)
+
+
+def _ignore_map(boxes: np.ndarray, matrix: np.ndarray, size: int, stride: int) -> np.ndarray:
+    """Spatial loss weight float32 [h, w]: zero where people without keypoints are."""
+    weight = np.ones((size // stride, size // stride), np.uint8)
+    for x, y, w, h in boxes:
+        corners = np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]])
+        mapped = (corners @ matrix[:, :2].T + matrix[:, 2] - (stride - 1) / 2) / stride
+        cv2.fillConvexPoly(weight, np.round(mapped).astype(np.int32), (0,))
+    return weight.astype(np.float32)
+
+
+class CropDataset(Dataset[dict[str, torch.Tensor]]):
+    """Random or evaluation crops about every person of a set.
+
+    Items: ``image`` uint8 [3, size, size] RGB, ``keypoints`` float32 [P, 18, 3] padded to
+    ``MAX_PEOPLE``, ``channels`` float32 [57] and ``area`` float32 [h, w] loss weights.
+    Targets are made per batch by :func:`collate`, which is several times faster.
+    """
+
+    MAX_PEOPLE = 8
+
+    def __init__(self, people: PeopleSet, size: int, augment: Augmentation, seed: int = 0) -> None:
+        self.set, self.size, self.augment, self.seed = people, size, augment, seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.set.people)
+
+    def _matrix(self, keypoints: np.ndarray, rng: np.random.Generator) -> tuple[Any, bool]:
+        augment = self.augment
+        x, y, extent = person_box(keypoints)
+        side = extent * rng.uniform(*augment.scale)
+        shift = augment.shift * side * rng.uniform(-1, 1, 2)
+        angle = augment.rotate * rng.uniform(-1, 1)
+        flip = bool(rng.random() < augment.flip)
+        return crop_matrix((x + shift[0], y + shift[1]), side, self.size, angle, flip), flip
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        person = self.set.people[index]
+        picture = self.set.pictures[person.picture]
+        rng = np.random.default_rng((self.seed, self.epoch, index))
+        matrix, flip = self._matrix(person.keypoints, rng)
+        pixels = warp(picture.pixels, matrix, self.size)
+        if self.augment.colour:
+            pixels = _colour(pixels, self.augment.colour, rng)
+        if rng.random() < self.augment.cutout:
+            _cut_out(pixels, rng)
+        points = transform_points(picture.people, matrix)
+        if flip:  # the picture is mirrored by the matrix; left and right change names
+            points = points[:, list(skeleton.FLIP_KEYPOINTS)]
+        labelled = self.set.labelled
+        if self.set.mask_missing:
+            labelled = labelled & (points[..., 2] > 0).all(axis=0)
+        heat, pafs = skeleton.loss_masks(labelled)
+        area = _ignore_map(picture.ignore, matrix, self.size, codec.STRIDE)
+        return {
+            "image": torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))),
+            "keypoints": torch.from_numpy(_pad(points, self.MAX_PEOPLE)),
+            "channels": torch.from_numpy(np.concatenate([heat, pafs])),
+            "area": torch.from_numpy(area),
+        }
+
+
+def _pad(points: np.ndarray, count: int) -> np.ndarray:
+    """Keep the ``count`` people with most points; fill up with invisible ones."""
+    order = np.argsort(-(points[..., 2] > 0).sum(axis=1), kind="stable")[:count]
+    out = np.zeros((count, 18, 3), np.float32)
+    out[: len(order)] = points[order]
+    return out
+
+
+def collate(items: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Stack items and encode their targets: adds ``target`` float32 [N, 57, h, w]."""
+    batch = {key: torch.stack([item[key] for item in items]) for key in items[0]}
+    size = batch["image"].shape[-1]
+    people = int((batch["keypoints"][..., 2] > 0).any(-1).sum(1).max())
+    heat, pafs = codec.encode_batch(batch["keypoints"][:, : max(people, 1)].numpy(), size)
+    batch["target"] = torch.from_numpy(np.concatenate([heat, pafs], axis=1))
+    return batch
+
+
+def to_input(image: torch.Tensor) -> torch.Tensor:
+    """uint8 pixels -> network input float32 (pixel - 128) / 128."""
+    return (image.float() - GREY) / GREY
