@@ -1,0 +1,88 @@
+"""Rules of the house that a machine can check: who may import whom, and how long functions get."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ("ai8x_models", "distill", "quantize", "synthesize", "evalkit")
+MAX_LINES = 60
+
+# What each room may import of the others; the longest matching prefix is looked up.
+ALLOWED: dict[str, tuple[str, ...]] = {
+    "ai8x_models": ("ai8x_models", "synthesize.chip"),
+    "distill": ("distill", "ai8x_models", "synthesize.chip"),
+    "quantize": ("quantize", "ai8x_models", "synthesize.chip", "synthesize.rules"),
+    "synthesize": ("synthesize",),
+    "synthesize.chip": ("synthesize.chip",),
+    "evalkit": ("evalkit", "synthesize.chip"),
+}
+SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    """Dotted module name."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(tree: ast.AST) -> set[str]:
+    """Modules a file names in import statements, wherever they stand."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import: write the full name"
+            module = node.module or ""
+            # `from synthesize import chip` names a module too.
+            found |= {f"{module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def under(module: str, prefixes: tuple[str, ...]) -> bool:
+    """Whether a module is, or lies in, one of the packages."""
+    return any(module == prefix or module.startswith(prefix + ".") for prefix in prefixes)
+
+
+def rule_for(module: str) -> tuple[str, ...]:
+    """The longest prefix of ALLOWED that covers the module."""
+    return ALLOWED[max((p for p in ALLOWED if under(module, (p,))), key=len)]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_walls_between_rooms(path: Path) -> None:
+    module = name_of(path)
+    for name in imports(ast.parse(path.read_text(encoding="utf-8"))):
+        if under(name, ROOMS):
+            assert under(name, rule_for(module)), f"{module} may not import {name}"
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in SOURCES if under(name_of(p), ("synthesize.chip",))], ids=name_of
+)
+def test_chip_facts_need_the_standard_library_only(path: Path) -> None:
+    for name in imports(ast.parse(path.read_text(encoding="utf-8"))):
+        top = name.split(".")[0]
+        assert top == "synthesize" or top in sys.stdlib_module_names, f"{name} in {path.name}"
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in SOURCES if under(name_of(p), ("synthesize", "evalkit"))], ids=name_of
+)
+def test_torch_is_not_loaded_with_the_compiler_or_the_kit(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    at_import = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    names = imports(ast.Module(body=list(at_import), type_ignores=[]))
+    assert not any(under(name, ("torch",)) for name in names)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_functions_stay_short(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            assert length <= MAX_LINES, f"{path.name}:{node.lineno} {node.name}: {length} lines"
