@@ -1,0 +1,190 @@
+/* Driver of the CNN accelerator; the network itself is data in weights.h and registers.h.
+ *
+ * Facts about the hardware: public ai8x-synthesis project (docs/AHBAddresses.md and the code
+ * generator). SPDX-License-Identifier: MIT
+ */
+#include "cnn.h"
+
+#include "platform.h"
+#include "registers.h"
+#include "weights.h"
+
+#define WORD_AT(address) (*(volatile uint32_t *)(uintptr_t)(address))
+#define BYTE_AT(address) (*(volatile uint8_t *)(uintptr_t)(address))
+
+/* Control register of each quadrant. */
+static const uint32_t quadrant_control[4] = {0x50100000u, 0x50500000u, 0x50900000u, 0x50D00000u};
+#define CONTROL_ENABLE (1u << 0)
+#define CONTROL_INTERRUPT (1u << 12)
+
+volatile uint32_t cnn_time;
+static uint32_t start_ticks;
+
+void CNN_ISR(void)
+{
+    for (uint32_t i = 0; i < 4; ++i) {
+        WORD_AT(quadrant_control[i]) &= ~(CONTROL_INTERRUPT | CONTROL_ENABLE);
+    }
+    uint32_t elapsed = platform_ticks() - start_ticks;
+    cnn_time = elapsed != 0 ? elapsed : 1;
+}
+
+static void write_registers(const register_write_t *writes, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; ++i) WORD_AT(writes[i].address) = writes[i].value;
+}
+
+int cnn_enable(uint32_t clock_source, uint32_t clock_divider)
+{
+    platform_cnn_on(clock_source, clock_divider);
+    return CNN_OK;
+}
+
+int cnn_disable(void)
+{
+    platform_cnn_off();
+    return CNN_OK;
+}
+
+int cnn_init(void)
+{
+    write_registers(init_writes, sizeof init_writes / sizeof init_writes[0]);
+    return CNN_OK;
+}
+
+/* Copy n words; eight at a time, because this is where the loading time goes. */
+void memcpy32(uint32_t *dst, const uint32_t *src, int n)
+{
+    volatile uint32_t *to = dst;
+    for (; n >= 8; n -= 8, to += 8, src += 8) {
+        to[0] = src[0];
+        to[1] = src[1];
+        to[2] = src[2];
+        to[3] = src[3];
+        to[4] = src[4];
+        to[5] = src[5];
+        to[6] = src[6];
+        to[7] = src[7];
+    }
+    while (n-- > 0) *to++ = *src++;
+}
+
+/* A weight block is a stream of 9-byte kernel words without gaps: a byte write to address + 1
+ * sets the place in weight memory, then every 32-bit write to the block goes on from there. */
+int cnn_load_weights(void)
+{
+    const uint32_t *record = weights;
+    while (record[0] != 0) {
+        const uint32_t address = record[0];
+        const uint32_t count = record[1];
+        BYTE_AT(address | 1u) = 1;
+        memcpy32((uint32_t *)(uintptr_t)address, record + 2, (int)count);
+        record += 2 + count;
+    }
+    return CNN_OK;
+}
+
+/* One bias byte for each 32-bit word of bias memory; in flash they are stored as bytes. */
+int cnn_load_bias(void)
+{
+    for (uint32_t i = 0; i < BIAS_BLOCK_COUNT; ++i) {
+        for (uint32_t j = 0; j < bias_blocks[i].count; ++j) {
+            WORD_AT(bias_blocks[i].address + 4u * j) = bias_blocks[i].bytes[j];
+        }
+    }
+    return CNN_OK;
+}
+
+int cnn_configure(void)
+{
+    write_registers(configure_writes, sizeof configure_writes / sizeof configure_writes[0]);
+    return CNN_OK;
+}
+
+int cnn_start(void)
+{
+    cnn_time = 0;
+    const uint32_t last = sizeof start_writes / sizeof start_writes[0] - 1;
+    write_registers(start_writes, last);
+    start_ticks = platform_ticks();
+    write_registers(start_writes + last, 1); /* the last write is the one that starts */
+    return CNN_OK;
+}
+
+int cnn_stop(void)
+{
+    WORD_AT(quadrant_control[0]) &= ~CONTROL_ENABLE;
+    return CNN_OK;
+}
+
+int cnn_continue(void)
+{
+    cnn_time = 0;
+    WORD_AT(quadrant_control[0]) |= CONTROL_ENABLE;
+    return CNN_OK;
+}
+
+int cnn_wait(uint32_t timeout_us)
+{
+    for (;;) {
+        platform_mask();
+        if (cnn_time != 0) break;
+        if ((platform_ticks() - start_ticks) / PLATFORM_TICKS_PER_US > timeout_us) break;
+        platform_sleep();
+    }
+    platform_unmask();
+    return cnn_time != 0 ? CNN_OK : CNN_FAIL;
+}
+
+int cnn_load_input(const uint32_t *record)
+{
+    while (record[0] != 0) {
+        const uint32_t count = record[1];
+#if CNN_INPUT_FIFO
+        for (uint32_t i = 0; i < count; ++i) {
+            while (WORD_AT(CNN_INPUT_FIFO_STATUS) & CNN_INPUT_FIFO_FULL) {}
+            WORD_AT(record[0]) = record[2 + i];
+        }
+#else
+        memcpy32((uint32_t *)(uintptr_t)record[0], record + 2, (int)count);
+#endif
+        record += 2 + count;
+    }
+    return CNN_OK;
+}
+
+void cnn_read_channel(const cnn_output_t *output, uint32_t channel, int32_t *values)
+{
+    uint32_t row = output->channel_address[channel];
+    for (uint32_t y = 0; y < output->rows; ++y, row += output->row_stride) {
+        uint32_t address = row;
+        for (uint32_t x = 0; x < output->columns; ++x, address += output->column_stride) {
+            *values++ = output->wide ? (int32_t)WORD_AT(address) : (int8_t)BYTE_AT(address);
+        }
+    }
+}
+
+int cnn_unload(uint32_t *out_buf)
+{
+    for (uint32_t i = 0; i < CNN_OUTPUT_COUNT; ++i) {
+        const cnn_output_t *output = &cnn_outputs[i];
+        const uint32_t size = (uint32_t)output->rows * output->columns;
+        if (output->wide) {
+            for (uint32_t c = 0; c < output->channels; ++c, out_buf += size) {
+                cnn_read_channel(output, c, (int32_t *)out_buf);
+            }
+            continue;
+        }
+        int8_t *bytes = (int8_t *)out_buf;
+        for (uint32_t c = 0; c < output->channels; ++c) {
+            uint32_t row = output->channel_address[c];
+            for (uint32_t y = 0; y < output->rows; ++y, row += output->row_stride) {
+                for (uint32_t x = 0; x < output->columns; ++x) {
+                    *bytes++ = (int8_t)BYTE_AT(row + x * output->column_stride);
+                }
+            }
+        }
+        out_buf += (output->channels * size + 3u) / 4u;
+    }
+    return CNN_OK;
+}

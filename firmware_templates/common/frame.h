@@ -1,0 +1,25 @@
+/* Binary frames over the console, between lines of plain text. Layout: docs/protocol.md.
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef FRAME_H
+#define FRAME_H
+
+#include <stdint.h>
+
+#define FRAME_MAX_PAYLOAD 4096u
+
+/* Frame types. */
+#define FRAME_HELLO 0x01u /* which network, which firmware */
+#define FRAME_MAP 0x02u   /* one channel of a result map */
+#define FRAME_END 0x03u   /* status and timings of one inference */
+
+/* A frame is sent in pieces so that no buffer has to hold all of it: begin, any number of puts,
+ * end. length is the number of payload bytes, at most FRAME_MAX_PAYLOAD, and must be put exactly.
+ * One frame at a time. */
+void frame_begin(uint8_t type, uint16_t length);
+void frame_put(const void *bytes, uint32_t count);
+void frame_put_u16(uint16_t value); /* little endian */
+void frame_put_u32(uint32_t value);
+void frame_end(void);
+
+#endif

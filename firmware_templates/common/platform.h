@@ -1,0 +1,44 @@
+/* What the applications need from the board, whichever way they are built.
+ *
+ * Two implementations: standalone/platform.c (own registers, no SDK) and sdk/platform.c (vendor
+ * SDK). Neither allocates memory. SPDX-License-Identifier: MIT
+ */
+#ifndef PLATFORM_H
+#define PLATFORM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The stopwatch runs at the peripheral clock, which is also the clock of the CNN accelerator. */
+#define PLATFORM_TICKS_PER_US 50u
+
+/* Start the clocks (CPU 100 MHz), the stopwatch, a 100 Hz tick and the console (115200 8N1). */
+void platform_init(void);
+
+/* Power and clock the accelerator, reset it, and let its interrupt call CNN_ISR().
+ * clock_source and clock_divider: CNN_CLOCK_* of cnn.h. */
+void platform_cnn_on(uint32_t clock_source, uint32_t clock_divider);
+void platform_cnn_off(void);
+
+/* Stopwatch in PLATFORM_TICKS_PER_US; wraps every 85 s, so subtract as uint32_t. */
+uint32_t platform_ticks(void);
+
+/* Send bytes over the console; returns when all are in the transmitter's FIFO. */
+void platform_write(const uint8_t *bytes, uint32_t count);
+
+/* Next byte received over the console, or -1. */
+int platform_read(void);
+
+/* Bytes lost because nobody called platform_read() in time. */
+uint32_t platform_read_overruns(void);
+
+/* Sleep until an interrupt is pending, then let it run. Call with interrupts masked
+ * (platform_mask) after checking that there is nothing to do: no wake-up is lost that way. */
+void platform_mask(void);
+void platform_unmask(void);
+void platform_sleep(void);
+
+/* Wait for the transmitter, stop the tick and sleep for good. */
+void platform_halt(void) __attribute__((noreturn));
+
+#endif

@@ -1,0 +1,161 @@
+/* Known-answer test: load the network, run it on a stored sample, compare every output word,
+ * report times, then send the result maps as frames (docs/protocol.md).
+ * SPDX-License-Identifier: MIT
+ */
+#include "cnn.h"
+#include "console.h"
+#include "frame.h"
+#include "network.h"
+#include "platform.h"
+#include "sampledata.h"
+#include "sampleoutput.h"
+
+#define INFERENCE_TIMEOUT_US 2000000u
+
+static const uint32_t sample_input[] = SAMPLE_INPUT;
+static const uint32_t sample_output[] = SAMPLE_OUTPUT;
+
+static uint32_t stopwatch;
+
+static void lap(const char *what)
+{
+    const uint32_t ticks = platform_ticks() - stopwatch;
+    console_line(what, ticks / PLATFORM_TICKS_PER_US, " us");
+    stopwatch = platform_ticks();
+}
+
+/* Compare with records (address, mask, n, n words) ended by a zero. Returns the number of words
+ * that differ and describes the first of them. */
+static uint32_t check_output(void)
+{
+    uint32_t differing = 0;
+    const uint32_t *record = sample_output;
+    while (record[0] != 0) {
+        const uint32_t address = record[0];
+        const uint32_t mask = record[1];
+        const uint32_t count = record[2];
+        record += 3;
+        for (uint32_t i = 0; i < count; ++i) {
+            const uint32_t got = ((const volatile uint32_t *)(uintptr_t)address)[i] & mask;
+            if (got == record[i]) continue;
+            if (differing++ != 0) continue;
+            console_text("first difference at ");
+            console_hex(address + 4u * i);
+            console_text(": got ");
+            console_hex(got);
+            console_text(", expected ");
+            console_hex(record[i]);
+            console_text("\r\n");
+        }
+        record += count;
+    }
+    return differing;
+}
+
+static uint32_t text_length(const char *text)
+{
+    uint32_t length = 0;
+    while (text[length] != '\0') ++length;
+    return length;
+}
+
+static void send_hello(void)
+{
+    const uint32_t length = text_length(NETWORK_NAME);
+    frame_begin(FRAME_HELLO, (uint16_t)(8u + length));
+    frame_put_u32(FIRMWARE_VERSION);
+    frame_put_u32(NETWORK_CHECKSUM);
+    frame_put(NETWORK_NAME, length);
+    frame_end();
+}
+
+/* One frame for each channel: header, then rows * columns little-endian 32-bit integers. */
+static void send_maps(void)
+{
+    static int32_t values[CNN_LARGEST_CHANNEL];
+    for (uint32_t i = 0; i < CNN_OUTPUT_COUNT; ++i) {
+        const cnn_output_t *output = &cnn_outputs[i];
+        const uint32_t size = 4u * output->rows * output->columns;
+        for (uint32_t c = 0; c < output->channels; ++c) {
+            cnn_read_channel(output, c, values);
+            for (uint32_t done = 0; done < size;) {
+                const uint32_t left = size - done;
+                const uint32_t most = FRAME_MAX_PAYLOAD - 16u;
+                const uint32_t part = left < most ? left : most;
+                frame_begin(FRAME_MAP, (uint16_t)(16u + part));
+                frame_put_u16((uint16_t)i);
+                frame_put_u16((uint16_t)c);
+                frame_put_u16(output->channels);
+                frame_put_u16(output->rows);
+                frame_put_u16(output->columns);
+                frame_put_u16(output->wide);
+                frame_put_u32(done);
+                frame_put((const uint8_t *)values + done, part);
+                frame_end();
+                done += part;
+            }
+        }
+    }
+}
+
+static void send_end(uint32_t status)
+{
+    frame_begin(FRAME_END, 8);
+    frame_put_u32(status);
+    frame_put_u32(cnn_time);
+    frame_end();
+}
+
+static void banner(void)
+{
+    console_text("\r\n*** known-answer test ***\r\nnetwork: " NETWORK_NAME "\r\nchecksum: ");
+    console_hex(NETWORK_CHECKSUM);
+    console_text("\r\n");
+}
+
+static int infer(void)
+{
+#if CNN_INPUT_FIFO
+    cnn_start(); /* the network consumes its input while it is running */
+    cnn_load_input(sample_input);
+    lap("input");
+#else
+    cnn_load_input(sample_input);
+    lap("input");
+    cnn_start();
+#endif
+    return cnn_wait(INFERENCE_TIMEOUT_US);
+}
+
+int main(void)
+{
+    platform_init();
+    banner();
+    stopwatch = platform_ticks();
+
+    cnn_enable(CNN_CLOCK_PERIPHERAL, CNN_CLOCK_DIVIDE_1);
+    cnn_init();
+    cnn_load_weights();
+    lap("weights");
+    cnn_load_bias();
+    cnn_configure();
+    lap("biases and registers");
+
+    uint32_t differing = 0;
+    const int finished = infer();
+    if (finished == CNN_OK) {
+        console_line("inference", cnn_time / PLATFORM_TICKS_PER_US, " us");
+        console_line("CNN clock cycles", cnn_time, "");
+        differing = check_output();
+    } else {
+        console_text("the accelerator did not finish\r\n");
+    }
+    if (differing != 0) console_line("words that differ", differing, "");
+    const int passed = finished == CNN_OK && differing == 0;
+    console_text(passed ? "PASS\r\n" : "FAIL\r\n");
+
+    send_hello();
+    send_maps();
+    send_end(passed ? 0u : 1u);
+    platform_halt();
+}

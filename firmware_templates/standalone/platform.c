@@ -1,0 +1,174 @@
+/* Board support without the vendor SDK. Register sequences follow what the public MAX78000 SDK
+ * does (PeriphDrivers: sys_ai85.c, uart_revb.c, tmr_revb.c, icc_reva.c; Boards: board.c).
+ * SPDX-License-Identifier: MIT
+ */
+#include "platform.h"
+
+#include "max78000_registers.h"
+
+#define CPU_HZ 100000000u
+#define TICK_HZ 100u
+#define IBRO_HZ 7372800u
+#define CONSOLE_BAUD 115200u
+#define RECEIVE_SIZE 4096u /* power of two */
+
+void SysTick_Handler(void);
+void UART0_Handler(void);
+
+static volatile uint8_t receive_ring[RECEIVE_SIZE];
+static volatile uint32_t receive_head, receive_tail, receive_lost;
+
+/* The tick only wakes waits that have a time limit. */
+void SysTick_Handler(void) {}
+
+void UART0_Handler(void)
+{
+    if (UART0_INT_FL & UART_INT_RX_OVERRUN) receive_lost = receive_lost + 1;
+    UART0_INT_FL = UART_INT_RX_OVERRUN | UART_INT_RX_THRESHOLD;
+    uint32_t head = receive_head;
+    while (!(UART0_STATUS & UART_STATUS_RX_EMPTY)) {
+        uint8_t byte = (uint8_t)UART0_FIFO;
+        if (head - receive_tail < RECEIVE_SIZE) {
+            receive_ring[head % RECEIVE_SIZE] = byte;
+            ++head;
+        } else {
+            receive_lost = receive_lost + 1;
+        }
+    }
+    receive_head = head;
+}
+
+static void start_clocks(void)
+{
+    ICC0_CTRL &= ~ICC_CTRL_EN;
+    ICC0_INVALIDATE = 1;
+    while (!(ICC0_CTRL & ICC_CTRL_RDY)) {}
+    ICC0_CTRL |= ICC_CTRL_EN;
+    while (!(ICC0_CTRL & ICC_CTRL_RDY)) {}
+
+    GCR_CLKCTRL |= CLKCTRL_IPO_EN | CLKCTRL_IBRO_EN;
+    while (!(GCR_CLKCTRL & CLKCTRL_IPO_RDY)) {}
+    while (!(GCR_CLKCTRL & CLKCTRL_IBRO_RDY)) {}
+    GCR_CLKCTRL = (GCR_CLKCTRL & ~(CLKCTRL_SYSCLK_SEL_MASK | CLKCTRL_SYSCLK_DIV_MASK)) |
+                  CLKCTRL_SYSCLK_SEL_IPO;
+    while (!(GCR_CLKCTRL & CLKCTRL_SYSCLK_RDY)) {}
+}
+
+static void start_stopwatch(void)
+{
+    GCR_PCLKDIS0 &= ~PCLKDIS0_TMR0;
+    TMR0_CTRL0 = 0;
+    TMR0_CTRL1 = TMR_CTRL1_CASCADE; /* clock source 0: peripheral clock, 50 MHz */
+    TMR0_CTRL0 = TMR_CTRL0_CLKEN;
+    while (!(TMR0_CTRL1 & TMR_CTRL1_CLKRDY)) {}
+    TMR0_CTRL0 |= TMR_CTRL0_MODE_CONTINUOUS;
+    TMR0_CNT = 1;
+    while (!(TMR0_INTFL & TMR_INTFL_WRDONE)) {}
+    TMR0_CMP = 0xFFFFFFFFu;
+    TMR0_CTRL0 |= TMR_CTRL0_EN;
+    while (!(TMR0_CTRL1 & TMR_CTRL1_CLKEN)) {}
+}
+
+static void start_console(void)
+{
+    GCR_PCLKDIS0 &= ~(PCLKDIS0_GPIO0 | PCLKDIS0_UART0);
+    GCR_RST0 = RST0_UART0;
+    while (GCR_RST0 & RST0_UART0) {}
+    GPIO0_EN0_CLR = 3u; /* P0.0 and P0.1: alternate function 1 */
+    GPIO0_EN1_CLR = 3u;
+    GPIO0_EN2_CLR = 3u;
+    UART0_CTRL = UART_CTRL_RX_THRESHOLD(1) | UART_CTRL_8_BITS | UART_CTRL_BCLKSRC_IBRO;
+    UART0_OSR = 5;
+    UART0_CLKDIV = IBRO_HZ / CONSOLE_BAUD;
+    UART0_CTRL |= UART_CTRL_BCLKEN;
+    while (!(UART0_CTRL & UART_CTRL_BCLKRDY)) {}
+    UART0_INT_FL = UART_INT_RX_OVERRUN | UART_INT_RX_THRESHOLD;
+    UART0_INT_EN = UART_INT_RX_OVERRUN | UART_INT_RX_THRESHOLD;
+    NVIC_ISER(IRQ_UART0 / 32) = 1u << (IRQ_UART0 % 32);
+}
+
+void platform_init(void)
+{
+    start_clocks();
+    start_stopwatch();
+    start_console();
+    SYSTICK_RVR = CPU_HZ / TICK_HZ - 1;
+    SYSTICK_CVR = 0;
+    SYSTICK_CSR = SYSTICK_CSR_ENABLE | SYSTICK_CSR_TICKINT | SYSTICK_CSR_CPU_CLOCK;
+    SIMO_VREGO_C = SIMO_VREGO_C_CNN;
+}
+
+void platform_cnn_on(uint32_t clock_source, uint32_t clock_divider)
+{
+    GCFR_REG3 = GCFR_ALL_QUADRANTS; /* hold in reset while the supply comes up */
+    GCFR_REG1 = GCFR_ALL_QUADRANTS;
+    GCFR_REG0 = GCFR_ALL_QUADRANTS;
+    GCFR_REG2 = 0;
+    GCFR_REG3 = 0;
+    GCR_PCLKDIV = (GCR_PCLKDIV & ~(PCLKDIV_CNNCLKDIV_MASK | PCLKDIV_CNNCLKSEL_MASK)) |
+                  clock_source | clock_divider;
+    GCR_PCLKDIS0 &= ~PCLKDIS0_CNN;
+    NVIC_ICPR(IRQ_CNN / 32) = 1u << (IRQ_CNN % 32);
+    NVIC_ISER(IRQ_CNN / 32) = 1u << (IRQ_CNN % 32);
+}
+
+void platform_cnn_off(void)
+{
+    GCR_PCLKDIS0 |= PCLKDIS0_CNN;
+    GCFR_REG3 = GCFR_ALL_QUADRANTS;
+    GCFR_REG1 = 0;
+    GCFR_REG0 = 0;
+    GCFR_REG2 = GCFR_ALL_QUADRANTS;
+    GCFR_REG3 = 0;
+}
+
+uint32_t platform_ticks(void)
+{
+    (void)TMR0_CNT; /* the first read may be stale; the SDK reads twice as well */
+    return TMR0_CNT;
+}
+
+void platform_write(const uint8_t *bytes, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; ++i) {
+        while (UART0_STATUS & UART_STATUS_TX_FULL) {}
+        UART0_FIFO = bytes[i];
+    }
+}
+
+int platform_read(void)
+{
+    uint32_t tail = receive_tail;
+    if (tail == receive_head) return -1;
+    uint8_t byte = receive_ring[tail % RECEIVE_SIZE];
+    receive_tail = tail + 1;
+    return byte;
+}
+
+uint32_t platform_read_overruns(void)
+{
+    return receive_lost;
+}
+
+void platform_mask(void)
+{
+    __asm volatile("cpsid i" ::: "memory");
+}
+
+void platform_unmask(void)
+{
+    __asm volatile("cpsie i\n\tisb" ::: "memory");
+}
+
+void platform_sleep(void)
+{
+    __asm volatile("dsb\n\twfi" ::: "memory");
+    platform_unmask();
+}
+
+void platform_halt(void)
+{
+    while (UART0_STATUS & UART_STATUS_TX_BUSY) {}
+    SYSTICK_CSR = 0;
+    for (;;) __asm volatile("wfi");
+}

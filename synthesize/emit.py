@@ -1,0 +1,285 @@
+"""Write a compiled program as a C project.
+
+The C code is kept by hand in ``firmware_templates/`` and copied unchanged; what differs from one
+network to the next is data in generated headers:
+
+======================  ===========================================================
+``network.h``           name, checksum, sizes
+``registers.h``         register tables and the places of the outputs
+``weights.h``           packed kernels and biases
+``sampledata.h``        one input
+``sampleoutput.h``      the words data memory must hold after that input
+======================  ===========================================================
+
+Another input changes only the last two, so that the (large) weights need not be compiled again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from synthesize.chip import memory_map
+from synthesize.chip.errors import UserError
+from synthesize.program import OutputMap, Program, RegisterWrite
+
+TEMPLATES = Path(__file__).resolve().parent.parent / "firmware_templates"
+
+APPLICATIONS = {"known-answer": "known_answer"}
+"""Name of an application -> folder of its ``main.c`` in ``firmware_templates``."""
+
+FIRMWARE_VERSION = 0x0001_0000
+"""Major version in the upper half, minor in the lower; told in the hello frame."""
+
+_HEADER = "/* Generated from the network {name}; changes belong into its source. */\n"
+
+
+def write_project(
+    program: Program,
+    sample: np.ndarray,
+    expected: Mapping[str, np.ndarray],
+    out_dir: str | Path,
+    application: str = "known-answer",
+) -> Path:
+    """Write the C project of a program; an older project in ``out_dir`` is replaced as a whole.
+
+    Args:
+        program: what the compiler made.
+        sample: one input, integers [channels, rows, columns] in -128..127.
+        expected: for each output name the integers [channels, rows, columns] it must become.
+        out_dir: folder of the project; its parent is created when missing.
+        application: key of ``APPLICATIONS``.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: unknown application, sample of the wrong shape, or ``out_dir`` is something
+            that was not written by this function.
+    """
+    if application not in APPLICATIONS:
+        raise UserError(
+            f"application {application} does not exist; choose one of "
+            f"{', '.join(sorted(APPLICATIONS))}"
+        )
+    out_dir = Path(out_dir)
+    if not _replaceable(out_dir):
+        raise UserError(f"{out_dir} exists and is no generated project; name another folder")
+    files = generated_files(program, sample, expected)
+    out_dir.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out_dir.parent, prefix=".emit-") as temporary:
+        staging = Path(temporary) / out_dir.name
+        _copy_templates(staging, application)
+        for name, text in files.items():
+            (staging / name).write_text(text, encoding="ascii")
+        if out_dir.exists():
+            out_dir.rename(Path(temporary) / "old")
+        staging.rename(out_dir)
+    return out_dir
+
+
+def _replaceable(folder: Path) -> bool:
+    if not folder.exists():
+        return True
+    return folder.is_dir() and ((folder / "network.h").is_file() or not any(folder.iterdir()))
+
+
+def generated_files(
+    program: Program, sample: np.ndarray, expected: Mapping[str, np.ndarray]
+) -> dict[str, str]:
+    """Return the text of every generated header by file name."""
+    head = _HEADER.format(name=_identifier_text(program.name))
+    return {
+        "network.h": head + _network_header(program),
+        "registers.h": head + _registers_header(program),
+        "weights.h": head + _weights_header(program),
+        "sampledata.h": head + _sample_header(program, sample),
+        "sampleoutput.h": head
+        + _guarded("SAMPLEOUTPUT_H", _word_macro("SAMPLE_OUTPUT", program.known_answer(expected))),
+    }
+
+
+def _copy_templates(target: Path, application: str) -> None:
+    target.mkdir()
+    for folder in (TEMPLATES / "common", TEMPLATES / APPLICATIONS[application]):
+        for source in sorted(folder.iterdir()):
+            if source.is_file():
+                shutil.copyfile(source, target / source.name)
+    for flavour in ("standalone", "sdk"):
+        (target / flavour).mkdir()
+        for source in sorted((TEMPLATES / flavour).iterdir()):
+            if source.is_file():
+                shutil.copyfile(source, target / flavour / source.name)
+
+
+def _guarded(guard: str, body: str) -> str:
+    return f"#ifndef {guard}\n#define {guard}\n\n{body}\n#endif\n"
+
+
+def _identifier_text(name: str) -> str:
+    """A name that is safe inside a C comment or string: printable ASCII without quotes."""
+    return "".join(c if c.isascii() and (c.isalnum() or c in "-_. ") else "_" for c in name)[:64]
+
+
+def _network_header(program: Program) -> str:
+    words = sum(_unload_words(out) for out in program.outputs)
+    largest = max(out.shape[1] * out.shape[2] for out in program.outputs)
+    lines = [
+        f'#define NETWORK_NAME "{_identifier_text(program.name)}"',
+        f"#define NETWORK_CHECKSUM 0x{program.checksum:08x}u",
+        f"#define FIRMWARE_VERSION 0x{FIRMWARE_VERSION:08x}u",
+        f"#define CNN_OUTPUT_COUNT {len(program.outputs)}u",
+        f"#define CNN_UNLOAD_WORDS {words}u",
+        f"#define CNN_LARGEST_CHANNEL {largest}u",
+        f"#define CNN_INPUT_FIFO {int(program.fifo is not None)}",
+    ]
+    if program.fifo is not None:
+        lines += [
+            f"#define CNN_INPUT_FIFO_STATUS 0x{program.fifo.status_address:08x}u",
+            f"#define CNN_INPUT_FIFO_FULL 0x{program.fifo.full_mask:08x}u",
+        ]
+    return _guarded("NETWORK_H", "\n".join(lines) + "\n")
+
+
+def _unload_words(out: OutputMap) -> int:
+    elements = int(np.prod(out.shape))
+    return elements if out.wide else (elements + 3) // 4
+
+
+def _registers_header(program: Program) -> str:
+    init, configure = split_initialisation(program.registers)
+    body = "typedef struct {\n    uint32_t address, value;\n} register_write_t;\n\n"
+    body += _write_table("init_writes", init)
+    body += _write_table("configure_writes", configure)
+    body += _write_table("start_writes", program.start)
+    for index, out in enumerate(program.outputs):
+        body += _channel_table(index, out)
+    entries = "".join(_output_entry(i, out) for i, out in enumerate(program.outputs))
+    body += f"const cnn_output_t cnn_outputs[CNN_OUTPUT_COUNT] = {{\n{entries}}};\n"
+    return _guarded("REGISTERS_H", body)
+
+
+def split_initialisation(
+    registers: Sequence[RegisterWrite],
+) -> tuple[tuple[RegisterWrite, ...], tuple[RegisterWrite, ...]]:
+    """Split the register program into what must precede the weights and the rest.
+
+    The first part is the leading run of writes to always-on and per-quadrant control registers
+    (they bring the memories out of reset); per-layer registers follow.
+    """
+    for count, write in enumerate(registers):
+        place = memory_map.locate(write.address)
+        if place is None or not (place.kind == "fifo" or _is_control(place)):
+            return tuple(registers[:count]), tuple(registers[count:])
+    return tuple(registers), ()
+
+
+def _is_control(place: memory_map.Location) -> bool:
+    return place.kind == "register" and place.offset < 0x10
+
+
+def _write_table(name: str, writes: Sequence[RegisterWrite]) -> str:
+    for write in writes:
+        if write.size != 4:
+            raise ValueError(f"register write of {write.size} bytes to 0x{write.address:08x}")
+    rows = "".join(
+        f"    {{0x{w.address:08x}u, 0x{w.value:08x}u}}, /* {_comment(w.comment)} */\n"
+        for w in writes
+    )
+    return f"static const register_write_t {name}[] = {{\n{rows}}};\n\n"
+
+
+def _comment(text: str) -> str:
+    return text.replace("*/", "* /")
+
+
+def strides(out: OutputMap) -> tuple[np.ndarray, int, int]:
+    """Address of each channel's first element, bytes from row to row, from column to column.
+
+    Raises:
+        ValueError: the addresses are not of that form.
+    """
+    table = out.addresses
+    _, rows, columns = out.shape
+    row = int(table[0, 1, 0] - table[0, 0, 0]) if rows > 1 else 0
+    column = int(table[0, 0, 1] - table[0, 0, 0]) if columns > 1 else 0
+    first = table[:, 0, 0]
+    rebuilt = (
+        first[:, None, None]
+        + row * np.arange(rows)[None, :, None]
+        + column * np.arange(columns)[None, None, :]
+    )
+    if not np.array_equal(rebuilt, table):
+        raise ValueError(f"output {out.name} is not laid out in rows and columns")
+    return first, row, column
+
+
+def _channel_table(index: int, out: OutputMap) -> str:
+    first, _, _ = strides(out)
+    return f"static const uint32_t output_{index}_channels[] = {{\n{_word_rows(first)}}};\n\n"
+
+
+def _output_entry(index: int, out: OutputMap) -> str:
+    _, row, column = strides(out)
+    channels, rows, columns = out.shape
+    return (
+        f'    {{"{_identifier_text(out.name)}", {channels}, {rows}, {columns}, {int(out.wide)}, '
+        f"{row}u, {column}u, output_{index}_channels}},\n"
+    )
+
+
+def _weights_header(program: Program) -> str:
+    rows = "".join(
+        f"    /* {_comment(block.comment or 'kernels')} */\n"
+        f"    0x{block.address:08x}u, {len(block.words)}u,\n{_word_rows(block.words)}"
+        for block in program.weights
+    )
+    body = f"static const uint32_t weights[] = {{\n{rows}    0u,\n}};\n\n"
+    entries = ""
+    for index, block in enumerate(program.biases):
+        if int(block.words.max(initial=0)) > 0xFF:
+            raise ValueError("a bias word holds more than one byte")
+        body += (
+            f"static const uint8_t bias_{index}[] = {{\n"
+            f"{_rows((str(int(w)) for w in block.words), 16)}}};\n\n"
+        )
+        entries += f"    {{0x{block.address:08x}u, {len(block.words)}u, bias_{index}}},\n"
+    count = len(program.biases)
+    entries = entries or "    {0u, 0u, 0},\n"
+    body += (
+        "typedef struct {\n    uint32_t address, count;\n    const uint8_t *bytes;\n"
+        "} bias_block_t;\n\n"
+        f"#define BIAS_BLOCK_COUNT {count}u\n"
+        f"static const bias_block_t bias_blocks[{max(count, 1)}] = {{\n"
+        f"{entries}}};\n"
+    )
+    return _guarded("WEIGHTS_H", body)
+
+
+def _sample_header(program: Program, sample: np.ndarray) -> str:
+    parts: list[np.ndarray] = []
+    for block in program.pack_input(sample):
+        parts += [np.array([block.address, len(block.words)], np.uint32), block.words]
+    words = np.concatenate([*parts, np.zeros(1, np.uint32)])
+    return _guarded("SAMPLEDATA_H", _word_macro("SAMPLE_INPUT", words))
+
+
+def _word_macro(name: str, words: np.ndarray) -> str:
+    """A brace initialiser as a one-line-per-row macro, usable for any array."""
+    rows = _word_rows(words).rstrip("\n").replace("\n", " \\\n")
+    return f"#define {name} {{ \\\n{rows} \\\n}}\n"
+
+
+def _word_rows(words: np.ndarray) -> str:
+    return _rows((f"0x{word:08x}u" for word in words.tolist()), 8)
+
+
+def _rows(items: Iterable[str], per_row: int) -> str:
+    listed = list(items)
+    return "".join(
+        "    " + ", ".join(listed[i : i + per_row]) + ",\n" for i in range(0, len(listed), per_row)
+    )
