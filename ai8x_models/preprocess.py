@@ -6,6 +6,10 @@ at the right and at the bottom with grey 128; subtract 128.  Channels are red, g
 
 from __future__ import annotations
 
+import argparse
+import os
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,3 +88,41 @@ def to_bytes(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.int8]:
     """uint8 [h, w, 3] -> int8 [3, h, w], pixel - 128."""
     # Subtracting 128 from a byte is the same as flipping its top bit.
     return np.ascontiguousarray((pixels ^ 0x80).view(np.int8).transpose(2, 0, 1))
+
+
+def write_array(path: Path, array: npt.NDArray[np.generic]) -> None:
+    """Write a ``.npy`` file, whole or not at all.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with partial.open("wb") as file:
+            np.save(file, array)
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line: picture file -> ``.npy`` of int8 [3, size, size]."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ai8x_models.preprocess",
+        description="Turn a picture into the signed bytes that the chip is given.",
+    )
+    parser.add_argument("picture", type=Path, help="JPEG or PNG file")
+    parser.add_argument("-o", "--output", type=Path, required=True, help=".npy file to write")
+    parser.add_argument("--size", type=int, default=128, help="side of the input (128)")
+    options = parser.parse_args(arguments)
+    try:
+        write_array(options.output, prepare(read_picture(options.picture), options.size).data)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

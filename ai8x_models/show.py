@@ -1,0 +1,123 @@
+"""From the maps a board sent to people and a picture of them.
+
+``python -m ai8x_models.show PICTURE --maps maps.npz --report report.json -o overlay.png``
+
+``maps.npz`` holds the network's outputs by name, integers [channels, h, w], as they left the chip;
+``report.json`` is the compiler's and says under ``outputs`` what one integer step of each is worth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ai8x_models.codec import Floats
+from ai8x_models.decode import Person, decode
+from ai8x_models.overlay import compose, write_png
+from ai8x_models.preprocess import prepare, read_picture
+from ai8x_models.skeleton import KEYPOINTS, NUM_HEATMAPS, NUM_PAFS
+from synthesize.chip.errors import UserError
+
+Maps = Mapping[str, npt.NDArray[np.integer[Any]]]
+
+
+def load_maps(path: Path) -> dict[str, npt.NDArray[np.integer[Any]]]:
+    """Read a file of named integer maps.
+
+    Raises:
+        UserError: the file is missing or is not what it should be.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            maps = {name: content[name] for name in content.files}
+    except FileNotFoundError:
+        raise UserError(f"maps {path} do not exist; run the firmware first") from None
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        raise UserError(f"maps {path} cannot be read: {error}") from None
+    return maps
+
+
+def load_steps(path: Path) -> dict[str, float]:
+    """What one integer step of each output is worth, from the compiler's report.
+
+    Raises:
+        UserError: the file is missing or is no such report.
+    """
+    try:
+        outputs = json.loads(path.read_text(encoding="utf-8"))["outputs"]
+        return {str(entry["name"]): float(entry["step"]) for entry in outputs}
+    except OSError as error:
+        raise UserError(f"report {path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path} is no report of the compiler; make it with: make synth") from None
+
+
+def pose_maps(maps: Maps, steps: Mapping[str, float]) -> tuple[Floats, Floats]:
+    """Heatmaps float32 [19, h, w] and part affinities float32 [38, h, w] out of named outputs.
+
+    Raises:
+        UserError: there is not exactly one output of each kind.
+    """
+    found = []
+    for channels, what in ((NUM_HEATMAPS, "heatmaps"), (NUM_PAFS, "part affinities")):
+        names = [name for name, values in maps.items() if values.shape[0] == channels]
+        if len(names) != 1 or names[0] not in steps:
+            shapes = ", ".join(f"{name} {values.shape}" for name, values in maps.items())
+            raise UserError(
+                f"the network's outputs are {shapes}; poses need one of {channels} channels "
+                f"({what}) whose scale the report names"
+            )
+        found.append((maps[names[0]] * steps[names[0]]).astype(np.float32))
+    return found[0], found[1]
+
+
+def describe(people: Sequence[Person]) -> str:
+    """A line per person for the terminal."""
+    lines = [f"{len(people)} {'person' if len(people) == 1 else 'people'} found"]
+    for index, person in enumerate(people, 1):
+        seen = np.flatnonzero(person.keypoints[:, 2] > 0)
+        missing = [name for k, name in enumerate(KEYPOINTS) if k not in seen]
+        lack = f", not found: {' '.join(missing)}" if missing else ""
+        lines.append(f"  {index}: {len(seen)} of 18 points, score {person.score:.2f}{lack}")
+    return "\n".join(lines)
+
+
+def show(picture: Path, maps: Path, report: Path, output: Path, size: int = 128) -> str:
+    """Decode the maps, write the overlay and return what to print."""
+    heatmaps, pafs = pose_maps(load_maps(maps), load_steps(report))
+    pixels = read_picture(picture)
+    people = decode(heatmaps, pafs, stride=size // heatmaps.shape[1])
+    write_png(output, compose(pixels, prepare(pixels, size), heatmaps, people))
+    return describe(people)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ai8x_models.show",
+        description="Decode the maps a board sent and draw the people found.",
+    )
+    parser.add_argument("picture", type=Path, help="the picture the board was given")
+    parser.add_argument("--maps", type=Path, required=True, help="maps the board sent (.npz)")
+    parser.add_argument("--report", type=Path, required=True, help="the compiler's report.json")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="overlay to write (.png)")
+    options = parser.parse_args(arguments)
+    try:
+        print(show(options.picture, options.maps, options.report, options.output))
+        print(f"overlay: {options.output}")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
