@@ -39,7 +39,7 @@ $(ready): pyproject.toml constraints.txt
 	  % sys.version_info[:2])'
 	test -x $(py) || $(PYTHON) -m venv $(VENV)
 	$(py) -m pip install --quiet $(PIP_FLAGS) -c constraints.txt torch
-	$(py) -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[kit,toolchain,dev]'
+	$(py) -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[kit,toolchain,train,dev]'
 	@touch $@
 
 .PHONY: clean
