@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from distill.data import Augmentation, CropDataset, collate
-from distill.synthetic_set import SyntheticSet
+from distill.data import Augmentation, CropDataset, SyntheticSet, collate
 from synthesize.chip.errors import UserError
 
 
@@ -31,4 +30,4 @@ def test_seeds_differ_and_repeat() -> None:
 
 def test_an_empty_set_is_refused() -> None:
     with pytest.raises(UserError, match="synthetic:0"):
-        SyntheticSet(0)
+        SyntheticSet(0, 0)

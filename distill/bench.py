@@ -1,0 +1,92 @@
+"""Speed of data preparation and decoding, one core: ``python -m distill.bench`` (``make bench``).
+
+All data are synthetic people, so the numbers can be measured anywhere.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import torch
+
+from ai8x_models.codec import encode_batch
+from ai8x_models.decode import decode, decode_single
+from distill.data import Augmentation, CropDataset, SyntheticSet, collate
+
+BATCH = 32
+# Figures below which training on one core would wait for its data, images per second.
+TARGETS_AT_LEAST = 1000.0
+LOADER_AT_LEAST = 300.0
+
+
+def rate(step: Callable[[], int], seconds: float = 1.5) -> float:
+    """Items per second of ``step``, which returns how many it did; the first call is not timed."""
+    step()
+    done, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        done += step()
+    return done / (time.perf_counter() - start)
+
+
+def measure() -> dict[str, float]:
+    """Images per second of every stage."""
+    people = SyntheticSet(40, 0)
+    augment = Augmentation(scale=(1.1, 1.6), rotate=40, shift=0.1, flip=0.5, colour=0.3, cutout=0.2)
+    crops = CropDataset(people, 128, augment)
+    points = np.zeros((BATCH, 3, 18, 3), dtype=np.float32)
+    for index in range(BATCH):
+        points[index, :, :, :] = people.people[index % len(people.people)].keypoints * (0.5, 0.5, 1)
+    heat, pafs = encode_batch(points)
+
+    def targets() -> int:
+        encode_batch(points)
+        return BATCH
+
+    def loader() -> int:
+        collate([crops[index % len(crops)] for index in range(BATCH)])
+        return BATCH
+
+    def single() -> int:
+        for index in range(BATCH):
+            decode_single(heat[index])
+        return BATCH
+
+    def several() -> int:
+        for index in range(BATCH):
+            decode(heat[index], pafs[index])
+        return BATCH
+
+    return {
+        "targets, 3 people": rate(targets),
+        "crops with targets": rate(loader),
+        "decode, one person": rate(single),
+        "decode, any number": rate(several),
+    }
+
+
+def main() -> int:
+    """Print a table; exit status 1 when data preparation is slower than it must be."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    results = measure()
+    for name, value in results.items():
+        print(f"{name:<20} {value:10,.0f} images/s")
+    slow = [
+        f"{name}: {results[name]:.0f} images/s, at least {limit:.0f} are needed"
+        for name, limit in (
+            ("targets, 3 people", TARGETS_AT_LEAST),
+            ("crops with targets", LOADER_AT_LEAST),
+        )
+        if results[name] < limit
+    ]
+    for line in slow:
+        print(f"too slow: {line}", file=sys.stderr)
+    return 1 if slow else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
