@@ -382,6 +382,7 @@ FIFO_WR0, FIFO_WR1, FIFO_WR2, FIFO_WR3 = (
     Register(f"FIFO_WR{i}", (Field("data", 0, 32, doc="four channels or four pixels"),))
     for i in range(4)
 )
+FIFO_WRITES = (FIFO_WR0, FIFO_WR1, FIFO_WR2, FIFO_WR3)
 AOD_CTRL = Register(
     "AOD_CTRL",
     (

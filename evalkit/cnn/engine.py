@@ -1,0 +1,333 @@
+"""Computes one decoded layer on what is in the memories."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.cnn import operators
+from evalkit.cnn.decode import Layer, Target
+from evalkit.cnn.faults import KitFault
+from evalkit.cnn.memory import BiasMemory, DataMemory, WeightMemory
+from synthesize.chip import limits, registers
+from synthesize.chip.registers import Register
+
+_PER_INSTANCE = limits.PROCESSORS_PER_INSTANCE
+_PER_QUADRANT = limits.PROCESSORS_PER_QUADRANT
+_ACCUMULATOR_LIMIT = 1 << (limits.ACCUMULATOR_BITS - 1)
+
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a layer read and produced.
+
+    inputs: int8 [channel, operand, row, column]; channel = pass * processors + processor.
+    outputs: int8 (int32 if wide) [channel, row, column]; for pass-through, channels of a pass
+        follow those of the pass before.
+    """
+
+    inputs: NDArray[np.int8]
+    outputs: NDArray[np.signedinteger]
+
+
+@dataclass
+class Memories:
+    """Everything a layer can see. ``version`` of the weights keys the cache of decoded masks."""
+
+    data: DataMemory
+    weights: WeightMemory
+    bias: BiasMemory
+
+
+class Engine:
+    """Runs layers; keeps decoded weights between inferences."""
+
+    def __init__(self, memories: Memories) -> None:
+        self.memories = memories
+        self._cache: dict[tuple, tuple[int, NDArray[np.int32]]] = {}
+
+    def run(
+        self, layer: Layer, source: DataMemory, target: DataMemory, round_average: bool
+    ) -> Result:
+        """Compute one layer from ``source`` into ``target``.
+
+        Raises:
+            KitFault: unwritten input, weights or bias, an output out of range or over the
+                layer's own input, an accumulator overflow.
+        """
+        raw, known = self._read(layer, source)
+        if layer.masks is None:
+            return self._pass_through(layer, raw, known, source, target, round_average)
+        weights = self._weights(layer)
+        _check_known(layer, known, weights)
+        fields = _prepare(layer, raw, round_average)
+        if layer.spread:
+            fields = operators.spread(fields)
+        sums = operators.convolve(fields, weights, layer.pad)
+        sums = self._add_bias(layer, sums, weights)
+        if max(int(sums.max()), -int(sums.min())) >= _ACCUMULATOR_LIMIT:
+            raise _fault(layer, registers.POST, None, "a sum of products exceeds 26 bits")
+        if layer.wide:
+            outputs: NDArray[np.signedinteger] = sums
+        else:
+            outputs = operators.scale(sums, layer.shift, layer.relu, layer.absolute)
+        writer = _Writer(layer, source, target)
+        writer.convolution(outputs)
+        return Result(raw, outputs)
+
+    def _read(self, layer: Layer, source: DataMemory) -> tuple[NDArray[np.int8], Bools]:
+        """Input int8 and bool [channel, operand, row, column]."""
+        count = layer.input_words
+        parts, known = [], []
+        for quadrant in sorted({p // _PER_QUADRANT for p in layer.processors}):
+            local = [p for p in layer.processors if p // _PER_QUADRANT == quadrant]
+            start = layer.read_word[quadrant]
+            if start + count > source.capacity:
+                raise _fault(
+                    layer, registers.RPTR_BASE, "rptr_base",
+                    f"{count} input words from word {start} run over the"
+                    f" {source.capacity} words of a data memory instance", quadrant,
+                )
+            instances = [p // _PER_INSTANCE for p in local]
+            lanes = [p % _PER_INSTANCE for p in local]
+            rows = slice(start, start + count)
+            if layer.parallel:
+                parts.append(source.bytes[instances, rows].reshape(len(local), -1))
+                known.append(source.known[instances, rows].reshape(len(local), -1))
+            else:
+                parts.append(source.bytes[instances, rows, :][np.arange(len(local)), :, lanes])
+                known.append(source.known[instances, rows, :][np.arange(len(local)), :, lanes])
+        data = np.concatenate(parts)
+        flags = np.concatenate(known)
+        return _shape_input(layer, data).view(np.int8), _shape_input(layer, flags)
+
+    def _weights(self, layer: Layer) -> NDArray[np.int32]:
+        """Masks as int32 [output, channel, kernel row, kernel column]."""
+        masks = layer.masks
+        assert masks is not None
+        key = (masks, layer.processors, layer.passes, layer.kernel)
+        memory = self.memories.weights
+        taps = memory.taps()
+        cached = self._cache.get(key)
+        if cached is not None and cached[0] == memory.version:
+            return cached[1]
+        counter = masks.first + masks.bits * np.arange(masks.count)
+        start = (counter >> 3) * masks.taps + masks.skip
+        positions = start[:, None] + np.arange(masks.taps)[::-1]
+        self._check_weights(layer, positions)
+        chosen = taps[list(layer.processors)][:, positions].astype(np.int32)
+        chosen = chosen >> (counter & 7)[None, :, None].astype(np.int32)
+        sign = 1 << (masks.bits - 1)
+        chosen = ((chosen & (2 * sign - 1)) ^ sign) - sign
+        shape = (len(layer.processors), layer.outputs, layer.passes, masks.taps)
+        weights = np.ascontiguousarray(chosen.reshape(shape).transpose(1, 2, 0, 3))
+        weights = weights.reshape(layer.outputs, -1, *layer.kernel)
+        self._cache[key] = (memory.version, weights)
+        return weights
+
+    def _check_weights(self, layer: Layer, positions: NDArray[np.int64]) -> None:
+        words = np.unique(positions // limits.WEIGHT_WORD_BYTES)
+        known = self.memories.weights.known_words()[np.ix_(layer.processors, words)]
+        if known.all():
+            return
+        row, column = np.argwhere(~known)[0]
+        raise _fault(
+            layer, registers.MCNT, "mcnt_sad",
+            f"kernel word {words[column]} of processor {layer.processors[row]} is used but was"
+            " never written",
+        )
+
+    def _add_bias(
+        self, layer: Layer, sums: NDArray[np.int32], weights: NDArray[np.int32]
+    ) -> NDArray[np.int32]:
+        total = np.zeros(layer.outputs, np.int32)
+        # Streaming starts the bias counter of the first layer one byte late on this device
+        # (ai8x-synthesis izer/kbias.py works around it).
+        late = 1 if layer.streaming and layer.number == 0 else 0
+        for quadrant, first in layer.bias:
+            first += late
+            end = first + layer.outputs
+            inside = min(end, limits.BIAS_BYTES_PER_QUADRANT)
+            known = np.zeros(layer.outputs, bool)
+            known[: inside - first] = self.memories.bias.known[quadrant, first:inside]
+            used = weights.reshape(layer.outputs, -1).any(axis=1)
+            missing = np.flatnonzero(used & ~known)
+            if len(missing):
+                raise _fault(
+                    layer, registers.POST, "bptr_sad",
+                    f"bias {first + int(missing[0])} of quadrant {quadrant} is used but was never"
+                    " written", quadrant,
+                )
+            total[: inside - first] += self.memories.bias.values[quadrant, first:inside]
+        return operators.add_bias(sums, total) if layer.bias else sums
+
+    def _pass_through(
+        self, layer: Layer, raw: NDArray[np.int8], known: Bools,
+        source: DataMemory, target: DataMemory, round_average: bool,
+    ) -> Result:
+        outputs = _prepare(layer, raw, round_average)
+        # A byte that came from unwritten memory stays unwritten: channels that only round up to
+        # whole words pass through like the others.
+        certain = operators.pool(
+            known.all(axis=1).view(np.int8), layer.pool, layer.stride, True, False
+        )
+        if layer.pool != (1, 1):
+            certain = certain & 1 & ~_pool_any(~known.all(axis=1), layer)
+        writer = _Writer(layer, source, target)
+        writer.passed(outputs, certain.astype(bool))
+        return Result(raw, outputs)
+
+
+def _pool_any(flags: Bools, layer: Layer) -> Bools:
+    """Whether any byte of each pooling window is flagged."""
+    pooled = operators.pool(flags.view(np.int8), layer.pool, layer.stride, True, False)
+    return pooled.astype(bool)
+
+
+def _fault(
+    layer: Layer, register: Register, name: str | None, message: str, quadrant: int | None = None
+) -> KitFault:
+    chosen = layer.quadrants[0] if quadrant is None else quadrant
+    return KitFault.in_layer(layer.number, chosen, register, message, name)
+
+
+def _shape_input(layer: Layer, data: NDArray) -> NDArray:
+    """[processor, byte sequence] -> [channel, operand, row, column]."""
+    pixels = layer.rows * layer.columns
+    if layer.parallel:
+        return data[:, :pixels].reshape(len(data), 1, layer.rows, layer.columns)
+    shape = (len(data), layer.rows, layer.columns, layer.passes, layer.operands)
+    moved = data.reshape(shape).transpose(3, 0, 4, 1, 2)
+    return np.ascontiguousarray(moved).reshape(-1, layer.operands, layer.rows, layer.columns)
+
+
+def _check_known(layer: Layer, known: Bools, weights: NDArray[np.int32]) -> None:
+    """Fault if a channel with any non-zero weight reads bytes that nobody wrote."""
+    unknown = ~known.reshape(len(known), -1).all(axis=1)
+    if not unknown.any():
+        return
+    used = weights.any(axis=(0, 2, 3))
+    for channel in np.flatnonzero(unknown & used):
+        operand, row, column = np.argwhere(~known[channel])[0]
+        step, position = divmod(int(channel), len(layer.processors))
+        processor = layer.processors[position]
+        quadrant = processor // _PER_QUADRANT
+        word = _input_word(layer, quadrant, int(operand), int(row), int(column), step)
+        raise _fault(
+            layer, registers.RPTR_BASE, "rptr_base",
+            f"processor {processor} reads word {word} of data memory"
+            f" {processor // _PER_INSTANCE} (row {row}, column {column}, pass {step}, operand"
+            f" {operand}), which nobody wrote", quadrant,
+        )
+
+
+def _input_word(
+    layer: Layer, quadrant: int, operand: int, row: int, column: int, step: int
+) -> int:
+    pixel = row * layer.columns + column
+    if layer.parallel:
+        return layer.read_word[quadrant] + pixel // 4
+    return layer.read_word[quadrant] + (pixel * layer.passes + step) * layer.operands + operand
+
+
+def _prepare(layer: Layer, raw: NDArray[np.int8], round_average: bool) -> NDArray[np.int8]:
+    """Pooling and element-wise operation, in the order the layer asks for."""
+
+    def pooled(data: NDArray[np.int8]) -> NDArray[np.int8]:
+        return operators.pool(data, layer.pool, layer.stride, layer.maximum, round_average)
+
+    if layer.function is None:
+        return pooled(raw[:, 0])
+    if layer.prepool or layer.pool == (1, 1):
+        return operators.elementwise(pooled(raw), layer.function)
+    return pooled(operators.elementwise(raw, layer.function))
+
+
+class _Writer:
+    """Stores outputs, after checking that they fit and leave the layer's own input alone."""
+
+    def __init__(self, layer: Layer, source: DataMemory, target: DataMemory) -> None:
+        self.layer = layer
+        self.target = target
+        self.reading = source is target
+
+    def convolution(self, outputs: NDArray[np.signedinteger]) -> None:
+        """Outputs of a convolution, [channel, row, column]."""
+        layer = self.layer
+        where = layer.targets[layer.quadrants[0]]
+        quadrant = layer.quadrants[0]
+        flat = outputs.reshape(len(outputs), -1)
+        for expansion in range(layer.expansions):
+            first = expansion * layer.per_expansion
+            last = min(first + layer.per_expansion, layer.outputs)
+            for channel in range(first, last, _PER_INSTANCE):
+                group = flat[channel : min(channel + _PER_INSTANCE, last)]
+                index = (channel - first) // _PER_INSTANCE
+                instance = where.instance + index * where.instance_step
+                word = where.word + expansion * where.expansion_step
+                if layer.wide:
+                    for lane, values in enumerate(group.astype("<i4")):
+                        as_bytes = values.view(np.uint8).reshape(-1, 4)
+                        self._store(quadrant, where, instance, word + lane, as_bytes)
+                else:
+                    self._store(quadrant, where, instance, word, group.view(np.uint8).T)
+
+    def passed(self, outputs: NDArray[np.int8], certain: Bools) -> None:
+        """Outputs of a pass-through layer, [pass * processor, row, column]."""
+        layer = self.layer
+        count = len(layer.processors)
+        values = outputs.reshape(layer.passes, count, -1)
+        flags = certain.reshape(layer.passes, count, -1)
+        for quadrant, where in layer.targets.items():
+            local = [i for i, p in enumerate(layer.processors) if p // _PER_QUADRANT == quadrant]
+            for slot in range(-(-len(local) // _PER_INSTANCE)):
+                chosen = local[slot * _PER_INSTANCE : (slot + 1) * _PER_INSTANCE]
+                # Passes of one pixel follow each other, so the write pointer steps per pass.
+                data = values[:, chosen].transpose(2, 0, 1).reshape(-1, len(chosen))
+                known = flags[:, chosen].transpose(2, 0, 1).reshape(-1, len(chosen))
+                instance = where.instance + slot * where.instance_step
+                as_bytes = np.ascontiguousarray(data).view(np.uint8)
+                self._store(quadrant, where, instance, where.word, as_bytes, known)
+
+    def _store(
+        self, quadrant: int, where: Target, instance: int, word: int,
+        values: NDArray[np.uint8], known: Bools | None = None,
+    ) -> None:
+        """Bytes [pixel, lane] into lanes 0.. of every ``where.step``-th word from ``word``."""
+        count, lanes = values.shape
+        last = word + (count - 1) * where.step
+        if instance >= limits.DATA_INSTANCES or last >= self.target.capacity:
+            raise _fault(
+                self.layer, registers.WPTR_BASE, "word",
+                f"outputs up to word {last} of data memory {instance} run out of the memory"
+                f" ({limits.DATA_INSTANCES} instances of {self.target.capacity} words)", quadrant,
+            )
+        words = slice(word, last + 1, where.step)
+        if self.reading:
+            self._check_overlap(quadrant, instance, words, lanes)
+        self.target.bytes[instance, words, :lanes] = values
+        self.target.known[instance, words, :lanes] = True if known is None else known
+
+    def _check_overlap(self, quadrant: int, instance: int, words: slice, lanes: int) -> None:
+        layer = self.layer
+        for processor in layer.processors:
+            lane = processor % _PER_INSTANCE
+            if processor // _PER_INSTANCE != instance:
+                continue
+            if lane >= lanes and not layer.parallel:
+                continue
+            start = layer.read_word[processor // _PER_QUADRANT]
+            end = start + layer.input_words
+            first = words.start
+            if first < start:
+                first += -(-(start - first) // words.step) * words.step
+            if first < min(end, words.stop):
+                raise _fault(
+                    layer, registers.WPTR_BASE, "word",
+                    f"output overwrites live input: word {first} of data memory {instance},"
+                    f" which processor {processor} reads (words {start} to {end - 1})", quadrant,
+                )

@@ -1,0 +1,139 @@
+"""The arithmetic of one layer, exact in integers and vectorised.
+
+Arrays of activations are int8 [channel, row, column] (or [channel, operand, row, column] before
+an element-wise operation). 1D layers have one column. Sums of products are taken in floating
+point where every partial sum is an integer small enough to be exact (below 2**24 in float32,
+2**53 in float64), which lets the BLAS do the work.
+
+Sources: DESIGN of the chip's arithmetic in ai8x-synthesis ``izer/simulate.py`` and
+``izer/compute.py``; MAX78000 User Guide, CNN chapter.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthesize.chip import limits
+
+Int8 = NDArray[np.int8]
+Int32 = NDArray[np.int32]
+Floats = NDArray[np.floating]
+
+SUBTRACT, ADD, OR, XOR = range(4)
+
+
+def pool(
+    data: Int8, size: tuple[int, int], stride: int, maximum: bool, round_average: bool
+) -> Int8:
+    """Windows of ``size`` every ``stride`` rows and columns of the last two axes of ``data``.
+
+    Windows that do not fit are dropped. Averages are truncated towards zero, or with
+    ``round_average`` rounded to nearest, halves away from zero (CTRL.poolrnd).
+    """
+    rows = (data.shape[-2] - size[0]) // stride + 1
+    columns = (data.shape[-1] - size[1]) // stride + 1
+    windows = [
+        data[..., r : r + stride * (rows - 1) + 1 : stride, c : c + stride * (columns - 1) + 1 : stride]
+        for r in range(size[0])
+        for c in range(size[1])
+    ]
+    if len(windows) == 1:
+        return windows[0]
+    if maximum:
+        result = windows[0]
+        for window in windows[1:]:
+            result = np.maximum(result, window)
+        return result
+    return _average(windows, round_average)
+
+
+def _average(windows: list[Int8], round_average: bool) -> Int8:
+    count = len(windows)
+    total = windows[0].astype(np.int32)
+    for window in windows[1:]:
+        total += window
+    magnitude = np.abs(total)
+    mean = (2 * magnitude + count) // (2 * count) if round_average else magnitude // count
+    return (np.sign(total) * mean).astype(np.int8)
+
+
+def elementwise(data: Int8, function: int) -> Int8:
+    """Combine the operands (axis 1) of int8 [channel, operand, row, column].
+
+    Sums and differences are formed over all operands and then clipped to 8 bits.
+    """
+    if function == OR:
+        return np.bitwise_or.reduce(data, axis=1)
+    if function == XOR:
+        return np.bitwise_xor.reduce(data, axis=1)
+    wide = data.astype(np.int32)
+    total = wide.sum(axis=1) if function == ADD else 2 * wide[:, 0] - wide.sum(axis=1)
+    return np.clip(total, -128, 127).astype(np.int8)
+
+
+def spread(data: Int8) -> Int8:
+    """Zeros after every row and column (transposed convolution, POST.deconv_en)."""
+    channels, rows, columns = data.shape
+    wide = np.zeros((channels, 2 * rows, 2 * columns), np.int8)
+    wide[:, ::2, ::2] = data
+    return wide
+
+
+def convolve(data: Int8, weights: Int32, pad: tuple[int, int]) -> Int32:
+    """Sums of products with stride 1.
+
+    Args:
+        data: int8 [channel, row, column].
+        weights: int32 [output, channel, kernel row, kernel column].
+        pad: zero rows and columns at each end.
+
+    Returns:
+        int32 [output, row, column].
+    """
+    outputs, channels, kernel_rows, kernel_columns = weights.shape
+    kind = _float_kind(weights)
+    if pad != (0, 0):
+        data = np.pad(data, ((0, 0), (pad[0], pad[0]), (pad[1], pad[1])))
+    rows = data.shape[1] - kernel_rows + 1
+    columns = data.shape[2] - kernel_columns + 1
+    fields = np.empty((channels, kernel_rows, kernel_columns, rows, columns), kind)
+    for r in range(kernel_rows):
+        for c in range(kernel_columns):
+            fields[:, r, c] = data[:, r : r + rows, c : c + columns]
+    matrix = weights.reshape(outputs, -1).astype(kind)
+    sums = matrix @ fields.reshape(-1, rows * columns)
+    return sums.astype(np.int32).reshape(outputs, rows, columns)
+
+
+def _float_kind(weights: Int32) -> type[np.floating]:
+    """The cheapest floating-point type in which all partial sums are exact."""
+    largest = int(np.abs(weights).reshape(len(weights), -1).sum(axis=1).max(initial=0)) * 128
+    if largest < 1 << 24:
+        return np.float32
+    # At most 1024 channels x 9 taps x 128 x 128, far below 2**53.
+    return np.float64
+
+
+def scale(sums: Int32, shift: int, relu: bool, absolute: bool) -> Int8:
+    """8-bit output of an accumulator: shifted, rounded to nearest (halves up), clipped, activated.
+
+    ``shift`` is -15..15, positive to the left; the division by 128 comes on top. The absolute
+    value of -128 is 127. With both, the absolute value wins (POST.out_abs).
+    """
+    right = 7 - shift
+    if right > 0:
+        rounded = (sums.astype(np.int64) + (1 << (right - 1))) >> right
+    else:
+        rounded = sums.astype(np.int64) << -right
+    clipped = np.clip(rounded, -128, 127)
+    if absolute:
+        clipped = np.minimum(np.abs(clipped), 127)
+    elif relu:
+        clipped = np.maximum(clipped, 0)
+    return clipped.astype(np.int8)
+
+
+def add_bias(sums: Int32, bias: Int32) -> Int32:
+    """Add one bias per output, times 128."""
+    return sums + (bias * limits.BIAS_SCALE)[:, None, None]
