@@ -8,14 +8,16 @@ Conventions
 * Addresses are absolute byte addresses on the Cortex-M4 bus.
 * A *weight block* is a packed stream of kernel words (9 bytes per 72-bit kernel word, padded to a
   whole number of 32-bit words). To load it, write the byte 1 to ``address + 1``, then the words in
-  order to ``address``, ``address + 4``, ...; ``address`` is the 16-byte slot of the first kernel
-  word (source of the protocol: ai8x-synthesis ``izer/kernels.py``).
+  order to ``address``, ``address + 4``, ...; ``address`` is the start of the processor's weight
+  memory plus *four* bytes per kernel word in front of the first one (source of the protocol:
+  ai8x-synthesis ``izer/kernels.py``).
 * A *bias block* holds one bias byte per 32-bit word.
 * Data memory words hold four channels of one pixel, the lowest channel in the lowest byte.
 """
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -265,7 +267,7 @@ def _records(address: np.ndarray, word: np.ndarray, mask: np.ndarray) -> np.ndar
     breaks = (np.diff(address) != 4) | (np.diff(mask) != 0)
     starts = np.concatenate([[0], np.flatnonzero(breaks) + 1, [len(address)]])
     parts: list[np.ndarray] = []
-    for first, last in zip(starts[:-1], starts[1:], strict=True):
+    for first, last in itertools.pairwise(starts):
         parts.append(np.array([address[first], mask[first], last - first], np.int64))
         parts.append(word[first:last])
     return np.concatenate(parts).astype(np.uint32)

@@ -1,0 +1,160 @@
+"""Compares the final state a program leaves with a recorded bus trace.
+
+The state is reconstructed from writes: registers, bias and data words by address, weight memory
+as 72-bit kernel words. The order of writes does not matter, only what is left at the end. A trace
+is uint32 [n, 4] = (1 write / 0 read, address, size in bytes, value).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from synthesize.chip import limits, memory_map
+from synthesize.chip.errors import UserError
+from synthesize.chip.registers import describe, register_at
+from synthesize.program import MemoryBlock, Program, RegisterWrite
+
+WORD_BYTES = limits.WEIGHT_WORD_BYTES
+
+
+@dataclass
+class State:
+    """What writes left behind.
+
+    Args:
+        words: register, bias and data words by address.
+        kernels: kernel words (9 bytes) by (processor, word number).
+        pushed: words pushed into each FIFO, by address.
+    """
+
+    words: dict[int, int] = field(default_factory=dict)
+    kernels: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    pushed: dict[int, list[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One address whose final value differs; None means never written (zero after reset)."""
+
+    where: str
+    ours: str
+    theirs: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: compiled {self.ours}, recorded {self.theirs}"
+
+
+def state_of_trace(trace: np.ndarray) -> State:
+    """Return the state that a recorded trace leaves."""
+    state = State()
+    writes = trace[trace[:, 0] == 1][:, 1:].astype(np.int64)
+    address = writes[:, 0]
+    offset = (address - memory_map.QUADRANT_BASE) % memory_map.QUADRANT_STRIDE
+    weight_end = memory_map.WEIGHT_OFFSET + (
+        limits.PROCESSORS_PER_QUADRANT * memory_map.WEIGHT_STRIDE
+    )
+    in_weights = (
+        (address >= memory_map.QUADRANT_BASE)
+        & (offset >= memory_map.WEIGHT_OFFSET)
+        & (offset < weight_end)
+    )
+    for a, _, value in writes[~in_weights].tolist():
+        if a in memory_map.FIFO_WRITE:
+            state.pushed.setdefault(a, []).append(value)
+        else:
+            state.words[a] = value
+    _replay_weights(state, writes[in_weights])
+    return state
+
+
+def state_of_program(program: Program, sample: np.ndarray | None) -> State:
+    """Return the state that a program leaves, with ``sample`` loaded when given."""
+    state = State()
+    writes: Iterable[RegisterWrite] = (*program.registers, *program.start)
+    for write in writes:
+        state.words[write.address] = write.value
+    for block in program.weights:
+        _unpack_block(state, block)
+    blocks = list(program.biases)
+    if sample is not None:
+        blocks += program.pack_input(sample)
+    for block in blocks:
+        if block.address in memory_map.FIFO_WRITE:
+            state.pushed.setdefault(block.address, []).extend(block.words.tolist())
+            continue
+        for i, value in enumerate(block.words.tolist()):
+            state.words[block.address + 4 * i] = value
+    return state
+
+
+def differences(ours: State, theirs: State) -> list[Difference]:
+    """Return all differences, by address, registers described by name and fields."""
+    result = []
+    for address in sorted(set(ours.words) | set(theirs.words)):
+        a, b = ours.words.get(address), theirs.words.get(address)
+        place = register_at(address)
+        if (a or 0) != (b or 0) or (place is None and (a is None) != (b is None)):
+            result.append(
+                Difference(f"{address:08x} ({describe(address)})", _hex(address, a), _hex(address, b))
+            )
+    for key in sorted(set(ours.kernels) | set(theirs.kernels)):
+        first, second = ours.kernels.get(key), theirs.kernels.get(key)
+        if first != second:
+            where = f"kernel word {key[1]} of processor {key[0]}"
+            result.append(Difference(where, _bytes(first), _bytes(second)))
+    for address in sorted(set(ours.pushed) | set(theirs.pushed)):
+        if ours.pushed.get(address) != theirs.pushed.get(address):
+            mine, other = (len(s.pushed.get(address, [])) for s in (ours, theirs))
+            where = f"{address:08x} ({describe(address)})"
+            result.append(Difference(where, f"{mine} words", f"{other} words, or other values"))
+    return result
+
+
+def read_trace(path: str | Path) -> np.ndarray:
+    """Load the ``trace`` array of a recorded reference.
+
+    Raises:
+        UserError: missing or malformed file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            trace = content["trace"]
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise UserError(f"{path}: no readable trace ({error}); give an .npz with 'trace'") from error
+    if trace.ndim != 2 or trace.shape[1] != 4:
+        raise UserError(f"{path}: 'trace' has shape {trace.shape}, expected [n, 4]")
+    return np.asarray(trace)
+
+
+def _replay_weights(state: State, writes: np.ndarray) -> None:
+    """Follow the packed loader: a byte write selects a word, 32-bit writes follow."""
+    selections = np.flatnonzero(writes[:, 1] == 1)
+    for first, last in zip(selections, [*selections[1:], len(writes)], strict=True):
+        select = int(writes[first, 0])
+        words = writes[first + 1 : last, 2].astype(np.uint32)
+        _unpack_block(state, MemoryBlock(select & ~3, words))
+
+
+def _unpack_block(state: State, block: MemoryBlock) -> None:
+    where = memory_map.locate(block.address)
+    assert where is not None and where.kind == "weight"
+    data = block.words.astype(">u4").tobytes()
+    for i in range(len(data) // WORD_BYTES):
+        key = (where.index, where.offset // 4 + i)
+        state.kernels[key] = data[i * WORD_BYTES : (i + 1) * WORD_BYTES]
+
+
+def _hex(address: int, value: int | None) -> str:
+    if value is None:
+        return "nothing written"
+    place = register_at(address)
+    fields = f" ({place.register.text(value)})" if place else ""
+    return f"{value:08x}{fields}"
+
+
+def _bytes(value: bytes | None) -> str:
+    return "nothing written" if value is None else value.hex()

@@ -1,0 +1,395 @@
+"""The compiler's intermediate form: one immutable graph of fused layers.
+
+A :class:`Graph` has one :class:`Input`, layers in running order and named outputs. A
+:class:`Layer` is what the accelerator does in one go, in this order:
+
+1. *join*: its inputs are concatenated along channels (``concat``) or combined element by element
+   (``add``, ``sub``, ``or``, ``xor``); with a single input the join is ``concat``. Sums are kept at
+   full width and clipped to -128..127 at the end of the join.
+2. *pool*: maximum or average over a window (without padding), average truncated towards zero;
+   a window of 1x1 with a stride only drops samples. With element-wise joins every operand is pooled
+   before joining unless ``pool_first`` is False.
+3. *operation* (``op``):
+   ``conv2d`` (weights [out, in, rows, columns]; zero padding), ``conv1d`` (the same on data with
+   one column), ``convtranspose2d`` (stride 2: data is spread with zeros, then convolved; weights
+   already turned round, [out, in, rows, columns]), ``linear`` (weights [out, in, 1, 1]; with
+   ``flatten`` the pooled data [C, H, W] is first laid out as C * H * W channels of 1x1) or
+   ``passthrough``.
+4. *scale*: ``acc = sum(x * w) + 128 * bias``; a wide layer outputs ``acc`` (32 bits), any other
+   ``clip(floor(acc * 2**shift / 128 + 0.5), -128, 127)`` with
+   ``shift = output_shift + 8 - bits``; no scaling for ``passthrough``.
+5. *activation*: ``none``, ``relu`` or ``abs`` (clipped to 127).
+
+All data is int8 [channels, rows, columns]; 1D data has one column. An :class:`Output` is a range
+of channels of a layer. Every layer carries the place it was written at (:class:`Where`), which
+error messages repeat. ``graph.text()`` is the stable text form that tests compare.
+
+Sources: DESIGN of the accelerator's data path after ai8x-synthesis README and ``izer/simulate.py``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from synthesize.chip.errors import UserError
+
+Shape = tuple[int, int, int]
+Pair = tuple[int, int]
+Op = Literal["conv2d", "conv1d", "convtranspose2d", "linear", "passthrough"]
+Join = Literal["concat", "add", "sub", "or", "xor"]
+Activation = Literal["none", "relu", "abs"]
+
+OPERATIONS: tuple[Op, ...] = ("conv2d", "conv1d", "convtranspose2d", "linear", "passthrough")
+JOINS: tuple[Join, ...] = ("concat", "add", "sub", "or", "xor")
+ACTIVATIONS: tuple[Activation, ...] = ("none", "relu", "abs")
+INPUT = "input"
+
+
+@dataclass(frozen=True)
+class Where:
+    """Place in a file (or checkpoint) that a layer comes from; line 0 means the whole file."""
+
+    file: str = ""
+    line: int = 0
+
+    def __str__(self) -> str:
+        if not self.file:
+            return ""
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Pooling in front of the operation: kind ``max`` or ``avg``, window and stride (rows, cols)."""
+
+    kind: Literal["max", "avg"]
+    size: Pair
+    stride: Pair
+
+    def __str__(self) -> str:
+        return f"{self.kind}pool{_pair(self.size)}s{_pair(self.stride)}"
+
+
+@dataclass(frozen=True)
+class Input:
+    """The network's input.
+
+    Args:
+        shape: [channels, rows, columns] as the first layer sees it.
+        fold: a described input [C, fold * rows, fold * columns] is folded into
+            fold * fold * C channels (channel = C * (fold * row + column) + colour) before the
+            first layer; 1 means no folding.
+        where: source location.
+    """
+
+    shape: Shape
+    fold: int = 1
+    where: Where = field(default_factory=Where)
+
+    @property
+    def described_shape(self) -> Shape:
+        """Shape of the input as the network was described (before folding)."""
+        c, h, w = self.shape
+        return c // (self.fold * self.fold), h * self.fold, w * self.fold
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One fused layer; see the module description for the meaning of every field.
+
+    ``in_shape`` is the joined input (before pooling), ``out_shape`` the result. ``reshape`` holds
+    explicit rows and columns when the joined data is reinterpreted. ``weight`` is int64
+    [out, in, rows, columns] (None for passthrough), ``bias`` int64 [out] as stored in the
+    8-bit bias memory, or None.
+    """
+
+    name: str
+    op: Op
+    inputs: tuple[str, ...]
+    in_shape: Shape
+    out_shape: Shape
+    join: Join = "concat"
+    pool: Pool | None = None
+    pool_first: bool = True
+    kernel: Pair = (1, 1)
+    stride: Pair = (1, 1)
+    pad: Pair = (0, 0)
+    output_pad: Pair = (0, 0)
+    flatten: bool = False
+    reshape: Pair | None = None
+    weight: np.ndarray | None = None
+    bias: np.ndarray | None = None
+    bits: int = 8
+    output_shift: int = 0
+    activation: Activation = "none"
+    wide: bool = False
+    where: Where = field(default_factory=Where)
+
+    def __post_init__(self) -> None:
+        for attribute in ("weight", "bias"):
+            value = getattr(self, attribute)
+            if value is not None:
+                value = np.ascontiguousarray(value, dtype=np.int64)
+                value.setflags(write=False)
+                object.__setattr__(self, attribute, value)
+
+    @property
+    def shift(self) -> int:
+        """Exponent s of the scale 2**s / 128."""
+        return self.output_shift + 8 - self.bits if self.op != "passthrough" else 0
+
+    @property
+    def operands(self) -> int:
+        """Number of operands of an element-wise join, else 1."""
+        return len(self.inputs) if self.join != "concat" else 1
+
+    @property
+    def pool_size(self) -> Pair:
+        """Pooling window, (1, 1) without pooling."""
+        return self.pool.size if self.pool else (1, 1)
+
+    @property
+    def pool_stride(self) -> Pair:
+        """Pooling stride, (1, 1) without pooling."""
+        return self.pool.stride if self.pool else (1, 1)
+
+    @property
+    def pooled(self) -> Pair:
+        """Rows and columns after pooling."""
+        return pooled_size(self.in_shape[1:], self.pool)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulate operations of one run."""
+        if self.weight is None:
+            return 0
+        out, inputs, rows, cols = self.weight.shape
+        return int(out * inputs * rows * cols * self.out_shape[1] * self.out_shape[2])
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes the weights take, packed at ``bits`` bits each."""
+        return 0 if self.weight is None else (self.weight.size * self.bits + 7) // 8
+
+    def text(self) -> str:
+        """One stable line of text describing the layer."""
+        parts = [f"{self.name} = {self.op}"]
+        if self.op != "passthrough" and self.op != "linear":
+            parts.append(f"k{_pair(self.kernel)} s{_pair(self.stride)} p{_pair(self.pad)}")
+        if self.join != "concat":
+            parts.append(self.join)
+        if self.pool:
+            parts.append(str(self.pool) + ("" if self.pool_first else "(last)"))
+        if self.flatten:
+            parts.append("flatten")
+        if self.weight is not None:
+            digest = hashlib.sha256(self.weight.tobytes()).hexdigest()[:8]
+            parts.append(f"w{self.bits}:{digest} shift{self.output_shift:+d}")
+        if self.bias is not None:
+            parts.append("b:" + hashlib.sha256(self.bias.tobytes()).hexdigest()[:8])
+        parts.append(self.activation + (" wide" if self.wide else ""))
+        shape = f"{_shape(self.in_shape)} -> {_shape(self.out_shape)}"
+        return f"{' '.join(parts)} ({', '.join(self.inputs)}) {shape}"
+
+
+@dataclass(frozen=True)
+class Output:
+    """Channels ``first`` to ``first + channels - 1`` of a layer, under the output's own name."""
+
+    name: str
+    layer: str
+    first: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network: see the module description.
+
+    Raises:
+        UserError: a layer reads something that does not exist yet, names are not unique, or the
+            network is empty.
+    """
+
+    name: str
+    input: Input
+    layers: tuple[Layer, ...]
+    outputs: tuple[Output, ...]
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise UserError(f"network {self.name} has no layers; describe at least one")
+        known = {INPUT}
+        for layer in self.layers:
+            if layer.name in known:
+                raise UserError(
+                    f"{at(layer)}the name is used twice; give every layer a name of its own"
+                )
+            for source in layer.inputs:
+                if source not in known:
+                    raise UserError(
+                        f"{at(layer)}it reads {source!r}, which no earlier layer computes; "
+                        "layers must be listed in running order without cycles"
+                    )
+            known.add(layer.name)
+        for out in self.outputs:
+            if out.layer not in known:
+                raise UserError(f"output {out.name}: there is no layer {out.layer!r}")
+
+    def layer(self, name: str) -> Layer:
+        """Return the layer called ``name``."""
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise KeyError(name)
+
+    def index(self, name: str) -> int:
+        """Return the position of the layer called ``name``."""
+        return next(i for i, layer in enumerate(self.layers) if layer.name == name)
+
+    def shape(self, name: str) -> Shape:
+        """Return the shape of the input or of a layer's result."""
+        return self.input.shape if name == INPUT else self.layer(name).out_shape
+
+    def readers(self, name: str) -> tuple[Layer, ...]:
+        """Return the layers that read ``name``."""
+        return tuple(layer for layer in self.layers if name in layer.inputs)
+
+    def text(self) -> str:
+        """Return the stable text form of the whole graph."""
+        fold = f" fold {self.input.fold}" if self.input.fold > 1 else ""
+        lines = [f"graph {self.name}", f"  input {_shape(self.input.shape)}{fold}"]
+        lines += [f"  {layer.text()}" for layer in self.layers]
+        for out in self.outputs:
+            channels = f"[{out.first}:{out.first + out.channels}]"
+            lines.append(f"  output {out.name} = {out.layer}{channels}")
+        return "\n".join(lines) + "\n"
+
+
+def at(layer: Layer) -> str:
+    """Return the beginning of an error message about a layer: file, line and name."""
+    place = str(layer.where)
+    return f"{place}: layer {layer.name}: " if place else f"layer {layer.name}: "
+
+
+def pooled_size(size: Sequence[int], pool: Pool | None) -> Pair:
+    """Return rows and columns after pooling (floor, no padding)."""
+    if pool is None:
+        return size[0], size[1]
+    rows, cols = ((size[i] - pool.size[i]) // pool.stride[i] + 1 for i in (0, 1))
+    return rows, cols
+
+
+def joined_shape(join: Join, shapes: Sequence[Shape]) -> Shape:
+    """Return the shape of joined inputs.
+
+    Raises:
+        ValueError: the shapes do not go together (the message says which).
+    """
+    if join == "concat":
+        if any(s[1:] != shapes[0][1:] for s in shapes):
+            raise ValueError(f"cannot concatenate {' and '.join(map(_shape, shapes))}")
+        return sum(s[0] for s in shapes), shapes[0][1], shapes[0][2]
+    if any(s != shapes[0] for s in shapes):
+        raise ValueError(f"cannot combine {' and '.join(map(_shape, shapes))} element by element")
+    return shapes[0]
+
+
+def result_shape(layer: Layer) -> Shape:
+    """Return [channels, rows, columns] that a layer computes from its ``in_shape``.
+
+    Raises:
+        UserError: the data is smaller than the pooling window or the kernel, or the weights do
+            not fit the number of input channels.
+    """
+    channels = layer.in_shape[0]
+    rows, cols = layer.pooled
+    if min(rows, cols) < 1:
+        raise UserError(
+            f"{at(layer)}the pooling window {_pair(layer.pool_size)} is larger than the data "
+            f"{_shape(layer.in_shape)}; use a smaller window"
+        )
+    if layer.op == "passthrough" or layer.weight is None:
+        return channels, rows, cols
+    if layer.flatten:
+        channels, rows, cols = channels * rows * cols, 1, 1
+    out, weight_in = layer.weight.shape[:2]
+    if weight_in != channels:
+        raise UserError(
+            f"{at(layer)}the weights expect {weight_in} input channels but "
+            f"{', '.join(layer.inputs)} gives {channels}; check the order of the layers and the "
+            "channel counts"
+        )
+    if layer.op == "convtranspose2d":
+        rows, cols = (
+            (n - 1) * s - 2 * p + k + o
+            for n, s, p, k, o in zip(
+                (rows, cols), layer.stride, layer.pad, layer.kernel, layer.output_pad, strict=True
+            )
+        )
+    else:
+        rows, cols = (
+            (n + 2 * p - k) // s + 1
+            for n, s, p, k in zip(
+                (rows, cols), layer.stride, layer.pad, layer.kernel, strict=True
+            )
+        )
+    if min(rows, cols) < 1:
+        raise UserError(
+            f"{at(layer)}the {_pair(layer.kernel)} kernel is larger than the padded data "
+            f"{_shape(layer.in_shape)}; pad more or pool less"
+        )
+    return int(out), rows, cols
+
+
+def check_shapes(graph: Graph) -> None:
+    """Check that every layer's shapes follow from its inputs.
+
+    Raises:
+        UserError: naming the first layer whose shapes do not chain.
+    """
+    for layer in graph.layers:
+        try:
+            joined = joined_shape(layer.join, [graph.shape(n) for n in layer.inputs])
+        except ValueError as error:
+            raise UserError(f"{at(layer)}{error}; make the shapes equal") from error
+        if layer.reshape is not None:
+            joined = reshaped(layer, joined)
+        if joined != layer.in_shape or result_shape(layer) != layer.out_shape:
+            raise UserError(
+                f"{at(layer)}the shapes do not chain: inputs give {_shape(joined)}, the layer "
+                f"states {_shape(layer.in_shape)} -> {_shape(layer.out_shape)}"
+            )
+
+
+def reshaped(layer: Layer, joined: Shape) -> Shape:
+    """Return the joined shape reinterpreted with the rows and columns of ``layer.reshape``."""
+    assert layer.reshape is not None
+    rows, cols = layer.reshape
+    size = joined[0] * joined[1] * joined[2]
+    if rows < 1 or cols < 1 or size % (rows * cols):
+        raise UserError(
+            f"{at(layer)}in_dim {rows}x{cols} does not divide the {_shape(joined)} data it reads"
+        )
+    return size // (rows * cols), rows, cols
+
+
+def digest(arrays: Iterable[np.ndarray]) -> str:
+    """Return a short hash of arrays, for text forms."""
+    h = hashlib.sha256()
+    for array in arrays:
+        h.update(np.ascontiguousarray(array).tobytes())
+    return h.hexdigest()[:8]
+
+
+def _pair(pair: Sequence[int]) -> str:
+    return f"{pair[0]}x{pair[1]}"
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "x".join(str(n) for n in shape)
