@@ -4,6 +4,9 @@
 PYTHON ?= python3
 VENV   ?= .venv
 PIP_FLAGS ?=
+# The integer student that is compiled and evaluated unless another one is named.
+CHECKPOINT  ?= ai8x_models/checkpoints/seed-q.pth.tar
+CHECKPOINTS ?= $(CHECKPOINT)
 
 py    := $(VENV)/bin/python
 ready := $(VENV)/.ready
@@ -12,7 +15,43 @@ ready := $(VENV)/.ready
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
+# Where photographs are: lspet/ and coco_mini/ (or any COCO-format sets named in a recipe).
+DATA ?= data
+# Settings of a recipe, key=value, e.g. SET="epochs=2 accelerator=cpu".
+SET  ?=
+
+##@ Training
+
+float := runs/seed-float/student.pth.tar
+qat   := runs/seed-qat/student.pth.tar
+own   := build/seed-q.pth.tar
+
+.PHONY: student
+student: $(qat) ## train the student on DATA=folder, then again at its bit widths (hours on two cores)
+
+$(float): distill/configs/seed.yaml | $(ready)
+	POSE78_DATA=$(DATA) $(py) -m distill student --config $< $(SET)
+
+$(qat): distill/configs/seed-qat.yaml $(float) | $(ready)
+	POSE78_DATA=$(DATA) $(py) -m distill student --config $< $(SET)
+
+.PHONY: quantize
+quantize: $(own) ## turn the trained student into an integer checkpoint
+
+$(own): $(qat) | $(ready)
+	@mkdir -p $(@D)
+	$(py) -m quantize $< $@
+
+.PHONY: eval
+eval: $(ready) ## PCK of CHECKPOINTS="..." on the 14-point validation set of DATA=folder
+	$(py) -m distill eval $(CHECKPOINTS) --annotations $(DATA)/lspet/lspet_val.json \
+	  --images $(DATA)/lspet/val $(ARGS)
+
 ##@ Checks
+
+.PHONY: bench
+bench: $(ready) ## speed of data preparation and decoding on this machine
+	$(py) -m distill.bench
 
 .PHONY: test
 test: $(ready) ## run the quick tests (ARGS="-k name" is passed on to pytest)
