@@ -137,9 +137,7 @@ def _pafs(people: Floats, side: int, stride: int) -> Floats:
         if len(image):
             unit = (step[image, limb] / length[image, limb, None]).astype(np.float32)
             inside = _limb_cells(start[image, limb], end[image, limb], unit, grid)
-            maps[image, limb] = np.where(
-                inside[:, None], unit[:, :, None, None], maps[image, limb]
-            )
+            maps[image, limb] = np.where(inside[:, None], unit[:, :, None, None], maps[image, limb])
     return maps.reshape(count, NUM_PAFS, side, side)
 
 

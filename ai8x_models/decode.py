@@ -269,4 +269,3 @@ def _person(group: _Group, peaks: list[_Peaks], stride: int) -> Person:
         points[keypoint, 2] = peaks[keypoint].values[index]
     total = float(points[:, 2].sum()) + group.affinity
     return Person(points, total / len(group.peaks))
-

@@ -20,7 +20,7 @@ State-dict keys and their meaning are those of ai8x-training, so that a checkpoi
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -214,7 +214,9 @@ class FusedConv2d(nn.Module):
         x = self._conv(x, weight, bias)
         if self.wide:
             return x
-        return fake_quantize_activation(self._activate(x.float() * 2.0**shift))
+        # Rounding needs more bits than bfloat16 has under mixed precision.
+        x = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+        return fake_quantize_activation(self._activate(x * 2.0**shift))
 
     def _forward_integer(self, x: Tensor) -> Tensor:
         x = self._pool(x.double())
@@ -239,7 +241,7 @@ class FusedConv2d(nn.Module):
 class FusedConv2dBNReLU(FusedConv2d):
     """Conv2d + BatchNorm + ReLU."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, **kwargs):
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, **kwargs: Any):
         super().__init__(
             in_channels, out_channels, kernel_size, batchnorm=True, activation="relu", **kwargs
         )
@@ -248,5 +250,5 @@ class FusedConv2dBNReLU(FusedConv2d):
 class FusedMaxPoolConv2dBNReLU(FusedConv2dBNReLU):
     """2x2 (or other) max pooling + Conv2d + BatchNorm + ReLU."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, **kwargs):
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, **kwargs: Any):
         super().__init__(in_channels, out_channels, kernel_size, **{"pool": 2, **kwargs})

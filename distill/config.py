@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from ai8x_models.students import SPECS
 from distill.data import Augmentation
@@ -54,8 +54,7 @@ class QatConfig:
     enabled: bool = False
     default_bits: int = 8
     bits: dict[str, int] = field(default_factory=dict)
-    shift_quantile: float = 1.0
-    calibration_batches: int = 8
+    calibration_images: int = 128
 
 
 @dataclass
@@ -108,13 +107,18 @@ def load_recipe(path: Path | None, overrides: list[str]) -> Recipe:
         parts: list[Any] = [OmegaConf.structured(Recipe)]
         if path is not None:
             parts.append(OmegaConf.load(path))
-        parts.append(OmegaConf.from_dotlist(overrides))
-        recipe = OmegaConf.to_object(OmegaConf.merge(*parts))
+        config = OmegaConf.merge(*parts)
+        for override in overrides:
+            key, equals, value = override.partition("=")
+            if not equals:
+                raise UserError(f"setting '{override}' has no '='; write key=value")
+            OmegaConf.update(config, key, yaml.safe_load(value))
+        recipe = OmegaConf.to_object(config)
     except OSError as error:
         raise UserError(f"cannot read recipe {path}: {error.strerror or error}") from None
     except UserError:
         raise
-    except (OmegaConfBaseException, YAMLError, ValueError) as error:
+    except (OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError) as error:
         message = " ".join(str(error).split())
         raise UserError(f"recipe {path} with {overrides}: {message}") from None
     assert isinstance(recipe, Recipe)

@@ -21,6 +21,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ai8x_models import codec, skeleton
+from distill.synthetic import make_scene
 from synthesize.chip.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -48,9 +49,10 @@ class Augmentation:
 
 @dataclass
 class Person:
-    """One labelled person: index of the picture and keypoints float32 [18, 3] in its pixels."""
+    """One labelled person: picture, place among its people, keypoints float32 [18, 3]."""
 
     picture: int
+    index: int
     keypoints: np.ndarray
     annotation: dict[str, Any]
 
@@ -98,13 +100,45 @@ def read_json(path: Path) -> dict[str, Any]:
     return data
 
 
-class PeopleSet:
-    """A COCO-format set held in memory.
+class PersonSource:
+    """Pictures and labelled people held in memory.
 
     ``labelled`` is bool [18]: points the set can label. ``mask_missing`` says that an unmarked
     point (v = 0) of a person is unknown rather than absent; then its maps are left out of the
     loss (the 14-point set), otherwise it is taken as not visible (COCO).
     """
+
+    MIN_POINTS = 4  # fewer marked points make no person to crop about
+
+    def __init__(self, labelled: np.ndarray, mask_missing: bool) -> None:
+        self.labelled, self.mask_missing = labelled, mask_missing
+        self.pictures: list[Picture] = []
+        self.people: list[Person] = []
+
+    def add(self, picture: Picture, annotations: Sequence[dict[str, Any]] = ()) -> None:
+        """Append a picture; its people become samples if enough of their points are marked."""
+        for index, keypoints in enumerate(picture.people):
+            if (keypoints[:, 2] > 0).sum() >= self.MIN_POINTS:
+                annotation = annotations[index] if annotations else {}
+                self.people.append(Person(len(self.pictures), index, keypoints, annotation))
+        self.pictures.append(picture)
+
+
+class SyntheticSet(PersonSource):
+    """Procedural people (see :mod:`distill.synthetic`), made from the seed, nothing to download."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        super().__init__(skeleton.COCO17_LABELLED, mask_missing=False)
+        for index in range(count):
+            scene = make_scene(seed * 1_000_003 + index)
+            nobody = np.zeros((0, 4), np.float32)
+            self.add(Picture(scene.pixels, scene.keypoints, nobody, 1.0, {"id": index}))
+        if not self.people:
+            raise UserError(f"synthetic:{count} has no people; ask for at least 1 picture")
+
+
+class PeopleSet(PersonSource):
+    """A COCO-format set."""
 
     def __init__(self, annotations: Path, images: Path, limit: int | None = None) -> None:
         data = read_json(annotations)
@@ -114,46 +148,32 @@ class PeopleSet:
                 f"{annotations} has {joints} joints per person; 17 (COCO) and 14 (LSP) are known"
             )
         self.joints = joints
-        self.convert, self.labelled, self.mask_missing = _CONVERTERS[joints]
-        self.pictures: list[Picture] = []
-        self.people: list[Person] = []
+        self.convert, labelled, mask_missing = _CONVERTERS[joints]
+        super().__init__(labelled, mask_missing)
         self.skipped = 0
         by_image: dict[int, list[dict[str, Any]]] = {}
         for annotation in data["annotations"]:
             by_image.setdefault(annotation["image_id"], []).append(annotation)
         for image in sorted(data["images"], key=lambda entry: entry["id"])[:limit]:
-            self._add(image, images / image["file_name"], by_image.get(image["id"], []))
+            self._read(image, images / image["file_name"], by_image.get(image["id"], []))
         if self.skipped:
             log.warning("%s: %d pictures missing or broken, skipped", images, self.skipped)
         if not self.people:
             raise UserError(f"{annotations}: no picture with a labelled person under {images}")
 
-    def _add(self, image: dict[str, Any], path: Path, annotations: list[dict[str, Any]]) -> None:
+    def _read(self, image: dict[str, Any], path: Path, annotations: list[dict[str, Any]]) -> None:
         pixels = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
         if pixels is None:
             self.skipped += 1
             return
         pixels, scale = _resize(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
-        people, ignore = [], []
-        for annotation in annotations:
-            if annotation.get("iscrowd") or not annotation.get("num_keypoints"):
-                ignore.append(np.asarray(annotation["bbox"], np.float32) * scale)
-                continue
-            points = np.asarray(annotation["keypoints"], np.float32).reshape(self.joints, 3)
-            keypoints = _scale_points(self.convert(points), scale)
-            keypoints[keypoints[:, 2] <= 0] = 0
-            people.append(keypoints)
-            if (keypoints[:, 2] > 0).sum() >= 4:
-                self.people.append(Person(len(self.pictures), keypoints, annotation))
-        self.pictures.append(
-            Picture(
-                pixels,
-                np.stack(people) if people else np.zeros((0, 18, 3), np.float32),
-                np.asarray(ignore, np.float32).reshape(-1, 4),
-                scale,
-                image,
-            )
-        )
+        marked = [a for a in annotations if not a.get("iscrowd") and a.get("num_keypoints")]
+        others = [a["bbox"] for a in annotations if a.get("iscrowd") or not a.get("num_keypoints")]
+        points = np.array([a["keypoints"] for a in marked], np.float32)
+        points = self.convert(points.reshape(-1, self.joints, 3))
+        people = np.where(points[..., 2:] > 0, _scale_points(points, scale), 0).astype(np.float32)
+        ignore = np.asarray(others, np.float32).reshape(-1, 4) * scale
+        self.add(Picture(pixels, people, ignore, scale, image), marked)
 
 
 def person_box(keypoints: np.ndarray) -> tuple[float, float, float]:
@@ -213,8 +233,7 @@ def _colour(pixels: np.ndarray, strength: float, rng: np.random.Generator) -> np
     channels = gain * (1 + 0.5 * strength * rng.uniform(-1, 1, 3))
     offset = 128 * strength * rng.uniform(-1, 1)
     table = np.arange(256)[:, None] * channels + offset + 128 * (1 - gain)
-    table = np.clip(table, 0, 255).astype(np.uint8).reshape(1, 256, 3)
-    return cv2.LUT(pixels, table)
+    return cv2.LUT(pixels, np.clip(table, 0, 255).astype(np.uint8).reshape(1, 256, 3))
 
 
 def _cut_out(pixels: np.ndarray, rng: np.random.Generator) -> None:
@@ -238,13 +257,16 @@ class CropDataset(Dataset[dict[str, torch.Tensor]]):
     """Random or evaluation crops about every person of a set.
 
     Items: ``image`` uint8 [3, size, size] RGB, ``keypoints`` float32 [P, 18, 3] padded to
-    ``MAX_PEOPLE``, ``channels`` float32 [57] and ``area`` float32 [h, w] loss weights.
+    ``MAX_PEOPLE``, ``target_person`` float32 [18, 3] (the person the crop was made for),
+    ``channels`` float32 [57] and ``area`` float32 [h, w] loss weights.
     Targets are made per batch by :func:`collate`, which is several times faster.
     """
 
     MAX_PEOPLE = 8
 
-    def __init__(self, people: PeopleSet, size: int, augment: Augmentation, seed: int = 0) -> None:
+    def __init__(
+        self, people: PersonSource, size: int, augment: Augmentation, seed: int = 0
+    ) -> None:
         self.set, self.size, self.augment, self.seed = people, size, augment, seed
         self.epoch = 0
 
@@ -281,6 +303,7 @@ class CropDataset(Dataset[dict[str, torch.Tensor]]):
         return {
             "image": torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))),
             "keypoints": torch.from_numpy(_pad(points, self.MAX_PEOPLE)),
+            "target_person": torch.from_numpy(points[person.index]),
             "channels": torch.from_numpy(np.concatenate([heat, pafs])),
             "area": torch.from_numpy(area),
         }

@@ -48,7 +48,7 @@ class PoseModule(L.LightningModule):
         """Collect the highest cell of every map, beside the truth."""
         maps = self(batch["image"])[:, :19].float().cpu().numpy()
         self.found += [decode_single(heatmaps) for heatmaps in maps]
-        self.truth += list(batch["keypoints"][:, 0].cpu().numpy())
+        self.truth += list(batch["target_person"].cpu().numpy())
 
     def on_validation_epoch_end(self) -> None:
         """PCK@0.2 of the torso over all validation crops."""
@@ -69,7 +69,9 @@ class PoseModule(L.LightningModule):
             lr=self.recipe.learning_rate,
         )
         total = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate(step, total))
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: self._rate(step, total)
+        )
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},

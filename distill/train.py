@@ -12,20 +12,28 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import ConcatDataset, DataLoader, WeightedRandomSampler
 
+from ai8x_models.checkpoints import load_student, save_student
 from ai8x_models.students import Student
-from distill.checkpoints import load_student, save_student
 from distill.config import Recipe, SetConfig
-from distill.data import Augmentation, CropDataset, PeopleSet, collate
+from distill.data import (
+    Augmentation,
+    CropDataset,
+    PeopleSet,
+    PersonSource,
+    SyntheticSet,
+    collate,
+    to_input,
+)
 from distill.pose_module import PoseModule
+from quantize.calibrate import bits_per_layer, calibrate
+from quantize.fold import fold_batchnorm
 
 log = logging.getLogger(__name__)
 
 
-def open_set(config: SetConfig, seed: int) -> Any:
+def open_set(config: SetConfig, seed: int) -> PersonSource:
     """Read a COCO-format set, or make procedural people for ``synthetic:N``."""
     if config.annotations.startswith("synthetic:"):
-        from distill.synthetic_set import SyntheticSet
-
         return SyntheticSet(int(config.annotations.split(":")[1]), seed)
     return PeopleSet(Path(config.annotations), Path(config.images), config.limit)
 
@@ -98,6 +106,19 @@ def make_trainer(recipe: Recipe, out: Path) -> L.Trainer:
     )
 
 
+def prepare_qat(student: Student, recipe: Recipe) -> None:
+    """Fold batch norm, set the recipe's bits and calibrate the shifts on training crops."""
+    bits = bits_per_layer(student, recipe.qat.default_bits, recipe.qat.bits)
+    fold_batchnorm(student)
+    people = open_set(recipe.train[0], recipe.seed)
+    crops = CropDataset(people, recipe.size, Augmentation())
+    count = min(recipe.qat.calibration_images, len(crops))
+    chosen = range(0, len(crops), max(1, len(crops) // count))
+    images = torch.stack([crops[i]["image"] for i in chosen][:count])
+    shifts = calibrate(student, bits, to_input(images))
+    log.info("layer: bits, shift: %s", {n: (bits[n], shifts[n]) for n in bits})
+
+
 def train_student(recipe: Recipe) -> Path:
     """Run a recipe, resuming from ``out/last.ckpt`` if there is one; returns the student's file."""
     L.seed_everything(recipe.seed, workers=True)
@@ -105,7 +126,10 @@ def train_student(recipe: Recipe) -> Path:
     student = Student(recipe.student)
     if recipe.start_from:
         student, _ = load_student(Path(recipe.start_from))
-    module = PoseModule(student.to(memory_format=torch.channels_last), recipe)
+    if recipe.qat.enabled and student.mode == "float":
+        prepare_qat(student, recipe)
+    module = PoseModule(student, recipe)
+    module.to(memory_format=torch.channels_last)
     trainer = make_trainer(recipe, out)
     last = out / "last.ckpt"
     trainer.fit(module, PoseData(recipe), ckpt_path=str(last) if last.exists() else None)

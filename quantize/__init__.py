@@ -1,0 +1,1 @@
+"""Float student -> integer student: batch-norm folding, shifts, integer checkpoint."""

@@ -1,0 +1,113 @@
+"""Bits and output shifts: from a folded float student to one ready for the qat mode.
+
+The chip has one power-of-two scale per layer. A smaller shift makes the weight grid (and, in
+layers below 8 bits, the much coarser bias grid) finer but clips large weights; which is best
+depends on the layer, so each candidate is tried on pictures and the one whose output is nearest
+to the float layer's is kept. Layers that the compiler merges share one shift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from ai8x_models.layers import FusedConv2d, shift_for_limit
+from ai8x_models.students import INPUT, Student
+from synthesize.chip.errors import UserError
+
+CANDIDATES = 5  # shifts tried, downwards from the one that clips nothing
+BITS = (1, 2, 4, 8)
+
+
+def bits_per_layer(student: Student, default: int, bits: Mapping[str, int]) -> dict[str, int]:
+    """Complete a partial choice of bits; unknown layers and widths are refused."""
+    names = [spec.name for spec, _ in student.layers()]
+    for name, value in {"default": default, **bits}.items():
+        if name != "default" and name not in names:
+            raise UserError(f"bits are given for layer '{name}', but the layers are {names}")
+        if value not in BITS:
+            raise UserError(f"layer '{name}' is given {value} bits; the chip has 1, 2, 4 and 8")
+    return {name: bits.get(name, default) for name in names}
+
+
+def _largest_shift(layer: FusedConv2d) -> int:
+    return shift_for_limit(float(layer.op.weight.detach().abs().max()))
+
+
+def _set_shift(layer: FusedConv2d, shift: int) -> None:
+    """Choose the scale of the stored parameters: they are divided by ``2**shift``."""
+    old = int(layer.output_shift)
+    with torch.no_grad():
+        layer.op.weight.mul_(2.0 ** (old - shift))
+        if layer.op.bias is not None:
+            layer.op.bias.mul_(2.0 ** (old - shift))
+    layer.output_shift.fill_(float(shift))
+
+
+def _error(layer: FusedConv2d, x: Tensor, wanted: Tensor) -> float:
+    out = layer(x)
+    if layer.wide:
+        out = out * 2.0 ** int(layer.output_shift)
+    return float((out - wanted).square().mean())
+
+
+def _start_qat(layer: FusedConv2d, bits: int) -> None:
+    layer.weight_bits.fill_(bits)
+    layer.bias_bits.fill_(8)
+    layer.quantize_activation.fill_(True)
+    layer.adjust_output_shift.fill_(False)
+    layer.mode = "qat"
+
+
+@torch.no_grad()
+def calibrate(student: Student, bits: Mapping[str, int], images: Tensor) -> dict[str, int]:
+    """Turn a folded float student into a qat student, in place.
+
+    Args:
+        student: folded, float mode.
+        bits: weight bits of every layer.
+        images: calibration input float32 [N, C, H, W], (pixel - 128) / 128.
+
+    Returns:
+        The chosen output shift of every layer.
+    """
+    student.eval()
+    exact, rounded = {INPUT: images}, {INPUT: images}
+    for spec, layer in student.layers():
+        exact[spec.name] = layer(exact[spec.source])
+    modules = {spec.name: layer for spec, layer in student.layers()}
+    sources = {spec.name: spec.source for spec, _ in student.layers()}
+    groups = {name: group for group in student.spec.tied for name in group}
+    done: set[str] = set()
+    for name in modules:
+        if name not in done:
+            group = groups.get(name, (name,))
+            _choose_shift(group, modules, bits, {n: rounded[sources[n]] for n in group}, exact)
+            for member in group:
+                rounded[member] = modules[member](rounded[sources[member]])
+            done.update(group)
+    student.set_mode("qat")
+    return {name: int(layer.output_shift) for name, layer in modules.items()}
+
+
+def _choose_shift(
+    group: tuple[str, ...],
+    modules: Mapping[str, FusedConv2d],
+    bits: Mapping[str, int],
+    inputs: Mapping[str, Tensor],
+    exact: Mapping[str, Tensor],
+) -> None:
+    """Set the shift with the least summed error on all layers of a group."""
+    top = max(_largest_shift(modules[name]) for name in group)
+    for name in group:
+        _start_qat(modules[name], bits[name])
+    scores: dict[int, float] = {}
+    for shift in range(top, max(top - CANDIDATES, -15), -1):
+        for name in group:
+            _set_shift(modules[name], shift)
+        scores[shift] = sum(_error(modules[n], inputs[n], exact[n]) for n in group)
+    best = min(scores, key=lambda shift: scores[shift])
+    for name in group:
+        _set_shift(modules[name], best)

@@ -1,0 +1,55 @@
+"""The integer student and its checkpoint, in the form ai8x-synthesis expects (``-q.pth.tar``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ai8x_models.layers import BIAS_MAX, BIAS_MIN, FusedConv2d, round_half_up
+from ai8x_models.students import Student
+from synthesize.chip.errors import UserError
+
+
+@torch.no_grad()
+def integer_layer(name: str, layer: FusedConv2d) -> None:
+    """Replace a qat layer's parameters by the integers the chip holds.
+
+    Weights become signed ``bits``-bit integers. A stored bias is ``b * 2**(bits - 1)`` with b the
+    8-bit value of bias memory, the convention of ai8x-synthesis.
+    """
+    bits = int(layer.weight_bits)
+    if layer.bn is not None or layer.mode != "qat" or bits == 0:
+        raise UserError(f"layer '{name}' is not ready for integers; fold and calibrate it first")
+    scale = 2.0 ** (bits - 1)
+    layer.op.weight.copy_(round_half_up(layer.op.weight * scale).clamp(-scale, scale - 1))
+    if layer.op.bias is not None:
+        bias = round_half_up(layer.op.bias * scale).clamp(BIAS_MIN, BIAS_MAX)
+        layer.op.bias.copy_(bias * scale)
+    layer.mode = "integer"
+
+
+def to_integer(student: Student) -> Student:
+    """Convert a qat student to integers, in place; its forward then is the chip's."""
+    for spec, layer in student.layers():
+        integer_layer(spec.name, layer)
+    return student.set_mode("integer")
+
+
+def output_scales(student: Student) -> dict[str, float]:
+    """Real value of one accumulator step of every (wide) output."""
+    return {
+        name: 2.0
+        ** (
+            int(getattr(student, name).output_shift)
+            - 7
+            - int(getattr(student, name).weight_bits)
+            + 1
+        )
+        for name in student.spec.outputs
+    }
+
+
+def integer_extras(student: Student, extras: dict[str, Any]) -> dict[str, Any]:
+    """Extras of an integer checkpoint: what was known before plus the outputs' scales."""
+    return {**extras, "output_scale": output_scales(student), "clipping_method": "MAX_BIT_SHIFT"}

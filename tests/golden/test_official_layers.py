@@ -1,0 +1,81 @@
+"""Our students load in ai8x-training's own layers and compute the same there.
+
+Needs a checkout of ai8x-training, named by the environment variable ``AI8X_TRAINING``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from torch import nn
+
+from ai8x_models.students import Student
+from quantize.calibrate import bits_per_layer, calibrate
+from quantize.fold import fold_batchnorm
+from quantize.integer import to_integer
+from tests.unit.test_quantize import pixels, warmed_student
+
+
+@pytest.fixture
+def ai8x(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    folder = os.environ.get("AI8X_TRAINING", "")
+    if not Path(folder, "ai8x.py").is_file():
+        pytest.skip("AI8X_TRAINING does not name a checkout of ai8x-training")
+    monkeypatch.syspath_prepend(folder)
+    import ai8x  # type: ignore[import-not-found]
+
+    yield ai8x
+    for name in ("ai8x", "devices"):
+        sys.modules.pop(name, None)
+
+
+def official_twin(ai8x: ModuleType, student: Student) -> nn.ModuleDict:
+    """The same network out of the official layers, parameters loaded by their own names."""
+    layers = nn.ModuleDict()
+    for spec, layer in student.layers():
+        layers[spec.name] = ai8x.Conv2d(
+            spec.in_channels, spec.out_channels, spec.kernel,
+            padding=spec.kernel // 2, pooling="Max" if spec.pool > 1 else None,
+            pool_size=spec.pool, pool_stride=spec.pool, wide=spec.wide,
+            activation="ReLU" if spec.activation == "relu" else None,
+            batchnorm="Affine" if layer.bn is not None else None,
+        )  # fmt: skip
+        # The official constructor refuses the stride that our compiler legalises later.
+        layers[spec.name].op.stride = (spec.stride, spec.stride)
+    layers.load_state_dict(student.state_dict())
+    for module in layers.values():
+        module.set_functions()
+    return layers.eval()
+
+
+def run(layers: nn.ModuleDict, student: Student, x: torch.Tensor) -> list[torch.Tensor]:
+    values = {"input": x}
+    for spec, _ in student.layers():
+        values[spec.name] = layers[spec.name](values[spec.source])
+    return [values[name] for name in student.spec.outputs]
+
+
+def test_float_student(ai8x: ModuleType) -> None:
+    ai8x.set_device(85, simulate=False, round_avg=False)
+    student, x = warmed_student(), pixels(2)
+    twin = official_twin(ai8x, student)
+    with torch.no_grad():
+        for ours, theirs in zip(student(x), run(twin, student, x), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_integer_student(ai8x: ModuleType) -> None:
+    ai8x.set_device(85, simulate=True, round_avg=False)
+    student = fold_batchnorm(warmed_student())
+    calibrate(student, bits_per_layer(student, 8, {"conv5": 4, "conv7": 2}), pixels(2))
+    to_integer(student)
+    x = torch.round(pixels(2) * 128).double()
+    twin = official_twin(ai8x, student).double()
+    with torch.no_grad():
+        for ours, theirs in zip(student(x), run(twin, student, x), strict=True):
+            assert torch.equal(ours, theirs)
