@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import numpy as np
 
-from evalkit.cnn.decode import Layer
 from evalkit.cnn.engine import Result
+from evalkit.cnn.plan import Layer
 from synthesize.chip.errors import UserError
 
 
@@ -34,3 +35,65 @@ class LayerDump:
         inputs = result.inputs if layer.operands > 1 else result.inputs[:, 0]
         np.save(folder / f"layer{layer.number:02d}_in.npy", inputs)
         np.save(folder / f"layer{layer.number:02d}_out.npy", result.outputs)
+
+
+def compare_dumps(first: Path, second: Path) -> str | None:
+    """Where two dumps part first: layer, channel and pixel; ``None`` if they are equal.
+
+    Raises:
+        UserError: a folder that holds no dump.
+    """
+    here, there = _files(first), _files(second)
+    for name in sorted(here.keys() | there.keys(), key=_order):
+        if name not in here or name not in there:
+            return f"{_title(name)} is only in {first if name in here else second}"
+        difference = _first_difference(np.load(here[name]), np.load(there[name]))
+        if difference:
+            return f"{_title(name)}: {difference}"
+    return None
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder; give one that --dump-layers has written")
+    found = {p.relative_to(folder).as_posix(): p for p in folder.rglob("layer*_*.npy")}
+    if not found:
+        raise UserError(
+            f"{folder} holds no layerNN_in.npy; give one that --dump-layers has written"
+        )
+    return found
+
+
+def _order(name: str) -> tuple[int, str]:
+    folder, _, file = name.rpartition("/")
+    return (int(folder.removeprefix("run") or 0), file)
+
+
+def _title(name: str) -> str:
+    folder, _, file = name.rpartition("/")
+    layer, _, side = file.removesuffix(".npy").partition("_")
+    run = f"run {folder.removeprefix('run')}, " if folder else ""
+    return f"{run}layer {int(layer.removeprefix('layer'))} {side}put"
+
+
+def _first_difference(a: np.ndarray, b: np.ndarray) -> str | None:
+    if a.shape != b.shape:
+        return f"shapes {list(a.shape)} and {list(b.shape)}"
+    wrong = np.argwhere(a != b)
+    if not len(wrong):
+        return None
+    at = tuple(int(i) for i in wrong[0])
+    names = ("channel", "operand", "row", "column") if a.ndim == 4 else ("channel", "row", "column")
+    place = ", ".join(f"{n} {i}" for n, i in zip(names, at, strict=True))
+    return f"{place}: {a[at]} and {b[at]} ({len(wrong)} of {a.size} values differ)"
+
+
+def main(arguments: list[str]) -> int:
+    """``evalkit compare A B``: 0 if equal, 1 with the first difference otherwise."""
+    parser = argparse.ArgumentParser(prog="evalkit compare", description=compare_dumps.__doc__)
+    parser.add_argument("first", type=Path)
+    parser.add_argument("second", type=Path)
+    options = parser.parse_args(arguments)
+    difference = compare_dumps(options.first, options.second)
+    print(difference or "the dumps are equal")
+    return 1 if difference else 0

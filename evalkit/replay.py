@@ -12,6 +12,8 @@ to its end and the memory compared with ``expected``.
 
 from __future__ import annotations
 
+import argparse
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -21,7 +23,8 @@ from numpy.typing import NDArray
 
 from evalkit.cnn import Cnn, KitFault
 from evalkit.dump import LayerDump
-from synthesize.chip import memory_map, registers
+from synthesize.chip import limits, memory_map, registers
+from synthesize.chip.cycles import STARTUP_CYCLES
 from synthesize.chip.errors import UserError
 
 Words = NDArray[np.uint32]
@@ -91,6 +94,28 @@ def _check_trace(path: Path, trace: Words) -> None:
             f"{path}: access {row} is to 0x{address[row]:08x}, outside the accelerator's window"
             f" 0x{memory_map.CNN_BASE:08x} to 0x{memory_map.CNN_END - 1:08x}"
         )
+    nowhere = _first_unmapped(address)
+    if nowhere is not None:
+        row = int(np.flatnonzero(address == nowhere)[0])
+        raise UserError(
+            f"{path}: access {row} is to 0x{nowhere:08x}, where the accelerator has no register"
+            " or memory"
+        )
+
+
+def _first_unmapped(address: Words) -> int | None:
+    """An address at which the chip has nothing, or None; the window has been checked."""
+    pages = address >> 14
+    for page in np.unique(pages):
+        where = memory_map.locate(int(page) << 14)
+        if where is not None and where.kind in ("data", "weight"):
+            continue
+        for value in np.unique(address[pages == page]):
+            where = memory_map.locate(int(value))
+            known = registers.register_at(int(value) & ~3)
+            if where is None or (where.kind in ("register", "fifo") and known is None):
+                return int(value)
+    return None
 
 
 def _parse_expected(path: Path, stream: Words) -> list[Expected]:
@@ -154,11 +179,8 @@ def _runs(trace: Words) -> list[tuple[int, int]]:
     return list(zip(first.tolist(), [*first[1:].tolist(), len(trace)], strict=True))
 
 
-def compare(cnn: Cnn, expected: tuple[Expected, ...], writers: dict[int, int]) -> int:
+def compare(cnn: Cnn, expected: tuple[Expected, ...]) -> int:
     """Compare the memory with the known answer; returns the number of words that agree.
-
-    Args:
-        writers: layer by data memory word address, for the message.
 
     Raises:
         ReplayError: the first difference, by address and layer.
@@ -173,8 +195,8 @@ def compare(cnn: Cnn, expected: tuple[Expected, ...], writers: dict[int, int]) -
         if len(wrong):
             at = int(wrong[0])
             address = block.address + 4 * at
-            layer = writers.get(address)
-            by = "nothing computed" if layer is None else f"layer {layer}"
+            layer = cnn.writer_of(address)
+            by = "the bus" if layer < 0 else f"layer {layer}"
             raise ReplayError(
                 f"0x{address:08x} ({registers.describe(address)}, written by {by}) holds"
                 f" 0x{got[at]:08x}, expected 0x{block.words[at]:08x} under mask"
@@ -182,3 +204,45 @@ def compare(cnn: Cnn, expected: tuple[Expected, ...], writers: dict[int, int]) -
             )
         count += len(block.words)
     return count
+
+
+def replay(path: Path, dump: Path | None = None) -> str:
+    """Replay one recording to its end and compare; returns a line that says what happened.
+
+    Args:
+        path: the recording.
+        dump: folder for each layer's input and output, or None.
+
+    Raises:
+        UserError: the recording is malformed.
+        KitFault, ReplayError: it does not come out as recorded.
+    """
+    recording = load_recording(path)
+    cnn = Cnn(LayerDump(dump) if dump is not None else None)
+    play(cnn, recording.trace)
+    cnn.finish()
+    words = compare(cnn, recording.expected)
+    cycles = STARTUP_CYCLES + sum(c for _, c in cnn.layer_cycles)
+    time = 1000 * cycles / limits.CNN_CLOCK_HZ
+    return (
+        f"PASS: {words} words agree; {len(cnn.layer_cycles)} layers, {cycles} cycles"
+        f" ({time:.2f} ms at {limits.CNN_CLOCK_HZ // 1_000_000} MHz)"
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """``evalkit replay TRACE``: 0 if it comes out as recorded, else 1."""
+    parser = argparse.ArgumentParser(
+        prog="evalkit replay", description="Replay a recorded list of bus accesses."
+    )
+    parser.add_argument("trace", type=Path, help=".npz with the arrays trace and expected")
+    parser.add_argument(
+        "--dump-layers", type=Path, metavar="DIR", help="write each layer's input and output there"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        print(replay(options.trace, options.dump_layers))
+    except (KitFault, ReplayError) as error:
+        print(f"FAIL: {error}", file=sys.stderr)
+        return 1
+    return 0

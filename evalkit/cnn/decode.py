@@ -11,16 +11,14 @@ Sources for the meaning of the fields: MAX78000 User Guide (CNN chapter), ai8x-s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from evalkit.cnn.faults import KitFault
+from evalkit.cnn.checks import check_layer
+from evalkit.cnn.plan import Layer, Masks, Target
+from evalkit.cnn.words import LayerRegisters
 from synthesize.chip import limits, registers
-from synthesize.chip.cycles import LayerGeometry
-from synthesize.chip.registers import Register
 
 _WEIGHT_BITS = {code: bits for bits, code in registers.WEIGHT_BITS_CODE.items()}
 _INSTANCE_WORDS = limits.DATA_INSTANCE_WORDS
-_PER_QUADRANT = limits.PROCESSORS_PER_QUADRANT
 
 SAME_EVERYWHERE = (
     *(registers.RCNT, registers.CCNT, registers.ONED, registers.PRCNT, registers.PCCNT),
@@ -30,191 +28,7 @@ SAME_EVERYWHERE = (
 """Registers whose whole value must agree in all quadrants that take part."""
 
 
-@dataclass(frozen=True)
-class Masks:
-    """Where a layer's weights are and in which order the mask logic counts through them.
-
-    Mask number ``j`` (output ``j // passes``, pass ``j % passes``) is at kernel
-    ``(first + j * bits) // 8`` and bit ``(first + j * bits) % 8``; kernel ``k`` of ``taps`` bytes
-    starts ``k * taps + skip`` bytes into the weight memory.
-    """
-
-    first: int
-    count: int
-    bits: int
-    taps: int
-    skip: int
-
-    def first_kernel_word(self) -> int:
-        """72-bit word in which the first mask lies."""
-        byte = (self.first >> 3) * self.taps + self.skip
-        return byte // limits.WEIGHT_WORD_BYTES
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where outputs go.
-
-    instance, word: first data memory instance and word.
-    instance_step: instances from one group of four channels (or time slot) to the next.
-    step: words from one output pixel to the next.
-    expansion_step: words from one expansion to the next.
-    """
-
-    instance: int
-    word: int
-    instance_step: int
-    step: int
-    expansion_step: int
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer, decoded.
-
-    quadrants: those that take part, the leader first.
-    processors: chip-wide numbers of the processors that read, ascending.
-    read_word: first input word, per quadrant.
-    rows, columns: of the input, without padding or spread zeros.
-    pad, pool, stride, maximum: of the input window; ``pool`` is (1, 1) without pooling.
-    passes: input words per pixel and operand; flattened pixels count as passes.
-    masks: None for pass-through.
-    kernel: rows, columns; (1, 1) for pass-through.
-    outputs: output channels, expansions and rounding included; per_expansion of them each.
-    targets: one, or for pass-through one per quadrant that reads.
-    bias: (quadrant, first byte) pairs that are added.
-    """
-
-    number: int
-    quadrants: tuple[int, ...]
-    processors: tuple[int, ...]
-    read_word: Mapping[int, int]
-    parallel: bool
-    passes: int
-    flatten: bool
-    operands: int
-    function: int | None
-    prepool: bool
-    rows: int
-    columns: int
-    pad: tuple[int, int]
-    pool: tuple[int, int]
-    stride: int
-    maximum: bool
-    spread: bool
-    kernel: tuple[int, int]
-    masks: Masks | None
-    outputs: int
-    per_expansion: int
-    shift: int
-    relu: bool
-    absolute: bool
-    wide: bool
-    bias: tuple[tuple[int, int], ...]
-    targets: Mapping[int, Target]
-    time_slots: int
-    streaming: bool
-    stream_words: int
-
-    @property
-    def pooled(self) -> tuple[int, int]:
-        """Rows and columns after pooling."""
-        return (
-            (self.rows - self.pool[0]) // self.stride + 1,
-            (self.columns - self.pool[1]) // self.stride + 1,
-        )
-
-    @property
-    def spread_size(self) -> tuple[int, int]:
-        """Rows and columns that the convolution sees, without padding."""
-        factor = 2 if self.spread else 1
-        return self.pooled[0] * factor, self.pooled[1] * factor
-
-    @property
-    def output_size(self) -> tuple[int, int]:
-        """Rows and columns of the output."""
-        size, pad, kernel = self.spread_size, self.pad, self.kernel
-        return (size[0] + 2 * pad[0] - kernel[0] + 1, size[1] + 2 * pad[1] - kernel[1] + 1)
-
-    @property
-    def input_words(self) -> int:
-        """Words read from each data memory instance."""
-        pixels = self.rows * self.columns
-        return (pixels + 3) // 4 if self.parallel else pixels * self.passes * self.operands
-
-    @property
-    def expansions(self) -> int:
-        """Groups of output channels that share processors."""
-        return -(-self.outputs // self.per_expansion)
-
-    def geometry(self) -> LayerGeometry:
-        """What the cycle model needs."""
-        # How many of a flattening layer's words are pixels cannot be seen in the registers; the
-        # cycles depend on the product only.
-        return LayerGeometry(
-            kernel=self.kernel,
-            pad=self.pad,
-            pooled=self.spread_size,
-            pool=self.pool,
-            passes=self.passes,
-            outputs=self.outputs,
-            output_columns=self.output_size[1],
-            operands=self.operands,
-            pool_first=self.prepool or self.pool == (1, 1) or self.operands == 1,
-            passthrough=self.masks is None,
-            time_slots=self.time_slots,
-            expansions=self.expansions,
-            flatten_long=self.flatten,
-            streaming=self.streaming,
-            kernel_word=self.masks.first_kernel_word() if self.masks else 0,
-        )
-
-
-class LayerRegisters:
-    """The register words of one layer in the quadrants that take part.
-
-    Args:
-        words: register value by bus address (missing: the reset value).
-        layer: layer number 0..31.
-        quadrants: quadrants that take part, the leader first.
-    """
-
-    def __init__(self, words: Mapping[int, int], layer: int, quadrants: tuple[int, ...]) -> None:
-        self.words = words
-        self.layer = layer
-        self.quadrants = quadrants
-        self.leader = quadrants[0]
-
-    def value(self, register: Register, quadrant: int | None = None) -> int:
-        """Register value in a quadrant (default: the leader)."""
-        chosen = self.leader if quadrant is None else quadrant
-        address = registers.layer_address(chosen, self.layer, register)
-        return self.words.get(address, register.reset)
-
-    def get(self, register: Register, name: str, quadrant: int | None = None) -> int:
-        """Field value in a quadrant (default: the leader)."""
-        return register.get(self.value(register, quadrant), name)
-
-    def fault(
-        self, register: Register, name: str | None, message: str, quadrant: int | None = None
-    ) -> KitFault:
-        """A fault that names a field of this layer."""
-        chosen = self.leader if quadrant is None else quadrant
-        return KitFault.in_layer(self.layer, chosen, register, message, name)
-
-    def processors(self) -> tuple[int, ...]:
-        """Chip-wide numbers of the processors that read."""
-        return tuple(
-            _PER_QUADRANT * q + p
-            for q in sorted(self.quadrants)
-            for p in range(_PER_QUADRANT)
-            if self.get(registers.EN, "pro_en", q) >> p & 1
-        )
-
-
-def decode(
-    words: Mapping[int, int], layer: int, quadrants: tuple[int, ...], stream: bool
-) -> Layer:
+def decode(words: Mapping[int, int], layer: int, quadrants: tuple[int, ...], stream: bool) -> Layer:
     """Decode one layer.
 
     Args:
@@ -272,7 +86,7 @@ def decode(
         streaming=streaming,
         stream_words=stream_words,
     )
-    _check_layer(regs, decoded)
+    check_layer(regs, decoded)
     return decoded
 
 
@@ -288,14 +102,18 @@ def _check_agreement(regs: LayerRegisters) -> None:
                     f"{regs.value(register):x} in quadrant {regs.leader}, which it follows",
                     quadrant,
                 )
-        for register, own in ((registers.LCTRL0, ("cnnsi_en",)),
-                              (registers.POST, ("bptr_en", "bptr_sad"))):
+        for register, own in (
+            (registers.LCTRL0, ("cnnsi_en",)),
+            (registers.POST, ("bptr_en", "bptr_sad")),
+        ):
             for part in register.fields:
                 here = part.of(regs.value(register, quadrant))
                 if part.name not in own and here != part.of(regs.value(register)):
                     raise regs.fault(
-                        register, part.name,
-                        f"{here} differs from quadrant {regs.leader}, which it follows", quadrant,
+                        register,
+                        part.name,
+                        f"{here} differs from quadrant {regs.leader}, which it follows",
+                        quadrant,
                     )
 
 
@@ -311,8 +129,10 @@ def _is_convolution(regs: LayerRegisters) -> bool:
             )
         if mask and mask != pro:
             raise regs.fault(
-                registers.EN, "mask_en",
-                "some processors multiply and some pass through, which is not modelled", quadrant,
+                registers.EN,
+                "mask_en",
+                "some processors multiply and some pass through, which is not modelled",
+                quadrant,
             )
         reading += bin(pro).count("1")
         multiplying += bin(mask).count("1")
@@ -320,7 +140,8 @@ def _is_convolution(regs: LayerRegisters) -> bool:
         raise regs.fault(registers.EN, "pro_en", "no processor is enabled")
     if multiplying not in (0, reading):
         raise regs.fault(
-            registers.EN, "mask_en",
+            registers.EN,
+            "mask_en",
             "some quadrants multiply and some pass through, which is not modelled",
         )
     return multiplying > 0
@@ -337,9 +158,7 @@ def _input_size(regs: LayerRegisters, oned: bool) -> tuple[int, int, tuple[int, 
     if rows < 1:
         raise regs.fault(registers.RCNT, "rcnt_max", f"{rows} rows are left without padding")
     if columns < 1:
-        raise regs.fault(
-            registers.CCNT, "ccnt_max", f"{columns} columns are left without padding"
-        )
+        raise regs.fault(registers.CCNT, "ccnt_max", f"{columns} columns are left without padding")
     if oned and (columns != 1 or pad_columns):
         raise regs.fault(registers.CCNT, "ccnt_max", "a 1D layer has one column")
     for register, name, value in (
@@ -355,7 +174,8 @@ def _unspread(regs: LayerRegisters, rows: int, columns: int) -> tuple[int, int]:
     """Input size of a transposed convolution: the counters include the zeros in between."""
     if rows % 2 or columns % 2:
         raise regs.fault(
-            registers.POST, "deconv_en",
+            registers.POST,
+            "deconv_en",
             f"a transposed convolution counts even rows and columns, not {rows} x {columns}",
         )
     return rows // 2, columns // 2
@@ -367,16 +187,15 @@ def _kernel(regs: LayerRegisters, oned: bool, convolve: bool) -> tuple[int, int]
     if oned:
         if not 1 <= width <= limits.MAX_CONV1D_LENGTH:
             raise regs.fault(
-                registers.ONED, "oned_width",
+                registers.ONED,
+                "oned_width",
                 f"kernel length {width} is not 1 to {limits.MAX_CONV1D_LENGTH}",
             )
         return (width, 1)
     if not convolve:
         return (1, 1)
     if width > 1:
-        raise regs.fault(
-            registers.ONED, "oned_width", "must be 0 (3x3) or 1 (1x1) without oned_en"
-        )
+        raise regs.fault(registers.ONED, "oned_width", "must be 0 (3x3) or 1 (1x1) without oned_en")
     return (3, 3) if width == 0 else (1, 1)
 
 
@@ -399,9 +218,7 @@ def _passes(
     if regs.value(registers.TPTR) != registers.TPTR.encode(
         tptr_sad=passes - 1, tptr_max=2 * passes - 1
     ):
-        raise regs.fault(
-            registers.TPTR, "tptr_max", f"does not fit flattening of {passes} words"
-        )
+        raise regs.fault(registers.TPTR, "tptr_max", f"does not fit flattening of {passes} words")
     return passes, True
 
 
@@ -411,7 +228,8 @@ def _masks(regs: LayerRegisters, kernel: tuple[int, int]) -> Masks:
     bits = _WEIGHT_BITS[regs.get(registers.POST, "mask_size")]
     if last < first or (last - first) % bits:
         raise regs.fault(
-            registers.MCNT, "mcnt_max",
+            registers.MCNT,
+            "mcnt_max",
             f"0x{last:x} is not a whole number of {bits}-bit masks after mcnt_sad 0x{first:x}",
         )
     if first % bits:
@@ -423,7 +241,8 @@ def _masks(regs: LayerRegisters, kernel: tuple[int, int]) -> Masks:
     masks = Masks(first, (last - first) // bits + 1, bits, taps, skip)
     if (last // 8 + 1) * taps + skip > limits.WEIGHT_BYTES_PER_PROCESSOR:
         raise regs.fault(
-            registers.MCNT, "mcnt_max",
+            registers.MCNT,
+            "mcnt_max",
             f"masks run over the {limits.WEIGHT_WORDS} kernel words of a processor",
         )
     return masks
@@ -437,7 +256,8 @@ def _outputs(regs: LayerRegisters, masks: Masks | None, passes: int) -> tuple[in
         return count, 1
     if masks.count % passes:
         raise regs.fault(
-            registers.MCNT, "mcnt_max",
+            registers.MCNT,
+            "mcnt_max",
             f"{masks.count} masks are not a whole number of outputs of {passes} passes",
         )
     outputs = masks.count // passes
@@ -449,12 +269,14 @@ def _outputs(regs: LayerRegisters, masks: Masks | None, passes: int) -> tuple[in
     per_expansion = widest // masks.bits + 1
     if per_expansion > limits.PROCESSORS:
         raise regs.fault(
-            registers.LCTRL1, "xpch_max",
+            registers.LCTRL1,
+            "xpch_max",
             f"{per_expansion} channels per expansion are more than {limits.PROCESSORS}",
         )
     if outputs > per_expansion and not regs.value(registers.WPTR_CHOFF):
         raise regs.fault(
-            registers.WPTR_CHOFF, "wptr_choff",
+            registers.WPTR_CHOFF,
+            "wptr_choff",
             f"{outputs} outputs in expansions of {per_expansion} are written over each other",
         )
     return outputs, per_expansion
@@ -469,7 +291,8 @@ def _operands(regs: LayerRegisters, convolve: bool) -> tuple[int, int | None]:
         return 1, None
     if convolve != bool(regs.get(registers.ONED, "two_d_conv")):
         raise regs.fault(
-            registers.ONED, "two_d_conv",
+            registers.ONED,
+            "two_d_conv",
             "must be set when, and only when, the element-wise result is convolved",
         )
     if regs.get(registers.ONED, "oned_en"):
@@ -539,129 +362,3 @@ def _streaming(regs: LayerRegisters, stream: bool) -> tuple[bool, int]:
         return False, 0
     words = regs.get(registers.FBUF, "fbuf_max")
     return words > 0, words
-
-
-def _check_layer(regs: LayerRegisters, layer: Layer) -> None:
-    """Combinations that cannot work or are not modelled."""
-    _check_control(regs, layer)
-    _check_sum(regs, layer)
-    if layer.rows < layer.pool[0] or layer.columns < layer.pool[1]:
-        raise regs.fault(
-            registers.PRCNT, "prcnt_max",
-            f"the pooling window {layer.pool[0]}x{layer.pool[1]} is larger than the input"
-            f" {layer.rows}x{layer.columns}",
-        )
-    if min(layer.output_size) < 1:
-        raise regs.fault(
-            registers.RCNT, "rcnt_max",
-            f"the input is smaller than the kernel: {layer.output_size[0]} x"
-            f" {layer.output_size[1]} outputs",
-        )
-    if layer.kernel == (3, 3) and not layer.streaming:
-        _check_line_buffer(regs, layer)
-    if layer.masks is None:
-        _check_passthrough(regs, layer)
-    elif regs.get(registers.POST, "ts_en") or regs.get(registers.POST, "onexone_en"):
-        raise regs.fault(
-            registers.POST, "ts_en", "time slots in a convolution are not modelled"
-        )
-
-
-def _check_control(regs: LayerRegisters, layer: Layer) -> None:
-    for quadrant in layer.quadrants:
-        if not regs.get(registers.LCTRL0, "sramlsrc", quadrant):
-            raise regs.fault(
-                registers.LCTRL0, "sramlsrc", "output to local memory is not modelled", quadrant
-            )
-    if not regs.get(registers.LCTRL0, "master"):
-        raise regs.fault(registers.LCTRL0, "master", "the leading quadrant forms no sum")
-    if layer.wide and (layer.relu or layer.absolute):
-        register = registers.LCTRL0 if layer.relu else registers.POST
-        raise regs.fault(
-            register, "act_en" if layer.relu else "out_abs",
-            "an activation of 32-bit output is not modelled",
-        )
-    if layer.parallel:
-        if layer.passes > 1 or layer.operands > 1:
-            raise regs.fault(
-                registers.LCTRL0, "parallel", "is not modelled with several passes or operands"
-            )
-        if any(p % limits.PROCESSORS_PER_INSTANCE for p in layer.processors):
-            raise regs.fault(
-                registers.LCTRL0, "parallel",
-                "only the first processor of each four can read one channel per word",
-            )
-    if layer.spread and (layer.pool != (1, 1) or layer.kernel != (3, 3)):
-        raise regs.fault(
-            registers.POST, "deconv_en", "is modelled for 3x3 kernels without pooling only"
-        )
-
-
-def _check_sum(regs: LayerRegisters, layer: Layer) -> None:
-    """Every quadrant that multiplies or adds a bias must reach the leader's sum."""
-    feeds = regs.get(registers.LCTRL0, "cnnsi_en")
-    reached = {layer.quadrants[0]}
-    for distance in range(1, limits.QUADRANTS):
-        if feeds >> distance & 1:
-            quadrant = (layer.quadrants[0] + distance) % limits.QUADRANTS
-            if quadrant not in layer.quadrants:
-                raise regs.fault(
-                    registers.LCTRL0, "cnnsi_en",
-                    f"adds the sum of quadrant {quadrant}, which does not take part",
-                )
-            reached.add(quadrant)
-    if feeds & 1:
-        raise regs.fault(registers.LCTRL0, "cnnsi_en", "bit 0 would add a quadrant to itself")
-    if layer.masks is None:
-        return
-    wanted = {p // _PER_QUADRANT for p in layer.processors} | {q for q, _ in layer.bias}
-    for quadrant in sorted(wanted - reached):
-        raise regs.fault(
-            registers.LCTRL0, "cnnsi_en",
-            f"the sum of quadrant {quadrant} is computed but not added",
-        )
-
-
-def _check_line_buffer(regs: LayerRegisters, layer: Layer) -> None:
-    words = regs.get(registers.TPTR, "tptr_max") - regs.get(registers.TPTR, "tptr_sad") + 1
-    if words != layer.output_size[1]:
-        raise regs.fault(
-            registers.TPTR, "tptr_max",
-            f"the line buffer has {words} words for rows of {layer.output_size[1]} outputs",
-        )
-    if regs.get(registers.TPTR, "tptr_max") >= limits.TRAM_WORDS:
-        raise regs.fault(
-            registers.TPTR, "tptr_max", f"the line buffer ends after {limits.TRAM_WORDS} words"
-        )
-
-
-def _check_passthrough(regs: LayerRegisters, layer: Layer) -> None:
-    if not regs.get(registers.POST, "ts_en"):
-        raise regs.fault(registers.POST, "ts_en", "a pass-through layer writes by time slots")
-    if layer.operands == 1 and not regs.get(registers.POST, "onexone_en"):
-        raise regs.fault(registers.POST, "onexone_en", "must be set in a pass-through layer")
-    for register, name, wrong in (
-        (registers.LCTRL0, "act_en", layer.relu),
-        (registers.POST, "out_abs", layer.absolute),
-        (registers.LCTRL0, "bigdwrt", layer.wide),
-        (registers.POST, "bptr_en", bool(layer.bias)),
-        (registers.POST, "scale_reg", layer.shift != 0),
-        (registers.RCNT, "rcnt_pad", layer.pad != (0, 0)),
-        (registers.POST, "deconv_en", layer.spread),
-        (registers.POST, "flatten_en", layer.flatten),
-    ):
-        if wrong:
-            raise regs.fault(register, name, "is not modelled in a pass-through layer")
-    widest = max(
-        sum(p // _PER_QUADRANT == q for p in layer.processors) for q in layer.targets
-    )
-    needed = -(-widest // limits.PROCESSORS_PER_INSTANCE)
-    if layer.time_slots < needed:
-        raise regs.fault(
-            registers.ONED, "tscnt_max",
-            f"{layer.time_slots} time slots are too few for {widest} processors in a quadrant",
-        )
-    if needed > 1 and regs.value(registers.WPTR_TOFF) % _INSTANCE_WORDS:
-        raise regs.fault(
-            registers.WPTR_TOFF, "wptr_toff", "is not a whole number of data memory instances"
-        )

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.cnn import operators
-from evalkit.cnn.decode import Layer, Target
 from evalkit.cnn.faults import KitFault
 from evalkit.cnn.memory import BiasMemory, DataMemory, WeightMemory
+from evalkit.cnn.plan import Layer, Target
 from synthesize.chip import limits, registers
 from synthesize.chip.registers import Register
 
@@ -88,9 +88,12 @@ class Engine:
             start = layer.read_word[quadrant]
             if start + count > source.capacity:
                 raise _fault(
-                    layer, registers.RPTR_BASE, "rptr_base",
+                    layer,
+                    registers.RPTR_BASE,
+                    "rptr_base",
                     f"{count} input words from word {start} run over the"
-                    f" {source.capacity} words of a data memory instance", quadrant,
+                    f" {source.capacity} words of a data memory instance",
+                    quadrant,
                 )
             instances = [p // _PER_INSTANCE for p in local]
             lanes = [p % _PER_INSTANCE for p in local]
@@ -131,12 +134,14 @@ class Engine:
 
     def _check_weights(self, layer: Layer, positions: NDArray[np.int64]) -> None:
         words = np.unique(positions // limits.WEIGHT_WORD_BYTES)
-        known = self.memories.weights.known_words()[np.ix_(layer.processors, words)]
+        known = self.memories.weights.known_words()[list(layer.processors)][:, words]
         if known.all():
             return
         row, column = np.argwhere(~known)[0]
         raise _fault(
-            layer, registers.MCNT, "mcnt_sad",
+            layer,
+            registers.MCNT,
+            "mcnt_sad",
             f"kernel word {words[column]} of processor {layer.processors[row]} is used but was"
             " never written",
         )
@@ -158,34 +163,33 @@ class Engine:
             missing = np.flatnonzero(used & ~known)
             if len(missing):
                 raise _fault(
-                    layer, registers.POST, "bptr_sad",
+                    layer,
+                    registers.POST,
+                    "bptr_sad",
                     f"bias {first + int(missing[0])} of quadrant {quadrant} is used but was never"
-                    " written", quadrant,
+                    " written",
+                    quadrant,
                 )
             total[: inside - first] += self.memories.bias.values[quadrant, first:inside]
         return operators.add_bias(sums, total) if layer.bias else sums
 
     def _pass_through(
-        self, layer: Layer, raw: NDArray[np.int8], known: Bools,
-        source: DataMemory, target: DataMemory, round_average: bool,
+        self,
+        layer: Layer,
+        raw: NDArray[np.int8],
+        known: Bools,
+        source: DataMemory,
+        target: DataMemory,
+        round_average: bool,
     ) -> Result:
         outputs = _prepare(layer, raw, round_average)
         # A byte that came from unwritten memory stays unwritten: channels that only round up to
         # whole words pass through like the others.
-        certain = operators.pool(
-            known.all(axis=1).view(np.int8), layer.pool, layer.stride, True, False
-        )
-        if layer.pool != (1, 1):
-            certain = certain & 1 & ~_pool_any(~known.all(axis=1), layer)
+        missing: NDArray[np.int8] = np.any(~known, axis=1).astype(np.int8)
+        missing = operators.pool(missing, layer.pool, layer.stride, True, False)
         writer = _Writer(layer, source, target)
-        writer.passed(outputs, certain.astype(bool))
+        writer.passed(outputs, missing == 0)
         return Result(raw, outputs)
-
-
-def _pool_any(flags: Bools, layer: Layer) -> Bools:
-    """Whether any byte of each pooling window is flagged."""
-    pooled = operators.pool(flags.view(np.int8), layer.pool, layer.stride, True, False)
-    return pooled.astype(bool)
 
 
 def _fault(
@@ -218,16 +222,23 @@ def _check_known(layer: Layer, known: Bools, weights: NDArray[np.int32]) -> None
         quadrant = processor // _PER_QUADRANT
         word = _input_word(layer, quadrant, int(operand), int(row), int(column), step)
         raise _fault(
-            layer, registers.RPTR_BASE, "rptr_base",
+            layer,
+            registers.RPTR_BASE,
+            "rptr_base",
             f"processor {processor} reads word {word} of data memory"
             f" {processor // _PER_INSTANCE} (row {row}, column {column}, pass {step}, operand"
-            f" {operand}), which nobody wrote", quadrant,
+            f" {operand}), which nobody wrote{_hint(layer)}",
+            quadrant,
         )
 
 
-def _input_word(
-    layer: Layer, quadrant: int, operand: int, row: int, column: int, step: int
-) -> int:
+def _hint(layer: Layer) -> str:
+    if layer.operands == 1:
+        return ""
+    return f"; the {layer.operands} operands must be interleaved word by word"
+
+
+def _input_word(layer: Layer, quadrant: int, operand: int, row: int, column: int, step: int) -> int:
     pixel = row * layer.columns + column
     if layer.parallel:
         return layer.read_word[quadrant] + pixel // 4
@@ -254,6 +265,7 @@ class _Writer:
         self.layer = layer
         self.target = target
         self.reading = source is target
+        self._live: NDArray[np.int64] | None = None
 
     def convolution(self, outputs: NDArray[np.signedinteger]) -> None:
         """Outputs of a convolution, [channel, row, column]."""
@@ -294,40 +306,93 @@ class _Writer:
                 self._store(quadrant, where, instance, where.word, as_bytes, known)
 
     def _store(
-        self, quadrant: int, where: Target, instance: int, word: int,
-        values: NDArray[np.uint8], known: Bools | None = None,
+        self,
+        quadrant: int,
+        where: Target,
+        instance: int,
+        word: int,
+        values: NDArray[np.uint8],
+        known: Bools | None = None,
     ) -> None:
         """Bytes [pixel, lane] into lanes 0.. of every ``where.step``-th word from ``word``."""
         count, lanes = values.shape
         last = word + (count - 1) * where.step
         if instance >= limits.DATA_INSTANCES or last >= self.target.capacity:
             raise _fault(
-                self.layer, registers.WPTR_BASE, "word",
+                self.layer,
+                registers.WPTR_BASE,
+                "word",
                 f"outputs up to word {last} of data memory {instance} run out of the memory"
-                f" ({limits.DATA_INSTANCES} instances of {self.target.capacity} words)", quadrant,
+                f" ({limits.DATA_INSTANCES} instances of {self.target.capacity} words)",
+                quadrant,
             )
         words = slice(word, last + 1, where.step)
         if self.reading:
             self._check_overlap(quadrant, instance, words, lanes)
         self.target.bytes[instance, words, :lanes] = values
         self.target.known[instance, words, :lanes] = True if known is None else known
+        self.target.writer[instance, words] = self.layer.number
 
     def _check_overlap(self, quadrant: int, instance: int, words: slice, lanes: int) -> None:
+        """Fault if a word is written before the layer has read it for the last time."""
         layer = self.layer
         for processor in layer.processors:
             lane = processor % _PER_INSTANCE
-            if processor // _PER_INSTANCE != instance:
-                continue
-            if lane >= lanes and not layer.parallel:
+            if processor // _PER_INSTANCE != instance or (lane >= lanes and not layer.parallel):
                 continue
             start = layer.read_word[processor // _PER_QUADRANT]
             end = start + layer.input_words
-            first = words.start
-            if first < start:
-                first += -(-(start - first) // words.step) * words.step
-            if first < min(end, words.stop):
+            if words.start >= end or words.stop <= start:
+                continue
+            written = np.arange(words.start, words.stop, words.step)
+            live = (written >= start + self._first_live()) & (written < end)
+            if live.any():
+                first = int(written[live][0])
                 raise _fault(
-                    layer, registers.WPTR_BASE, "word",
+                    layer,
+                    registers.WPTR_BASE,
+                    "word",
                     f"output overwrites live input: word {first} of data memory {instance},"
-                    f" which processor {processor} reads (words {start} to {end - 1})", quadrant,
+                    f" which processor {processor} reads (words {start} to {end - 1})",
+                    quadrant,
                 )
+
+    def _first_live(self) -> NDArray[np.int64]:
+        """First input word still to be read after each output, relative to the first.
+
+        The line buffer is filled one pooled pixel at a time in raster order; an output is
+        written once the last pooled pixel of its receptive field has been read.
+        """
+        if self._live is None:
+            self._live = _first_live_words(self.layer)
+        return self._live
+
+
+def _first_live_words(layer: Layer) -> NDArray[np.int64]:
+    rows, columns = layer.pooled
+    size = layer.output_size
+    factor = 2 if layer.spread else 1
+    reach = (layer.kernel[0] - 1 - layer.pad[0], layer.kernel[1] - 1 - layer.pad[1])
+    row = np.minimum(np.arange(size[0]) + reach[0], rows * factor - 1)[:, None]
+    column = np.minimum(np.arange(size[1]) + reach[1], columns * factor - 1)[None, :]
+    # Spread rows and columns of zeros are not read; after one, the next read is the next pixel.
+    pooled_row = row // factor
+    done = np.where(
+        row % factor == 0,
+        pooled_row * columns + column // factor + 1,
+        (pooled_row + 1) * columns + 0 * column,
+    )
+    done = np.where((row < 0) | (column < 0), np.maximum(row, 0) * columns, done)
+    next_row, next_column = np.divmod(done, columns)
+    pixel = (next_row * layer.columns + next_column) * layer.stride
+    pixel = np.where(next_row >= rows, layer.rows * layer.columns, pixel)
+    if layer.parallel:
+        live = pixel // 4
+    else:
+        live = pixel * layer.passes * layer.operands
+    if layer.masks is None and layer.passes > 1:
+        # Pass-through writes after each pass, before the other words of the pixel are read.
+        before = np.repeat(live.reshape(-1), layer.passes)
+        steps = np.tile(np.arange(layer.passes) + 1 - layer.passes, live.size)
+        return before + steps * layer.operands
+    return live.reshape(-1)

@@ -44,7 +44,11 @@ class KitFault(Exception):
 
     @classmethod
     def in_layer(
-        cls, layer: int, quadrant: int, register: registers.Register, message: str,
+        cls,
+        layer: int,
+        quadrant: int,
+        register: registers.Register,
+        message: str,
         field: str | None = None,
     ) -> KitFault:
         """A fault found while a layer's registers are decoded or its data computed."""

@@ -24,6 +24,7 @@ class DataMemory:
     Attributes:
         bytes: uint8 [instance, word, byte]; byte ``p % 4`` belongs to processor ``p``.
         known: bool, same shape; False where nothing has been written.
+        writer: int16 [instance, word]; layer that wrote the word last, -1 for the bus.
         capacity: words per instance (8192 in the chip; more in the line buffers that stand for
             streamed data, which are never addressed by the bus).
     """
@@ -33,17 +34,20 @@ class DataMemory:
         self.capacity = capacity
         self.bytes: Bytes = np.zeros(shape, np.uint8)
         self.known = np.zeros(shape, bool)
+        self.writer = np.full(shape[:2], -1, np.int16)
 
     def write_words(self, instance: int, word: int, values: NDArray[np.uint32]) -> None:
         """Store 32-bit words (lowest byte first) from ``word`` on."""
         end = word + len(values)
         self.bytes[instance, word:end] = values.astype("<u4").view(np.uint8).reshape(-1, 4)
         self.known[instance, word:end] = True
+        self.writer[instance, word:end] = -1
 
     def write_word(self, instance: int, word: int, value: int) -> None:
         """Store one 32-bit word."""
         self.bytes[instance, word].view("<u4")[0] = value
         self.known[instance, word] = True
+        self.writer[instance, word] = -1
 
     def read_word(self, instance: int, word: int) -> int:
         """One 32-bit word; KitFault where nothing at all has been written."""

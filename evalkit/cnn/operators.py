@@ -34,7 +34,11 @@ def pool(
     rows = (data.shape[-2] - size[0]) // stride + 1
     columns = (data.shape[-1] - size[1]) // stride + 1
     windows = [
-        data[..., r : r + stride * (rows - 1) + 1 : stride, c : c + stride * (columns - 1) + 1 : stride]
+        data[
+            ...,
+            r : r + stride * (rows - 1) + 1 : stride,
+            c : c + stride * (columns - 1) + 1 : stride,
+        ]
         for r in range(size[0])
         for c in range(size[1])
     ]

@@ -1,0 +1,47 @@
+"""Command line of the virtual kit: ``python -m evalkit COMMAND ...``.
+
+Each command is a module with ``main(arguments: list[str]) -> int``; it is imported only when asked
+for, so that a replay needs no emulator.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+from synthesize.chip.errors import UserError
+
+COMMANDS = {
+    "run": ("evalkit.run", "run a firmware ELF on the virtual board"),
+    "replay": ("evalkit.replay", "replay a recorded list of bus accesses"),
+    "compare": ("evalkit.dump", "find where two layer dumps part"),
+}
+
+
+def usage() -> str:
+    """What the commands are."""
+    lines = [f"  {name:9} {text}" for name, (_, text) in COMMANDS.items()]
+    return "\n".join(["usage: python -m evalkit COMMAND [options]", "", "commands:", *lines])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if not given or given[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if given else 2
+    command = COMMANDS.get(given[0])
+    if command is None:
+        print(
+            f"error: unknown command {given[0]!r} (known: {', '.join(COMMANDS)})", file=sys.stderr
+        )
+        return 2
+    try:
+        return int(import_module(command[0]).main(given[1:]))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
