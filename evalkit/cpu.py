@@ -1,0 +1,275 @@
+"""Cortex-M4 on the ``unicorn`` emulator: running, interrupts, sleep, and the clock cycles.
+
+unicorn executes instructions and knows nothing of the exception model, so entering and leaving
+handlers is done here (ARMv7-M Architecture Reference Manual, B1.5). Cycles are counted for each
+basic block when it starts, with the estimate of ``evalkit.timing``; events and interrupts are
+taken between blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from evalkit import timing
+from evalkit.cnn.faults import KitFault
+from evalkit.elf import INSTALL_HINT
+from synthesize.chip.errors import UserError
+
+_NOWHERE = 0xFFFF_FF00
+_EXC_RETURN = 0xFFFF_FFE1
+_WFI = 0xBF30
+_WFE = 0xBF20
+
+DEADLINE = "deadline"
+SLEEP = "sleep"
+SLEEP_EVENT = "sleep until event"
+RETURN = "exception return"
+CALL = "supervisor call"
+BREAKPOINT = "breakpoint"
+
+
+class Cpu:
+    """The processor core.
+
+    Attributes:
+        cycles: clock cycles since power-up.
+        deadline: the cycle at which ``run`` comes back.
+        watch: program counters at which ``run`` comes back (breakpoints).
+    """
+
+    def __init__(self) -> None:
+        try:
+            import unicorn
+            import unicorn.arm_const as names
+        except ImportError as error:
+            raise UserError(f"running firmware needs the unicorn emulator; {INSTALL_HINT}") from error
+        self._unicorn = unicorn
+        self._names = names
+        self.uc: Any = unicorn.Uc(
+            unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS
+        )
+        self.uc.ctl_set_cpu_model(names.UC_CPU_ARM_CORTEX_M4)
+        self.cycles = 0
+        self.deadline = 0
+        self.watch: set[int] = set()
+        self._costs: dict[int, int] = {}
+        self._stopped: str | None = None
+        self._fault: KitFault | None = None
+        self._unmapped: tuple[str, int] | None = None
+        self._resume_at: int | None = None
+        self._pc = 0
+        self.uc.hook_add(unicorn.UC_HOOK_BLOCK, self._on_block)
+        self.uc.hook_add(unicorn.UC_HOOK_INTR, self._on_exception)
+        self.uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_invalid)
+
+    # ---- memory and registers ------------------------------------------------------------------
+
+    def map_memory(self, base: int, size: int, writable: bool) -> None:
+        """Flash or SRAM."""
+        permissions = self._unicorn.UC_PROT_READ | self._unicorn.UC_PROT_EXEC
+        if writable:
+            permissions |= self._unicorn.UC_PROT_WRITE
+        self.uc.mem_map(base, size, permissions)
+
+    def map_device(
+        self,
+        base: int,
+        size: int,
+        read: Callable[[int, int], int],
+        write: Callable[[int, int, int], None],
+    ) -> None:
+        """Registers: ``read(offset, size)`` and ``write(offset, size, value)``."""
+
+        def on_read(_uc: Any, offset: int, length: int, _data: Any) -> int:
+            try:
+                return read(offset, length)
+            except KitFault as fault:
+                self.stop_with(fault)
+                return 0
+
+        def on_write(_uc: Any, offset: int, length: int, value: int, _data: Any) -> None:
+            try:
+                write(offset, length, value)
+            except KitFault as fault:
+                self.stop_with(fault)
+
+        self.uc.mmio_map(base, size, on_read, None, on_write, None)
+
+    def read_memory(self, address: int, size: int) -> bytes:
+        """Bytes of flash or SRAM."""
+        return bytes(self.uc.mem_read(address, size))
+
+    def write_memory(self, address: int, data: bytes) -> None:
+        """Change flash or SRAM behind the program's back; its code is translated again."""
+        self.uc.mem_write(address, data)
+        self.uc.ctl_remove_cache(address, address + len(data))
+        self._costs.clear()
+
+    def register(self, name: str) -> int:
+        """Value of a core register, e.g. ``R0``, ``SP``, ``PC``, ``XPSR``."""
+        return int(self.uc.reg_read(getattr(self._names, f"UC_ARM_REG_{name}")))
+
+    def set_register(self, name: str, value: int) -> None:
+        """Change a core register."""
+        self.uc.reg_write(getattr(self._names, f"UC_ARM_REG_{name}"), value)
+
+    @property
+    def pc(self) -> int:
+        """Address of the current (or next) instruction."""
+        return self.register("PC")
+
+    @property
+    def interrupts_masked(self) -> bool:
+        """PRIMASK or FAULTMASK is set."""
+        return bool(self.register("PRIMASK") & 1 or self.register("FAULTMASK") & 1)
+
+    # ---- running -------------------------------------------------------------------------------
+
+    def start(self, stack: int, entry: int) -> None:
+        """State after reset."""
+        self.set_register("MSP", stack)
+        self.set_register("SP", stack)
+        self.set_register("LR", 0xFFFF_FFFF)
+        self.set_register("PC", entry | 1)
+        self._pc = entry & ~1
+
+    def stop_with(self, fault: KitFault) -> None:
+        """Stop the current ``run`` with a fault; from inside a device callback."""
+        if self._fault is None:
+            if fault.pc is None:
+                fault.pc = self.pc
+            self._fault = fault
+        self.uc.emu_stop()
+
+    def run(self) -> str:
+        """Execute until the deadline or something that needs attention; returns which.
+
+        Raises:
+            KitFault: a device refused an access, or the program went wrong.
+        """
+        self._stopped = None
+        self._unmapped = None
+        try:
+            self.uc.emu_start(self._pc | 1, _NOWHERE)
+        except self._unicorn.UcError as error:
+            self._pc = self.pc
+            return self._after_error(error)
+        self._pc = self.pc
+        self._raise_fault()
+        if self._stopped is not None:
+            return self._stopped
+        if self._halfword(self._pc - 2) == _WFI:
+            return SLEEP
+        raise self._at_pc("the emulator stopped for no known reason")
+
+    def _raise_fault(self) -> None:
+        if self._fault is not None:
+            fault, self._fault = self._fault, None
+            raise fault
+
+    def _after_error(self, error: Exception) -> str:
+        self._raise_fault()
+        if self._halfword(self._pc - 2) == _WFE:
+            return SLEEP_EVENT
+        if self._unmapped is not None:
+            what, address = self._unmapped
+            fault = self._at_pc(f"{what} address 0x{address:08x}, where the chip has nothing")
+            fault.address = None
+            raise fault
+        if self._halfword(self._pc) >> 8 == 0xDE:
+            raise self._at_pc("undefined instruction (the compiler's trap for unreachable code)")
+        raise self._at_pc(f"the processor cannot go on: {error}")
+
+    def _at_pc(self, message: str) -> KitFault:
+        fault = KitFault(message)
+        fault.pc = self._pc
+        return fault
+
+    def _halfword(self, address: int) -> int:
+        try:
+            return int.from_bytes(self.uc.mem_read(address & ~1, 2), "little")
+        except self._unicorn.UcError:
+            return 0
+
+    def _on_block(self, uc: Any, address: int, size: int, _data: Any) -> None:
+        if self.cycles >= self.deadline or address in self.watch:
+            if address != self._resume_at:
+                self._resume_at = address
+                self._stopped = DEADLINE if self.cycles >= self.deadline else BREAKPOINT
+                uc.emu_stop()
+                return
+        self._resume_at = None
+        cost = self._costs.get(address)
+        if cost is None:
+            cost = timing.block_cycles(bytes(uc.mem_read(address, size)))
+            self._costs[address] = cost
+        self.cycles += cost
+
+    def _on_exception(self, uc: Any, number: int, _data: Any) -> None:
+        pc = self.pc
+        if pc & 0xFFFF_FF00 == 0xFFFF_FF00:
+            self._stopped = RETURN
+        elif number == 2:
+            self._stopped = CALL
+        elif number == 7:
+            code = self._halfword(pc) & 0xFF
+            self.stop_with(KitFault(f"the firmware stopped itself with a breakpoint (bkpt #{code})"))
+        else:
+            self.stop_with(KitFault(f"the processor takes fault exception {number}"))
+        uc.emu_stop()
+
+    def _on_invalid(
+        self, _uc: Any, access: int, address: int, _size: int, _value: int, _data: Any
+    ) -> bool:
+        kinds = {
+            self._unicorn.UC_MEM_READ_UNMAPPED: "read from",
+            self._unicorn.UC_MEM_WRITE_UNMAPPED: "write to",
+            self._unicorn.UC_MEM_FETCH_UNMAPPED: "execution at",
+            self._unicorn.UC_MEM_WRITE_PROT: "write to read-only",
+        }
+        self._unmapped = (kinds.get(access, "access to"), address)
+        return False
+
+    # ---- exceptions ----------------------------------------------------------------------------
+
+    def enter_exception(self, number: int, handler: int, save_floating: bool) -> None:
+        """Push the frame and go to a handler."""
+        names = ("R0", "R1", "R2", "R3", "R12", "LR")
+        words = [self.register(name) for name in names]
+        words += [self._pc, self.register("XPSR") & ~0x3FF | 1 << 24]
+        if save_floating:
+            words += [self.register(f"S{i}") for i in range(16)]
+            words += [self.register("FPSCR"), 0]
+        stack = self.register("SP")
+        frame = (stack - 4 * len(words)) & ~7
+        if frame != stack - 4 * len(words):
+            words[7] |= 1 << 9  # the frame was aligned to 8 bytes
+        self.uc.mem_write(frame, b"".join(w.to_bytes(4, "little") for w in words))
+        self.set_register("SP", frame)
+        self.set_register("LR", _EXC_RETURN | (0 if save_floating else 0x10) | 8)
+        self._pc = handler & ~1
+        self.set_register("PC", handler | 1)
+        self._resume_at = None
+        self.cycles += timing.EXCEPTION_ENTRY
+
+    def leave_exception(self) -> None:
+        """Pop the frame after the handler has jumped to an EXC_RETURN value."""
+        floating = not self.pc & 0x10
+        frame = self.register("SP")
+        count = 26 if floating else 8
+        raw = self.uc.mem_read(frame, 4 * count)
+        words = [int.from_bytes(raw[4 * i : 4 * i + 4], "little") for i in range(count)]
+        for name, value in zip(("R0", "R1", "R2", "R3", "R12", "LR"), words, strict=False):
+            self.set_register(name, value)
+        if floating:
+            for i in range(16):
+                self.set_register(f"S{i}", words[8 + i])
+            self.set_register("FPSCR", words[24])
+        padding = 4 if words[7] >> 9 & 1 else 0
+        self.set_register("SP", frame + 4 * count + padding)
+        self.set_register("XPSR", words[7] & ~(1 << 9 | 0x1FF))
+        self._pc = words[6] & ~1
+        self.set_register("PC", words[6] | 1)
+        self._resume_at = None
+        self.cycles += timing.EXCEPTION_RETURN

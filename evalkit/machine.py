@@ -1,0 +1,389 @@
+"""The MAX78000 as one machine: processor, memories, peripherals, accelerator, time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from evalkit.accelerator import BASE as CNN_BASE
+from evalkit.accelerator import SIZE as CNN_SIZE
+from evalkit.accelerator import Accelerator
+from evalkit.cnn.faults import KitFault
+from evalkit.cpu import BREAKPOINT, CALL, RETURN, SLEEP, SLEEP_EVENT, Cpu
+from evalkit.elf import Firmware
+from evalkit.peripherals.base import Peripheral
+from evalkit.peripherals.gcfr import Gcfr
+from evalkit.peripherals.gcr import Gcr
+from evalkit.peripherals.gpio import Gpio
+from evalkit.peripherals.icc import Icc
+from evalkit.peripherals.simo import Simo
+from evalkit.peripherals.system import SVCALL, SystemControl
+from evalkit.peripherals.timer import Timer
+from evalkit.peripherals.uart import Uart
+from evalkit.scheduler import SECOND, Event, Scheduler
+from synthesize.chip import registers
+from synthesize.chip.errors import UserError
+
+FLASH_BASE, FLASH_SIZE = 0x1000_0000, 512 * 1024
+SRAM_BASE, SRAM_SIZE = 0x2000_0000, 128 * 1024
+PERIPHERAL_BASE, PERIPHERAL_SIZE = 0x4000_0000, 0x20_0000
+SYSTEM_BASE, SYSTEM_SIZE = 0xE000_0000, 0x10_0000
+"""Memory map (max78000.h, ARMv7-M)."""
+
+_SLOT = 10
+"""Peripherals are at multiples of 1 KiB."""
+
+POLL_LIMIT = 3
+"""Reads of one register with one result and nothing between, after which time jumps on."""
+POLL_STEP = SECOND // 100_000
+"""A register that counts time is polled at least this far (10 microseconds) apart then."""
+
+IDLE = "idle"
+"""The firmware sleeps and nothing can wake it."""
+LIMIT = "limit"
+STOPPED = "stopped"
+
+
+@dataclass
+class LogEntry:
+    """Something for the timeline: a name, a value, and when (picoseconds)."""
+
+    time: int
+    what: str
+    value: int = 0
+
+
+@dataclass
+class Machine:
+    """A MAX78000 with a firmware image in flash, just out of reset.
+
+    Attributes:
+        firmware: what runs.
+        log: events for the timeline.
+        on_uart: called with (UART, byte) for every character sent.
+    """
+
+    firmware: Firmware
+    log: list[LogEntry] = field(default_factory=list)
+    on_uart: Callable[[Uart, int], None] | None = None
+
+    def __post_init__(self) -> None:
+        self.cpu = Cpu()
+        self.scheduler = Scheduler()
+        self.cpu_hz = 60_000_000
+        self.cycle_time = SECOND // self.cpu_hz
+        self._base_time = 0
+        self._base_cycles = 0
+        self._stop_requested = False
+        self._last_poll: tuple[int, int] | None = None
+        self._polls = 0
+        self.system = SystemControl(self)
+        self.nvic = self.system.nvic
+        self._make_peripherals()
+        self.accelerator = Accelerator(self)
+        self._map()
+        self._load()
+
+    # ---- construction --------------------------------------------------------------------------
+
+    def _make_peripherals(self) -> None:
+        self.gcr = Gcr(self, "GCR", 0x4000_0000)
+        self.gcfr = Gcfr(self, "GCFR", 0x4000_5800)
+        self.uarts = (
+            Uart(self, "UART0", 0x4004_2000, 14),
+            Uart(self, "UART1", 0x4004_3000, 15),
+            Uart(self, "UART2", 0x4004_4000, 34),
+        )
+        self.timers = tuple(
+            Timer(self, f"TMR{i}", 0x4001_0000 + 0x1000 * i, 5 + i) for i in range(4)
+        )
+        self.gpios = (
+            Gpio(self, "GPIO0", 0x4000_8000, 24),
+            Gpio(self, "GPIO1", 0x4000_9000, 25),
+            Gpio(self, "GPIO2", 0x4008_0400, 26),
+        )
+        self.peripherals: dict[str, Peripheral] = {
+            p.name: p
+            for p in (
+                self.gcr,
+                self.gcfr,
+                Icc(self, "ICC0", 0x4002_A000),
+                Simo(self, "SIMO", 0x4000_4400),
+                *self.uarts,
+                *self.timers,
+                *self.gpios,
+            )
+        }
+        self._slots: dict[int, Peripheral] = {}
+        for peripheral in self.peripherals.values():
+            first = peripheral.base - PERIPHERAL_BASE >> _SLOT
+            last = peripheral.base + max(peripheral.REGISTERS) - PERIPHERAL_BASE >> _SLOT
+            for slot in range(first, last + 1):
+                self._slots[slot] = peripheral
+        for peripheral in (*self.uarts, *self.timers, *self.gpios[:2]):
+            name = peripheral.name.lower()
+            peripheral.clock_gate = lambda name=name: self.gcr.gated(name)  # type: ignore[misc]
+
+    def _map(self) -> None:
+        cpu = self.cpu
+        cpu.map_memory(FLASH_BASE, FLASH_SIZE, writable=False)
+        cpu.map_memory(SRAM_BASE, SRAM_SIZE, writable=True)
+        cpu.map_device(PERIPHERAL_BASE, PERIPHERAL_SIZE, self._read, self._write)
+        cpu.map_device(CNN_BASE, CNN_SIZE, self._read_cnn, self._write_cnn)
+        cpu.map_device(SYSTEM_BASE, SYSTEM_SIZE, self._read_system, self._write_system)
+
+    def _load(self) -> None:
+        for segment in self.firmware.segments:
+            end = segment.address + len(segment.data)
+            in_flash = FLASH_BASE <= segment.address and end <= FLASH_BASE + FLASH_SIZE
+            in_sram = SRAM_BASE <= segment.address and end <= SRAM_BASE + SRAM_SIZE
+            if not in_flash and not in_sram:
+                raise UserError(
+                    f"{self.firmware.path}: {len(segment.data)} bytes at 0x{segment.address:08x} "
+                    "are outside flash (0x10000000, 512 KiB) and SRAM (0x20000000, 128 KiB); "
+                    "link with the linker script of the MAX78000"
+                )
+            self.cpu.uc.mem_write(segment.address, segment.data)
+        vectors = self.cpu.read_memory(FLASH_BASE, 8)
+        stack, entry = (int.from_bytes(vectors[i : i + 4], "little") for i in (0, 4))
+        in_flash = FLASH_BASE <= entry < FLASH_BASE + FLASH_SIZE
+        if not entry & 1 or not in_flash or not SRAM_BASE < stack <= SRAM_BASE + SRAM_SIZE:
+            raise UserError(
+                f"{self.firmware.path}: no vector table at 0x10000000 (stack 0x{stack:08x}, "
+                f"reset handler 0x{entry:08x}); the first section of flash must be the vectors"
+            )
+        self.system.values[0xE000_ED08] = FLASH_BASE
+        self.cpu.start(stack, entry)
+
+    # ---- time ----------------------------------------------------------------------------------
+
+    @property
+    def cycles(self) -> int:
+        """CPU clock cycles since power-up."""
+        return self.cpu.cycles
+
+    @property
+    def now(self) -> int:
+        """Picoseconds since power-up."""
+        return self._base_time + (self.cpu.cycles - self._base_cycles) * self.cycle_time
+
+    def schedule(self, delay: int, action: Callable[[], None]) -> Event:
+        """Plan something ``delay`` picoseconds from now."""
+        event = self.scheduler.at(self.now + max(delay, 0), action)
+        self.cpu.deadline = min(self.cpu.deadline, self._cycle_of(event.time))
+        return event
+
+    def _cycle_of(self, time: int) -> int:
+        return self._base_cycles + -(-(time - self._base_time) // self.cycle_time)
+
+    def _skip_to(self, time: int) -> None:
+        """Let time pass without executing anything."""
+        self.cpu.cycles = max(self.cpu.cycles, self._cycle_of(time))
+
+    def set_cpu_clock(self, frequency: int) -> None:
+        """Change the CPU clock from now on."""
+        if frequency == self.cpu_hz:
+            return
+        self._base_time, self._base_cycles = self.now, self.cpu.cycles
+        self.cpu_hz = frequency
+        self.cycle_time = SECOND // frequency
+        self.cpu.deadline = 0
+
+    # ---- bus -----------------------------------------------------------------------------------
+
+    def _read(self, offset: int, size: int) -> int:
+        peripheral = self._slots.get(offset >> _SLOT)
+        address = PERIPHERAL_BASE + offset
+        if peripheral is None:
+            raise KitFault(f"no peripheral is modelled at 0x{address:08x}", address)
+        value = peripheral.read(address - peripheral.base, size)
+        self._note_poll(address, value)
+        return value
+
+    def _write(self, offset: int, size: int, value: int) -> None:
+        peripheral = self._slots.get(offset >> _SLOT)
+        address = PERIPHERAL_BASE + offset
+        if peripheral is None:
+            raise KitFault(f"no peripheral is modelled at 0x{address:08x}", address)
+        self._last_poll = None
+        peripheral.write(address - peripheral.base, size, value)
+        self.cpu.deadline = min(self.cpu.deadline, self.cpu.cycles)
+
+    def _read_system(self, offset: int, size: int) -> int:
+        value = self.system.read(SYSTEM_BASE + offset, size)
+        self._note_poll(SYSTEM_BASE + offset, value)
+        return value
+
+    def _write_system(self, offset: int, size: int, value: int) -> None:
+        self._last_poll = None
+        self.system.write(SYSTEM_BASE + offset, size, value)
+        self.cpu.deadline = min(self.cpu.deadline, self.cpu.cycles)
+
+    def _read_cnn(self, offset: int, size: int) -> int:
+        return self.accelerator.read(offset, size)
+
+    def _write_cnn(self, offset: int, size: int, value: int) -> None:
+        self.accelerator.write(offset, size, value)
+
+    def _note_poll(self, address: int, value: int) -> None:
+        """Notice a loop that waits for a register to change, and let time pass for it.
+
+        Such a loop would go on reading the same value until the next event; counting its
+        instructions one by one would take the emulator far longer than the chip.
+        """
+        if self._last_poll != (address, value):
+            counts_time = self._last_poll is not None and self._last_poll[0] == address
+            self._polls = self._polls + 1 if counts_time else 0
+            self._last_poll = (address, value)
+            if self._polls > 8 * POLL_LIMIT:
+                self._skip_poll(self.now + POLL_STEP)
+            return
+        self._polls += 1
+        if self._polls >= POLL_LIMIT:
+            upcoming = self.scheduler.next_time()
+            if upcoming is not None and self._polls < 1000:
+                self._skip_poll(upcoming)
+            else:
+                self._skip_poll(self.now + POLL_STEP)
+
+    def _skip_poll(self, time: int) -> None:
+        upcoming = self.scheduler.next_time()
+        self._skip_to(time if upcoming is None else min(time, upcoming))
+
+    # ---- services for peripherals --------------------------------------------------------------
+
+    def program_counter(self) -> int:
+        """Address of the current instruction."""
+        return self.cpu.pc
+
+    def reset_peripheral(self, name: str) -> bool:
+        """Reset by name as in GCR.RST0; False when that is not modelled."""
+        if name == "cnn":
+            self.accelerator.power_cycled()
+            return True
+        peripheral = self.peripherals.get(name.upper())
+        if peripheral is None:
+            return False
+        peripheral.reset()
+        return True
+
+    def cnn_power_changed(self) -> None:
+        """GCFR was written: without power, or in reset, the accelerator forgets everything."""
+        if self.gcfr.values["REG0"] != 0xF or self.gcfr.values["REG3"]:
+            self.accelerator.power_cycled()
+
+    def uart_output(self, uart: Uart, byte: int) -> None:
+        """A character has left a UART."""
+        if self.on_uart is not None:
+            self.on_uart(uart, byte)
+
+    def log_event(self, what: str, value: int = 0) -> None:
+        """Add to the timeline."""
+        self.log.append(LogEntry(self.now, what, value))
+
+    def request_stop(self) -> None:
+        """Come back from ``run`` after the current event."""
+        self._stop_requested = True
+
+    # ---- running -------------------------------------------------------------------------------
+
+    def run(
+        self, until_time: int, check: Callable[[], bool] | None = None
+    ) -> str:
+        """Execute.
+
+        Args:
+            until_time: come back at this time (picoseconds since power-up).
+            check: asked between events; come back as soon as it is true.
+
+        Returns:
+            ``idle``, ``limit`` or ``stopped``.
+
+        Raises:
+            KitFault: with program counter; ``describe_fault`` adds the source line.
+        """
+        self._stop_requested = False
+        sleeping = False
+        while True:
+            self.scheduler.run_due(self.now)
+            if self._stop_requested or (check is not None and check()):
+                return STOPPED
+            if self.now >= until_time:
+                return LIMIT
+            if self._take_interrupt():
+                sleeping = False
+            if sleeping and self.nvic.ready() is not None:
+                sleeping = False
+            upcoming = self.scheduler.next_time()
+            if sleeping:
+                if upcoming is None:
+                    self.accelerator.flush()
+                    return IDLE
+                self._skip_to(min(upcoming, until_time))
+                continue
+            self._set_deadline(until_time, upcoming)
+            sleeping = self._handle(self.cpu.run())
+
+    def _set_deadline(self, until_time: int, upcoming: int | None) -> None:
+        end = until_time if upcoming is None else min(until_time, upcoming)
+        self.cpu.deadline = self._cycle_of(end)
+        if self.nvic.ready() is not None:
+            # Masked by the program: look again after every block.
+            self.cpu.deadline = self.cpu.cycles
+
+    def _handle(self, reason: str) -> bool:
+        """React to the processor's stop; True when it sleeps."""
+        if reason == RETURN:
+            if not self.nvic.active:
+                fault = KitFault("return from an exception outside a handler")
+                fault.pc = self.cpu.pc
+                raise fault
+            self.nvic.leave()
+            self.cpu.leave_exception()
+        elif reason == CALL:
+            self.nvic.pend(SVCALL)
+        elif reason == SLEEP:
+            return True
+        elif reason == SLEEP_EVENT:
+            upcoming = self.scheduler.next_time()
+            if upcoming is not None:
+                self._skip_to(upcoming)
+        elif reason == BREAKPOINT:
+            self._stop_requested = True
+        return False
+
+    def _take_interrupt(self) -> bool:
+        number = self.nvic.ready()
+        if number is None or self.cpu.interrupts_masked:
+            return False
+        vector = self.cpu.read_memory(self.system.vector_table + 4 * number, 4)
+        handler = int.from_bytes(vector, "little")
+        if not handler & 1:
+            raise KitFault(f"exception {number} has no handler in the vector table")
+        self.nvic.enter(number)
+        self.cpu.enter_exception(number, handler, self.system.fpu_enabled)
+        return True
+
+    # ---- messages ------------------------------------------------------------------------------
+
+    def describe_fault(self, fault: KitFault) -> str:
+        """One sentence: register or address, what is wrong, program counter, source line."""
+        text = fault.message
+        if fault.address is not None and CNN_BASE <= fault.address < CNN_BASE + CNN_SIZE:
+            name = registers.describe(fault.address) + (f".{fault.field}" if fault.field else "")
+            text = f"{name} (0x{fault.address:08x}): {text}"
+        elif fault.layer is not None:
+            text = f"layer {fault.layer}: {text}"
+        if fault.pc is not None:
+            text += f", at pc 0x{fault.pc:08x}"
+            where = [self.firmware.function_at(fault.pc), self.firmware.source_line(fault.pc)]
+            known = [w for w in where if w]
+            if known:
+                text += f" ({', '.join(known)})"
+        return text
+
+    def snapshot(self) -> dict[str, Any]:
+        """Processor registers, for messages and debuggers."""
+        names = [f"R{i}" for i in range(13)] + ["SP", "LR", "PC", "XPSR"]
+        return {name: self.cpu.register(name) for name in names}

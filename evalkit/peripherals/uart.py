@@ -1,0 +1,214 @@
+"""UART with its two FIFOs, at its baud rate."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, ClassVar
+
+from evalkit.peripherals.base import Peripheral, flags, whole
+from evalkit.peripherals.gcr import IBRO_HZ
+from evalkit.scheduler import SECOND
+from synthesize.chip.registers import INERT, STATUS, UNMODELLED, Field, Register
+
+if TYPE_CHECKING:
+    from evalkit.machine import Machine
+
+FIFO_DEPTH = 8
+"""Bytes in each direction (max78000.h, MXC_UART_FIFO_DEPTH)."""
+
+_INTERRUPTS = {"rx_ferr": 0, "rx_par": 1, "cts_ev": 2, "rx_ov": 3, "rx_thd": 4, "tx_he": 6}
+_OVERRUN = 1 << 3
+_RX_THRESHOLD = 1 << 4
+_TX_HALF_EMPTY = 1 << 6
+
+
+class Uart(Peripheral):
+    """One UART (uart_regs.h). A character takes its start, data and stop bits on the line.
+
+    Attributes:
+        sent: everything transmitted so far.
+    """
+
+    REGISTERS: ClassVar[dict[int, Register]] = {
+        0x00: Register(
+            "CTRL",
+            (
+                Field("rx_thd_val", 0, 4),
+                Field("par_en", 4, 1, UNMODELLED),
+                Field("par_eo", 5, 1, INERT),
+                Field("par_md", 6, 1, INERT),
+                Field("cts_dis", 7, 1, INERT),
+                Field("tx_flush", 8),
+                Field("rx_flush", 9),
+                Field("char_size", 10, 2),
+                Field("stopbits", 12),
+                Field("hfc_en", 13, 1, UNMODELLED),
+                Field("rtsdc", 14, 1, INERT),
+                Field("bclken", 15),
+                Field("bclksrc", 16, 2),
+                Field("dpfe_en", 18, 1, UNMODELLED),
+                Field("bclkrdy", 19, 1, STATUS),
+                Field("ucagm", 20, 1, INERT),
+                Field("fdm", 21, 1, UNMODELLED),
+                Field("desm", 22, 1, UNMODELLED),
+            ),
+        ),
+        0x04: whole("STATUS", kind=STATUS),
+        0x08: flags("INT_EN", _INTERRUPTS),
+        0x0C: flags("INT_FL", _INTERRUPTS),
+        0x10: Register("CLKDIV", (Field("clkdiv", 0, 20),)),
+        0x14: Register("OSR", (Field("osr", 0, 3, INERT),)),
+        0x18: whole("TXPEEK", kind=STATUS),
+        0x1C: Register("PNR", (Field("cts", 0, 1, STATUS), Field("rts", 1, 1, INERT))),
+        0x20: whole("FIFO"),
+        0x30: Register(
+            "DMA",
+            (
+                Field("tx_thd_val", 0, 4, INERT),
+                Field("tx_en", 4, 1, UNMODELLED),
+                Field("rx_thd_val", 5, 4, INERT),
+                Field("rx_en", 9, 1, UNMODELLED),
+            ),
+        ),
+        0x34: Register("WKEN", (Field("any", 0, 3, INERT),)),
+        0x38: Register("WKFL", (Field("any", 0, 3, STATUS),)),
+    }
+
+    def __init__(self, machine: Machine, name: str, base: int, irq: int) -> None:
+        super().__init__(machine, name, base)
+        self.irq = irq
+        self.sent = bytearray()
+        self._tx: deque[int] = deque()
+        self._rx: deque[int] = deque()
+        self._incoming: deque[int] = deque()
+        self._line_busy = False
+        self._receiving = False
+
+    def reset(self) -> None:
+        """Registers and FIFOs; bytes under way from outside are not lost."""
+        super().reset()
+        self._tx.clear()
+        self._rx.clear()
+        self._update_irq()
+
+    def character_time(self, offset: int) -> int:
+        """Picoseconds on the line for one character."""
+        divider = self.field("CLKDIV", "clkdiv")
+        source = self.field("CTRL", "bclksrc")
+        if not self.field("CTRL", "bclken"):
+            raise self.fault(offset, "used while its baud clock is off (CTRL.bclken is 0)")
+        if divider == 0:
+            raise self.fault(offset, "used with CLKDIV 0")
+        if source == 2:
+            if not self.machine.gcr.ibro_on:
+                raise self.fault(offset, "its baud clock, the IBRO, is off (GCR.CLKCTRL.ibro_en)")
+            frequency = IBRO_HZ
+        elif source == 0:
+            frequency = self.machine.cpu_hz // 2
+        else:
+            raise self.fault(offset, f"baud clock source {source} is not modelled")
+        bits = 1 + 5 + self.field("CTRL", "char_size") + 1 + self.field("CTRL", "stopbits")
+        return bits * divider * SECOND // frequency
+
+    def write_ctrl(self, value: int) -> None:
+        """Flush bits act at once; the baud clock is ready at once."""
+        if value & 1 << 8:
+            self._tx.clear()
+        if value & 1 << 9:
+            self._rx.clear()
+        value &= ~(3 << 8 | 1 << 19)
+        self.values["CTRL"] = value | (value >> 15 & 1) << 19
+        self._start_receiving()
+        self._update_irq()
+
+    def read_status(self) -> int:
+        """Levels of the FIFOs and of the line."""
+        tx, rx = len(self._tx), len(self._rx)
+        value = (
+            int(self._line_busy or tx > 0)
+            | int(self._receiving) << 1
+            | int(rx == 0) << 4
+            | int(rx == FIFO_DEPTH) << 5
+            | int(tx == 0) << 6
+            | int(tx == FIFO_DEPTH) << 7
+            | min(rx, 15) << 8
+            | min(tx, 15) << 12
+        )
+        return value
+
+    def write_fifo(self, value: int) -> None:
+        """Send a character; one too many is lost on the chip, so it is a fault here."""
+        duration = self.character_time(0x20)
+        if len(self._tx) == FIFO_DEPTH:
+            raise self.fault(0x20, "write to a full transmit FIFO (STATUS.tx_full is 1)")
+        self._tx.append(value & 0xFF)
+        if not self._line_busy:
+            self._line_busy = True
+            self._shift_out(duration)
+
+    def _shift_out(self, duration: int) -> None:
+        byte = self._tx.popleft()
+        self.machine.schedule(duration, lambda: self._shifted(byte, duration))
+
+    def _shifted(self, byte: int, duration: int) -> None:
+        self.sent.append(byte)
+        self.machine.uart_output(self, byte)
+        if len(self._tx) == FIFO_DEPTH // 2 + 1:
+            self._raise_flag(_TX_HALF_EMPTY)
+        if self._tx:
+            self._shift_out(duration)
+        else:
+            self._line_busy = False
+
+    def receive(self, data: bytes) -> None:
+        """Let the world outside send characters, one after the other."""
+        self._incoming.extend(data)
+        self._start_receiving()
+
+    @property
+    def unsent(self) -> int:
+        """Characters from outside that are still waiting for the line."""
+        return len(self._incoming) + int(self._receiving)
+
+    def _start_receiving(self) -> None:
+        if self._receiving or not self._incoming or not self.field("CTRL", "bclken"):
+            return
+        self._receiving = True
+        self.machine.schedule(self.character_time(0), self._received)
+
+    def _received(self) -> None:
+        byte = self._incoming.popleft()
+        self._receiving = False
+        if len(self._rx) == FIFO_DEPTH:
+            self._raise_flag(_OVERRUN)
+        else:
+            self._rx.append(byte)
+        if len(self._rx) >= max(1, self.field("CTRL", "rx_thd_val")):
+            self._raise_flag(_RX_THRESHOLD)
+        self._start_receiving()
+
+    def read_fifo(self) -> int:
+        """Next received character; reading an empty FIFO is a fault."""
+        if not self._rx:
+            raise self.fault(0x20, "read from an empty receive FIFO (STATUS.rx_em is 1)")
+        return self._rx.popleft()
+
+    def write_int_fl(self, value: int) -> None:
+        """Flags are cleared by writing 1."""
+        self.values["INT_FL"] &= ~value
+        if len(self._rx) >= max(1, self.field("CTRL", "rx_thd_val")):
+            self.values["INT_FL"] |= _RX_THRESHOLD
+        self._update_irq()
+
+    def write_int_en(self, value: int) -> None:
+        """Interrupt enables."""
+        self.values["INT_EN"] = value
+        self._update_irq()
+
+    def _raise_flag(self, flag: int) -> None:
+        self.values["INT_FL"] |= flag
+        self._update_irq()
+
+    def _update_irq(self) -> None:
+        active = self.values["INT_FL"] & self.values["INT_EN"]
+        self.machine.nvic.set_line(self.irq, bool(active))
