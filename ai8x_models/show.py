@@ -2,8 +2,9 @@
 
 ``python -m ai8x_models.show PICTURE --maps maps.npz --report report.json -o overlay.png``
 
-``maps.npz`` holds the network's outputs by name, integers [channels, h, w], as they left the chip;
-``report.json`` is the compiler's and says under ``outputs`` what one integer step of each is worth.
+``maps.npz`` holds the network's outputs in order, ``output0``, ``output1`` ..., integers
+[channels, h, w] as they left the chip; ``report.json`` is the compiler's and says under
+``outputs``, in the same order, what one integer step of each is worth.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import argparse
 import json
 import sys
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,56 +28,67 @@ from ai8x_models.preprocess import prepare, read_picture
 from ai8x_models.skeleton import KEYPOINTS, NUM_HEATMAPS, NUM_PAFS
 from synthesize.chip.errors import UserError
 
-Maps = Mapping[str, npt.NDArray[np.integer[Any]]]
+Maps = Sequence[npt.NDArray[np.integer[Any]]]
 
 
-def load_maps(path: Path) -> dict[str, npt.NDArray[np.integer[Any]]]:
-    """Read a file of named integer maps.
+@dataclass(frozen=True)
+class Output:
+    """One output of a compiled network: its name and what one integer step is worth."""
+
+    name: str
+    step: float
+
+
+def load_maps(path: Path) -> list[npt.NDArray[np.integer[Any]]]:
+    """Read the maps ``output0``, ``output1``, ... that the kit or a serial host has written.
 
     Raises:
         UserError: the file is missing or is not what it should be.
     """
     try:
         with np.load(path, allow_pickle=False) as content:
-            maps = {name: content[name] for name in content.files}
+            return [content[f"output{index}"] for index in range(len(content.files))]
     except FileNotFoundError:
         raise UserError(f"maps {path} do not exist; run the firmware first") from None
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile, EOFError) as error:
         raise UserError(f"maps {path} cannot be read: {error}") from None
-    return maps
 
 
-def load_steps(path: Path) -> dict[str, float]:
-    """What one integer step of each output is worth, from the compiler's report.
+def load_outputs(path: Path) -> list[Output]:
+    """The network's outputs in order, from the compiler's report.
 
     Raises:
         UserError: the file is missing or is no such report.
     """
     try:
         outputs = json.loads(path.read_text(encoding="utf-8"))["outputs"]
-        return {str(entry["name"]): float(entry["step"]) for entry in outputs}
+        return [Output(str(entry["name"]), float(entry["step"])) for entry in outputs]
     except OSError as error:
         raise UserError(f"report {path} cannot be read: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{path} is no report of the compiler; make it with: make synth") from None
 
 
-def pose_maps(maps: Maps, steps: Mapping[str, float]) -> tuple[Floats, Floats]:
-    """Heatmaps float32 [19, h, w] and part affinities float32 [38, h, w] out of named outputs.
+def pose_maps(maps: Maps, outputs: Sequence[Output]) -> tuple[Floats, Floats]:
+    """Heatmaps float32 [19, h, w] and part affinities float32 [38, h, w] out of the outputs.
 
     Raises:
-        UserError: there is not exactly one output of each kind.
+        UserError: there is not exactly one output of each kind, or maps and report disagree.
     """
+    if len(maps) != len(outputs):
+        raise UserError(
+            f"{len(maps)} maps were received, but the report lists {len(outputs)} outputs; "
+            "firmware and report are of different networks"
+        )
     found = []
     for channels, what in ((NUM_HEATMAPS, "heatmaps"), (NUM_PAFS, "part affinities")):
-        names = [name for name, values in maps.items() if values.shape[0] == channels]
-        if len(names) != 1 or names[0] not in steps:
-            shapes = ", ".join(f"{name} {values.shape}" for name, values in maps.items())
+        fitting = [i for i, values in enumerate(maps) if values.shape[:1] == (channels,)]
+        if len(fitting) != 1:
+            shapes = ", ".join(f"{o.name} {m.shape}" for o, m in zip(outputs, maps, strict=True))
             raise UserError(
-                f"the network's outputs are {shapes}; poses need one of {channels} channels "
-                f"({what}) whose scale the report names"
+                f"the network's outputs are {shapes}; poses need one with {channels} ({what})"
             )
-        found.append((maps[names[0]] * steps[names[0]]).astype(np.float32))
+        found.append((maps[fitting[0]] * outputs[fitting[0]].step).astype(np.float32))
     return found[0], found[1]
 
 
@@ -92,7 +105,7 @@ def describe(people: Sequence[Person]) -> str:
 
 def show(picture: Path, maps: Path, report: Path, output: Path, size: int = 128) -> str:
     """Decode the maps, write the overlay and return what to print."""
-    heatmaps, pafs = pose_maps(load_maps(maps), load_steps(report))
+    heatmaps, pafs = pose_maps(load_maps(maps), load_outputs(report))
     pixels = read_picture(picture)
     people = decode(heatmaps, pafs, stride=size // heatmaps.shape[1])
     write_png(output, compose(pixels, prepare(pixels, size), heatmaps, people))
