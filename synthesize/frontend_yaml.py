@@ -348,7 +348,9 @@ def _input(
     path: str, first: _Entry, weights: LayerWeights | None, sample: tuple[int, ...] | None
 ) -> ir.Input:
     if sample is not None and len(sample) not in (1, 2, 3):
-        raise UserError(f"the sample input has {len(sample)} axes; expected channels, rows, columns")
+        raise UserError(
+            f"the sample input has {len(sample)} axes; expected channels, rows, columns"
+        )
     padded = (*sample, 1, 1)[:3] if sample is not None else None
     if first.in_dim is not None:
         rows, cols = first.in_dim

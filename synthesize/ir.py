@@ -335,9 +335,7 @@ def result_shape(layer: Layer) -> Shape:
     else:
         rows, cols = (
             (n + 2 * p - k) // s + 1
-            for n, s, p, k in zip(
-                (rows, cols), layer.stride, layer.pad, layer.kernel, strict=True
-            )
+            for n, s, p, k in zip((rows, cols), layer.stride, layer.pad, layer.kernel, strict=True)
         )
     if min(rows, cols) < 1:
         raise UserError(

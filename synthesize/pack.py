@@ -12,7 +12,7 @@ Layouts (sources: ai8x-synthesis ``izer/kernels.py``, ``kbias.py``, ``load.py``,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -100,7 +100,7 @@ def bias_blocks(graph: Graph, placement: Placement) -> tuple[MemoryBlock, ...]:
 
 
 def input_packer(
-    source: Input, layer: Layer, placement: Placement
+    source: Input, placement: Placement
 ) -> Callable[[np.ndarray], tuple[MemoryBlock, ...]]:
     """Return the function that lays out an input for the first layer."""
     place = placement.layers[0]
@@ -200,8 +200,3 @@ def _big_endian_words(data: np.ndarray) -> np.ndarray:
     """Return bytes as uint32, the first byte of each word in its highest bits."""
     padded = np.pad(data, (0, -len(data) % 4))
     return padded.view(">u4").astype(np.uint32)
-
-
-def input_words(blocks: Sequence[MemoryBlock]) -> int:
-    """Return the number of words of a packed input."""
-    return sum(len(block.words) for block in blocks)

@@ -193,7 +193,9 @@ def allocate_biases(
     Raises:
         UserError: the bias memories overflow.
     """
-    allowed = [tuple(wish) if wish else tuple(quadrants) for wish in (wishes or [None] * len(places))]
+    allowed = [
+        tuple(wish) if wish else tuple(quadrants) for wish in (wishes or [None] * len(places))
+    ]
     need: list[tuple[float, int, int]] = []
     for i, (layer, place) in enumerate(zip(graph.layers, places, strict=True)):
         if layer.bias is not None and layer.bias.any():
@@ -254,4 +256,3 @@ def _check_mask(layer: Layer, side: str, channels: int, mask: int, per_pass: int
                 f"{at(layer)}the output processors 0x{mask:016x} must be neighbours and start at a "
                 "multiple of 4; choose such a mask"
             )
-

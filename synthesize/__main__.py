@@ -1,0 +1,170 @@
+"""Command line of the compiler: ``python -m synthesize compile|check|show|limits``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from synthesize import checkpoint as checkpoints
+from synthesize import compare, emit, report, rules, show
+from synthesize.chip.errors import UserError
+from synthesize.compiler import Compiled, compile_network
+from synthesize.program import Program
+
+MAX_SHOWN = 10
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status (0 good, 1 differences, 2 wrong input)."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m synthesize", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    compile_ = commands.add_parser("compile", help="write a C project, or compare with a trace")
+    _add_network(compile_)
+    compile_.add_argument("--out", type=Path, metavar="DIR", help="folder of the C project")
+    compile_.add_argument(
+        "--against",
+        type=Path,
+        metavar="TRACE.npz",
+        help="compare the final state, exit 1 if unlike",
+    )
+    compile_.add_argument(
+        "--application",
+        default="known-answer",
+        choices=sorted(emit.APPLICATIONS),
+        help="program around the network (default: %(default)s)",
+    )
+    compile_.add_argument("--quiet", action="store_true", help="do not print the table")
+    compile_.set_defaults(run=_compile)
+    check = commands.add_parser("check", help="say whether a network fits")
+    _add_network(check)
+    check.set_defaults(run=_check)
+    show_ = commands.add_parser("show", help="print graph and placement as text")
+    _add_network(show_)
+    show_.set_defaults(run=_show)
+    limits = commands.add_parser("limits", help="print the limits as a page of documentation")
+    limits.set_defaults(run=_limits)
+    return parser
+
+
+def _add_network(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "network",
+        nargs="+",
+        metavar="[NETWORK.yaml] CHECKPOINT",
+        help="network description (optional for our own students) and integer checkpoint",
+    )
+    parser.add_argument("--sample", type=Path, metavar="INPUT.npy", help="one input, CHW integers")
+    parser.add_argument(
+        "--trust-placement",
+        action="store_true",
+        help="compile a hand-written placement although it overwrites or misses data",
+    )
+
+
+def _load(options: argparse.Namespace, trust: bool = False) -> tuple[Compiled, np.ndarray | None]:
+    if len(options.network) > 2:
+        raise UserError("give at most a network description and a checkpoint")
+    *descriptions, path = options.network
+    if str(path).endswith((".yaml", ".yml")):
+        raise UserError(f"{path}: give the checkpoint as well, after the network description")
+    sample = None if options.sample is None else read_sample(options.sample)
+    compiled = compile_network(
+        checkpoints.load(path),
+        descriptions[0] if descriptions else None,
+        None if sample is None else sample.shape,
+        trust_placement=trust or options.trust_placement,
+    )
+    for warning in compiled.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return compiled, sample
+
+
+def read_sample(path: Path) -> np.ndarray:
+    """Load a sample input.
+
+    Raises:
+        UserError: missing file, not .npy, or not integers.
+    """
+    try:
+        sample = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(
+            f"{path}: not a readable .npy file ({error}); save the input as .npy"
+        ) from error
+    if not isinstance(sample, np.ndarray) or sample.dtype.kind not in "iu":
+        raise UserError(f"{path}: a sample holds integers of -128 to 127 [channels, rows, columns]")
+    return sample
+
+
+def random_sample(program: Program) -> np.ndarray:
+    """Return the input that stands in for a sample: the same random integers every time."""
+    return np.random.default_rng(0).integers(-128, 128, program.input_shape).astype(np.int8)
+
+
+def _compile(options: argparse.Namespace) -> int:
+    if options.out is None and options.against is None:
+        raise UserError("nothing to do; give --out DIR, --against TRACE.npz or both")
+    compiled, sample = _load(options, trust=options.against is not None)
+    if options.against is not None and not _compare(compiled, sample, options.against):
+        return 1
+    if options.out is not None:
+        if sample is None:
+            sample = random_sample(compiled.program)
+        expected = compiled.known_answer(sample)
+        out = emit.write_project(
+            compiled.program, sample, expected, options.out, options.application
+        )
+        (out / "report.json").write_text(report.to_json(compiled), encoding="utf-8")
+    if not options.quiet:
+        print(report.table(compiled), end="")
+    return 0
+
+
+def _compare(compiled: Compiled, sample: np.ndarray | None, path: Path) -> bool:
+    theirs = compare.state_of_trace(compare.read_trace(path))
+    ours = compare.state_of_program(compiled.program, sample)
+    found, explained = compare.explain(compare.differences(ours, theirs), compiled)
+    for reason, count in explained.items():
+        print(f"{count} differences of a known kind: {reason}")
+    if not found:
+        print(f"same final state as {path}: {len(ours.words)} words, {len(ours.kernels)} kernels")
+        return True
+    print(f"{len(found)} differences from {path}; the first:", file=sys.stderr)
+    for difference in found[:MAX_SHOWN]:
+        print(f"  {difference}", file=sys.stderr)
+    return False
+
+
+def _check(options: argparse.Namespace) -> int:
+    compiled, _ = _load(options)
+    print(report.table(compiled), end="")
+    print("fits")
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    compiled, _ = _load(options)
+    print(show.text(compiled), end="")
+    return 0
+
+
+def _limits(options: argparse.Namespace) -> int:
+    print(rules.documentation(), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""The compiler, stage by stage, with a check between the stages.
+
+    read -> (described graph) -> legalise -> rules -> place -> verify -> build -> known answer
+
+A hand-written network description is honoured as it is: no pass changes its layers and its masks
+and offsets are taken over. For our own students, which come without description, the graph is
+legalised, optional rewrites are tried, and the fastest one that fits is placed by search.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from synthesize import (
+    frontend_student,
+    frontend_yaml,
+    geometry,
+    lower,
+    pack,
+    passes,
+    place,
+    reference,
+    rules,
+    search,
+    verify,
+)
+from synthesize.checkpoint import Checkpoint
+from synthesize.chip import limits, memory_map
+from synthesize.chip.cycles import STARTUP_CYCLES
+from synthesize.chip.errors import UserError
+from synthesize.ir import Graph, Shape
+from synthesize.placement import Placement, bit_count
+from synthesize.program import FifoPort, LayerInfo, Program
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """Everything a compilation made.
+
+    Args:
+        described: the graph as the user wrote it.
+        legal: the graph as it runs on the chip.
+        placement: where it lies.
+        program: what is written to the chip.
+        warnings: sentences the user should read.
+    """
+
+    described: Graph
+    legal: Graph
+    placement: Placement
+    program: Program
+    warnings: tuple[str, ...] = ()
+
+    def known_answer(self, sample: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the outputs of the described network for a sample, int32 by output name."""
+        return reference.run(self.described, sample)
+
+
+def compile_network(
+    checkpoint: Checkpoint,
+    description: str | Path | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    trust_placement: bool = False,
+) -> Compiled:
+    """Compile a network.
+
+    Args:
+        checkpoint: its integer weights; without ``description`` it must describe itself.
+        description: network description (YAML) with a placement by hand.
+        input_shape: shape of the sample, for descriptions that do not give the input's size.
+        trust_placement: compile a hand-written placement although the check finds that it
+            overwrites or misses data; the findings become warnings.
+
+    Raises:
+        UserError: the network cannot be compiled; one sentence says where and why.
+    """
+    if description is not None:
+        read = frontend_yaml.load(description, checkpoint, input_shape)
+        rules.check(read.graph)
+        placement = place.by_hand(read.graph, read.hints)
+        return _finish(checkpoint, read.graph, read.graph, placement, trust_placement)
+    described = frontend_student.load(checkpoint)
+    legal, placement = place_automatically(described)
+    return _finish(checkpoint, described, legal, placement, trust_placement)
+
+
+def place_automatically(described: Graph) -> tuple[Graph, Placement]:
+    """Legalise a graph and place it; of all rewrites that fit, return the fastest.
+
+    Raises:
+        UserError: the graph breaks a rule or does not fit in any form.
+    """
+    legal = passes.legalise(described)
+    best: tuple[int, Graph, Placement] | None = None
+    error: UserError | None = None
+    for candidate in passes.alternatives(legal):
+        try:
+            rules.check(candidate)
+            placement = search.search(candidate)
+        except UserError as failure:
+            error = error or failure
+            continue
+        cycles = total_cycles(candidate, placement)
+        if best is None or cycles < best[0]:
+            best = (cycles, candidate, placement)
+    if best is None:
+        assert error is not None
+        raise error
+    return best[1], best[2]
+
+
+def total_cycles(graph: Graph, placement: Placement) -> int:
+    """Return the cycles of one inference, start-up included."""
+    pairs = zip(graph.layers, placement.layers, strict=True)
+    return STARTUP_CYCLES + sum(geometry.cycles(layer, spot) for layer, spot in pairs)
+
+
+def build_program(described: Graph, legal: Graph, placement: Placement) -> Program:
+    """Return the program of a placed graph."""
+    outputs = tuple(
+        pack.output_map(
+            legal.layer(out.layer),
+            placement.layers[legal.index(out.layer)],
+            legal.index(out.layer),
+            out,
+        )
+        for out in legal.outputs
+    )
+    return Program(
+        name=legal.name,
+        layers=_layer_infos(legal, placement),
+        registers=(*lower.initialise(legal, placement), *lower.configure(legal, placement)),
+        start=tuple(lower.start(placement)),
+        weights=pack.weight_blocks(legal, placement),
+        biases=pack.bias_blocks(legal, placement),
+        outputs=outputs,
+        input_shape=_described_shape(described),
+        input_packer=pack.input_packer(legal.input, placement),
+        fifo=_fifo(placement),
+        startup_cycles=STARTUP_CYCLES,
+    )
+
+
+def _finish(
+    checkpoint: Checkpoint, described: Graph, legal: Graph, placement: Placement, trust: bool
+) -> Compiled:
+    findings = [str(finding) for finding in verify.check(legal, placement)]
+    if findings and not (placement.by_hand and trust):
+        assert placement.by_hand, f"the search made a wrong placement: {findings[0]}"
+        raise UserError(
+            f"{findings[0]} (--trust-placement compiles it all the same, but the result will not "
+            "be that of the network)"
+        )
+    program = build_program(described, legal, placement)
+    return Compiled(described, legal, placement, program, (*checkpoint.notes, *findings))
+
+
+def _layer_infos(graph: Graph, placement: Placement) -> tuple[LayerInfo, ...]:
+    infos = []
+    for i, (layer, spot) in enumerate(zip(graph.layers, placement.layers, strict=True)):
+        infos.append(
+            LayerInfo(
+                name=layer.name,
+                index=i,
+                operation=layer.text().split(" = ", 1)[1].split(" (")[0],
+                input_shape=layer.in_shape,
+                output_shape=layer.out_shape,
+                bits=layer.bits if layer.weight is not None else 0,
+                cycles=geometry.cycles(layer, spot),
+                macs=layer.macs,
+                weight_bytes=layer.weight_bytes,
+                bias_bytes=0 if layer.bias is None else len(layer.bias),
+                words_per_processor=spot.words,
+                first_word=spot.first_word,
+                passes=spot.passes,
+                processors=bit_count(spot.processors),
+                output_processors=bit_count(spot.output_processors),
+                in_offset=spot.in_offset,
+                out_offset=spot.out_offset,
+                source=str(layer.where),
+            )
+        )
+    return tuple(infos)
+
+
+def _described_shape(graph: Graph) -> Shape:
+    return graph.input.described_shape
+
+
+def _fifo(placement: Placement) -> FifoPort | None:
+    if not placement.fifo:
+        return None
+    processor = placement.layers[0].processors
+    first = (processor & -processor).bit_length() - 1
+    number = first // limits.PROCESSORS_PER_QUADRANT
+    return FifoPort(memory_map.FIFO_WRITE[number], memory_map.FIFO_STAT, 1 << number)

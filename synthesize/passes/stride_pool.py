@@ -1,0 +1,54 @@
+"""A convolution with stride s elsewhere: the same with stride 1, then every s-th sample.
+
+The samples are picked by a pass-through layer whose pooling window is 1x1 with stride s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from synthesize import ir
+from synthesize.ir import Graph, Layer, Pool
+
+
+def stride_as_pool(graph: Graph) -> Graph:
+    """Replace every strided convolution that is left; a pooling reader cannot absorb the step."""
+    if all(layer.stride == (1, 1) or layer.op == "convtranspose2d" for layer in graph.layers):
+        return graph
+    layers: list[Layer] = []
+    renamed: dict[str, str] = {}
+    taken = {layer.name for layer in graph.layers}
+    for layer in graph.layers:
+        layer = replace(layer, inputs=tuple(renamed.get(n, n) for n in layer.inputs))
+        if layer.stride == (1, 1) or layer.op == "convtranspose2d":
+            layers.append(layer)
+            continue
+        dense = replace(layer, stride=(1, 1))
+        dense = replace(dense, out_shape=ir.result_shape(dense))
+        layers.append(dense)
+        if layer.kernel == (1, 1) and layer.pad == (0, 0) and layer.pool is None:
+            # A 1x1 kernel may as well skip its input.
+            layers[-1] = replace(layer, stride=(1, 1), pool=Pool("max", (1, 1), layer.stride))
+            continue
+        name = _fresh(f"{layer.name}_step", taken)
+        layers.append(
+            Layer(
+                name=name,
+                op="passthrough",
+                inputs=(layer.name,),
+                in_shape=dense.out_shape,
+                out_shape=layer.out_shape,
+                pool=Pool("max", (1, 1), layer.stride),
+                where=layer.where,
+            )
+        )
+        renamed[layer.name] = name
+    outputs = tuple(replace(o, layer=renamed.get(o.layer, o.layer)) for o in graph.outputs)
+    return replace(graph, layers=tuple(layers), outputs=outputs)
+
+
+def _fresh(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    return name
