@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,25 +33,30 @@ class Accelerator:
 
     Attributes:
         cnn: the model.
-        on_start, on_done: called when a run starts and completes.
     """
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self.cnn = Cnn()
-        self.on_start: Callable[[], None] = lambda: None
-        self.on_done: Callable[[], None] = lambda: None
+        self._cpu = machine.cpu
+        self._event: Event | None = None
+        self._power_up(Cnn())
+
+    def _power_up(self, cnn: Cnn) -> None:
+        """Connect a fresh model."""
+        self.cnn = cnn
         self._next = -1
         self._block_start = 0
         self._block_pc = 0
         self._block: list[int] = []
-        self._synced = 0
+        self._synced = self.machine.now
         self._remainder = 0
-        self._event: Event | None = None
         self._readable = False
-        data = self.cnn.memories.data
-        self._words = memoryview(data.bytes).cast("B").cast("I")
-        self._known = memoryview(data.known).cast("B").cast("I")
+        self._started = 0
+        self._first_cycle = self._last_cycle = 0
+        self._first_read_cycle = self._last_read_cycle = 0
+        data = cnn.memories.data
+        self._words = data.bytes.reshape(-1).data.cast("B").cast("I")
+        self._known = data.known.reshape(-1).data.cast("B").cast("I")
 
     # ---- bus -----------------------------------------------------------------------------------
 
@@ -61,20 +65,25 @@ class Accelerator:
         if offset == self._next and size == 4:
             self._block.append(value)
             self._next = offset + 4
+            self._last_cycle = self._cpu.cycles
             return
+        self.machine.note_activity()
         self.flush()
         self._check_usable(offset)
-        if size == 4 and (offset - _FIRST_QUADRANT & _QUADRANT_MASK) >= memory_map.WEIGHT_OFFSET:
+        inner = offset - _FIRST_QUADRANT & _QUADRANT_MASK
+        if size == 4 and offset >= _FIRST_QUADRANT and inner >= memory_map.WEIGHT_OFFSET:
             self._block_start, self._next = offset, offset + 4
             self._block.append(value)
             self._block_pc = self.machine.program_counter()
+            self._first_cycle = self._last_cycle = self._cpu.cycles
             return
         self.sync()
         self._readable = False
         was_running = self.cnn.running
         self.cnn.write(BASE + offset, size, value)
         if self.cnn.running and not was_running:
-            self.on_start()
+            self._started = self.machine.now
+        self._note(offset, written=True)
         self._plan()
 
     def read(self, offset: int, size: int) -> int:
@@ -84,12 +93,15 @@ class Accelerator:
         if self._readable and self._next < 0 and inner >= 0 and not offset & 3 and size == 4:
             index = quadrant * (4 * memory_map.DATA_STRIDE // 4) + (inner >> 2)
             if self._known[index]:
+                self._last_read_cycle = self._cpu.cycles
                 return self._words[index]
         self.flush()
         self._check_usable(offset)
         self.sync()
         value = self.cnn.read(BASE + offset, size) if inner < 0 else self._read_data(offset, size)
-        self._readable = inner >= 0 and not self.cnn.running
+        if inner >= 0 and not self.cnn.running:
+            self._readable = True
+            self._first_read_cycle = self._last_read_cycle = self._cpu.cycles
         return value
 
     def _read_data(self, offset: int, size: int) -> int:
@@ -99,14 +111,42 @@ class Accelerator:
 
     def flush(self) -> None:
         """Hand collected stores over."""
+        if self._last_read_cycle:
+            self._note_span("unload", self._first_read_cycle, self._last_read_cycle)
+            self._last_read_cycle = 0
         if self._next < 0:
             return
+        inner = self._block_start - _FIRST_QUADRANT & _QUADRANT_MASK
+        kind = "load data" if inner >= memory_map.DATA_OFFSET else "load weights"
+        self._note_span(kind, self._first_cycle, self._last_cycle)
         block, self._block, self._next = self._block, [], -1
         try:
             self.cnn.write_block(BASE + self._block_start, np.array(block, np.uint32))
         except KitFault as fault:
             fault.pc = self._block_pc
             raise
+
+    def _note(self, offset: int, written: bool) -> None:
+        place = memory_map.locate(BASE + offset)
+        kind = place.kind if place is not None else "register"
+        names = {"bias": "load biases", "weight": "load weights", "data": "load data"}
+        cycle = self._cpu.cycles
+        self._note_span(names.get(kind, "registers") if written else "read", cycle, cycle)
+
+    def _note_span(self, name: str, first: int, last: int) -> None:
+        machine = self.machine
+        machine.recorder.add("bus", name, machine.time_of(first), machine.time_of(last))
+
+    def _note_run(self) -> None:
+        """Rows of the timeline for a completed run."""
+        recorder, frequency = self.machine.recorder, self.machine.gcr.cnn_hz()
+        cycles = self.cnn.layer_cycles
+        end = self.machine.now
+        recorder.add("accelerator", f"run {self.cnn.inferences}", self._started, end)
+        at = end - sum(c for _, c in cycles) * SECOND // frequency
+        for layer, count in cycles:
+            recorder.add("layers", f"layer {layer}", at, at + count * SECOND // frequency)
+            at += count * SECOND // frequency
 
     def _check_usable(self, offset: int) -> None:
         reason = self.machine.gcfr.unusable() or self.machine.gcr.gated("cnn")
@@ -128,7 +168,7 @@ class Accelerator:
         if cycles:
             self.cnn.advance(cycles)
             if not self.cnn.running:
-                self.on_done()
+                self._note_run()
         self._update_irq()
 
     def _plan(self) -> None:
@@ -152,6 +192,8 @@ class Accelerator:
     def power_cycled(self) -> None:
         """Contents and registers are lost."""
         self.flush()
-        observer = self.cnn.observer
-        self.__init__(self.machine)  # type: ignore[misc]
-        self.cnn.observer = observer
+        if self._event is not None:
+            self._event.cancel()
+            self._event = None
+        self._power_up(Cnn(self.cnn.observer))
+        self._update_irq()

@@ -43,7 +43,9 @@ class Cpu:
             import unicorn
             import unicorn.arm_const as names
         except ImportError as error:
-            raise UserError(f"running firmware needs the unicorn emulator; {INSTALL_HINT}") from error
+            raise UserError(
+                f"running firmware needs the unicorn emulator; {INSTALL_HINT}"
+            ) from error
         self._unicorn = unicorn
         self._names = names
         self.uc: Any = unicorn.Uc(
@@ -193,12 +195,12 @@ class Cpu:
             return 0
 
     def _on_block(self, uc: Any, address: int, size: int, _data: Any) -> None:
-        if self.cycles >= self.deadline or address in self.watch:
-            if address != self._resume_at:
-                self._resume_at = address
-                self._stopped = DEADLINE if self.cycles >= self.deadline else BREAKPOINT
-                uc.emu_stop()
-                return
+        late = self.cycles >= self.deadline
+        if (late or address in self.watch) and address != self._resume_at:
+            self._resume_at = address
+            self._stopped = DEADLINE if late else BREAKPOINT
+            uc.emu_stop()
+            return
         self._resume_at = None
         cost = self._costs.get(address)
         if cost is None:
@@ -214,7 +216,9 @@ class Cpu:
             self._stopped = CALL
         elif number == 7:
             code = self._halfword(pc) & 0xFF
-            self.stop_with(KitFault(f"the firmware stopped itself with a breakpoint (bkpt #{code})"))
+            self.stop_with(
+                KitFault(f"the firmware stopped itself with a breakpoint (bkpt #{code})")
+            )
         else:
             self.stop_with(KitFault(f"the processor takes fault exception {number}"))
         uc.emu_stop()

@@ -88,8 +88,18 @@ def load(path: str | Path) -> Firmware:
         return _parse(str(path), elf, len(content))
     except UserError:
         raise
-    except (ELFError, ValueError, KeyError, OSError, AttributeError, TypeError, IndexError) as error:
-        raise UserError(f"{path}: not a usable ELF file ({error or type(error).__name__})") from error
+    except (
+        ELFError,
+        ValueError,
+        KeyError,
+        OSError,
+        AttributeError,
+        TypeError,
+        IndexError,
+    ) as error:
+        raise UserError(
+            f"{path}: not a usable ELF file ({error or type(error).__name__})"
+        ) from error
 
 
 def _parse(path: str, elf: Any, size: int) -> Firmware:

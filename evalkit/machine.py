@@ -22,6 +22,7 @@ from evalkit.peripherals.system import SVCALL, SystemControl
 from evalkit.peripherals.timer import Timer
 from evalkit.peripherals.uart import Uart
 from evalkit.scheduler import SECOND, Event, Scheduler
+from evalkit.spans import Recorder
 from synthesize.chip import registers
 from synthesize.chip.errors import UserError
 
@@ -34,10 +35,12 @@ SYSTEM_BASE, SYSTEM_SIZE = 0xE000_0000, 0x10_0000
 _SLOT = 10
 """Peripherals are at multiples of 1 KiB."""
 
-POLL_LIMIT = 3
-"""Reads of one register with one result and nothing between, after which time jumps on."""
+POLL_LIMIT = 1
+"""Repeated reads of a status register with one result and nothing between: time jumps on."""
+MOVING_LIMIT = 24
+"""The same with changing results: a register that counts time."""
 POLL_STEP = SECOND // 100_000
-"""A register that counts time is polled at least this far (10 microseconds) apart then."""
+"""How far time jumps (10 microseconds) when no event is known to end the wait."""
 
 IDLE = "idle"
 """The firmware sleeps and nothing can wake it."""
@@ -46,26 +49,17 @@ STOPPED = "stopped"
 
 
 @dataclass
-class LogEntry:
-    """Something for the timeline: a name, a value, and when (picoseconds)."""
-
-    time: int
-    what: str
-    value: int = 0
-
-
-@dataclass
 class Machine:
     """A MAX78000 with a firmware image in flash, just out of reset.
 
     Attributes:
         firmware: what runs.
-        log: events for the timeline.
+        recorder: what went on when.
         on_uart: called with (UART, byte) for every character sent.
     """
 
     firmware: Firmware
-    log: list[LogEntry] = field(default_factory=list)
+    recorder: Recorder = field(default_factory=Recorder)
     on_uart: Callable[[Uart, int], None] | None = None
 
     def __post_init__(self) -> None:
@@ -76,10 +70,14 @@ class Machine:
         self._base_time = 0
         self._base_cycles = 0
         self._stop_requested = False
+        self._until_time = 0
+        self._checked = False
         self._last_poll: tuple[int, int] | None = None
-        self._polls = 0
+        self._same = 0
+        self._moving = 0
         self.system = SystemControl(self)
         self.nvic = self.system.nvic
+        self.nvic.on_change = self.interrupt_state_changed
         self._make_peripherals()
         self.accelerator = Accelerator(self)
         self._map()
@@ -123,7 +121,7 @@ class Machine:
                 self._slots[slot] = peripheral
         for peripheral in (*self.uarts, *self.timers, *self.gpios[:2]):
             name = peripheral.name.lower()
-            peripheral.clock_gate = lambda name=name: self.gcr.gated(name)  # type: ignore[misc]
+            peripheral.clock_gate = lambda name=name: self.gcr.gated(name)
 
     def _map(self) -> None:
         cpu = self.cpu
@@ -136,8 +134,8 @@ class Machine:
     def _load(self) -> None:
         for segment in self.firmware.segments:
             end = segment.address + len(segment.data)
-            in_flash = FLASH_BASE <= segment.address and end <= FLASH_BASE + FLASH_SIZE
-            in_sram = SRAM_BASE <= segment.address and end <= SRAM_BASE + SRAM_SIZE
+            in_flash = segment.address >= FLASH_BASE and end <= FLASH_BASE + FLASH_SIZE
+            in_sram = segment.address >= SRAM_BASE and end <= SRAM_BASE + SRAM_SIZE
             if not in_flash and not in_sram:
                 raise UserError(
                     f"{self.firmware.path}: {len(segment.data)} bytes at 0x{segment.address:08x} "
@@ -167,6 +165,10 @@ class Machine:
     def now(self) -> int:
         """Picoseconds since power-up."""
         return self._base_time + (self.cpu.cycles - self._base_cycles) * self.cycle_time
+
+    def time_of(self, cycle: int) -> int:
+        """Picoseconds since power-up at a CPU cycle (exact since the last clock change)."""
+        return self._base_time + (cycle - self._base_cycles) * self.cycle_time
 
     def schedule(self, delay: int, action: Callable[[], None]) -> Event:
         """Plan something ``delay`` picoseconds from now."""
@@ -198,7 +200,7 @@ class Machine:
         if peripheral is None:
             raise KitFault(f"no peripheral is modelled at 0x{address:08x}", address)
         value = peripheral.read(address - peripheral.base, size)
-        self._note_poll(address, value)
+        self._note_poll(address, value, peripheral.COUNTS_TIME)
         return value
 
     def _write(self, offset: int, size: int, value: int) -> None:
@@ -208,17 +210,16 @@ class Machine:
             raise KitFault(f"no peripheral is modelled at 0x{address:08x}", address)
         self._last_poll = None
         peripheral.write(address - peripheral.base, size, value)
-        self.cpu.deadline = min(self.cpu.deadline, self.cpu.cycles)
 
     def _read_system(self, offset: int, size: int) -> int:
         value = self.system.read(SYSTEM_BASE + offset, size)
-        self._note_poll(SYSTEM_BASE + offset, value)
+        self._note_poll(SYSTEM_BASE + offset, value, counts_time=True)
         return value
 
     def _write_system(self, offset: int, size: int, value: int) -> None:
         self._last_poll = None
         self.system.write(SYSTEM_BASE + offset, size, value)
-        self.cpu.deadline = min(self.cpu.deadline, self.cpu.cycles)
+        self.interrupt_state_changed()
 
     def _read_cnn(self, offset: int, size: int) -> int:
         return self.accelerator.read(offset, size)
@@ -226,32 +227,38 @@ class Machine:
     def _write_cnn(self, offset: int, size: int, value: int) -> None:
         self.accelerator.write(offset, size, value)
 
-    def _note_poll(self, address: int, value: int) -> None:
+    def _note_poll(self, address: int, value: int, counts_time: bool) -> None:
         """Notice a loop that waits for a register to change, and let time pass for it.
 
         Such a loop would go on reading the same value until the next event; counting its
         instructions one by one would take the emulator far longer than the chip.
         """
-        if self._last_poll != (address, value):
-            counts_time = self._last_poll is not None and self._last_poll[0] == address
-            self._polls = self._polls + 1 if counts_time else 0
-            self._last_poll = (address, value)
-            if self._polls > 8 * POLL_LIMIT:
-                self._skip_poll(self.now + POLL_STEP)
+        if self._last_poll == (address, value):
+            self._same += 1
+            if self._same >= POLL_LIMIT and not counts_time:
+                self._skip_poll(self.scheduler.next_time() if self._same < 1000 else None)
             return
-        self._polls += 1
-        if self._polls >= POLL_LIMIT:
-            upcoming = self.scheduler.next_time()
-            if upcoming is not None and self._polls < 1000:
-                self._skip_poll(upcoming)
-            else:
-                self._skip_poll(self.now + POLL_STEP)
+        moves = self._last_poll is not None and self._last_poll[0] == address
+        self._last_poll = (address, value)
+        self._same = 0
+        self._moving = self._moving + 1 if moves else 0
+        if self._moving >= MOVING_LIMIT:
+            self._skip_poll(None)
 
-    def _skip_poll(self, time: int) -> None:
+    def _skip_poll(self, time: int | None) -> None:
+        """Jump to the next event (or a step) and let it happen."""
         upcoming = self.scheduler.next_time()
-        self._skip_to(time if upcoming is None else min(time, upcoming))
+        if time is None:
+            time = self.now + POLL_STEP
+        self._skip_to(min(t for t in (time, upcoming, self._until_time) if t is not None))
+        self.scheduler.run_due(self.now)
+        self._set_deadline()
 
     # ---- services for peripherals --------------------------------------------------------------
+
+    def note_activity(self) -> None:
+        """The program does something else than wait."""
+        self._last_poll = None
 
     def program_counter(self) -> int:
         """Address of the current instruction."""
@@ -277,10 +284,8 @@ class Machine:
         """A character has left a UART."""
         if self.on_uart is not None:
             self.on_uart(uart, byte)
-
-    def log_event(self, what: str, value: int = 0) -> None:
-        """Add to the timeline."""
-        self.log.append(LogEntry(self.now, what, value))
+        if self._checked:
+            self.cpu.deadline = self.cpu.cycles
 
     def request_stop(self) -> None:
         """Come back from ``run`` after the current event."""
@@ -288,9 +293,7 @@ class Machine:
 
     # ---- running -------------------------------------------------------------------------------
 
-    def run(
-        self, until_time: int, check: Callable[[], bool] | None = None
-    ) -> str:
+    def run(self, until_time: int, check: Callable[[], bool] | None = None) -> str:
         """Execute.
 
         Args:
@@ -304,6 +307,8 @@ class Machine:
             KitFault: with program counter; ``describe_fault`` adds the source line.
         """
         self._stop_requested = False
+        self._until_time = until_time
+        self._checked = check is not None
         sleeping = False
         while True:
             self.scheduler.run_due(self.now)
@@ -320,16 +325,22 @@ class Machine:
                 if upcoming is None:
                     self.accelerator.flush()
                     return IDLE
+                start = self.now
                 self._skip_to(min(upcoming, until_time))
+                self.recorder.add("processor", "asleep", start, self.now)
                 continue
-            self._set_deadline(until_time, upcoming)
+            self._set_deadline()
             sleeping = self._handle(self.cpu.run())
 
-    def _set_deadline(self, until_time: int, upcoming: int | None) -> None:
-        end = until_time if upcoming is None else min(until_time, upcoming)
+    def _set_deadline(self) -> None:
+        upcoming = self.scheduler.next_time()
+        end = self._until_time if upcoming is None else min(self._until_time, upcoming)
         self.cpu.deadline = self._cycle_of(end)
+        self.interrupt_state_changed()
+
+    def interrupt_state_changed(self) -> None:
+        """Look at interrupts after the current block (masked ones: after every block)."""
         if self.nvic.ready() is not None:
-            # Masked by the program: look again after every block.
             self.cpu.deadline = self.cpu.cycles
 
     def _handle(self, reason: str) -> bool:

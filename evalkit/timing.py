@@ -84,7 +84,6 @@ def _floating(first: int, second: int) -> int:
         if first & 0x00B0 == 0x0080 or (first & 0x00BF == 0x00B1 and second & 0xD0 == 0xC0):
             return 14
         return 3 if first & 0x00B0 in (0x00, 0x10, 0xA0) and not second & 0x10 else 1
-    load = first & 0x10
-    if first & 0x0F00 == 0x0D00:  # single
-        return 2 if load else 2
+    if first & 0x0F00 == 0x0D00:  # single load or store
+        return 2
     return 1 + (second & 0xFF)

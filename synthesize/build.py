@@ -64,9 +64,9 @@ def find_toolchain() -> Toolchain:
         raise UserError(f"POSE78_TOOLCHAIN is {wanted}; set it to gcc or ziglang, or leave it out")
     gcc = shutil.which("arm-none-eabi-gcc")
     if gcc and wanted in ("", "gcc"):
-        target = ("-mthumb", "-mcpu=cortex-m4", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
-        link = (gcc, *target, "-nostdlib", "-Wl,--gc-sections")
-        return Toolchain("arm-none-eabi-gcc", (gcc, *target), link)
+        flags = ("-mthumb", "-mcpu=cortex-m4", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
+        link = (gcc, *flags, "-nostdlib", "-Wl,--gc-sections")
+        return Toolchain("arm-none-eabi-gcc", (gcc, *flags), link)
     if importlib.util.find_spec("ziglang") and wanted in ("", "ziglang"):
         base = (sys.executable, "-m", "ziglang", "cc")
         target = ("-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m4+vfp4d16sp")

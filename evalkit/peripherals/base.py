@@ -47,6 +47,8 @@ class Peripheral:
     """
 
     REGISTERS: ClassVar[dict[int, Register]] = {}
+    COUNTS_TIME: ClassVar[bool] = False
+    """Its registers change with time alone, so that equal reads do not mean a waiting loop."""
 
     def __init__(self, machine: Machine, name: str, base: int) -> None:
         self.machine = machine

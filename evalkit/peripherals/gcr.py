@@ -93,7 +93,9 @@ class Gcr(Peripheral):
             reset=1,
         ),
         0x24: flags("PCLKDIS0", _GATES0, reset=sum(1 << b for b in _GATES0.values())),
-        0x28: Register("MEMCTRL", (Field("fws", 0, 3, INERT), Field("sysram0ecc", 16, 1, INERT)), 5),
+        0x28: Register(
+            "MEMCTRL", (Field("fws", 0, 3, INERT), Field("sysram0ecc", 16, 1, INERT)), 5
+        ),
         0x44: flags("RST1", _RESETS1),
         0x48: flags("PCLKDIS1", _GATES1, reset=sum(1 << b for b in _GATES1.values())),
         0x50: whole("REVISION", kind=STATUS, reset=0xA1),
@@ -124,7 +126,9 @@ class Gcr(Peripheral):
         if select not in OSCILLATOR_HZ:
             raise self.fault(8, f"system clock source {select} is not modelled")
         if enabled and not self.field("CLKCTRL", enabled):
-            raise self.fault(8, f"the system clock is switched to an oscillator that is off ({enabled})")
+            raise self.fault(
+                8, f"the system clock is switched to an oscillator that is off ({enabled})"
+            )
         self.machine.set_cpu_clock(OSCILLATOR_HZ[select] >> self.field("CLKCTRL", "sysclk_div"))
 
     @property

@@ -62,8 +62,6 @@ class Gpio(Peripheral):
         self.values[name] = value & _ALL
         if name in ("INTFL", "INTEN"):
             self._update_irq()
-        if name in ("OUT", "OUTEN"):
-            self.machine.log_event(f"{self.name} out", self.output())
 
     def output(self) -> int:
         """Levels driven by the chip; bits of pins that are no outputs are 0."""

@@ -5,7 +5,8 @@ Source: ARMv7-M Architecture Reference Manual, B3.2 to B3.4 and C1.8.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
 
 from evalkit.cnn.faults import KitFault
 from evalkit.scheduler import Event
@@ -107,18 +108,20 @@ class Nvic:
         self.lines: set[int] = set()
         self.active: list[int] = []
         self.priority = [0] * (FIRST_IRQ + IRQ_COUNT)
+        self.on_change: Callable[[], None] = lambda: None
 
     def pend(self, number: int) -> None:
         """Make an exception pending."""
         self.pending.add(number)
+        self.on_change()
 
     def set_line(self, irq: int, level: bool) -> None:
         """Level of an external interrupt's request line."""
         number = FIRST_IRQ + irq
         if level:
             self.lines.add(number)
-            if number not in self.active:
-                self.pending.add(number)
+            if number not in self.active and number not in self.pending:
+                self.pend(number)
         else:
             self.lines.discard(number)
 
@@ -199,8 +202,12 @@ class SystemControl:
              0xE000_EF3C, 0xE000_E008)  # fmt: skip
     """VTOR SCR CCR SHCSR CFSR HFSR MMFAR BFAR CPACR DEMCR FPCCR FPCAR FPDSCR ACTLR."""
 
-    CONSTANT = {0xE000_ED00: 0x410F_C241, 0xE000_ED90: 0x0000_0800, 0xE000_EF40: 0x1011_0021,
-                0xE000_EF44: 0x1100_0011}  # fmt: skip
+    CONSTANT: ClassVar[dict[int, int]] = {
+        0xE000_ED00: 0x410F_C241,
+        0xE000_ED90: 0x0000_0800,
+        0xE000_EF40: 0x1011_0021,
+        0xE000_EF44: 0x1100_0011,
+    }
     """CPUID of a Cortex-M4 r0p1, MPU_TYPE, MVFR0, MVFR1."""
 
     def __init__(self, machine: Machine) -> None:

@@ -21,6 +21,7 @@ _IRQ_A = 1
 class Timer(Peripheral):
     """One timer (tmr_regs.h) in one-shot, continuous or compare mode from the peripheral clock."""
 
+    COUNTS_TIME: ClassVar[bool] = True
     REGISTERS: ClassVar[dict[int, Register]] = {
         0x00: whole("CNT"),
         0x04: whole("CMP"),
@@ -89,6 +90,7 @@ class Timer(Peripheral):
         super().__init__(machine, name, base)
         self.irq = irq
         self._since = 0
+        self._expiry: int | None = None
         self._event: Event | None = None
 
     def reset(self) -> None:
@@ -157,23 +159,37 @@ class Timer(Peripheral):
         if value & 3:
             raise self.fault(0x18, f"timer clock source {value & 3} is not modelled")
         self.values["CTRL1"] = value
+        if self._running():
+            self.values["CNT"] = self._count()
+            self._since = self.machine.now
+        self._plan()
         self._update_irq()
 
+    def read_intfl(self) -> int:
+        """Flags; an expiry that nobody waits for is noticed here."""
+        if self._expiry is not None and self.machine.now >= self._expiry:
+            self._expired()
+        return self.values["INTFL"]
+
     def _cancel(self) -> None:
+        self._expiry = None
         if self._event is not None:
             self._event.cancel()
             self._event = None
 
     def _plan(self) -> None:
+        """Only an expiry with an interrupt is an event that could end the processor's sleep."""
         self._cancel()
         if not self._running():
             return
         compare = self.values["CMP"] or _WORD
-        left = (compare - self.values["CNT"]) & _WORD
-        self._event = self.machine.schedule((left + 1) * self._tick(), self._expired)
+        left = ((compare - self.values["CNT"]) & _WORD) + 1
+        self._expiry = self._since + left * self._tick()
+        if self.values["CTRL1"] >> 8 & 1:
+            self._event = self.machine.schedule(self._expiry - self.machine.now, self._expired)
 
     def _expired(self) -> None:
-        self._event = None
+        self._cancel()
         mode = self.field("CTRL0", "mode_a")
         self.values["CNT"] = self._count()
         self._since = self.machine.now

@@ -82,6 +82,7 @@ class Uart(Peripheral):
         self._rx: deque[int] = deque()
         self._incoming: deque[int] = deque()
         self._line_busy = False
+        self._busy_since = 0
         self._receiving = False
 
     def reset(self) -> None:
@@ -138,13 +139,13 @@ class Uart(Peripheral):
 
     def write_fifo(self, value: int) -> None:
         """Send a character; one too many is lost on the chip, so it is a fault here."""
-        duration = self.character_time(0x20)
         if len(self._tx) == FIFO_DEPTH:
             raise self.fault(0x20, "write to a full transmit FIFO (STATUS.tx_full is 1)")
         self._tx.append(value & 0xFF)
         if not self._line_busy:
             self._line_busy = True
-            self._shift_out(duration)
+            self._busy_since = self.machine.now
+            self._shift_out(self.character_time(0x20))
 
     def _shift_out(self, duration: int) -> None:
         byte = self._tx.popleft()
@@ -159,6 +160,7 @@ class Uart(Peripheral):
             self._shift_out(duration)
         else:
             self._line_busy = False
+            self.machine.recorder.add(self.name, "send", self._busy_since, self.machine.now)
 
     def receive(self, data: bytes) -> None:
         """Let the world outside send characters, one after the other."""
@@ -174,7 +176,10 @@ class Uart(Peripheral):
         if self._receiving or not self._incoming or not self.field("CTRL", "bclken"):
             return
         self._receiving = True
-        self.machine.schedule(self.character_time(0), self._received)
+        duration = self.character_time(0)
+        now = self.machine.now
+        self.machine.recorder.add(f"{self.name} in", "receive", now, now + duration)
+        self.machine.schedule(duration, self._received)
 
     def _received(self) -> None:
         byte = self._incoming.popleft()

@@ -1,0 +1,193 @@
+"""The virtual board for programs: load, run until something, talk, look, interfere.
+
+    kit = Kit("firmware.elf")
+    kit.run_until("PASS")
+    print(kit.uart_text())
+    maps = kit.maps()
+
+A run is the same every time: time is modelled and nothing depends on the host's clock, except the
+limit on wall time, which ends a run with an error.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit import elf, protocol
+from evalkit.cnn.faults import KitFault
+from evalkit.machine import IDLE, LIMIT, SRAM_BASE, SRAM_SIZE, Machine
+from evalkit.peripherals.uart import Uart
+from evalkit.scheduler import SECOND
+from synthesize.chip import memory_map
+from synthesize.chip.errors import UserError
+
+DEFAULT_SECONDS = 30.0
+DEFAULT_WALL_SECONDS = 120.0
+_SLICE = SECOND // 100
+"""Modelled time between two looks at the wall clock."""
+
+BUTTONS = (("GPIO0", 2), ("GPIO1", 7))
+"""Push buttons of the MAX78000FTHR board (board.c): port and pin, pressed = low."""
+
+Condition = str | bytes | Callable[[], bool]
+
+
+class Kit:
+    """A MAX78000 board with a firmware image.
+
+    Args:
+        firmware: path of an ELF executable.
+
+    Attributes:
+        machine: the chip, for whoever needs more.
+        frames: all frames received from the console.
+
+    Raises:
+        UserError: the image is unusable, or the emulator is not installed.
+    """
+
+    def __init__(self, firmware: str | Path) -> None:
+        self.machine = Machine(elf.load(firmware))
+        self.machine.on_uart = self._on_uart
+        self.frames: list[protocol.Frame] = []
+        self._parser = protocol.Parser()
+        self._console = self.machine.uarts[0]
+        self._unread = bytearray()
+
+    def _on_uart(self, uart: Uart, byte: int) -> None:
+        if uart is self._console:
+            self._unread.append(byte)
+            self.frames += self._parser.feed(bytes((byte,)))
+
+    # ---- running -------------------------------------------------------------------------------
+
+    @property
+    def seconds(self) -> float:
+        """Modelled time since power-up."""
+        return self.machine.now / SECOND
+
+    def run_until(
+        self,
+        condition: Condition | None = None,
+        max_seconds: float = DEFAULT_SECONDS,
+        max_wall_seconds: float = DEFAULT_WALL_SECONDS,
+    ) -> bool:
+        """Run until a condition holds.
+
+        Args:
+            condition: text or bytes that the console must have sent, or a function; None runs
+                until the firmware sleeps for good.
+            max_seconds: limit on modelled time from now on.
+            max_wall_seconds: limit on the host's time.
+
+        Returns:
+            True when the condition holds; False when the firmware went to sleep for good first.
+
+        Raises:
+            UserError: a limit was reached; or the firmware did something wrong (the message
+                names register, program counter and source line).
+        """
+        check = self._check(condition)
+        end = self.machine.now + int(max_seconds * SECOND)
+        wall_end = time.monotonic() + max_wall_seconds
+        while True:
+            reason = self._run_slice(min(self.machine.now + _SLICE, end), check)
+            if reason == IDLE:
+                return condition is None or (check is not None and check())
+            if reason != LIMIT:
+                return True
+            if self.machine.now >= end:
+                raise UserError(self._unfinished(f"{max_seconds:g} s of modelled time"))
+            if time.monotonic() > wall_end:
+                raise UserError(self._unfinished(f"{max_wall_seconds:g} s of wall time"))
+
+    def _run_slice(self, until: int, check: Callable[[], bool] | None) -> str:
+        try:
+            return self.machine.run(until, check)
+        except KitFault as fault:
+            raise Fault(self.machine.describe_fault(fault), fault) from fault
+
+    def _check(self, condition: Condition | None) -> Callable[[], bool] | None:
+        if condition is None or callable(condition):
+            return condition
+        wanted = condition.encode() if isinstance(condition, str) else condition
+        return lambda: wanted in self._console.sent
+
+    def _unfinished(self, limit: str) -> str:
+        pc = self.machine.cpu.pc
+        firmware = self.machine.firmware
+        where = ", ".join(w for w in (firmware.function_at(pc), firmware.source_line(pc)) if w)
+        return (
+            f"the firmware did not finish within {limit}; it is at pc 0x{pc:08x}"
+            f"{f' ({where})' if where else ''}; raise the limit or look there"
+        )
+
+    # ---- console -------------------------------------------------------------------------------
+
+    def uart_read(self) -> bytes:
+        """Everything the console has sent since the last call."""
+        data, self._unread = bytes(self._unread), bytearray()
+        return data
+
+    def uart_text(self) -> str:
+        """All text (not frames) the console has sent."""
+        return self._parser.text.decode("ascii", errors="replace")
+
+    def uart_write(self, data: bytes) -> None:
+        """Send characters to the console; they arrive one after the other at its baud rate."""
+        self._console.receive(data)
+
+    def maps(self) -> list[NDArray[np.int32]]:
+        """Result maps of all outputs from the map frames so far, int32 [channels, rows, columns].
+
+        Raises:
+            ValueError: a frame is missing or does not fit.
+        """
+        collector = protocol.MapCollector()
+        for frame in self.frames:
+            if frame.type == protocol.MAP:
+                collector.add(frame.payload)
+        return collector.maps()
+
+    # ---- looking and interfering ---------------------------------------------------------------
+
+    def read_memory(self, address: int, size: int) -> bytes:
+        """Bytes of flash, SRAM or the accelerator's data memory."""
+        if memory_map.CNN_BASE <= address < memory_map.CNN_END:
+            self.machine.accelerator.flush()
+            cnn = self.machine.accelerator.cnn
+            first = address & ~3
+            words = cnn.read_block(first, (address + size - first + 3) // 4)
+            return words.astype("<u4").tobytes()[address - first : address - first + size]
+        return self.machine.cpu.read_memory(address, size)
+
+    def press_button(self, number: int, pressed: bool = True) -> None:
+        """Press or let go of button 0 or 1."""
+        port, pin = BUTTONS[number]
+        gpio = next(g for g in self.machine.gpios if g.name == port)
+        gpio.set_pin(pin, 0 if pressed else 1)
+
+    def flip_bit(self, address: int, bit: int) -> None:
+        """Invert one bit of SRAM, or of the accelerator's memories (bit 0..31 of the word)."""
+        if memory_map.CNN_BASE <= address < memory_map.CNN_END:
+            self.machine.accelerator.flush()
+            self.machine.accelerator.cnn.flip_bit(address, bit)
+            return
+        if not SRAM_BASE <= address < SRAM_BASE + SRAM_SIZE:
+            raise UserError(f"0x{address:08x} is neither SRAM nor memory of the accelerator")
+        address, bit = address + bit // 8, bit % 8
+        old = self.machine.cpu.read_memory(address, 1)[0]
+        self.machine.cpu.write_memory(address, bytes((old ^ 1 << bit,)))
+
+
+class Fault(UserError):
+    """The firmware did something the hardware would not do; ``cause`` has the details."""
+
+    def __init__(self, message: str, cause: KitFault) -> None:
+        super().__init__(message)
+        self.cause = cause

@@ -1,0 +1,81 @@
+"""``python -m evalkit run FIRMWARE.elf``: run a firmware image on the virtual board."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evalkit import protocol
+from evalkit.kit import DEFAULT_SECONDS, DEFAULT_WALL_SECONDS, Kit
+from evalkit.timeline import write_timeline
+from synthesize.chip.errors import UserError
+
+
+def _arguments(given: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m evalkit run", description=__doc__)
+    parser.add_argument("firmware", help="ELF executable for the MAX78000")
+    parser.add_argument("--uart", metavar="FILE", help="console text goes here; - is the screen")
+    parser.add_argument("--uart-raw", metavar="FILE", help="all console bytes, frames included")
+    parser.add_argument("--send", metavar="FILE", help="bytes to send to the console")
+    parser.add_argument("--maps", metavar="FILE.npz", help="result maps from the map frames")
+    parser.add_argument("--timeline", metavar="FILE.html", help="page that shows where time went")
+    parser.add_argument(
+        "--until", metavar="TEXT", help="stop when the console has sent TEXT (else: when asleep)"
+    )
+    parser.add_argument(
+        "--max-seconds", type=float, default=DEFAULT_SECONDS, help="limit on modelled time"
+    )
+    parser.add_argument(
+        "--max-wall", type=float, default=DEFAULT_WALL_SECONDS, help="limit on wall time"
+    )
+    return parser.parse_args(given)
+
+
+def main(given: list[str]) -> int:
+    """Command line.
+
+    Returns:
+        0 when the firmware finished and did not report a failure, 1 when it reported one.
+
+    Raises:
+        UserError: unusable image, limit reached, or the firmware did something wrong.
+    """
+    arguments = _arguments(given)
+    kit = Kit(arguments.firmware)
+    if arguments.send:
+        try:
+            kit.uart_write(Path(arguments.send).read_bytes())
+        except OSError as error:
+            raise UserError(f"{arguments.send}: cannot be read: {error.strerror}") from error
+    try:
+        reached = kit.run_until(arguments.until, arguments.max_seconds, arguments.max_wall)
+    finally:
+        _write_outputs(kit, arguments)
+    if not reached:
+        raise UserError(f"the firmware went to sleep without sending {arguments.until!r}")
+    return _status(kit)
+
+
+def _write_outputs(kit: Kit, arguments: argparse.Namespace) -> None:
+    if arguments.uart == "-":
+        sys.stdout.write(kit.uart_text().replace("\r\n", "\n"))
+        sys.stdout.flush()
+    elif arguments.uart:
+        Path(arguments.uart).write_text(kit.uart_text(), encoding="utf-8")
+    if arguments.uart_raw:
+        Path(arguments.uart_raw).write_bytes(bytes(kit.machine.uarts[0].sent))
+    if arguments.timeline:
+        write_timeline(kit.machine, arguments.timeline)
+    if arguments.maps and any(frame.type == protocol.MAP for frame in kit.frames):
+        outputs: dict[str, Any] = {f"output{i}": m for i, m in enumerate(kit.maps())}
+        np.savez(arguments.maps, **outputs)
+
+
+def _status(kit: Kit) -> int:
+    """1 when an end frame reports a failure."""
+    ends = [protocol.parse_end(f.payload) for f in kit.frames if f.type == protocol.END]
+    return int(any(end.status != 0 for end in ends))

@@ -1,0 +1,129 @@
+"""A page that shows where time went: one self-contained HTML file."""
+
+from __future__ import annotations
+
+import html
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evalkit.scheduler import SECOND
+from evalkit.spans import Span
+
+if TYPE_CHECKING:
+    from evalkit.machine import Machine
+
+ROWS = ("bus", "accelerator", "layers", "processor", "UART0", "UART1", "UART2")
+"""Rows from top to bottom; others follow."""
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>Timeline of {title}</title><style>
+body {{ font: 14px system-ui, sans-serif; margin: 1.5em; color: #222; background: #fff }}
+svg {{ width: 100%; display: block; border: 1px solid #ccc; cursor: grab }}
+table {{ border-collapse: collapse; margin-top: 1em }}
+td, th {{ padding: 2px 10px; text-align: left; border-bottom: 1px solid #eee }}
+td.n {{ text-align: right; font-variant-numeric: tabular-nums }}
+</style></head><body>
+<h1>Timeline of {title}</h1>
+<p>{summary} Wheel: zoom. Drag: move. Point at a bar: what it is and how long it took.</p>
+<svg id="view" height="{height}"></svg>
+<table><thead><tr><th>row</th><th>what</th><th>from (ms)</th><th>took (µs)</th></tr></thead>
+<tbody>
+{table}</tbody></table>
+<script>
+const rows = {data}, total = {total}, left = 100, rowHeight = 28;
+const svg = document.getElementById("view"), ns = "http://www.w3.org/2000/svg";
+const colours = ["#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677", "#aa3377"];
+let from = 0, to = total;
+function add(name, attributes, parent, text) {{
+  const node = document.createElementNS(ns, name);
+  for (const key in attributes) node.setAttribute(key, attributes[key]);
+  if (text) node.textContent = text;
+  parent.appendChild(node);
+  return node;
+}}
+function draw() {{
+  const width = svg.clientWidth - left, scale = width / (to - from);
+  svg.replaceChildren();
+  rows.forEach(([title, spans], row) => {{
+    const y = 8 + row * rowHeight;
+    spans.forEach(([name, start, end], i) => {{
+      if (end < from || start > to) return;
+      const x0 = left + Math.max(0, (start - from) * scale);
+      const x1 = left + Math.min(width, (end - from) * scale);
+      const bar = add("rect", {{x: x0, y: y, width: Math.max(1, x1 - x0), height: rowHeight - 8,
+        fill: colours[i % colours.length]}}, svg);
+      add("title", {{}}, bar, name + ": " + ((end - start) * 1000).toFixed(1) + " µs from "
+        + start.toFixed(3) + " ms");
+      if (x1 - x0 > 7 * name.length + 6)
+        add("text", {{x: x0 + 3, y: y + 14, "font-size": 11, fill: "#fff"}}, svg, name);
+    }});
+    add("text", {{x: 6, y: y + 14, "font-size": 12}}, svg, title);
+  }});
+  const step = Math.pow(10, Math.floor(Math.log10((to - from) / 4)));
+  for (let t = Math.ceil(from / step) * step; t <= to; t += step)
+    add("text", {{x: left + (t - from) * scale, y: 8 + rows.length * rowHeight + 14,
+      "font-size": 10, fill: "#666"}}, svg, t.toFixed(step < 1 ? 2 : 0) + " ms");
+}}
+svg.addEventListener("wheel", event => {{
+  event.preventDefault();
+  const at = from + (event.offsetX - left) / (svg.clientWidth - left) * (to - from);
+  const factor = event.deltaY > 0 ? 1.25 : 0.8;
+  from = Math.max(0, at - (at - from) * factor);
+  to = Math.min(total, at + (to - at) * factor);
+  draw();
+}});
+svg.addEventListener("mousemove", event => {{
+  if (event.buttons !== 1) return;
+  const shift = -event.movementX / (svg.clientWidth - left) * (to - from);
+  const kept = Math.max(-from, Math.min(total - to, shift));
+  from += kept;
+  to += kept;
+  draw();
+}});
+window.addEventListener("resize", draw);
+draw();
+</script></body></html>
+"""
+
+
+def collect(machine: Machine) -> list[tuple[str, list[Span]]]:
+    """Rows of the timeline, from top to bottom."""
+    machine.accelerator.flush()
+    recorded = machine.recorder.rows
+    names = [name for name in ROWS if name in recorded]
+    names += sorted(set(recorded) - set(names))
+    return [(name, recorded[name]) for name in names]
+
+
+def write_timeline(machine: Machine, path: str | Path) -> None:
+    """Write the page for everything that has happened so far."""
+    rows = collect(machine)
+    total = max([span.end for _, spans in rows for span in spans], default=SECOND // 1000)
+    title = html.escape(Path(machine.firmware.path).name)
+    summary = (
+        f"{machine.now / SECOND * 1e3:.1f} ms of modelled time, "
+        f"{machine.cycles:,} processor cycles (an estimate for each instruction), "
+        f"{machine.accelerator.cnn.inferences} inferences."
+    )
+    page = _PAGE.format(
+        title=title,
+        summary=summary,
+        height=34 + 28 * len(rows),
+        table="".join(_table_row(name, span) for name, spans in rows for span in spans[:200]),
+        data=json.dumps([[name, [_milliseconds(s) for s in spans]] for name, spans in rows]),
+        total=json.dumps(total / SECOND * 1e3),
+    )
+    Path(path).write_text(page, encoding="utf-8")
+
+
+def _milliseconds(span: Span) -> list[Any]:
+    return [span.name, round(span.start / 1e9, 6), round(span.end / 1e9, 6)]
+
+
+def _table_row(row: str, span: Span) -> str:
+    return (
+        f"<tr><td>{html.escape(row)}</td><td>{html.escape(span.name)}</td>"
+        f"<td class=n>{span.start / 1e9:.3f}</td><td class=n>{(span.end - span.start) / 1e6:.1f}"
+        "</td></tr>\n"
+    )
