@@ -1,0 +1,1 @@
+"""Large networks that the students learn from."""
