@@ -48,7 +48,7 @@ class Engine:
 
     def __init__(self, memories: Memories) -> None:
         self.memories = memories
-        self._cache: dict[tuple, tuple[int, NDArray[np.int32]]] = {}
+        self._cache: dict[tuple, tuple[int, NDArray[np.int32], int]] = {}
 
     def run(
         self, layer: Layer, source: DataMemory, target: DataMemory, round_average: bool
@@ -62,7 +62,7 @@ class Engine:
         raw, known = self._read(layer, source)
         if layer.masks is None:
             return self._pass_through(layer, raw, known, source, target, round_average)
-        weights = self._weights(layer)
+        weights, undefined = self._weights(layer)
         _check_known(layer, known, weights)
         fields = _prepare(layer, raw, round_average)
         if layer.spread:
@@ -76,7 +76,7 @@ class Engine:
         else:
             outputs = operators.scale(sums, layer.shift, layer.relu, layer.absolute)
         writer = _Writer(layer, source, target)
-        writer.convolution(outputs)
+        writer.convolution(outputs, undefined)
         return Result(raw, outputs)
 
     def _read(self, layer: Layer, source: DataMemory) -> tuple[NDArray[np.int8], Bools]:
@@ -108,8 +108,8 @@ class Engine:
         flags = np.concatenate(known)
         return _shape_input(layer, data).view(np.int8), _shape_input(layer, flags)
 
-    def _weights(self, layer: Layer) -> NDArray[np.int32]:
-        """Masks as int32 [output, channel, kernel row, kernel column]."""
+    def _weights(self, layer: Layer) -> tuple[NDArray[np.int32], int]:
+        """Masks as int32 [output, channel, kernel row, kernel column]; undefined first outputs."""
         masks = layer.masks
         assert masks is not None
         key = (masks, layer.processors, layer.passes, layer.kernel)
@@ -117,11 +117,11 @@ class Engine:
         taps = memory.taps()
         cached = self._cache.get(key)
         if cached is not None and cached[0] == memory.version:
-            return cached[1]
+            return cached[1:]
         counter = masks.first + masks.bits * np.arange(masks.count)
         start = (counter >> 3) * masks.taps + masks.skip
         positions = start[:, None] + np.arange(masks.taps)[::-1]
-        self._check_weights(layer, positions)
+        undefined = self._undefined_outputs(layer, positions)
         chosen = taps[list(layer.processors)][:, positions].astype(np.int32)
         chosen = chosen >> (counter & 7)[None, :, None].astype(np.int32)
         sign = 1 << (masks.bits - 1)
@@ -129,21 +129,32 @@ class Engine:
         shape = (len(layer.processors), layer.outputs, layer.passes, masks.taps)
         weights = np.ascontiguousarray(chosen.reshape(shape).transpose(1, 2, 0, 3))
         weights = weights.reshape(layer.outputs, -1, *layer.kernel)
-        self._cache[key] = (memory.version, weights)
-        return weights
+        weights[:undefined] = 0
+        self._cache[key] = (memory.version, weights, undefined)
+        return weights, undefined
 
-    def _check_weights(self, layer: Layer, positions: NDArray[np.int64]) -> None:
-        words = np.unique(positions // limits.WEIGHT_WORD_BYTES)
-        known = self.memories.weights.known_words()[list(layer.processors)][:, words]
+    def _undefined_outputs(self, layer: Layer, positions: NDArray[np.int64]) -> int:
+        """How many of the first outputs use kernel words that were never written.
+
+        Outputs start at the first byte of a data memory word. Where the first wanted channel is
+        another byte, up to three outputs before it are computed from whatever is there, and
+        nobody uses them. Any other unwritten kernel word is a fault.
+        """
+        words = positions // limits.WEIGHT_WORD_BYTES
+        known = self.memories.weights.known_words()[list(layer.processors)][:, words].all(axis=2)
         if known.all():
-            return
-        row, column = np.argwhere(~known)[0]
+            return 0
+        missing = np.flatnonzero(~known.all(axis=0)) // layer.passes
+        if missing[-1] < min(_PER_INSTANCE - 1, layer.outputs - 1):
+            return int(missing[-1]) + 1
+        row, mask = np.argwhere(~known)[-1]
         raise _fault(
             layer,
             registers.MCNT,
             "mcnt_sad",
-            f"kernel word {words[column]} of processor {layer.processors[row]} is used but was"
-            " never written",
+            f"a kernel word between {words[mask].min()} and {words[mask].max()} of processor"
+            f" {layer.processors[row]} is used for output {mask // layer.passes} but was never"
+            " written",
         )
 
     def _add_bias(
@@ -267,8 +278,8 @@ class _Writer:
         self.reading = source is target
         self._live: NDArray[np.int64] | None = None
 
-    def convolution(self, outputs: NDArray[np.signedinteger]) -> None:
-        """Outputs of a convolution, [channel, row, column]."""
+    def convolution(self, outputs: NDArray[np.signedinteger], undefined: int) -> None:
+        """Outputs of a convolution, [channel, row, column]; the first few may be undefined."""
         layer = self.layer
         where = layer.targets[layer.quadrants[0]]
         quadrant = layer.quadrants[0]
@@ -281,12 +292,15 @@ class _Writer:
                 index = (channel - first) // _PER_INSTANCE
                 instance = where.instance + index * where.instance_step
                 word = where.word + expansion * where.expansion_step
+                certain = np.arange(channel, channel + len(group)) >= undefined
                 if layer.wide:
                     for lane, values in enumerate(group.astype("<i4")):
                         as_bytes = values.view(np.uint8).reshape(-1, 4)
-                        self._store(quadrant, where, instance, word + lane, as_bytes)
+                        flags = np.full((1, 4), certain[lane])
+                        self._store(quadrant, where, instance, word + lane, as_bytes, flags)
                 else:
-                    self._store(quadrant, where, instance, word, group.view(np.uint8).T)
+                    as_bytes = group.view(np.uint8).T
+                    self._store(quadrant, where, instance, word, as_bytes, certain[None])
 
     def passed(self, outputs: NDArray[np.int8], certain: Bools) -> None:
         """Outputs of a pass-through layer, [pass * processor, row, column]."""
@@ -312,7 +326,7 @@ class _Writer:
         instance: int,
         word: int,
         values: NDArray[np.uint8],
-        known: Bools | None = None,
+        known: Bools,
     ) -> None:
         """Bytes [pixel, lane] into lanes 0.. of every ``where.step``-th word from ``word``."""
         count, lanes = values.shape
@@ -330,7 +344,7 @@ class _Writer:
         if self.reading:
             self._check_overlap(quadrant, instance, words, lanes)
         self.target.bytes[instance, words, :lanes] = values
-        self.target.known[instance, words, :lanes] = True if known is None else known
+        self.target.known[instance, words, :lanes] = known
         self.target.writer[instance, words] = self.layer.number
 
     def _check_overlap(self, quadrant: int, instance: int, words: slice, lanes: int) -> None:
