@@ -7,6 +7,10 @@ PIP_FLAGS ?=
 # The integer student that is compiled and evaluated unless another one is named.
 CHECKPOINT  ?= ai8x_models/checkpoints/seed-q.pth.tar
 CHECKPOINTS ?= $(CHECKPOINT)
+# A description in YAML, for networks that do not describe themselves in their checkpoint.
+NETWORK     ?=
+# The picture to look at.
+IMAGE       ?= docs/images/people.png
 
 py    := $(VENV)/bin/python
 ready := $(VENV)/.ready
@@ -19,6 +23,53 @@ MAKEFLAGS += --no-builtin-rules
 DATA ?= data
 # Settings of a recipe, key=value, e.g. SET="epochs=2 accelerator=cpu".
 SET  ?=
+
+export IMAGE CHECKPOINT NETWORK
+
+##@ From a picture to a skeleton
+
+choice  := build/.choice
+input   := build/input.npy
+project := build/project
+elf     := $(project)/firmware.elf
+
+.PHONY: run
+run: $(elf) | $(ready) ## find people in IMAGE=photo.jpg with the firmware, on the virtual kit
+	@echo "== the firmware's console"
+	@$(py) -m evalkit run $(elf) --uart - --maps build/maps.npz --timeline build/timeline.html
+	@echo; echo "== the network on the chip"
+	@cat build/table.txt
+	@echo; echo "== people"
+	@$(py) -m ai8x_models.show "$$IMAGE" --maps build/maps.npz --report $(project)/report.json \
+	  -o build/overlay.png
+	@echo "timeline: build/timeline.html"
+
+.PHONY: synth
+synth: $(project)/report.json ## compile CHECKPOINT=file to a C project, with a table of what it takes
+	@cat build/table.txt
+
+.PHONY: firmware
+firmware: $(elf) ## build the C project to an ARM image
+	@echo $(elf)
+
+# Which picture and network the files under build/ were made of; rewritten only when that changes.
+FORCE:
+$(choice): FORCE
+	@mkdir -p $(@D)
+	@{ for file in "$$IMAGE" "$$CHECKPOINT" "$$NETWORK"; do \
+	  echo "$$file"; cksum < "$$file"; done; } > $@.new 2>/dev/null; \
+	  cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+$(input): $(choice) ai8x_models/preprocess.py | $(ready)
+	@$(py) -m ai8x_models.preprocess "$$IMAGE" -o $@
+
+$(project)/report.json: $(input) $(wildcard synthesize/*.py synthesize/*/*.py) \
+  $(wildcard firmware_templates/*/*) | $(ready)
+	@$(py) -m synthesize compile $${NETWORK:+"$$NETWORK"} "$$CHECKPOINT" --sample $(input) \
+	  --out $(project) > build/table.txt || { status=$$?; rm -f build/table.txt; exit $$status; }
+
+$(elf): $(project)/report.json | $(ready)
+	@$(py) -m synthesize.build $(project) --cache build/objects
 
 ##@ Training
 

@@ -54,7 +54,12 @@ def facts(compiled: Compiled) -> dict[str, Any]:
             for layer in program.layers
         ],
         "outputs": [
-            {"name": out.name, "shape": list(out.shape), "wide": out.wide}
+            {
+                "name": out.name,
+                "shape": list(out.shape),
+                "wide": out.wide,
+                "step": output_step(compiled, out.layer),
+            }
             for out in program.outputs
         ],
         "warnings": list(compiled.warnings),
@@ -64,6 +69,18 @@ def facts(compiled: Compiled) -> dict[str, Any]:
 def to_json(compiled: Compiled) -> str:
     """Return :func:`facts` as text for ``report.json``."""
     return json.dumps(facts(compiled), indent=1) + "\n"
+
+
+def output_step(compiled: Compiled, index: int) -> float:
+    """Return the real number that one integer step of a hardware layer's output stands for.
+
+    Data are in units of 1/128, weights of 1/2**(bits - 1); a wide layer leaves out the scale
+    2**output_shift that the network was trained with.
+    """
+    layer = compiled.legal.layers[index]
+    if not layer.wide:
+        return 2.0**-7
+    return float(2.0 ** (layer.output_shift - 7 - (layer.bits - 1)))
 
 
 def kernel_words(compiled: Compiled) -> int:
