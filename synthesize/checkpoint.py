@@ -133,7 +133,7 @@ def from_state_dict(
             raise UserError(f"{path}: layer {name} has more than one weight array; keep one")
     if not layers:
         raise UserError(f"{path}: it holds no weights (no key ends in '.weight')")
-    notes = ()
+    notes: tuple[str, ...] = ()
     if stray:
         notes = (
             f"{path}: the biases ({', '.join(sorted(stray))}) stand behind the weights of all "

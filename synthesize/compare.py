@@ -148,7 +148,8 @@ def _replay_weights(state: State, writes: np.ndarray) -> None:
 
 def _unpack_block(state: State, block: MemoryBlock) -> None:
     where = memory_map.locate(block.address)
-    assert where is not None and where.kind == "weight"
+    assert where is not None
+    assert where.kind == "weight"
     data = block.words.astype(">u4").tobytes()
     for i in range(len(data) // WORD_BYTES):
         key = (where.index, where.offset // 4 + i)

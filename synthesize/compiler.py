@@ -25,6 +25,7 @@ from synthesize import (
     reference,
     rules,
     search,
+    streaming,
     verify,
 )
 from synthesize.checkpoint import Checkpoint
@@ -80,8 +81,11 @@ def compile_network(
     if description is not None:
         read = frontend_yaml.load(description, checkpoint, input_shape)
         rules.check(read.graph)
-        placement = place.by_hand(read.graph, read.hints)
-        return _finish(checkpoint, read.graph, read.graph, placement, trust_placement)
+        streaming.check(read.graph, read.hints)
+        on = [hint.streaming for hint in read.hints.layers]
+        legal = streaming.widen_kernels(read.graph, on)
+        placement = place.by_hand(legal, read.hints)
+        return _finish(checkpoint, read.graph, legal, placement, trust_placement)
     described = frontend_student.load(checkpoint)
     legal, placement = place_automatically(described)
     return _finish(checkpoint, described, legal, placement, trust_placement)

@@ -2,8 +2,9 @@
 
 Students store their description as plain data: ``extras['network']`` is a list of mappings with
 the keys ``name``, ``op``, ``in`` (names, ``input`` for the input), ``kernel``, ``stride``, ``pad``,
-``pool`` (None or kind, window, stride), ``act`` and ``wide``; ``extras['input']['shape']`` the input
-[channels, rows, columns]; ``extras['outputs']`` the outputs' names (default: layers nobody reads).
+``pool`` (None or kind, window, stride), ``act`` and ``wide``; ``extras['input']['shape']`` is the
+input [channels, rows, columns]; ``extras['outputs']`` the outputs' names (default: the layers
+nobody reads).
 No torch module is imported.
 """
 

@@ -8,14 +8,15 @@ every key this compiler does not know, is refused with file and line.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from synthesize import ir
+from synthesize import yaml_values as values
 from synthesize.checkpoint import Checkpoint, LayerWeights
 from synthesize.chip.errors import UserError
 from synthesize.placement import Hints, LayerHint
@@ -121,22 +122,26 @@ def load(
         UserError: anything wrong with the description, with file and line.
     """
     root = read(path)
-    top = _mapping(root, "the network description")
+    top = values.mapping(root, "the network description")
     for key, item in top.items():
         if key in LATER_TOP_KEYS:
-            _refuse(item, f"key {key!r} is not supported; remove it")
+            values.refuse(item, f"key {key!r} is not supported; remove it")
         if key not in TOP_KEYS:
-            _refuse(item, f"unknown key {key!r}; known keys are {', '.join(sorted(TOP_KEYS))}")
+            values.refuse(
+                item, f"unknown key {key!r}; known keys are {', '.join(sorted(TOP_KEYS))}"
+            )
     if "layers" not in top:
-        _refuse(root, "there is no 'layers' list; describe at least one layer")
+        values.refuse(root, "there is no 'layers' list; describe at least one layer")
     layers = top["layers"]
     if not isinstance(layers.value, list) or not layers.value:
-        _refuse(layers, "'layers' must be a list with at least one layer")
+        values.refuse(layers, "'layers' must be a list with at least one layer")
     if len(layers.value) > MAX_LAYERS_READ:
-        _refuse(layers, f"{len(layers.value)} layers; the chip runs at most 32, so shorten it")
+        values.refuse(
+            layers, f"{len(layers.value)} layers; the chip runs at most 32, so shorten it"
+        )
     entries = [_entry(item) for item in layers.value]
     if "output_map" in top:
-        mask = _mask(top["output_map"], "output_map")
+        mask = values.processor_mask(top["output_map"], "output_map")
         last = replace(entries[-1].hint, output_processors=mask)
         entries[-1] = replace(entries[-1], hint=last)
     name = top["arch"].value if "arch" in top else Path(path).stem
@@ -144,45 +149,51 @@ def load(
 
 
 def _entry(item: Item) -> _Entry:
-    fields = _mapping(item, "a layer")
+    fields = values.mapping(item, "a layer")
     _check_keys(fields)
     op, join = _operation(fields)
     if "eltwise" in fields:
-        join = _choice(fields["eltwise"], "eltwise", JOINS)
+        join = values.choice(fields["eltwise"], "eltwise", JOINS)
     one_d = op == "conv1d"
     pool = _pool(fields, one_d)
     kernel = _kernel(fields, op)
-    pad = _integer(fields["pad"], "pad", 0, 1023) if "pad" in fields else _default_pad(op)
+    pad = values.integer(fields["pad"], "pad", 0, 1023) if "pad" in fields else _default_pad(op)
     if "stride" in fields:
         _stride(fields["stride"], op)
-    activation = _one_of(fields, "activate", "activation")
-    operands = _integer(fields["operands"], "operands", 2, 16) if "operands" in fields else None
+    activation = values.one_of(fields, "activate", "activation")
+    operands = (
+        values.integer(fields["operands"], "operands", 2, 16) if "operands" in fields else None
+    )
     if operands is not None and join is None:
-        _refuse(fields["operands"], "'operands' needs an element-wise operation (eltwise: add)")
+        values.refuse(
+            fields["operands"], "'operands' needs an element-wise operation (eltwise: add)"
+        )
     transposed = op == "convtranspose2d"
-    out_pad = _integer(fields["output_pad"], "output_pad", 0, 1) if "output_pad" in fields else 1
+    out_pad = (
+        values.integer(fields["output_pad"], "output_pad", 0, 1) if "output_pad" in fields else 1
+    )
     return _Entry(
-        name=_name(fields["name"]) if "name" in fields else None,
+        name=values.layer_name(fields["name"]) if "name" in fields else None,
         op=op,
         join=join,
         operands=operands,
-        sources=_sources(fields["in_sequences"]) if "in_sequences" in fields else None,
+        sources=values.input_names(fields["in_sequences"]) if "in_sequences" in fields else None,
         pool=pool,
-        pool_first=_flag(fields, "pool_first", True),
+        pool_first=values.flag(fields, "pool_first", True),
         kernel=kernel,
         pad=(pad, 0 if one_d else pad),
         output_pad=(out_pad, out_pad) if transposed else (0, 0),
         stride=(2, 2) if transposed else (1, 1),
-        flatten=_flag(fields, "flatten", False),
-        in_dim=_dimensions(fields["in_dim"]) if "in_dim" in fields else None,
-        in_channels=_optional(fields, "in_channels", 1, 65536),
-        out_channels=_optional(fields, "out_channels", 1, 65536),
-        bits=_bits(fields["quantization"]) if "quantization" in fields else None,
-        output_shift=_optional(fields, "output_shift", -64, 64),
-        activation=_activation(activation) if activation else "none",
-        wide=_width(fields["output_width"]) if "output_width" in fields else False,
-        output=_flag(fields, "output", False),
-        chw=_chw(fields["data_format"]) if "data_format" in fields else False,
+        flatten=values.flag(fields, "flatten", False),
+        in_dim=values.dimensions(fields["in_dim"]) if "in_dim" in fields else None,
+        in_channels=values.optional(fields, "in_channels", 1, 65536),
+        out_channels=values.optional(fields, "out_channels", 1, 65536),
+        bits=values.weight_bits(fields["quantization"]) if "quantization" in fields else None,
+        output_shift=values.optional(fields, "output_shift", -64, 64),
+        activation=values.activation(activation) if activation else "none",
+        wide=values.is_wide(fields["output_width"]) if "output_width" in fields else False,
+        output=values.flag(fields, "output", False),
+        chw=values.is_chw(fields["data_format"]) if "data_format" in fields else False,
         hint=_hint(item, fields),
     )
 
@@ -191,30 +202,32 @@ def _check_keys(fields: Mapping[str, Item]) -> None:
     for key, item in fields.items():
         if key in NEUTRAL_KEYS:
             if item.plain() not in NEUTRAL_KEYS[key]:
-                _refuse(
+                values.refuse(
                     item,
                     f"'{key}: {item.plain()}' is not available on the MAX78000; "
                     f"only {NEUTRAL_KEYS[key][0]} is",
                 )
         elif key in REFUSED_KEYS:
-            _refuse(item, f"key {key!r} is not available on the MAX78000; remove it")
+            values.refuse(item, f"key {key!r} is not available on the MAX78000; remove it")
         elif key not in LAYER_KEYS:
-            _refuse(item, f"unknown key {key!r} in a layer; check the spelling")
+            values.refuse(item, f"unknown key {key!r} in a layer; check the spelling")
 
 
 def _operation(fields: Mapping[str, Item]) -> tuple[ir.Op, ir.Join | None]:
-    item = _one_of(fields, "op", "operation", "operator", "convolution")
+    item = values.one_of(fields, "op", "operation", "operator", "convolution")
     if item is None:
         return "conv2d", None
-    return _choice(item, "operation", OPERATIONS)
+    return values.choice(item, "operation", OPERATIONS)
 
 
 def _pool(fields: Mapping[str, Item], one_d: bool) -> ir.Pool | None:
     if "max_pool" in fields and "avg_pool" in fields:
-        _refuse(fields["avg_pool"], "a layer has either 'max_pool' or 'avg_pool', not both")
+        values.refuse(fields["avg_pool"], "a layer has either 'max_pool' or 'avg_pool', not both")
     key = "max_pool" if "max_pool" in fields else "avg_pool"
-    size = _pair(fields[key], key) if key in fields else (1, 1)
-    stride = _pair(fields["pool_stride"], "pool_stride") if "pool_stride" in fields else (1, 1)
+    size = values.pair(fields[key], key) if key in fields else (1, 1)
+    stride = (
+        values.pair(fields["pool_stride"], "pool_stride") if "pool_stride" in fields else (1, 1)
+    )
     if one_d:
         size, stride = (size[0], 1), (stride[0], 1)
     if size == (1, 1) and stride == (1, 1):
@@ -225,7 +238,9 @@ def _pool(fields: Mapping[str, Item], one_d: bool) -> ir.Pool | None:
 def _kernel(fields: Mapping[str, Item], op: ir.Op) -> ir.Pair:
     if op in ("linear", "passthrough"):
         if "kernel_size" in fields:
-            _refuse(fields["kernel_size"], f"'kernel_size' has no meaning for {op}; remove it")
+            values.refuse(
+                fields["kernel_size"], f"'kernel_size' has no meaning for {op}; remove it"
+            )
         return 1, 1
     if "kernel_size" not in fields:
         return (9, 1) if op == "conv1d" else (3, 3)
@@ -233,11 +248,11 @@ def _kernel(fields: Mapping[str, Item], op: ir.Op) -> ir.Pair:
     text = str(item.value).lower()
     if op == "conv1d":
         if not text.isdigit() or not 1 <= int(text) <= 9:
-            _refuse(item, f"kernel_size {text!r}: Conv1d kernels have length 1 to 9")
+            values.refuse(item, f"kernel_size {text!r}: Conv1d kernels have length 1 to 9")
         return int(text), 1
     allowed = ("1x1", "3x3") if op == "conv2d" else ("3x3",)
     if text not in allowed:
-        _refuse(item, f"kernel_size {text!r} is not supported; use {' or '.join(allowed)}")
+        values.refuse(item, f"kernel_size {text!r} is not supported; use {' or '.join(allowed)}")
     return int(text[0]), int(text[2])
 
 
@@ -246,10 +261,10 @@ def _default_pad(op: ir.Op) -> int:
 
 
 def _stride(item: Item, op: ir.Op) -> None:
-    stride = _pair(item, "stride")
+    stride = values.pair(item, "stride")
     wanted = (2, 2) if op == "convtranspose2d" else (1, 1)
     if stride != wanted:
-        _refuse(
+        values.refuse(
             item,
             f"stride {stride[0]}x{stride[1]} is not supported for {op}; the chip has stride "
             f"{wanted[0]} only, use pool_stride to drop samples",
@@ -258,23 +273,25 @@ def _stride(item: Item, op: ir.Op) -> None:
 
 def _hint(item: Item, fields: Mapping[str, Item]) -> LayerHint:
     if "processors" not in fields:
-        _refuse(item, "'processors' is missing; give a mask of the 64 processors, e.g. 0xffff")
-    gap = _one_of(fields, "in_skip", "read_gap")
-    group = _one_of(fields, "bias_group", "bias_quadrant")
+        values.refuse(
+            item, "'processors' is missing; give a mask of the 64 processors, e.g. 0xffff"
+        )
+    gap = values.one_of(fields, "in_skip", "read_gap")
+    group = values.one_of(fields, "bias_group", "bias_quadrant")
     quadrants: tuple[int, ...] | None = None
     if group is not None:
         entries = group.value if isinstance(group.value, list) else [group]
-        quadrants = tuple(_integer(e, "bias_quadrant", 0, 3) for e in entries)
+        quadrants = tuple(values.integer(e, "bias_quadrant", 0, 3) for e in entries)
     outputs = fields.get("output_processors")
     return LayerHint(
-        processors=_mask(fields["processors"], "processors"),
-        output_processors=_mask(outputs, "output_processors") if outputs else None,
-        in_offset=_optional(fields, "in_offset", 0, 0x7FFF),
-        out_offset=_optional(fields, "out_offset", 0, 0x7FFF) or 0,
-        write_gap=_optional(fields, "write_gap", 0, 15) or 0,
-        read_gap=_integer(gap, "read_gap", 0, 15) if gap else 0,
+        processors=values.processor_mask(fields["processors"], "processors"),
+        output_processors=values.processor_mask(outputs, "output_processors") if outputs else None,
+        in_offset=values.optional(fields, "in_offset", 0, 0x7FFF),
+        out_offset=values.optional(fields, "out_offset", 0, 0x7FFF) or 0,
+        write_gap=values.optional(fields, "write_gap", 0, 15) or 0,
+        read_gap=values.integer(gap, "read_gap", 0, 15) if gap else 0,
         bias_quadrants=quadrants,
-        streaming=_flag(fields, "streaming", False),
+        streaming=values.flag(fields, "streaming", False),
         where=item.where,
     )
 
@@ -456,12 +473,15 @@ def _layer(
     if layer.reshape is not None:
         layer = replace(layer, in_shape=ir.reshaped(layer, joined))
     layer = replace(layer, out_shape=ir.result_shape(layer))
+    channels, rows, cols = layer.in_shape
+    # The public generator counts the channels of a flattening layer after flattening.
+    flattened = channels * rows * cols if layer.flatten else channels
     for key, stated, actual in (
-        ("in_channels", entry.in_channels, layer.in_shape[0]),
-        ("out_channels", entry.out_channels, layer.out_shape[0]),
+        ("in_channels", entry.in_channels, (channels, flattened)),
+        ("out_channels", entry.out_channels, (layer.out_shape[0],)),
     ):
-        if stated is not None and stated != actual:
-            raise UserError(f"{ir.at(layer)}{key} is {stated} but the network gives {actual}")
+        if stated is not None and stated not in actual:
+            raise UserError(f"{ir.at(layer)}{key} is {stated} but the network gives {actual[0]}")
     return layer
 
 
@@ -486,122 +506,3 @@ def _weight(layer: ir.Layer, stored: LayerWeights) -> np.ndarray:
     if layer.op == "convtranspose2d":
         raw = np.flip(raw, axis=(2, 3)).swapaxes(0, 1)
     return raw
-
-
-def _refuse(item: Item, message: str) -> NoReturn:
-    raise UserError(f"{item.where}: {message}")
-
-
-def _mapping(item: Item, what: str) -> dict[str, Item]:
-    if not isinstance(item.value, dict):
-        _refuse(item, f"{what} must be a mapping of keys to values")
-    return item.value
-
-
-def _one_of(fields: Mapping[str, Item], *keys: str) -> Item | None:
-    found = [key for key in keys if key in fields]
-    if len(found) > 1:
-        _refuse(fields[found[1]], f"{found[0]!r} and {found[1]!r} mean the same; give one of them")
-    return fields[found[0]] if found else None
-
-
-def _choice(item: Item, key: str, table: Mapping[str, Any]) -> Any:
-    text = str(item.value).lower()
-    if isinstance(item.value, (list, dict)) or text not in table:
-        _refuse(item, f"{key} {item.plain()!r} is unknown; use one of {', '.join(table)}")
-    return table[text]
-
-
-def _integer(item: Item, key: str, low: int, high: int) -> int:
-    value = item.value
-    if isinstance(value, bool) or not isinstance(value, int):
-        _refuse(item, f"'{key}' must be a whole number, not {item.plain()!r}")
-    if not low <= value <= high:
-        _refuse(item, f"'{key}' is {value}; it must lie in {low} to {high}")
-    return value
-
-
-def _optional(fields: Mapping[str, Item], key: str, low: int, high: int) -> int | None:
-    return _integer(fields[key], key, low, high) if key in fields else None
-
-
-def _flag(fields: Mapping[str, Item], key: str, default: bool) -> bool:
-    if key not in fields:
-        return default
-    if not isinstance(fields[key].value, bool):
-        _refuse(fields[key], f"'{key}' must be true or false, not {fields[key].plain()!r}")
-    return bool(fields[key].value)
-
-
-def _mask(item: Item, key: str) -> int:
-    value = item.value
-    if isinstance(value, str):
-        try:
-            value = int(value.replace(".", "").replace("_", ""), 16)
-        except ValueError:
-            _refuse(item, f"'{key}' must be a mask of 64 bits such as 0xffff, not {value!r}")
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 1 << 64:
-        _refuse(item, f"'{key}' must be a mask of 64 bits such as 0xffff, not {item.plain()!r}")
-    return value
-
-
-def _pair(item: Item, key: str) -> ir.Pair:
-    if isinstance(item.value, list):
-        if len(item.value) != 2:
-            _refuse(item, f"'{key}' must be one number or two")
-        rows, cols = (_integer(e, key, 1, 1023) for e in item.value)
-        return rows, cols
-    number = _integer(item, key, 1, 1023)
-    return number, number
-
-
-def _dimensions(item: Item) -> ir.Pair:
-    if isinstance(item.value, list):
-        if len(item.value) == 1:
-            return _integer(item.value[0], "in_dim", 1, 65536), 1
-        return _pair(item, "in_dim")
-    return _integer(item, "in_dim", 1, 65536), 1
-
-
-def _sources(item: Item) -> tuple[int | str, ...]:
-    entries = item.value if isinstance(item.value, list) else [item]
-    result: list[int | str] = []
-    for entry in entries:
-        if isinstance(entry.value, bool) or not isinstance(entry.value, (int, str)):
-            _refuse(entry, f"'in_sequences' takes layer names or numbers, not {entry.plain()!r}")
-        result.append(entry.value)
-    if not result or len(result) > 16:
-        _refuse(item, "'in_sequences' must name 1 to 16 layers")
-    return tuple(result)
-
-
-def _name(item: Item) -> str:
-    if not isinstance(item.value, str) or not item.value:
-        _refuse(item, f"'name' must be a text, not {item.plain()!r}")
-    return item.value
-
-
-def _bits(item: Item) -> int:
-    if item.value not in (1, 2, 4, 8) or isinstance(item.value, bool):
-        _refuse(item, f"quantization {item.plain()!r}: the chip has weights of 1, 2, 4 or 8 bits")
-    return int(item.value)
-
-
-def _activation(item: Item) -> ir.Activation:
-    table: dict[str, ir.Activation] = {"relu": "relu", "abs": "abs", "none": "none"}
-    result: ir.Activation = _choice(item, "activation", table)
-    return result
-
-
-def _width(item: Item) -> bool:
-    if item.value not in (8, 32) or isinstance(item.value, bool):
-        _refuse(item, f"output_width {item.plain()!r}: the chip writes 8 or 32 bits")
-    return bool(item.value == 32)
-
-
-def _chw(item: Item) -> bool:
-    table = {"chw": True, "big": True, "hwc": False, "little": False}
-    return bool(_choice(item, "data_format", table))
-
-
-Parser = Callable[[Item], Any]

@@ -65,7 +65,7 @@ class Where:
 
 @dataclass(frozen=True)
 class Pool:
-    """Pooling in front of the operation: kind ``max`` or ``avg``, window and stride (rows, cols)."""
+    """Pooling before the operation: kind ``max`` or ``avg``, window and stride (rows, cols)."""
 
     kind: Literal["max", "avg"]
     size: Pair

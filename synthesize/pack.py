@@ -108,7 +108,7 @@ def input_packer(
     def pack(raw: np.ndarray) -> tuple[MemoryBlock, ...]:
         data = reference.fold_input(source, raw)
         if placement.chw:
-            return _pack_chw(data, place)
+            return _pack_chw(data, place, placement.fifo)
         if placement.fifo:
             return _pack_fifo(data, place)
         return _pack_hwc(data, place)
@@ -132,13 +132,15 @@ def _pack_hwc(data: np.ndarray, place: LayerPlace) -> tuple[MemoryBlock, ...]:
     return tuple(blocks)
 
 
-def _pack_chw(data: np.ndarray, place: LayerPlace) -> tuple[MemoryBlock, ...]:
-    """One channel per data memory, four neighbouring pixels per word."""
+def _pack_chw(data: np.ndarray, place: LayerPlace, fifo: bool) -> tuple[MemoryBlock, ...]:
+    """One channel per data memory or FIFO, four neighbouring pixels per word."""
     blocks = []
     for channel, processor in enumerate(bits_of(place.processors)):
         pixels = data[channel].reshape(-1).view(np.uint8)
         pixels = np.pad(pixels, (0, -len(pixels) % 4))
         address = memory_map.data_address(processor) + place.in_offset
+        if fifo:
+            address = memory_map.FIFO_WRITE[processor // limits.PROCESSORS_PER_QUADRANT]
         blocks.append(MemoryBlock(address, pixels.view("<u4"), f"input, channel {channel}"))
     return tuple(blocks)
 

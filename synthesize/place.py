@@ -159,9 +159,10 @@ def allocate_words(graph: Graph, places: Sequence[LayerPlace]) -> list[int]:
     for i in order:
         place = places[i]
         rows = [p for p in range(limits.PROCESSORS) if place.processors >> p & 1]
-        start = _first_free(used[rows].any(axis=0), place.words)
+        taken = np.asarray(used[rows].any(axis=0))
+        start = _first_free(taken, place.words)
         if start is None:
-            free = limits.WEIGHT_WORDS - int(used[rows].any(axis=0).sum())
+            free = limits.WEIGHT_WORDS - int(taken.sum())
             raise UserError(
                 f"{at(graph.layers[i])}its weights take {place.words} kernel words in each of "
                 f"{len(rows)} processors, but only {free} of {limits.WEIGHT_WORDS} are free there; "

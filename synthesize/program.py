@@ -123,7 +123,8 @@ class OutputMap:
             mask = np.full(word.shape, 0xFFFFFFFF, np.int64)
         else:
             lane = 8 * (flat_address & 3)
-            word_address, index = np.unique(flat_address & ~3, return_inverse=True)
+            word_address = np.unique(flat_address & ~3)
+            index = np.searchsorted(word_address, flat_address & ~3)
             word = np.zeros(len(word_address), np.int64)
             mask = np.zeros(len(word_address), np.int64)
             np.add.at(word, index, (values.ravel().astype(np.int64) & 0xFF) << lane)

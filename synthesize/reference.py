@@ -164,7 +164,7 @@ def convolve(layer: Layer, data: np.ndarray) -> np.ndarray:
     assert layer.weight is not None
     weight = layer.weight
     bound = int(np.abs(weight).sum(axis=(1, 2, 3)).max(initial=0)) * 128 + 128 * 128
-    kind = np.float32 if bound < _FLOAT32_EXACT else np.float64
+    kind: type[np.floating] = np.float32 if bound < _FLOAT32_EXACT else np.float64
     out, _, k_rows, k_cols = weight.shape
     channels, rows, cols = data.shape
     step_r, step_c = layer.stride if layer.op != "convtranspose2d" else (1, 1)
@@ -184,16 +184,13 @@ def convolve(layer: Layer, data: np.ndarray) -> np.ndarray:
 
 def scale(acc: np.ndarray, shift: int, activation: str) -> np.ndarray:
     """Return clip(floor(acc * 2**shift / 128 + 0.5)) with activation, int8."""
-    # Multiplying by a power of two and adding 0.5 is exact: float64 has 53 bits, the sums 31.
-    # In float32 the sum may have 24 bits already, so the addition happens in float64 or integers.
-    total = np.ascontiguousarray(acc).astype(np.int64 if shift > 0 else np.int32)
+    # In integers, because adding half a step to a sum of 24 bits is not exact in float32.
     if shift > 0:
-        total <<= shift
-        total += 64
-        total >>= 7
+        total: np.ndarray = acc.astype(np.int64)
+        total = ((total << shift) + 64) >> 7
     else:
-        total += 64 << -shift
-        total >>= 7 - shift
+        total = acc.astype(np.int32)
+        total = (total + (64 << -shift)) >> (7 - shift)
     if activation == "abs":
         total = np.abs(total.clip(-128, 127))
     low = 0 if activation == "relu" else -128

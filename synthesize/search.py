@@ -83,8 +83,8 @@ def search(graph: Graph, seed: int = 0) -> Placement:
     if error is not None:
         raise error
     raise UserError(
-        f"{problem.tightest()}; no arrangement of the data memories was found, so make tensors that "
-        "live at the same time smaller (pool earlier, fewer channels)"
+        f"{problem.tightest()}; no arrangement of the data memories was found, so make tensors "
+        "that live at the same time smaller (pool earlier, fewer channels)"
     )
 
 
@@ -234,7 +234,7 @@ class _Problem:
         if position > limits.PROCESSORS:
             raise UserError(
                 f"{at(layer)}the concatenated parts take {position} processors, each part starting "
-                f"at a multiple of 4, but there are {limits.PROCESSORS}; use multiples of 4 channels"
+                f"at a multiple of 4, but there are {limits.PROCESSORS}; use fewer channels"
             )
         self.buffers.append(_Buffer(name, position, rows * cols * 4, 0, 0))
 
@@ -342,7 +342,7 @@ def _check_long_concat(graph: Graph, layer: Layer, passes: int, per_pass: int) -
     widths = [graph.shape(name)[0] for name in layer.inputs]
     if len(widths) != passes or any(w != per_pass for w in widths[:-1]) or widths[-1] > per_pass:
         raise UserError(
-            f"{at(layer)}a concatenation of {layer.in_shape[0]} channels runs in {passes} passes of "
-            f"{per_pass} channels, so its parts must have {per_pass} channels each, not "
+            f"{at(layer)}a concatenation of {layer.in_shape[0]} channels runs in {passes} passes "
+            f"of {per_pass} channels, so its parts must have {per_pass} channels each, not "
             f"{', '.join(map(str, widths))}; change the channel counts"
         )

@@ -2,8 +2,8 @@
 
 Two 1x1 convolutions that read the same tensor, with equal scale, activation and width, compute the
 same as one whose outputs are those of both, one after the other. Layers that read one of them read
-the merged one, with zero weights for the channels of the other. Wide layers have no scale, so they
-only need equal activation. The merged layers keep the narrower bits' integers in the wider bits.
+the merged one, with zero weights for the channels of the other. The merged layers keep the integers
+of the narrower weights, stored in the wider bits.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _mergeable(graph: Graph, first: Layer, second: Layer) -> bool:
         and first.reshape == second.reshape
         and first.activation == second.activation
         and first.wide == second.wide
-        and (first.wide or first.shift == second.shift)
+        and first.shift == second.shift
         and first.out_shape[0] + second.out_shape[0] <= limits.MAX_CHANNELS
     )
 
@@ -65,7 +65,8 @@ def _merge(graph: Graph, first: Layer, second: Layer) -> Graph:
     bits = max(first.bits, second.bits)
     split = first.out_shape[0]
     total = split + second.out_shape[0]
-    assert first.weight is not None and second.weight is not None
+    assert first.weight is not None
+    assert second.weight is not None
     merged = replace(
         first,
         name=f"{first.name}+{second.name}",
