@@ -21,6 +21,7 @@ from ai8x_models.skeleton import BACKGROUND, LIMBS, LOOP_LIMBS, NUM_KEYPOINTS, N
 from synthesize.chip.errors import UserError
 
 Pixels = npt.NDArray[np.uint8]
+FAINT = 0.25  # heatmaps that stay below are not brightened up to look like a finding
 _CAPTION = 28  # pixels above every panel
 
 
@@ -65,7 +66,8 @@ def _pixel(point: Floats) -> tuple[int, int]:
 def draw_heatmaps(pixels: Pixels, heatmaps: Floats) -> Pixels:
     """The network's input, uint8 [size, size, 3], dimmed, with every keypoint's map in its colour.
 
-    ``heatmaps``: [19, h, w]; values from 0 (nothing) to 1 (full colour).
+    ``heatmaps``: [19, h, w]; 0 shows nothing and the picture's largest value full colour, unless
+    that is below ``FAINT``.
     """
     size = pixels.shape[0]
     # Cell centres at 8 * j + 3.5 are exactly where cv2.resize puts them.
@@ -73,7 +75,8 @@ def draw_heatmaps(pixels: Pixels, heatmaps: Floats) -> Pixels:
         cv2.resize(heatmaps[channel], (size, size), interpolation=cv2.INTER_LINEAR)
         for channel in range(BACKGROUND)
     ]
-    weight = np.clip(np.stack(maps, axis=-1), 0, 1)
+    full = max(FAINT, float(heatmaps[:BACKGROUND].max()))
+    weight = np.clip(np.stack(maps, axis=-1) / full, 0, 1)
     glow = np.tensordot(weight, np.array(POINT_COLOURS, dtype=np.float64), axes=1)
     strongest = weight.max(axis=-1, keepdims=True)
     glow /= np.maximum(weight.sum(axis=-1, keepdims=True), 1e-6)

@@ -371,6 +371,11 @@ def make_scene(
     return Scene(_finish(canvas.pixels, rng), keypoints)
 
 
+def demonstration() -> Scene:
+    """The scene of ``docs/images/people.png``, the picture that ``make run`` looks at by itself."""
+    return make_scene(seed=60, width=320, height=240, people=2, active=0.35)
+
+
 def coco_annotations(scene: Scene, image_id: int, first_id: int) -> list[dict[str, Any]]:
     """The scene's people as COCO keypoint annotations (17 points)."""
     records = []

@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
+from ai8x_models.preprocess import read_picture
 from ai8x_models.skeleton import KEYPOINTS
-from distill.synthetic import coco_annotations, main, make_scene, write_set
+from distill.synthetic import coco_annotations, demonstration, main, make_scene, write_set
 from synthesize.chip.errors import UserError
 
 
@@ -104,3 +105,12 @@ def test_a_set_is_written_whole_or_not_at_all(tmp_path: Path, capsys) -> None:
     capsys.readouterr()
     assert main([str(target), "--count", "1"]) == 2
     assert "exists already" in capsys.readouterr().err
+
+
+def test_the_shipped_picture_is_the_one_our_code_draws() -> None:
+    path = Path(__file__).resolve().parents[2] / "docs" / "images" / "people.png"
+    shipped = read_picture(path).astype(int)
+    drawn = demonstration().pixels
+    assert shipped.shape == drawn.shape
+    # Other releases of OpenCV may round edges differently.
+    assert np.mean(np.abs(shipped - drawn) > 2) < 0.01
