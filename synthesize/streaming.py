@@ -38,8 +38,8 @@ def check(graph: Graph, hints: Hints) -> None:
     if count > limits.MAX_STREAM_LAYERS:
         layer = graph.layers[limits.MAX_STREAM_LAYERS]
         raise UserError(
-            f"{at(layer)}{count} streaming layers exceed the {limits.MAX_STREAM_LAYERS} the chip has; "
-            "pool earlier so that fewer need to stream"
+            f"{at(layer)}{count} streaming layers exceed the {limits.MAX_STREAM_LAYERS} the chip "
+            "has; pool earlier so that fewer need to stream"
         )
     for i, layer in enumerate(graph.layers[: last + 1]):
         _check_layer(graph, layer, i, final=i == last)
