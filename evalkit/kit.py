@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from evalkit import elf, protocol
 from evalkit.cnn.faults import KitFault
 from evalkit.machine import IDLE, LIMIT, SRAM_BASE, SRAM_SIZE, Machine
-from evalkit.peripherals.uart import Uart
 from evalkit.scheduler import SECOND
 from synthesize.chip import memory_map
 from synthesize.chip.errors import UserError
@@ -45,24 +44,17 @@ class Kit:
 
     Attributes:
         machine: the chip, for whoever needs more.
-        frames: all frames received from the console.
-
     Raises:
         UserError: the image is unusable, or the emulator is not installed.
     """
 
     def __init__(self, firmware: str | Path) -> None:
         self.machine = Machine(elf.load(firmware))
-        self.machine.on_uart = self._on_uart
-        self.frames: list[protocol.Frame] = []
         self._parser = protocol.Parser()
         self._console = self.machine.uarts[0]
-        self._unread = bytearray()
-
-    def _on_uart(self, uart: Uart, byte: int) -> None:
-        if uart is self._console:
-            self._unread.append(byte)
-            self.frames += self._parser.feed(bytes((byte,)))
+        self._frames: list[protocol.Frame] = []
+        self._parsed = 0
+        self._read = 0
 
     # ---- running -------------------------------------------------------------------------------
 
@@ -129,13 +121,27 @@ class Kit:
 
     # ---- console -------------------------------------------------------------------------------
 
+    def _parse(self) -> None:
+        sent = self._console.sent
+        if self._parsed < len(sent):
+            self._frames += self._parser.feed(bytes(sent[self._parsed :]))
+            self._parsed = len(sent)
+
+    @property
+    def frames(self) -> list[protocol.Frame]:
+        """All frames the console has sent."""
+        self._parse()
+        return self._frames
+
     def uart_read(self) -> bytes:
         """Everything the console has sent since the last call."""
-        data, self._unread = bytes(self._unread), bytearray()
+        data = bytes(self._console.sent[self._read :])
+        self._read += len(data)
         return data
 
     def uart_text(self) -> str:
         """All text (not frames) the console has sent."""
+        self._parse()
         return self._parser.text.decode("ascii", errors="replace")
 
     def uart_write(self, data: bytes) -> None:
