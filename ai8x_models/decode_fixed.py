@@ -1,0 +1,368 @@
+"""Integer decoder: the Python twin of ``firmware_templates/decoder/pose_decoder.c``, bit for bit.
+
+The algorithm is that of :mod:`ai8x_models.decode`; the arithmetic is the C decoder's.  Positions
+are Q10 cells, field components Q13, unit vectors Q14, scores and affinities Q15 (Qn: an integer in
+steps of ``2**-n``).  Maps are read as the integers the chip holds, with 1.0 being ``2**unit``.
+Right shifts round down.  Nothing here exceeds 64 bits, and no intermediate of the C code 32.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ai8x_models.codec import STRIDE
+from ai8x_models.decode import DEFAULTS, DecodeSettings, Person
+from ai8x_models.decoder_tables import (
+    LOG2_1000,
+    LOG2_TABLE,
+    SAMPLE_Q15,
+    SAMPLES,
+    fixed_thresholds,
+)
+from ai8x_models.skeleton import (
+    GROUP_ORDER,
+    LIMBS,
+    LOOP_LIMBS,
+    NUM_HEATMAPS,
+    NUM_KEYPOINTS,
+    NUM_PAFS,
+)
+
+Integers = npt.NDArray[np.int64]
+
+MAX_SIDE = 32
+MAX_PEAKS = 16
+MAX_PEOPLE = 8
+MAX_UNIT = 24
+MAX_STRIDE = 64
+_CELL = 1 << 10
+_SCORE_MAX = 4 << 15
+_LOG2 = np.array(LOG2_TABLE, np.int64)
+_ALONG = np.array(SAMPLE_Q15, np.int64)
+
+
+@dataclass(frozen=True)
+class FixedSettings:
+    """``pose_settings_t`` of the C decoder: see there for meanings.
+
+    Attributes:
+        peak: Q16.
+        affinity: Q27.
+        min_score: Q15.
+        agreeing: samples of 10 that must agree.
+        min_keypoints: people with fewer are dropped.
+        max_people: at most so many are returned.
+        stride: pixels per cell.
+
+    Raises:
+        ValueError: a value outside the range the C decoder accepts.
+    """
+
+    peak: int
+    affinity: int
+    min_score: int
+    agreeing: int
+    min_keypoints: int
+    max_people: int
+    stride: int = STRIDE
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "peak": (0, 2**18 - 1),
+            "affinity": (0, 2**30 - 1),
+            "min_score": (0, 2**20 - 1),
+            "agreeing": (1, SAMPLES),
+            "min_keypoints": (1, NUM_KEYPOINTS),
+            "max_people": (1, MAX_PEOPLE),
+            "stride": (1, MAX_STRIDE),
+        }
+        for name, (low, high) in ranges.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} {getattr(self, name)} is not {low} to {high}")
+
+    @classmethod
+    def of(cls, settings: DecodeSettings = DEFAULTS, stride: int = STRIDE) -> FixedSettings:
+        """The floating-point decoder's settings in integers."""
+        return cls(**fixed_thresholds(settings), stride=stride)
+
+
+@dataclass(frozen=True, eq=False)
+class FixedPerson:
+    """``pose_person_t`` of the C decoder.
+
+    Attributes:
+        points: int64 [18, 3]: x and y in Q4 pixels and the value in Q15; value 0 is a missing
+            point (then x = y = 0).
+        score: Q14, mean over the points of value and affinity.
+    """
+
+    points: Integers
+    score: int
+
+    def to_person(self) -> Person:
+        """The same in floating point, pixels and units."""
+        scale = np.array([2.0**-4, 2.0**-4, 2.0**-15])
+        return Person((self.points * scale).astype(np.float32), self.score / 2**14)
+
+
+@dataclass(frozen=True, eq=False)
+class _Peaks:
+    """Peaks of one keypoint in reading order: int64 [n] positions (Q10 cells), values (Q15)."""
+
+    x: Integers
+    y: Integers
+    value: Integers
+
+
+@dataclass(eq=False)
+class _Group:
+    """A person being put together: peak number by keypoint, and the sum of affinities, Q15."""
+
+    peaks: dict[int, int] = field(default_factory=dict)
+    affinity: int = 0
+
+
+def rescale(values: npt.ArrayLike, unit: int, target: int, limit: int) -> Integers:
+    """``rescaled()`` of the C code: from steps of 2**-unit to 2**-target, within +-limit."""
+    array = np.asarray(values, np.int64)
+    if unit > target:
+        shift = unit - target
+        return np.clip((array >> shift) + ((array >> (shift - 1)) & 1), -limit, limit)
+    factor = 1 << (target - unit)
+    return np.clip(array, -(limit // factor), limit // factor) * factor
+
+
+def log2_q20(values: npt.ArrayLike) -> Integers:
+    """``log2_q20()`` of the C code, for integers 1 .. 2**31 - 1."""
+    array = np.asarray(values, np.int64)
+    exponent = np.frexp(array.astype(np.float64))[1].astype(np.int64) - 1
+    mantissa = array << (31 - exponent)
+    index = (mantissa >> 23) & 0xFF
+    fraction = (mantissa >> 7) & 0xFFFF
+    low = _LOG2[index]
+    return np.asarray(
+        (exponent << 20) + low + (((_LOG2[index + 1] - low) * fraction + 0x8000) >> 16)
+    )
+
+
+def _vertex(before: Integers, mid: Integers, after: Integers) -> Integers:
+    """``vertex()`` of the C code: offset of a parabola's maximum, Q10 cells."""
+    bend, slope = 2 * mid - before - after, after - before
+    flat, rise = bend < 2, np.abs(slope)
+    far = rise >= bend
+    safe = np.where(flat, 2, bend)
+    # As many bits less as bring the curvature below 2**22.
+    shift = np.maximum(np.frexp(safe.astype(np.float64))[1].astype(np.int64) - 22, 0)
+    rise, safe = rise >> shift, safe >> shift
+    offset = np.where(far, _CELL // 2, ((rise << 9) + safe // 2) // safe)
+    return np.where(flat, 0, np.where(slope < 0, -offset, offset))
+
+
+def _refine(heat: Integers, i: Integers, j: Integers, unit: int) -> tuple[Integers, Integers]:
+    """Sub-cell positions (x, y), Q10 cells, of the peaks in rows i and columns j."""
+    height, width = heat.shape
+    floor = (1 << unit) // 1000
+
+    def log_at(rows: Integers, columns: Integers) -> Integers:
+        value = heat[np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)]
+        return np.where(value > floor, log2_q20(np.maximum(value, 1)), (unit << 20) - LOG2_1000)
+
+    mid = log_at(i, j)
+    dx = _vertex(log_at(i, j - 1), mid, log_at(i, j + 1))
+    dy = _vertex(log_at(i - 1, j), mid, log_at(i + 1, j))
+    x = j * _CELL + np.where((j > 0) & (j < width - 1), dx, 0)
+    y = i * _CELL + np.where((i > 0) & (i < height - 1), dy, 0)
+    return x, y
+
+
+def _strongest(values: Integers) -> Integers:
+    """Which peaks remain when only MAX_PEAKS are kept, ascending (``keep_peak()``)."""
+    kept: list[int] = []
+    for index, value in enumerate(values.tolist()):
+        if len(kept) == MAX_PEAKS:
+            weakest = min(kept, key=lambda k: int(values[k]))
+            if values[weakest] >= value:
+                continue
+            kept.remove(weakest)
+        kept.append(index)
+    return np.array(kept, np.int64)
+
+
+def find_peaks(heat: Integers, unit: int, settings: FixedSettings) -> _Peaks:
+    """Local maxima of one channel; of several equal neighbours the first in reading order."""
+    height, width = heat.shape
+    padded = np.full((height + 2, width + 2), -(2**40), np.int64)
+    padded[1:-1, 1:-1] = heat
+    peak = heat > (settings.peak << unit) >> 16
+    for di, dj in ((-1, -1), (-1, 0), (-1, 1), (0, -1)):
+        peak &= heat > padded[1 + di : 1 + di + height, 1 + dj : 1 + dj + width]
+        peak &= heat >= padded[1 - di : 1 - di + height, 1 - dj : 1 - dj + width]
+    i, j = np.nonzero(peak)
+    value = np.maximum(rescale(heat[i, j], unit, 15, _SCORE_MAX), 1)
+    kept = _strongest(value)
+    x, y = _refine(heat, i[kept], j[kept], unit)
+    return _Peaks(x, y, value[kept])
+
+
+def _sample(fields: Integers, x: Integers, y: Integers) -> Integers:
+    """``sample()`` of the C code: Q13 fields [2, h, w] at positions of any shape s -> [2, *s]."""
+    height, width = fields.shape[1:]
+    x, y = np.clip(x, 0, (width - 1) * _CELL), np.clip(y, 0, (height - 1) * _CELL)
+    j, i = np.minimum(x >> 10, width - 2), np.minimum(y >> 10, height - 2)
+    right, down = x - j * _CELL, y - i * _CELL
+    both = (right * down + 32) >> 6
+    total = fields[:, i, j] * (16 * (_CELL - right - down) + both)
+    total += fields[:, i, j + 1] * (16 * right - both)
+    total += fields[:, i + 1, j] * (16 * down - both)
+    total += fields[:, i + 1, j + 1] * both
+    return np.asarray((total + (1 << 13)) >> 14)
+
+
+def square_root(values: npt.ArrayLike) -> Integers:
+    """Square roots rounded down, of integers below 2**52 (there float64 is exact enough)."""
+    array = np.asarray(values, np.int64)
+    root = np.sqrt(array.astype(np.float64)).astype(np.int64)
+    root -= root * root > array
+    return np.asarray(root + ((root + 1) * (root + 1) <= array))
+
+
+def _direction(dx: Integers, dy: Integers) -> tuple[Integers, Integers]:
+    """``direction()`` of the C code: unit vectors, Q14; (0, 0) is given any answer."""
+    largest = np.maximum(np.abs(dx) | np.abs(dy), 1)
+    factor = np.int64(1) << (15 - np.frexp(largest.astype(np.float64))[1].astype(np.int64))
+    dx, dy = dx * factor, dy * factor
+    length = np.maximum(square_root(dx * dx + dy * dy), 1)
+
+    def divided(part: Integers) -> Integers:  # towards zero, as C divides
+        return np.minimum((np.abs(part) << 14) // length, 1 << 14) * np.sign(part)
+
+    return divided(dx), divided(dy)
+
+
+def _candidates(
+    start: _Peaks, end: _Peaks, fields: Integers, settings: FixedSettings
+) -> list[tuple[int, int, int]]:
+    """(affinity Q15, start peak, end peak) of the pairs a limb may join, the best first."""
+    if not len(start.x) or not len(end.x):
+        return []
+    dx, dy = end.x[None, :] - start.x[:, None], end.y[None, :] - start.y[:, None]
+    unit_x, unit_y = _direction(dx, dy)
+    x = start.x[:, None, None] + ((dx[..., None] * _ALONG + (1 << 14)) >> 15)
+    y = start.y[:, None, None] + ((dy[..., None] * _ALONG + (1 << 14)) >> 15)
+    field_x, field_y = _sample(fields, x, y)
+    value = field_x * unit_x[..., None] + field_y * unit_y[..., None]
+    agrees = value > settings.affinity
+    agreed = agrees.sum(axis=-1)
+    accepted = (agreed >= settings.agreeing) & ((dx != 0) | (dy != 0))
+    mean = ((value >> 12) * agrees).sum(axis=-1) // np.maximum(agreed, 1)
+    pairs = [(int(mean[a, b]), int(a), int(b)) for a, b in np.argwhere(accepted)]
+    return sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2]))
+
+
+def _join(groups: list[_Group], limb: int, pair: tuple[int, int, int]) -> None:
+    """``join()`` of the C code: add one connection to the people found so far."""
+    affinity, a, b = pair
+    start, end = LIMBS[limb]
+    first = next((g for g in groups if g.peaks.get(start) == a), None)
+    second = next((g for g in groups if g.peaks.get(end) == b), None)
+    if limb in LOOP_LIMBS and (first is None or second is not None):
+        return
+    if first is None and second is None:
+        first = _Group()
+        groups.append(first)
+    if first is not None and second is not None and first is not second:
+        if first.peaks.keys() & second.peaks.keys():
+            return
+        first.peaks |= second.peaks
+        first.affinity += second.affinity
+        groups.remove(second)
+    group = first or second
+    assert group is not None
+    if group.peaks.get(start, a) != a or group.peaks.get(end, b) != b:
+        return
+    group.peaks[start], group.peaks[end] = a, b
+    group.affinity += affinity
+
+
+def _connect(
+    groups: list[_Group], limb: int, peaks: list[_Peaks], fields: Integers, settings: FixedSettings
+) -> None:
+    """Join the candidates of one limb, the best first, each peak at most once."""
+    start, end = LIMBS[limb]
+    used_start: set[int] = set()
+    used_end: set[int] = set()
+    for pair in _candidates(peaks[start], peaks[end], fields, settings):
+        if pair[1] not in used_start and pair[2] not in used_end:
+            used_start.add(pair[1])
+            used_end.add(pair[2])
+            _join(groups, limb, pair)
+
+
+def _person(group: _Group, peaks: list[_Peaks], total: int, stride: int) -> FixedPerson:
+    """``report()`` of the C code."""
+    points = np.zeros((NUM_KEYPOINTS, 3), np.int64)
+    for keypoint, index in group.peaks.items():
+        found = peaks[keypoint]
+        for axis, cells in enumerate((found.x[index], found.y[index])):
+            points[keypoint, axis] = ((int(cells) * stride * 16 + _CELL // 2) >> 10) + (
+                stride - 1
+            ) * 8
+        points[keypoint, 2] = min(int(found.value[index]), 0xFFFF)
+    return FixedPerson(points, min(total // (2 * len(group.peaks)), 0xFFFF))
+
+
+def _checked(maps: npt.NDArray[Any], channels: int, unit: int, name: str) -> Integers:
+    """``maps`` as int64, or a ValueError naming what is wrong with them."""
+    array = np.asarray(maps)
+    if array.ndim != 3 or array.shape[0] != channels or array.dtype.kind not in "iu":
+        raise ValueError(
+            f"{name} are {array.dtype} of shape {array.shape}; integers [{channels}, h, w] expected"
+        )
+    if not 2 <= min(array.shape[1:]) <= max(array.shape[1:]) <= MAX_SIDE:
+        raise ValueError(f"{name} are {array.shape[1:]} cells; 2 to {MAX_SIDE} a side are possible")
+    if not 0 <= unit <= MAX_UNIT:
+        raise ValueError(f"unit {unit} of the {name} is not 0 to {MAX_UNIT}")
+    return array.astype(np.int64)
+
+
+def decode_fixed(
+    heatmaps: npt.NDArray[Any],
+    pafs: npt.NDArray[Any],
+    heat_unit: int,
+    paf_unit: int,
+    settings: FixedSettings | None = None,
+) -> list[FixedPerson]:
+    """People in a picture, the best first, exactly as ``pose_decode()`` finds them.
+
+    Args:
+        heatmaps: integers [19, h, w] within 32 bits; the background is not looked at.
+        pafs: integers [38, h, w].
+        heat_unit: the heatmaps' 1.0 is 2**heat_unit.
+        paf_unit: the same for the part affinities.
+        settings: default: those of the floating-point decoder.
+
+    Raises:
+        ValueError: shapes or units the C decoder does not accept.
+    """
+    settings = settings or FixedSettings.of()
+    heat = _checked(heatmaps, NUM_HEATMAPS, heat_unit, "heatmaps")
+    fields = _checked(pafs, NUM_PAFS, paf_unit, "part affinities")
+    if heat.shape[1:] != fields.shape[1:]:
+        raise ValueError(f"heatmaps {heat.shape} and part affinities {fields.shape} differ in size")
+    fields = rescale(fields, paf_unit, 13, 2**15 - 1)
+    peaks = [find_peaks(heat[k], heat_unit, settings) for k in range(NUM_KEYPOINTS)]
+    groups: list[_Group] = []
+    for limb in GROUP_ORDER:
+        _connect(groups, limb, peaks, fields[2 * limb : 2 * limb + 2], settings)
+    found = []
+    for group in groups:
+        values = sum(int(peaks[k].value[index]) for k, index in group.peaks.items())
+        total, count = group.affinity + values, len(group.peaks)
+        if count >= settings.min_keypoints and total >= settings.min_score * count:
+            found.append((total, group))
+    best = sorted(found, key=lambda item: -item[0])[: settings.max_people]
+    return [_person(group, peaks, total, settings.stride) for total, group in best]

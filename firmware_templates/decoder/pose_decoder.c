@@ -1,0 +1,581 @@
+/* SPDX-License-Identifier: MIT */
+#include "pose_decoder.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "pose_tables.h"
+
+_Static_assert((-3 >> 1) == -2, "right shifts of negative numbers must be arithmetic");
+_Static_assert(sizeof(int) == 4, "int must have 32 bits");
+
+#define CELL_SHIFT 10 /* positions: Q10 cells */
+#define CELL (1 << CELL_SHIFT)
+#define FIELD_SHIFT 13 /* field components: Q13 */
+#define SCORE_SHIFT 15 /* peak values and affinities: Q15 */
+#define SCORE_MAX (4 << SCORE_SHIFT)
+#define NONE (-1)
+
+/* A new person needs two peaks nobody has, and no peak is ever given back. */
+#define MAX_GROUPS (POSE_KEYPOINTS * POSE_MAX_PEAKS / 2)
+#define MAX_CANDIDATES (POSE_MAX_PEAKS * POSE_MAX_PEAKS)
+
+typedef struct {
+    int16_t x, y;  /* Q10 cells, 0 .. (POSE_MAX_SIDE - 1) << 10 */
+    int32_t value; /* Q15, 1 .. SCORE_MAX */
+} peak_t;
+
+typedef struct {
+    int32_t affinity; /* Q15 */
+    uint8_t start, end;
+} candidate_t;
+
+typedef struct {
+    int32_t affinity; /* Q15, sum over the limbs joined */
+    uint32_t found;   /* bit k: keypoint k; 0: merged into another person */
+    int8_t peak[POSE_KEYPOINTS];
+} group_t;
+
+static struct {
+    peak_t peaks[POSE_KEYPOINTS][POSE_MAX_PEAKS];
+    candidate_t candidates[MAX_CANDIDATES];
+    group_t groups[MAX_GROUPS];
+    int16_t owner[POSE_KEYPOINTS][POSE_MAX_PEAKS]; /* group a peak belongs to, or NONE */
+    uint8_t peak_count[POSE_KEYPOINTS];
+    uint32_t candidate_count, group_count;
+} work;
+
+_Static_assert(sizeof work == POSE_STATIC_BYTES, "POSE_STATIC_BYTES is out of date");
+
+const pose_settings_t pose_default_settings = {
+    .peak = POSE_DEFAULT_PEAK,
+    .affinity = POSE_DEFAULT_AFFINITY,
+    .min_score = POSE_DEFAULT_MIN_SCORE,
+    .agreeing = POSE_DEFAULT_AGREEING,
+    .min_keypoints = POSE_DEFAULT_MIN_KEYPOINTS,
+    .max_people = POSE_DEFAULT_MAX_PEOPLE,
+    .stride = POSE_DEFAULT_STRIDE,
+};
+
+/* ---- small arithmetic ---------------------------------------------------------------------- */
+
+/* Leading zeros of a number that is not 0. */
+static inline uint32_t leading_zeros(uint32_t value)
+{
+#if defined(__GNUC__)
+    return (uint32_t)__builtin_clz(value);
+#else
+    uint32_t count = 0;
+    while ((value & 0x80000000u) == 0) {
+        value <<= 1;
+        ++count;
+    }
+    return count;
+#endif
+}
+
+/* Two signed 16-bit numbers in one word, as the dual multiplies take them. */
+static inline uint32_t pair(int32_t low, int32_t high)
+{
+    return ((uint32_t)low & 0xFFFFu) | ((uint32_t)high << 16);
+}
+
+/* sum + a.low * b.low + a.high * b.high. The callers keep the result within 32 bits. */
+static inline int32_t dual_multiply_add(uint32_t a, uint32_t b, int32_t sum)
+{
+#if defined(__ARM_FEATURE_DSP) && defined(__thumb2__)
+    int32_t result;
+    __asm__("smlad %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
+    return result;
+#else
+    return sum + (int16_t)(a & 0xFFFFu) * (int16_t)(b & 0xFFFFu) +
+           (int16_t)(a >> 16) * (int16_t)(b >> 16);
+#endif
+}
+
+static inline int32_t magnitude(int32_t value)
+{
+    return value < 0 ? -value : value;
+}
+
+static inline int32_t limited(int32_t value, int32_t low, int32_t high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+/* value, in steps of 2^-unit, in steps of 2^-target: rounded half up, saturating at +-limit.
+ * Any value; unit 0 .. 24, target 0 .. 15; limit < 2^(30 - target). */
+static inline int32_t rescaled(int32_t value, uint32_t unit, uint32_t target, int32_t limit)
+{
+    if (unit > target) {
+        const uint32_t shift = unit - target;
+        return limited((value >> shift) + ((value >> (shift - 1)) & 1), -limit, limit);
+    }
+    const int32_t factor = (int32_t)(1u << (target - unit));
+    return limited(value, -limit / factor, limit / factor) * factor;
+}
+
+/* Square root rounded down; value any. 16 steps. */
+static uint32_t square_root(uint32_t value)
+{
+    uint32_t root = 0;
+    for (uint32_t bit = 1u << 30; bit != 0; bit >>= 2) {
+        const uint32_t trial = root + bit;
+        root >>= 1;
+        if (value >= trial) {
+            value -= trial;
+            root += bit;
+        }
+    }
+    return root;
+}
+
+/* Base-2 logarithm of value >= 1: Q20, 0 .. 31 << 20, error below 2^-18 (table and straight
+ * lines between its 257 points). */
+static int32_t log2_q20(uint32_t value)
+{
+    const uint32_t zeros = leading_zeros(value);
+    const uint32_t mantissa = value << zeros; /* bit 31 is set */
+    const uint32_t index = (mantissa >> 23) & 0xFFu;
+    const uint32_t fraction = (mantissa >> 7) & 0xFFFFu;
+    const uint32_t low = pose_log2_table[index];
+    const uint32_t step = pose_log2_table[index + 1] - low; /* below 2^13 */
+    return (int32_t)(((31u - zeros) << 20) + low + ((step * fraction + 0x8000u) >> 16));
+}
+
+/* ---- reading the maps ---------------------------------------------------------------------- */
+
+static inline uintptr_t place(const pose_map_t *map, uint32_t channel, uint32_t row,
+                              uint32_t column)
+{
+    return map->base + map->channel_offset[channel] + row * map->row_stride +
+           column * map->column_stride;
+}
+
+static inline int32_t load(uintptr_t address, bool wide)
+{
+    /* volatile: the accelerator writes this memory, and each value is to be read once. */
+    return wide ? *(const volatile int32_t *)address : *(const volatile int8_t *)address;
+}
+
+/* ---- peaks --------------------------------------------------------------------------------- */
+
+typedef struct {
+    const pose_map_t *map;
+    uint32_t channel;
+    int32_t rows, columns;
+    int32_t floor;     /* elements up to here count as 1/1000 when refining */
+    int32_t log_floor; /* log2 of 1/1000 in the map's units, Q20 */
+} channel_t;
+
+static inline int32_t element(const channel_t *channel, int32_t row, int32_t column)
+{
+    return load(place(channel->map, channel->channel, (uint32_t)row, (uint32_t)column),
+                channel->map->wide != 0);
+}
+
+/* Whether the element of that value exceeds all eight neighbours; of equal ones the first in
+ * reading order wins. What lies outside the map is smaller than anything. */
+static bool is_peak(const channel_t *channel, int32_t row, int32_t column, int32_t value)
+{
+    const int32_t first_row = row > 0 ? row - 1 : 0;
+    const int32_t last_row = row + 1 < channel->rows ? row + 1 : row;
+    const int32_t first_column = column > 0 ? column - 1 : 0;
+    const int32_t last_column = column + 1 < channel->columns ? column + 1 : column;
+    for (int32_t i = first_row; i <= last_row; ++i) {
+        for (int32_t j = first_column; j <= last_column; ++j) {
+            const int32_t other = element(channel, i, j);
+            const bool earlier = i < row || (i == row && j < column);
+            if (other > value || (earlier && other == value)) return false;
+        }
+    }
+    return true;
+}
+
+static int32_t log_of(const channel_t *channel, int32_t row, int32_t column)
+{
+    const int32_t value = element(channel, row, column);
+    return value > channel->floor ? log2_q20((uint32_t)value) : channel->log_floor;
+}
+
+/* Offset of the vertex of the parabola through three values one cell apart: Q10, +-CELL / 2.
+ * The values are logarithms, Q20, within +-2^26; mid is not smaller than the others. */
+static int32_t vertex(int32_t before, int32_t mid, int32_t after)
+{
+    const int32_t curvature = 2 * mid - before - after; /* >= |slope|, unless the map changed */
+    const int32_t slope = after - before;
+    if (curvature < 2) return 0; /* flat: no vertex */
+    uint32_t rise = (uint32_t)magnitude(slope);
+    uint32_t bend = (uint32_t)curvature;
+    if (rise >= bend) return slope < 0 ? -CELL / 2 : CELL / 2;
+    const uint32_t zeros = leading_zeros(bend);
+    if (zeros < 10u) { /* keep rise << 9 within 32 bits */
+        rise >>= 10u - zeros;
+        bend >>= 10u - zeros;
+    }
+    const int32_t offset = (int32_t)(((rise << (CELL_SHIFT - 1)) + bend / 2) / bend);
+    return slope < 0 ? -offset : offset;
+}
+
+static peak_t refined(const channel_t *channel, int32_t row, int32_t column, int32_t value)
+{
+    int32_t x = column * CELL;
+    int32_t y = row * CELL;
+    const int32_t mid =
+        value > channel->floor ? log2_q20((uint32_t)value) : channel->log_floor;
+    if (column > 0 && column < channel->columns - 1) {
+        x += vertex(log_of(channel, row, column - 1), mid, log_of(channel, row, column + 1));
+    }
+    if (row > 0 && row < channel->rows - 1) {
+        y += vertex(log_of(channel, row - 1, column), mid, log_of(channel, row + 1, column));
+    }
+    const int32_t score = rescaled(value, channel->map->unit, SCORE_SHIFT, SCORE_MAX);
+    return (peak_t){(int16_t)x, (int16_t)y, score > 0 ? score : 1};
+}
+
+/* Append a peak; when the list is full it takes the place of the (first) weakest, if that is
+ * weaker. The list stays in reading order. */
+static void keep_peak(uint32_t keypoint, peak_t peak)
+{
+    peak_t *list = work.peaks[keypoint];
+    if (work.peak_count[keypoint] < POSE_MAX_PEAKS) {
+        list[work.peak_count[keypoint]++] = peak;
+        return;
+    }
+    uint32_t weakest = 0;
+    for (uint32_t i = 1; i < POSE_MAX_PEAKS; ++i) {
+        if (list[i].value < list[weakest].value) weakest = i;
+    }
+    if (list[weakest].value >= peak.value) return;
+    for (uint32_t i = weakest; i + 1 < POSE_MAX_PEAKS; ++i) list[i] = list[i + 1];
+    list[POSE_MAX_PEAKS - 1] = peak;
+}
+
+/* Walk through one channel. wide is a constant at each call, so that the loop has one load. */
+static inline void scan(const channel_t *channel, int32_t threshold, bool wide)
+{
+    const uint32_t stride = channel->map->column_stride;
+    for (int32_t row = 0; row < channel->rows; ++row) {
+        uintptr_t address = place(channel->map, channel->channel, (uint32_t)row, 0);
+        for (int32_t column = 0; column < channel->columns; ++column, address += stride) {
+            const int32_t value = load(address, wide);
+            if (value <= threshold || !is_peak(channel, row, column, value)) continue;
+            keep_peak(channel->channel, refined(channel, row, column, value));
+        }
+    }
+}
+
+static void find_peaks(const pose_map_t *map, uint32_t rows, uint32_t columns, uint32_t peak)
+{
+    /* Elements are integers: above peak * 2^unit means above its whole part. At most 2^26. */
+    const int32_t threshold = (int32_t)(((uint64_t)peak << map->unit) >> 16);
+    channel_t channel = {map, 0, (int32_t)rows, (int32_t)columns, 0, 0};
+    channel.floor = (int32_t)((1u << map->unit) / 1000u);
+    channel.log_floor = ((int32_t)map->unit << 20) - POSE_LOG2_1000;
+    for (uint32_t keypoint = 0; keypoint < POSE_KEYPOINTS; ++keypoint) {
+        channel.channel = keypoint;
+        work.peak_count[keypoint] = 0;
+        if (map->wide != 0) {
+            scan(&channel, threshold, true);
+        } else {
+            scan(&channel, threshold, false);
+        }
+    }
+}
+
+/* ---- limbs --------------------------------------------------------------------------------- */
+
+typedef struct {
+    const pose_map_t *map;
+    uintptr_t origin[2]; /* of the x and the y channel */
+    int32_t rows, columns;
+} field_t;
+
+/* One component, interpolated between four cells: Q13, within +-2^15.
+ * address: of the upper left cell. upper, lower: weights as pairs, Q14, together 1. */
+static inline int32_t component(const pose_map_t *map, uintptr_t address, uint32_t upper,
+                                uint32_t lower)
+{
+    const bool wide = map->wide != 0;
+    const uint32_t unit = map->unit;
+    const uintptr_t below = address + map->row_stride;
+    const int32_t a = rescaled(load(address, wide), unit, FIELD_SHIFT, INT16_MAX);
+    const int32_t b =
+        rescaled(load(address + map->column_stride, wide), unit, FIELD_SHIFT, INT16_MAX);
+    const int32_t c = rescaled(load(below, wide), unit, FIELD_SHIFT, INT16_MAX);
+    const int32_t d =
+        rescaled(load(below + map->column_stride, wide), unit, FIELD_SHIFT, INT16_MAX);
+    const int32_t sum = dual_multiply_add(pair(a, b), upper, 1 << 13);
+    return dual_multiply_add(pair(c, d), lower, sum) >> 14; /* below 2^29 before the shift */
+}
+
+/* The field at (x, y), Q10 cells, as a pair of Q13; edges are continued outwards. */
+static inline uint32_t sample(const field_t *field, int32_t x, int32_t y)
+{
+    x = limited(x, 0, (field->columns - 1) * CELL);
+    y = limited(y, 0, (field->rows - 1) * CELL);
+    int32_t column = x >> CELL_SHIFT;
+    int32_t row = y >> CELL_SHIFT;
+    if (column > field->columns - 2) column = field->columns - 2;
+    if (row > field->rows - 2) row = field->rows - 2;
+    const int32_t right = x - column * CELL; /* 0 .. CELL */
+    const int32_t down = y - row * CELL;
+    const int32_t both = (right * down + 32) >> 6;
+    const uint32_t lower = pair(16 * down - both, both);
+    const uint32_t upper = pair(16 * (CELL - right - down) + both, 16 * right - both);
+    const uint32_t offset = (uint32_t)row * field->map->row_stride +
+                            (uint32_t)column * field->map->column_stride;
+    return pair(component(field->map, field->origin[0] + offset, upper, lower),
+                component(field->map, field->origin[1] + offset, upper, lower));
+}
+
+/* Unit vector along (dx, dy), not both 0, each within +-2^15: a pair of Q14, within +-1. */
+static uint32_t direction(int32_t dx, int32_t dy)
+{
+    const uint32_t zeros = leading_zeros((uint32_t)magnitude(dx) | (uint32_t)magnitude(dy));
+    if (zeros > 17u) { /* use all 15 bits, so that short limbs lose nothing */
+        const int32_t factor = (int32_t)(1u << (zeros - 17u));
+        dx *= factor;
+        dy *= factor;
+    }
+    const int32_t length = (int32_t)square_root((uint32_t)(dx * dx) + (uint32_t)(dy * dy));
+    return pair(limited(dx * (1 << 14) / length, -(1 << 14), 1 << 14),
+                limited(dy * (1 << 14) / length, -(1 << 14), 1 << 14));
+}
+
+/* Mean component along the limb from a to b over the samples that agree, Q15, or NONE. Gives up
+ * as soon as too many samples disagree: most wrong pairs cost a few samples only. */
+static int32_t affinity_of(const field_t *field, peak_t a, peak_t b,
+                           const pose_settings_t *settings)
+{
+    const int32_t dx = b.x - a.x;
+    const int32_t dy = b.y - a.y;
+    if (dx == 0 && dy == 0) return NONE;
+    const uint32_t unit = direction(dx, dy);
+    uint32_t sum = 0;
+    int32_t agreed = 0;
+    int32_t may_disagree = POSE_SAMPLES - settings->agreeing;
+    for (uint32_t i = 0; i < POSE_SAMPLES; ++i) {
+        const int32_t along = pose_sample_q15[i];
+        const int32_t x = a.x + ((dx * along + (1 << 14)) >> 15);
+        const int32_t y = a.y + ((dy * along + (1 << 14)) >> 15);
+        const int32_t value = dual_multiply_add(sample(field, x, y), unit, 0); /* Q27 */
+        if (value > (int32_t)settings->affinity) {
+            sum += (uint32_t)value >> 12; /* Q15, at most 2^18 each */
+            ++agreed;
+        } else if (--may_disagree < 0) {
+            return NONE;
+        }
+    }
+    return (int32_t)(sum / (uint32_t)agreed); /* agreed >= settings->agreeing >= 1 */
+}
+
+static void find_candidates(const field_t *field, uint32_t start, uint32_t end,
+                            const pose_settings_t *settings)
+{
+    work.candidate_count = 0;
+    for (uint32_t a = 0; a < work.peak_count[start]; ++a) {
+        for (uint32_t b = 0; b < work.peak_count[end]; ++b) {
+            const int32_t affinity =
+                affinity_of(field, work.peaks[start][a], work.peaks[end][b], settings);
+            if (affinity == NONE || work.candidate_count >= MAX_CANDIDATES) continue;
+            work.candidates[work.candidate_count++] =
+                (candidate_t){affinity, (uint8_t)a, (uint8_t)b};
+        }
+    }
+}
+
+/* ---- people -------------------------------------------------------------------------------- */
+
+/* Group of a peak or NONE. */
+static inline int32_t owner_of(uint32_t keypoint, uint32_t peak)
+{
+    return work.owner[keypoint][peak];
+}
+
+static void give(int32_t group, uint32_t keypoint, int8_t peak)
+{
+    work.groups[group].peak[keypoint] = peak;
+    work.groups[group].found |= 1u << keypoint;
+    work.owner[keypoint][peak] = (int16_t)group;
+}
+
+static int32_t new_group(void)
+{
+    if (work.group_count >= MAX_GROUPS) return NONE; /* cannot happen, see MAX_GROUPS */
+    group_t *group = &work.groups[work.group_count];
+    *group = (group_t){0, 0, {0}};
+    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) group->peak[k] = NONE;
+    return (int32_t)work.group_count++;
+}
+
+/* Put all of second into first, unless both have the same keypoint. */
+static bool merge(int32_t first, int32_t second)
+{
+    group_t *from = &work.groups[second];
+    if ((work.groups[first].found & from->found) != 0) return false;
+    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
+        if (from->peak[k] != NONE) give(first, k, from->peak[k]);
+    }
+    work.groups[first].affinity += from->affinity;
+    from->found = 0;
+    return true;
+}
+
+static bool has_other(int32_t group, uint32_t keypoint, uint32_t peak)
+{
+    const int8_t own = work.groups[group].peak[keypoint];
+    return own != NONE && own != (int8_t)peak;
+}
+
+/* Add one connection to the people found so far. */
+static void join(uint32_t limb, candidate_t pair_found)
+{
+    const uint32_t start = pose_limbs[limb][0];
+    const uint32_t end = pose_limbs[limb][1];
+    int32_t first = owner_of(start, pair_found.start);
+    const int32_t second = owner_of(end, pair_found.end);
+    /* Such a limb closes a loop; it must not start a person either. */
+    if (pose_limb_is_loop[limb] != 0 && (first == NONE || second != NONE)) return;
+    if (first == NONE && second == NONE) first = new_group();
+    if (first != NONE && second != NONE && first != second && !merge(first, second)) return;
+    const int32_t group = first != NONE ? first : second;
+    if (group == NONE) return;
+    if (has_other(group, start, pair_found.start) || has_other(group, end, pair_found.end)) return;
+    give(group, start, (int8_t)pair_found.start);
+    give(group, end, (int8_t)pair_found.end);
+    work.groups[group].affinity += pair_found.affinity;
+}
+
+/* Join the candidates of one limb, the best first, each peak at most once. */
+static void connect(uint32_t limb)
+{
+    uint32_t start_used = 0;
+    uint32_t end_used = 0;
+    for (uint32_t round = 0; round < POSE_MAX_PEAKS; ++round) {
+        const candidate_t *best = NULL;
+        for (uint32_t i = 0; i < work.candidate_count; ++i) {
+            const candidate_t *candidate = &work.candidates[i];
+            if (((start_used >> candidate->start) | (end_used >> candidate->end)) & 1u) continue;
+            if (best == NULL || candidate->affinity > best->affinity) best = candidate;
+        }
+        if (best == NULL) return;
+        start_used |= 1u << best->start;
+        end_used |= 1u << best->end;
+        join(limb, *best);
+    }
+}
+
+static void group_people(const pose_map_t *map, uint32_t rows, uint32_t columns,
+                         const pose_settings_t *settings)
+{
+    work.group_count = 0;
+    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
+        for (uint32_t i = 0; i < POSE_MAX_PEAKS; ++i) work.owner[k][i] = NONE;
+    }
+    for (uint32_t step = 0; step < POSE_LIMBS; ++step) {
+        const uint32_t limb = pose_group_order[step];
+        const field_t field = {
+            map,
+            {place(map, 2u * limb, 0, 0), place(map, 2u * limb + 1u, 0, 0)},
+            (int32_t)rows,
+            (int32_t)columns,
+        };
+        find_candidates(&field, pose_limbs[limb][0], pose_limbs[limb][1], settings);
+        connect(limb);
+    }
+}
+
+/* ---- results ------------------------------------------------------------------------------- */
+
+/* Q10 cells -> Q4 pixels; the centre of cell 0 is at pixel (stride - 1) / 2. */
+static int16_t pixels(int32_t cells, uint32_t stride)
+{
+    const int32_t scaled = (cells * (int32_t)stride * 16 + CELL / 2) >> CELL_SHIFT;
+    return (int16_t)(scaled + ((int32_t)stride - 1) * 8);
+}
+
+/* Sum of peak values and affinities, Q15 (at most 37 * 4.0), or NONE for a person not to report. */
+static int32_t total_of(const group_t *group, const pose_settings_t *settings)
+{
+    int32_t total = group->affinity;
+    uint32_t count = 0;
+    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
+        if (group->peak[k] == NONE) continue;
+        total += work.peaks[k][group->peak[k]].value;
+        ++count;
+    }
+    if (group->found == 0 || count < settings->min_keypoints) return NONE;
+    return (uint32_t)total >= settings->min_score * count ? total : NONE;
+}
+
+static void report(const group_t *group, int32_t total, uint32_t stride, pose_person_t *person)
+{
+    person->count = 0;
+    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
+        person->points[k] = (pose_point_t){0, 0, 0};
+        if (group->peak[k] == NONE) continue;
+        const peak_t peak = work.peaks[k][group->peak[k]];
+        person->points[k].x = pixels(peak.x, stride);
+        person->points[k].y = pixels(peak.y, stride);
+        person->points[k].value = (uint16_t)limited(peak.value, 1, UINT16_MAX);
+        ++person->count;
+    }
+    person->score = (uint16_t)limited(total / (2 * person->count), 0, UINT16_MAX);
+}
+
+/* The people with the largest totals, the largest first; of equal ones the first found. */
+static void report_best(const pose_settings_t *settings, pose_result_t *result)
+{
+    while (result->count < settings->max_people) {
+        int32_t best = NONE;
+        int32_t best_total = NONE;
+        for (uint32_t i = 0; i < work.group_count; ++i) {
+            if (work.groups[i].found == 0) continue;
+            const int32_t total = total_of(&work.groups[i], settings);
+            if (total <= best_total) continue;
+            best = (int32_t)i;
+            best_total = total;
+        }
+        if (best == NONE) return;
+        report(&work.groups[best], best_total, settings->stride, &result->people[result->count++]);
+        work.groups[best].found = 0; /* done with it */
+    }
+}
+
+static bool usable_map(const pose_map_t *map, uint32_t channels)
+{
+    if (map->unit > POSE_MAX_UNIT) return false;
+    if (map->wide == 0) return true;
+    if (((map->base | map->row_stride | map->column_stride) & 3u) != 0) return false;
+    for (uint32_t c = 0; c < channels; ++c) {
+        if ((map->channel_offset[c] & 3u) != 0) return false;
+    }
+    return true;
+}
+
+static bool usable_settings(const pose_settings_t *settings)
+{
+    return settings->peak < (1u << 18) && settings->affinity < (1u << 30) &&
+           settings->min_score < (1u << 20) && settings->agreeing >= 1 &&
+           settings->agreeing <= POSE_SAMPLES && settings->min_keypoints >= 1 &&
+           settings->min_keypoints <= POSE_KEYPOINTS && settings->max_people >= 1 &&
+           settings->max_people <= POSE_MAX_PEOPLE && settings->stride >= 1 &&
+           settings->stride <= POSE_MAX_STRIDE;
+}
+
+pose_status_t pose_decode(const pose_map_t *heat, const pose_map_t *pafs, uint32_t rows,
+                          uint32_t columns, const pose_settings_t *settings,
+                          pose_result_t *result)
+{
+    result->count = 0;
+    if (rows < 2 || rows > POSE_MAX_SIDE || columns < 2 || columns > POSE_MAX_SIDE) {
+        return POSE_BAD_SIZE;
+    }
+    if (!usable_map(heat, POSE_KEYPOINTS) || !usable_map(pafs, POSE_FIELDS)) return POSE_BAD_MAP;
+    if (!usable_settings(settings)) return POSE_BAD_SETTINGS;
+    find_peaks(heat, rows, columns, settings->peak);
+    group_people(pafs, rows, columns, settings);
+    report_best(settings, result);
+    return POSE_OK;
+}
