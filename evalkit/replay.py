@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -60,7 +61,7 @@ def load_recording(path: Path) -> Recording:
         UserError: not a recording, malformed, or with addresses outside the map.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             missing = {"trace", "expected"} - set(archive.files)
             if missing:
                 raise UserError(
@@ -70,9 +71,9 @@ def load_recording(path: Path) -> Recording:
             trace, expected = archive["trace"], archive["expected"]
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; give the .npz file of a recording") from None
-    except (OSError, ValueError, BadZipFile, EOFError, AttributeError) as error:
-        if isinstance(error, UserError):
-            raise
+    except UserError:
+        raise
+    except (OSError, ValueError, TypeError, EOFError, BadZipFile, zlib.error) as error:
         raise UserError(f"{path} is not a recording (.npz with trace and expected)") from error
     _check_trace(path, trace)
     return Recording(trace, tuple(_parse_expected(path, expected)))
@@ -140,7 +141,7 @@ def _parse_expected(path: Path, stream: Words) -> list[Expected]:
                 )
         blocks.append(Expected(address, mask, words))
         at += 3 + length
-    if at != len(stream) - 1 or not blocks:
+    if at != len(stream) - 1 or stream[at] or not blocks:
         raise UserError(f"{path}: expected breaks off at word {at}; it must end with 0")
     return blocks
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import find_shared
+
+from tests.conftest import find_shared
 
 
 def golden_cases() -> list[Path]:
