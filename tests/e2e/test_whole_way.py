@@ -1,0 +1,143 @@
+"""One picture after the other: torch, the integer reference and the firmware agree bit for bit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ai8x_models import preprocess, show
+from ai8x_models.checkpoints import load_student, save_student
+from ai8x_models.students import Student
+from distill.synthetic import demonstration, make_scene, write_picture
+from evalkit.__main__ import main as evalkit
+from quantize.calibrate import bits_per_layer, calibrate
+from quantize.fold import fold_batchnorm
+from quantize.integer import integer_extras, to_integer
+from synthesize import build, reference
+from synthesize import checkpoint as checkpoints
+from synthesize.__main__ import main as synthesize
+from synthesize.frontend_student import load as read_graph
+from tests.conftest import REPOSITORY, find_shared
+
+SHIPPED = REPOSITORY / "ai8x_models" / "checkpoints" / "seed-q.pth.tar"
+FOUR_BITS = ("conv4", "conv5", "conv6", "conv7", "conv8", "cpm2", "cpm3")
+PICTURES = 20
+
+
+def random_student(path: Path) -> Path:
+    """An integer checkpoint of the seed student with random weights, as uneven as trained ones."""
+    torch.manual_seed(78)
+    student = Student("seed")
+    for _, layer in student.layers():
+        if layer.bn is not None:
+            torch.nn.init.uniform_(layer.bn.weight, 0.5, 2.0)
+            torch.nn.init.uniform_(layer.bn.bias, -0.5, 1.0)
+    noise = torch.randint(-128, 128, (4, 3, 64, 64)).float() / 128
+    student.train()
+    with torch.no_grad():
+        student(noise)
+    fold_batchnorm(student.eval())
+    calibrate(student, bits_per_layer(student, 8, dict.fromkeys(FOUR_BITS, 4)), noise)
+    save_student(to_integer(student), path, 0, integer_extras(student, {}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder to work in; compiled objects are kept between pictures."""
+    return tmp_path_factory.mktemp("work")
+
+
+def pictures(folder: Path, count: int) -> list[Path]:
+    """Photographs where this machine has some, otherwise drawn people."""
+    shared = find_shared()
+    if shared is not None:
+        found = sorted((shared / "data").glob("*/val/*.jpg"))
+        return found[:: max(1, len(found) // count)][:count]
+    for index in range(count):
+        write_picture(folder / f"{index:02d}.png", make_scene(index, 160, 200).pixels)
+    return sorted(folder.glob("*.png"))
+
+
+def torch_answer(student: Student, data: np.ndarray) -> list[np.ndarray]:
+    """Outputs of the integer-exact torch forward, integers [channels, h, w]."""
+    with torch.no_grad():
+        outputs = student.eval()(torch.from_numpy(data).float()[None])
+    return [output[0].numpy().astype(np.int64) for output in outputs]
+
+
+def firmware_answer(checkpoint: Path, data: np.ndarray, work: Path) -> list[np.ndarray]:
+    """Maps that the firmware sends from the virtual kit, having passed its known-answer test."""
+    np.save(work / "input.npy", data)
+    arguments = [str(checkpoint), "--sample", str(work / "input.npy"), "--quiet"]
+    assert synthesize(["compile", *arguments, "--out", str(work / "project")]) == 0
+    elf = build.build(work / "project", cache=work / "objects")
+    console = work / "console.txt"
+    maps = ["--maps", str(work / "maps.npz"), "--uart", str(console)]
+    assert evalkit(["run", str(elf), *maps]) == 0
+    assert "PASS" in console.read_text()
+    return [maps.astype(np.int64) for maps in show.load_maps(work / "maps.npz")]
+
+
+def agree(checkpoint: Path, data: np.ndarray, firmware: list[np.ndarray]) -> None:
+    """Torch, reference and firmware hold the same integers."""
+    graph = read_graph(checkpoints.load(checkpoint))
+    wanted = reference.run(graph, data)
+    by_torch_all = torch_answer(load_student(checkpoint)[0], data)
+    for name, by_torch, by_firmware in zip(wanted, by_torch_all, firmware, strict=True):
+        assert np.array_equal(wanted[name], by_torch), f"{name}: reference and torch differ"
+        assert np.array_equal(wanted[name], by_firmware), f"{name}: reference and firmware differ"
+
+
+def test_random_weights_through_the_firmware(work: Path, tmp_path: Path) -> None:
+    data = preprocess.prepare(make_scene(1, 200, 150).pixels).data
+    checkpoint = random_student(tmp_path / "random-q.pth.tar")
+    agree(checkpoint, data, firmware_answer(checkpoint, data, work))
+
+
+def test_two_pictures_through_the_firmware(work: Path, tmp_path: Path) -> None:
+    for path in pictures(tmp_path, 2):
+        data = preprocess.prepare(preprocess.read_picture(path)).data
+        agree(SHIPPED, data, firmware_answer(SHIPPED, data, work))
+
+
+@pytest.mark.long
+def test_many_pictures_through_the_firmware(work: Path, tmp_path: Path) -> None:
+    chosen = pictures(tmp_path, PICTURES)
+    assert len(chosen) == PICTURES
+    for path in chosen:
+        data = preprocess.prepare(preprocess.read_picture(path)).data
+        agree(SHIPPED, data, firmware_answer(SHIPPED, data, work))
+
+
+def test_reference_and_torch_agree_on_many_pictures(tmp_path: Path) -> None:
+    graph = read_graph(checkpoints.load(SHIPPED))
+    student, _ = load_student(SHIPPED)
+    for path in pictures(tmp_path, PICTURES):
+        data = preprocess.prepare(preprocess.read_picture(path)).data
+        wanted = reference.run(graph, data)
+        for name, by_torch in zip(wanted, torch_answer(student, data), strict=True):
+            assert np.array_equal(wanted[name], by_torch), f"{path.name}: {name} differs"
+
+
+def test_the_shipped_student_sees_the_shipped_picture(work: Path, tmp_path: Path, capsys) -> None:
+    """The skeletons lie on the people: their exact keypoints are known."""
+    picture = tmp_path / "people.png"
+    scene = demonstration()
+    write_picture(picture, scene.pixels)
+    data = preprocess.prepare(scene.pixels).data
+    firmware_answer(SHIPPED, data, work)
+    report = work / "project" / "report.json"
+    assert show.main(
+        [str(picture), "--maps", str(work / "maps.npz"), "--report", str(report)]
+        + ["-o", str(tmp_path / "overlay.png")]
+    ) == 0  # fmt: skip
+    count = len(scene.keypoints)
+    assert capsys.readouterr().out.startswith(f"{count} people found")
+    used = json.loads(report.read_text())
+    for key in ("weight_bytes", "bias_bytes", "data_bytes", "kernel_words"):
+        assert used[key]["used"] <= used[key]["limit"]
