@@ -169,7 +169,7 @@ def _layer_infos(graph: Graph, placement: Placement) -> tuple[LayerInfo, ...]:
             LayerInfo(
                 name=layer.name,
                 index=i,
-                operation=layer.text().split(" = ", 1)[1].split(" (")[0],
+                operation=layer.operation(),
                 input_shape=layer.in_shape,
                 output_shape=layer.out_shape,
                 bits=layer.bits if layer.weight is not None else 0,

@@ -30,7 +30,7 @@ Sources: DESIGN of the accelerator's data path after ai8x-synthesis README and `
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -176,10 +176,10 @@ class Layer:
         """Bytes the weights take, packed at ``bits`` bits each."""
         return 0 if self.weight is None else (self.weight.size * self.bits + 7) // 8
 
-    def text(self) -> str:
-        """One stable line of text describing the layer."""
-        parts = [f"{self.name} = {self.op}"]
-        if self.op != "passthrough" and self.op != "linear":
+    def operation(self) -> str:
+        """Return what the layer does, without weights and shapes."""
+        parts: list[str] = [self.op]
+        if self.op not in ("passthrough", "linear"):
             parts.append(f"k{_pair(self.kernel)} s{_pair(self.stride)} p{_pair(self.pad)}")
         if self.join != "concat":
             parts.append(self.join)
@@ -187,12 +187,15 @@ class Layer:
             parts.append(str(self.pool) + ("" if self.pool_first else "(last)"))
         if self.flatten:
             parts.append("flatten")
+        return " ".join([*parts, self.activation + (" wide" if self.wide else "")])
+
+    def text(self) -> str:
+        """Return one stable line of text describing the layer."""
+        parts = [f"{self.name} = {self.operation()}"]
         if self.weight is not None:
-            digest = hashlib.sha256(self.weight.tobytes()).hexdigest()[:8]
-            parts.append(f"w{self.bits}:{digest} shift{self.output_shift:+d}")
+            parts.append(f"w{self.bits}:{digest(self.weight)} shift{self.output_shift:+d}")
         if self.bias is not None:
-            parts.append("b:" + hashlib.sha256(self.bias.tobytes()).hexdigest()[:8])
-        parts.append(self.activation + (" wide" if self.wide else ""))
+            parts.append("b:" + digest(self.bias))
         shape = f"{_shape(self.in_shape)} -> {_shape(self.out_shape)}"
         return f"{' '.join(parts)} ({', '.join(self.inputs)}) {shape}"
 
@@ -377,12 +380,9 @@ def reshaped(layer: Layer, joined: Shape) -> Shape:
     return size // (rows * cols), rows, cols
 
 
-def digest(arrays: Iterable[np.ndarray]) -> str:
-    """Return a short hash of arrays, for text forms."""
-    h = hashlib.sha256()
-    for array in arrays:
-        h.update(np.ascontiguousarray(array).tobytes())
-    return h.hexdigest()[:8]
+def digest(array: np.ndarray) -> str:
+    """Return a short hash of an array, for text forms."""
+    return hashlib.sha256(array.astype("<i8").tobytes()).hexdigest()[:8]
 
 
 def _pair(pair: Sequence[int]) -> str:

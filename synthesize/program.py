@@ -117,6 +117,7 @@ class OutputMap:
         if values.shape != self.shape:
             raise ValueError(f"output {self.name} has shape {self.shape}, got {values.shape}")
         flat_address = self.addresses.ravel()
+        word_address: np.ndarray
         if self.wide:
             word_address = flat_address
             word = values.ravel().astype(np.int64) & 0xFFFFFFFF

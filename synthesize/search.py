@@ -109,18 +109,18 @@ class _Problem:
         self._check_sizes()
 
     def orders(self, rng: random.Random) -> Iterator[list[int]]:
-        """Yield orders of placing, the most promising first."""
-        by_size = sorted(
-            range(len(self.buffers)), key=lambda i: -self.buffers[i].size * self.buffers[i].span
-        )
-        yield by_size
-        yield sorted(range(len(self.buffers)), key=lambda i: self.buffers[i].begin)
+        """Yield orders of placing, the most promising first; the input always comes first."""
+        source = self.members[INPUT].buffer
+        others = [i for i in range(len(self.buffers)) if i != source]
+        others.sort(key=lambda i: -self.buffers[i].size * self.buffers[i].span)
+        yield [source, *others]
+        yield [source, *sorted(others, key=lambda i: self.buffers[i].begin)]
         for _ in range(ATTEMPTS):
-            order = by_size[:]
-            for _ in range(rng.randint(1, 1 + len(order))):
+            order = others[:]
+            for _ in range(rng.randint(1, 1 + len(order)) if order else 0):
                 a, b = rng.randrange(len(order)), rng.randrange(len(order))
                 order[a], order[b] = order[b], order[a]
-            yield order
+            yield [source, *order]
 
     def arrange(self, order: Sequence[int]) -> dict[int, tuple[int, int]] | None:
         """Place buffers in order; return (first processor, offset) by buffer, None if stuck."""
@@ -290,7 +290,7 @@ class _Problem:
 
     def _processors(self, index: int, spots: dict[int, tuple[int, int]]) -> list[int]:
         buffer = self.buffers[index]
-        if any(m.buffer == index and n == INPUT for n, m in self.members.items()):
+        if index == self.members[INPUT].buffer:
             return [0]
         for tie in self.ties:
             if tie.second == index and tie.first in spots:

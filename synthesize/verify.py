@@ -39,6 +39,7 @@ class Finding:
 def check(graph: Graph, placement: Placement) -> list[Finding]:
     """Return everything wrong with a placement: data, weights and biases."""
     findings = _Data(graph, placement).run()
+    findings += _passthrough(graph, placement)
     findings += _weights(graph, placement)
     findings += _biases(graph, placement)
     return findings
@@ -57,6 +58,7 @@ class _Data:
         for name, shape in self._tensors():
             self.first_id[name] = next_id
             next_id += shape[0] * shape[1] * shape[2]
+        self.last_id = next_id
 
     def _tensors(self) -> list[tuple[str, tuple[int, int, int]]]:
         tensors = [(INPUT, self.graph.input.shape)]
@@ -191,7 +193,9 @@ class _Data:
         self, layer: Layer, place: LayerPlace, touched: np.ndarray, read: np.ndarray
     ) -> None:
         """Refuse output that reaches an input pixel before the layer has read it."""
-        both = np.intersect1d(touched, read)
+        marked = np.zeros(_SIZE, bool)
+        marked[read] = True
+        both = touched[marked[touched]]
         if not len(both):
             return
         offset = both % limits.DATA_INSTANCE_WORDS
@@ -213,7 +217,9 @@ class _Data:
             layer = self.graph.layer(out.layer)
             place = self.placement.layers[self.graph.index(out.layer)]
             ids = self._ids(layer.name, layer.out_shape)
-            present = np.isin(ids, self.content)
+            alive = np.zeros(self.last_id, bool)
+            alive[self.content[self.content != _NOBODY]] = True
+            present = alive[ids]
             if not present.all():
                 channel = int(np.argwhere(~present)[0][0])
                 word = place.out_offset // 4
@@ -260,24 +266,55 @@ class _Data:
         self.findings.append(Finding(layer.name, at(layer) + sentence))
 
 
+def _passthrough(graph: Graph, placement: Placement) -> list[Finding]:
+    """Check that layers without convolution write to the processors they read from.
+
+    Per quadrant, the output processors must be the input processors without their gaps.
+    """
+    findings = []
+    per = limits.PROCESSORS_PER_QUADRANT
+    for layer, place in zip(graph.layers, placement.layers, strict=True):
+        if layer.op != "passthrough":
+            continue
+        for quadrant in range(limits.QUADRANTS):
+            read, written = (
+                mask >> (quadrant * per) & ((1 << per) - 1)
+                for mask in (place.processors, place.output_processors)
+            )
+            packed = (1 << bin(read).count("1")) - 1
+            if written // max(1, written & -written) != packed:
+                sentence = (
+                    f"{at(layer)}in quadrant {quadrant} it reads processors 0x{read:04x} and "
+                    f"writes 0x{written:04x}; a layer without convolution cannot move data to "
+                    "other processors, so use the same ones"
+                )
+                findings.append(Finding(layer.name, sentence))
+    return findings
+
+
 def _weights(graph: Graph, placement: Placement) -> list[Finding]:
     """Check that no kernel word has two owners and none lies outside the memory."""
-    owner: dict[tuple[int, int], str] = {}
-    findings = []
-    for layer, place in zip(graph.layers, placement.layers, strict=True):
-        for processor in range(limits.PROCESSORS):
-            if not place.processors >> processor & 1:
-                continue
-            for word in range(place.first_word, place.first_word + place.words):
-                other = owner.setdefault((processor, word), layer.name)
-                if other != layer.name or word >= limits.WEIGHT_WORDS:
-                    what = f"belongs to {other}" if other != layer.name else "does not exist"
-                    sentence = f"{at(layer)}kernel word {word} of processor {processor} {what}"
-                    findings.append(Finding(layer.name, sentence))
-                    break
-            if findings:
-                return findings
-    return findings
+    owner = np.full((limits.PROCESSORS, limits.WEIGHT_WORDS), _NOBODY)
+    for index, (layer, place) in enumerate(zip(graph.layers, placement.layers, strict=True)):
+        if not place.words:
+            continue
+        end = place.first_word + place.words
+        if end > limits.WEIGHT_WORDS:
+            sentence = f"{at(layer)}kernel word {end - 1} does not exist"
+            return [Finding(layer.name, sentence)]
+        rows = np.flatnonzero([place.processors >> p & 1 for p in range(limits.PROCESSORS)])
+        region = owner[rows, place.first_word : end]
+        taken = np.argwhere(region != _NOBODY)
+        if len(taken):
+            row, word = taken[0]
+            other = graph.layers[int(region[row, word])].name
+            sentence = (
+                f"{at(layer)}kernel word {place.first_word + word} of processor {rows[row]} "
+                f"belongs to {other}"
+            )
+            return [Finding(layer.name, sentence)]
+        owner[rows, place.first_word : end] = index
+    return []
 
 
 def _biases(graph: Graph, placement: Placement) -> list[Finding]:
