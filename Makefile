@@ -113,8 +113,9 @@ test-long: $(ready) ## run every test, the long ones too
 	$(py) -m pytest -q -m "long or not long" $(ARGS)
 
 .PHONY: lint
-lint: $(ready) ## ruff (style, imports, formatting of Python) and mypy (types)
+lint: $(ready) ## ruff (style, imports, format) and mypy (types)
 	$(py) -m ruff check .
+	$(py) -m ruff format --check --quiet .
 	$(py) -m mypy
 
 ##@ Housekeeping
