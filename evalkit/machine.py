@@ -13,6 +13,7 @@ from evalkit.cnn.faults import KitFault
 from evalkit.cpu import BREAKPOINT, CALL, RETURN, SLEEP, SLEEP_EVENT, Cpu
 from evalkit.elf import Firmware
 from evalkit.peripherals.base import Peripheral
+from evalkit.peripherals.dma import Dma
 from evalkit.peripherals.gcfr import Gcfr
 from evalkit.peripherals.gcr import Gcr
 from evalkit.peripherals.gpio import Gpio
@@ -55,12 +56,12 @@ class Machine:
     Attributes:
         firmware: what runs.
         recorder: what went on when.
-        on_uart: called with (UART, byte) for every character sent.
+        on_uart: called with (UART, bytes) for characters sent.
     """
 
     firmware: Firmware
     recorder: Recorder = field(default_factory=Recorder)
-    on_uart: Callable[[Uart, int], None] | None = None
+    on_uart: Callable[[Uart, bytes], None] | None = None
 
     def __post_init__(self) -> None:
         self.cpu = Cpu()
@@ -88,6 +89,7 @@ class Machine:
     def _make_peripherals(self) -> None:
         self.gcr = Gcr(self, "GCR", 0x4000_0000)
         self.gcfr = Gcfr(self, "GCFR", 0x4000_5800)
+        self.dma = Dma(self, "DMA", 0x4002_8000)
         self.uarts = (
             Uart(self, "UART0", 0x4004_2000, 14),
             Uart(self, "UART1", 0x4004_3000, 15),
@@ -106,6 +108,7 @@ class Machine:
             for p in (
                 self.gcr,
                 self.gcfr,
+                self.dma,
                 Icc(self, "ICC0", 0x4002_A000),
                 Simo(self, "SIMO", 0x4000_4400),
                 *self.uarts,
@@ -119,7 +122,7 @@ class Machine:
             last = peripheral.base + max(peripheral.REGISTERS) - PERIPHERAL_BASE >> _SLOT
             for slot in range(first, last + 1):
                 self._slots[slot] = peripheral
-        for peripheral in (*self.uarts, *self.timers, *self.gpios[:2]):
+        for peripheral in (self.dma, *self.uarts, *self.timers, *self.gpios[:2]):
             name = peripheral.name.lower()
             peripheral.clock_gate = lambda name=name: self.gcr.gated(name)
 
@@ -280,10 +283,10 @@ class Machine:
         if self.gcfr.values["REG0"] != 0xF or self.gcfr.values["REG3"]:
             self.accelerator.power_cycled()
 
-    def uart_output(self, uart: Uart, byte: int) -> None:
-        """A character has left a UART."""
+    def uart_output(self, uart: Uart, data: bytes) -> None:
+        """Characters have left a UART."""
         if self.on_uart is not None:
-            self.on_uart(uart, byte)
+            self.on_uart(uart, data)
         if self._checked:
             self.cpu.deadline = self.cpu.cycles
 

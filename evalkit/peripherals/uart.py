@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from evalkit.peripherals.base import Peripheral, flags, whole
+from evalkit.peripherals.dma import CHUNK
 from evalkit.peripherals.gcr import IBRO_HZ
 from evalkit.scheduler import SECOND
 from synthesize.chip.registers import INERT, STATUS, UNMODELLED, Field, Register
@@ -65,9 +67,9 @@ class Uart(Peripheral):
             "DMA",
             (
                 Field("tx_thd_val", 0, 4, INERT),
-                Field("tx_en", 4, 1, UNMODELLED),
+                Field("tx_en", 4),
                 Field("rx_thd_val", 5, 4, INERT),
-                Field("rx_en", 9, 1, UNMODELLED),
+                Field("rx_en", 9),
             ),
         ),
         0x34: Register("WKEN", (Field("any", 0, 3, INERT),)),
@@ -82,7 +84,6 @@ class Uart(Peripheral):
         self._rx: deque[int] = deque()
         self._incoming: deque[int] = deque()
         self._line_busy = False
-        self._busy_since = 0
         self._receiving = False
 
     def reset(self) -> None:
@@ -137,30 +138,60 @@ class Uart(Peripheral):
         )
         return value
 
+    # ---- sending -------------------------------------------------------------------------------
+
     def write_fifo(self, value: int) -> None:
         """Send a character; one too many is lost on the chip, so it is a fault here."""
         if len(self._tx) == FIFO_DEPTH:
             raise self.fault(0x20, "write to a full transmit FIFO (STATUS.tx_full is 1)")
         self._tx.append(value & 0xFF)
-        if not self._line_busy:
-            self._line_busy = True
-            self._busy_since = self.machine.now
-            self._shift_out(self.character_time(0x20))
+        self._start_sending()
 
-    def _shift_out(self, duration: int) -> None:
-        byte = self._tx.popleft()
-        self.machine.schedule(duration, lambda: self._shifted(byte, duration))
-
-    def _shifted(self, byte: int, duration: int) -> None:
-        self.sent.append(byte)
-        self.machine.uart_output(self, byte)
-        if len(self._tx) == FIFO_DEPTH // 2 + 1:
-            self._raise_flag(_TX_HALF_EMPTY)
+    def _start_sending(self) -> None:
+        """Put the next characters on the line: one from the FIFO, else a piece from the DMA."""
+        if self._line_busy:
+            return
         if self._tx:
-            self._shift_out(duration)
+            piece = bytes((self._tx.popleft(),))
         else:
-            self._line_busy = False
-            self.machine.recorder.add(self.name, "send", self._busy_since, self.machine.now)
+            channel = self._dma_channel("tx_en", self.machine.dma.transmit_channel)
+            if channel is None:
+                return
+            piece = self.machine.dma.take(channel)
+        self._line_busy = True
+        start = self.machine.now
+        duration = len(piece) * self.character_time(0x20)
+        self.machine.schedule(duration, lambda: self._sent(piece, start))
+
+    def _sent(self, piece: bytes, start: int) -> None:
+        self._line_busy = False
+        self.sent += piece
+        self.machine.recorder.add(self.name, "send", start, self.machine.now)
+        self.machine.uart_output(self, piece)
+        if len(self._tx) == FIFO_DEPTH // 2:
+            self._raise_flag(_TX_HALF_EMPTY)
+        self._start_sending()
+
+    def _dma_channel(self, enable: str, find: Callable[[int], int | None]) -> int | None:
+        if not self.field("DMA", enable):
+            return None
+        return find(self.machine.uarts.index(self))
+
+    def dma_changed(self) -> None:
+        """A DMA channel or its enable bit was set."""
+        channel = self._dma_channel("rx_en", self.machine.dma.receive_channel)
+        while channel is not None and self._rx:
+            self.machine.dma.put(channel, bytes((self._rx.popleft(),)))
+            channel = self._dma_channel("rx_en", self.machine.dma.receive_channel)
+        self._start_sending()
+        self._start_receiving()
+
+    def write_dma(self, value: int) -> None:
+        """Enable requests to the DMA."""
+        self.values["DMA"] = value
+        self.dma_changed()
+
+    # ---- receiving -----------------------------------------------------------------------------
 
     def receive(self, data: bytes) -> None:
         """Let the world outside send characters, one after the other."""
@@ -169,28 +200,39 @@ class Uart(Peripheral):
 
     @property
     def unsent(self) -> int:
-        """Characters from outside that are still waiting for the line."""
-        return len(self._incoming) + int(self._receiving)
+        """Characters from outside that have not arrived yet."""
+        return len(self._incoming)
 
     def _start_receiving(self) -> None:
         if self._receiving or not self._incoming or not self.field("CTRL", "bclken"):
             return
+        channel = self._dma_channel("rx_en", self.machine.dma.receive_channel)
+        count = 1
+        if channel is not None:
+            count = min(CHUNK, self.machine.dma.room(channel), len(self._incoming))
         self._receiving = True
-        duration = self.character_time(0)
+        duration = count * self.character_time(0)
         now = self.machine.now
         self.machine.recorder.add(f"{self.name} in", "receive", now, now + duration)
-        self.machine.schedule(duration, self._received)
+        self.machine.schedule(duration, lambda: self._received(count))
 
-    def _received(self) -> None:
-        byte = self._incoming.popleft()
+    def _received(self, count: int) -> None:
         self._receiving = False
+        for _ in range(count):
+            self._take_in(self._incoming.popleft())
+        self._start_receiving()
+
+    def _take_in(self, byte: int) -> None:
+        channel = self._dma_channel("rx_en", self.machine.dma.receive_channel)
+        if channel is not None:
+            self.machine.dma.put(channel, bytes((byte,)))
+            return
         if len(self._rx) == FIFO_DEPTH:
             self._raise_flag(_OVERRUN)
         else:
             self._rx.append(byte)
         if len(self._rx) >= max(1, self.field("CTRL", "rx_thd_val")):
             self._raise_flag(_RX_THRESHOLD)
-        self._start_receiving()
 
     def read_fifo(self) -> int:
         """Next received character; reading an empty FIFO is a fault."""

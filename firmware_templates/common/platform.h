@@ -23,14 +23,26 @@ void platform_cnn_off(void);
 /* Stopwatch in PLATFORM_TICKS_PER_US; wraps every 85 s, so subtract as uint32_t. */
 uint32_t platform_ticks(void);
 
-/* Send bytes over the console; returns when all are in the transmitter's FIFO. */
+/* Send bytes over the console. They are copied and sent in the background; the function waits
+ * only while the copy does not fit. Not for interrupt handlers. */
 void platform_write(const uint8_t *bytes, uint32_t count);
+
+/* Wait until everything has been handed to the transmitter. */
+void platform_flush(void);
 
 /* Next byte received over the console, or -1. */
 int platform_read(void);
 
 /* Bytes lost because nobody called platform_read() in time. */
 uint32_t platform_read_overruns(void);
+
+/* Let the next count bytes from the console go straight to memory, without an interrupt for each.
+ * platform_read() must have returned -1 before, and returns -1 until the block is complete or
+ * stopped. platform_receive_left(): bytes that have not come. platform_receive_stop(): give up;
+ * returns the same. */
+void platform_receive(uint8_t *to, uint32_t count);
+uint32_t platform_receive_left(void);
+uint32_t platform_receive_stop(void);
 
 /* Sleep until an interrupt is pending, then let it run. Call with interrupts masked
  * (platform_mask) after checking that there is nothing to do: no wake-up is lost that way. */

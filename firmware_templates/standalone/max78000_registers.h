@@ -62,6 +62,9 @@
 #define UART0_CLKDIV REGISTER(0x40042010u)
 #define UART0_OSR REGISTER(0x40042014u)
 #define UART0_FIFO REGISTER(0x40042020u)
+#define UART0_DMA REGISTER(0x40042030u)
+#define UART_DMA_TX_EN ((2u << 0) | (1u << 4)) /* request at two characters or fewer */
+#define UART_DMA_RX_EN ((1u << 5) | (1u << 9)) /* request at one character */
 #define UART_CTRL_RX_THRESHOLD(n) ((uint32_t)(n) << 0)
 #define UART_CTRL_TX_FLUSH (1u << 8)
 #define UART_CTRL_RX_FLUSH (1u << 9)
@@ -74,6 +77,23 @@
 #define UART_STATUS_TX_FULL (1u << 7)
 #define UART_INT_RX_THRESHOLD (1u << 4)
 #define UART_INT_RX_OVERRUN (1u << 3)
+
+/* DMA: one channel each way between the console and memory. */
+#define DMA_INTEN REGISTER(0x40028000u)
+#define DMA_CTRL(n) REGISTER(0x40028100u + 0x20u * (n))
+#define DMA_STATUS(n) REGISTER(0x40028104u + 0x20u * (n))
+#define DMA_SRC(n) REGISTER(0x40028108u + 0x20u * (n))
+#define DMA_DST(n) REGISTER(0x4002810Cu + 0x20u * (n))
+#define DMA_CNT(n) REGISTER(0x40028110u + 0x20u * (n))
+#define DMA_CTRL_EN (1u << 0)
+#define DMA_CTRL_REQUEST_UART0_RX (0x04u << 4)
+#define DMA_CTRL_REQUEST_UART0_TX (0x24u << 4)
+#define DMA_CTRL_SRCINC (1u << 18)
+#define DMA_CTRL_DSTINC (1u << 22)
+#define DMA_CTRL_CTZ_IE (1u << 31)
+#define DMA_STATUS_CTZ (1u << 2)
+#define DMA_STATUS_FLAGS 0x5Cu
+#define PCLKDIS0_DMA (1u << 5)
 
 /* Timer 0, both halves joined to 32 bits. */
 #define TMR0_CNT REGISTER(0x40010000u)
@@ -103,6 +123,8 @@
 
 /* External interrupt numbers. */
 #define IRQ_UART0 14u
+#define IRQ_DMA0 28u
+#define IRQ_DMA1 29u
 #define IRQ_CNN 101u
 #define IRQ_COUNT 104u
 

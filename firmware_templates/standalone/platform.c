@@ -10,13 +10,22 @@
 #define TICK_HZ 100u
 #define IBRO_HZ 7372800u
 #define CONSOLE_BAUD 115200u
-#define RECEIVE_SIZE 4096u /* power of two */
+#define RECEIVE_SIZE 512u  /* powers of two */
+#define TRANSMIT_SIZE 8192u
+#define TRANSMIT_CHANNEL 0u
+#define RECEIVE_CHANNEL 1u
 
 void SysTick_Handler(void);
 void UART0_Handler(void);
+void DMA0_Handler(void);
+void DMA1_Handler(void);
 
+/* Positions count bytes since the start and never wrap in a ring's lifetime of 4 GiB; the place in
+ * a ring is the position modulo its size. */
 static volatile uint8_t receive_ring[RECEIVE_SIZE];
 static volatile uint32_t receive_head, receive_tail, receive_lost;
+static uint8_t transmit_ring[TRANSMIT_SIZE];
+static volatile uint32_t transmit_head, transmit_tail, transmit_busy;
 
 /* The tick only wakes waits that have a time limit. */
 void SysTick_Handler(void) {}
@@ -36,6 +45,39 @@ void UART0_Handler(void)
         }
     }
     receive_head = head;
+}
+
+/* Give the DMA the longest piece of the ring that is not interrupted by the ring's end.
+ * Called with the DMA's interrupt masked or from it. */
+static void transmit_next(void)
+{
+    const uint32_t tail = transmit_tail;
+    const uint32_t waiting = transmit_head - tail;
+    const uint32_t place = tail % TRANSMIT_SIZE;
+    const uint32_t straight = TRANSMIT_SIZE - place;
+    const uint32_t count = waiting < straight ? waiting : straight;
+    transmit_busy = count;
+    if (count == 0) return;
+    DMA_SRC(TRANSMIT_CHANNEL) = (uint32_t)(uintptr_t)&transmit_ring[place];
+    DMA_DST(TRANSMIT_CHANNEL) = (uint32_t)(uintptr_t)&UART0_FIFO;
+    DMA_CNT(TRANSMIT_CHANNEL) = count;
+    DMA_CTRL(TRANSMIT_CHANNEL) =
+        DMA_CTRL_REQUEST_UART0_TX | DMA_CTRL_SRCINC | DMA_CTRL_CTZ_IE | DMA_CTRL_EN;
+}
+
+void DMA0_Handler(void)
+{
+    DMA_STATUS(TRANSMIT_CHANNEL) = DMA_STATUS_FLAGS;
+    transmit_tail = transmit_tail + transmit_busy;
+    transmit_next();
+}
+
+/* A block has come completely: back to one interrupt for each character. */
+void DMA1_Handler(void)
+{
+    DMA_STATUS(RECEIVE_CHANNEL) = DMA_STATUS_FLAGS;
+    UART0_DMA = UART_DMA_TX_EN;
+    UART0_INT_EN = UART_INT_RX_OVERRUN | UART_INT_RX_THRESHOLD;
 }
 
 static void start_clocks(void)
@@ -71,7 +113,7 @@ static void start_stopwatch(void)
 
 static void start_console(void)
 {
-    GCR_PCLKDIS0 &= ~(PCLKDIS0_GPIO0 | PCLKDIS0_UART0);
+    GCR_PCLKDIS0 &= ~(PCLKDIS0_GPIO0 | PCLKDIS0_UART0 | PCLKDIS0_DMA);
     GCR_RST0 = RST0_UART0;
     while (GCR_RST0 & RST0_UART0) {}
     GPIO0_EN0_CLR = 3u; /* P0.0 and P0.1: alternate function 1 */
@@ -84,7 +126,9 @@ static void start_console(void)
     while (!(UART0_CTRL & UART_CTRL_BCLKRDY)) {}
     UART0_INT_FL = UART_INT_RX_OVERRUN | UART_INT_RX_THRESHOLD;
     UART0_INT_EN = UART_INT_RX_OVERRUN | UART_INT_RX_THRESHOLD;
-    NVIC_ISER(IRQ_UART0 / 32) = 1u << (IRQ_UART0 % 32);
+    UART0_DMA = UART_DMA_TX_EN;
+    DMA_INTEN = (1u << TRANSMIT_CHANNEL) | (1u << RECEIVE_CHANNEL);
+    NVIC_ISER(0) = (1u << IRQ_UART0) | (1u << IRQ_DMA0) | (1u << IRQ_DMA1);
 }
 
 void platform_init(void)
@@ -130,10 +174,60 @@ uint32_t platform_ticks(void)
 
 void platform_write(const uint8_t *bytes, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; ++i) {
-        while (UART0_STATUS & UART_STATUS_TX_FULL) {}
-        UART0_FIFO = bytes[i];
+    while (count > 0) {
+        platform_mask();
+        uint32_t head = transmit_head;
+        uint32_t room = TRANSMIT_SIZE - (head - transmit_tail);
+        if (room == 0) {
+            platform_sleep();
+            continue;
+        }
+        platform_unmask();
+        if (room > count) room = count;
+        for (uint32_t i = 0; i < room; ++i) transmit_ring[head++ % TRANSMIT_SIZE] = bytes[i];
+        bytes += room;
+        count -= room;
+        platform_mask();
+        transmit_head = head;
+        if (transmit_busy == 0) transmit_next();
+        platform_unmask();
     }
+}
+
+void platform_flush(void)
+{
+    for (;;) {
+        platform_mask();
+        if (transmit_busy == 0) break;
+        platform_sleep();
+    }
+    platform_unmask();
+}
+
+void platform_receive(uint8_t *to, uint32_t count)
+{
+    UART0_INT_EN = 0;
+    DMA_SRC(RECEIVE_CHANNEL) = (uint32_t)(uintptr_t)&UART0_FIFO;
+    DMA_DST(RECEIVE_CHANNEL) = (uint32_t)(uintptr_t)to;
+    DMA_CNT(RECEIVE_CHANNEL) = count;
+    DMA_CTRL(RECEIVE_CHANNEL) =
+        DMA_CTRL_REQUEST_UART0_RX | DMA_CTRL_DSTINC | DMA_CTRL_CTZ_IE | DMA_CTRL_EN;
+    UART0_DMA = UART_DMA_TX_EN | UART_DMA_RX_EN;
+}
+
+uint32_t platform_receive_left(void)
+{
+    return DMA_CNT(RECEIVE_CHANNEL);
+}
+
+uint32_t platform_receive_stop(void)
+{
+    DMA_CTRL(RECEIVE_CHANNEL) = 0;
+    const uint32_t left = DMA_CNT(RECEIVE_CHANNEL);
+    DMA_CNT(RECEIVE_CHANNEL) = 0;
+    UART0_DMA = UART_DMA_TX_EN;
+    UART0_INT_EN = UART_INT_RX_OVERRUN | UART_INT_RX_THRESHOLD;
+    return left;
 }
 
 int platform_read(void)
@@ -168,6 +262,7 @@ void platform_sleep(void)
 
 void platform_halt(void)
 {
+    platform_flush();
     while (UART0_STATUS & UART_STATUS_TX_BUSY) {}
     SYSTICK_CSR = 0;
     for (;;) __asm volatile("wfi");

@@ -19,6 +19,8 @@ void Fault_Handler(void);
 #define WEAK_HANDLER(name) void name(void) __attribute__((weak, alias("Default_Handler")))
 WEAK_HANDLER(SysTick_Handler);
 WEAK_HANDLER(UART0_Handler);
+WEAK_HANDLER(DMA0_Handler);
+WEAK_HANDLER(DMA1_Handler);
 WEAK_HANDLER(CNN_ISR);
 
 typedef void (*vector_t)(void);
@@ -38,7 +40,10 @@ __attribute__((section(".vectors"), used)) static const vector_t vectors[16 + IR
     [15] = SysTick_Handler,
     [16 ... 16 + IRQ_UART0 - 1] = Default_Handler,
     [16 + IRQ_UART0] = UART0_Handler,
-    [16 + IRQ_UART0 + 1 ... 16 + IRQ_CNN - 1] = Default_Handler,
+    [16 + IRQ_UART0 + 1 ... 16 + IRQ_DMA0 - 1] = Default_Handler,
+    [16 + IRQ_DMA0] = DMA0_Handler,
+    [16 + IRQ_DMA1] = DMA1_Handler,
+    [16 + IRQ_DMA1 + 1 ... 16 + IRQ_CNN - 1] = Default_Handler,
     [16 + IRQ_CNN] = CNN_ISR,
     [16 + IRQ_CNN + 1 ... 16 + IRQ_COUNT - 1] = Default_Handler,
 };
