@@ -1,16 +1,25 @@
 # pose78: every stage of the tool chain is a target here.  `make help` lists them.
 # Everything a target needs is set up on the way: a Python (3.10 to 3.13) and make are enough.
 
-PYTHON ?= python3
-VENV   ?= .venv
+PYTHON    ?= python3
+VENV      ?= .venv
+BUILD     ?= build
 PIP_FLAGS ?=
+
+# The picture to look at.
+IMAGE       ?= docs/images/people.png
 # The integer student that is compiled and evaluated unless another one is named.
 CHECKPOINT  ?= ai8x_models/checkpoints/seed-q.pth.tar
 CHECKPOINTS ?= $(CHECKPOINT)
-# A description in YAML, for networks that do not describe themselves in their checkpoint.
+# For a network that does not describe itself in its checkpoint: its description (YAML) and one
+# input (.npy).  Without an input, random bytes stand in.
 NETWORK     ?=
-# The picture to look at.
-IMAGE       ?= docs/images/people.png
+SAMPLE      ?=
+# Where photographs are: lspet/ and coco_mini/, or any COCO-format sets that a recipe names.
+DATA        ?= data
+# Settings of a recipe, key=value, e.g. SET="epochs=2 accelerator=cpu".
+SET         ?=
+export IMAGE CHECKPOINT NETWORK SAMPLE
 
 py    := $(VENV)/bin/python
 ready := $(VENV)/.ready
@@ -19,63 +28,59 @@ ready := $(VENV)/.ready
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
-# Where photographs are: lspet/ and coco_mini/ (or any COCO-format sets named in a recipe).
-DATA ?= data
-# Settings of a recipe, key=value, e.g. SET="epochs=2 accelerator=cpu".
-SET  ?=
-
-export IMAGE CHECKPOINT NETWORK
-
 ##@ From a picture to a skeleton
 
-choice  := build/.choice
-input   := build/input.npy
-project := build/project
+choice  := $(BUILD)/.choice
+input   := $(BUILD)/input.npy
+project := $(BUILD)/project
+sample  := $(if $(NETWORK),$(if $(SAMPLE),--sample "$$SAMPLE"),--sample $(input))
 elf     := $(project)/firmware.elf
+results := $(addprefix $(BUILD)/,maps.npz timeline.html overlay.png)
 
 .PHONY: run
 run: $(elf) | $(ready) ## find people in IMAGE=photo.jpg with the firmware, on the virtual kit
 	@echo "== the firmware's console"
-	@$(py) -m evalkit run $(elf) --uart - --maps build/maps.npz --timeline build/timeline.html
+	@$(py) -m evalkit run $(elf) --uart - --maps $(BUILD)/maps.npz --timeline $(BUILD)/timeline.html
 	@echo; echo "== the network on the chip"
-	@cat build/table.txt
+	@cat $(BUILD)/table.txt
 	@echo; echo "== people"
-	@$(py) -m ai8x_models.show "$$IMAGE" --maps build/maps.npz --report $(project)/report.json \
-	  -o build/overlay.png
-	@echo "timeline: build/timeline.html"
+	@$(py) -m ai8x_models.show "$$IMAGE" --maps $(BUILD)/maps.npz --report $(project)/report.json \
+	  -o $(BUILD)/overlay.png
+	@echo "timeline: $(BUILD)/timeline.html"
 
 .PHONY: synth
 synth: $(project)/report.json ## compile CHECKPOINT=file to a C project, with a table of what it takes
-	@cat build/table.txt
+	@cat $(BUILD)/table.txt
 
 .PHONY: firmware
 firmware: $(elf) ## build the C project to an ARM image
 	@echo $(elf)
 
-# Which picture and network the files under build/ were made of; rewritten only when that changes.
+# Which picture and network the files under $(BUILD)/ are made of, by content.  It is rewritten only
+# when that changes, and then the results of the last run go.
 FORCE:
 $(choice): FORCE
 	@mkdir -p $(@D)
-	@{ for file in "$$IMAGE" "$$CHECKPOINT" "$$NETWORK"; do \
+	@{ for file in "$$IMAGE" "$$CHECKPOINT" "$$NETWORK" "$$SAMPLE"; do \
 	  echo "$$file"; cksum < "$$file"; done; } > $@.new 2>/dev/null; \
-	  cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+	  if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; rm -f $(results); fi
 
 $(input): $(choice) ai8x_models/preprocess.py | $(ready)
 	@$(py) -m ai8x_models.preprocess "$$IMAGE" -o $@
 
-$(project)/report.json: $(input) $(wildcard synthesize/*.py synthesize/*/*.py) \
-  $(wildcard firmware_templates/*/*) | $(ready)
-	@$(py) -m synthesize compile $${NETWORK:+"$$NETWORK"} "$$CHECKPOINT" --sample $(input) \
-	  --out $(project) > build/table.txt || { status=$$?; rm -f build/table.txt; exit $$status; }
+$(project)/report.json: $(choice) $(if $(NETWORK),,$(input)) \
+  $(wildcard synthesize/*.py synthesize/*/*.py firmware_templates/*/*) | $(ready)
+	@$(py) -m synthesize compile $${NETWORK:+"$$NETWORK"} "$$CHECKPOINT" $(sample) \
+	  --out $(project) > $(BUILD)/table.txt || { status=$$?; rm -f $(BUILD)/table.txt; exit $$status; }
 
 $(elf): $(project)/report.json | $(ready)
-	@$(py) -m synthesize.build $(project) --cache build/objects
+	@$(py) -m synthesize.build $(project) --cache $(BUILD)/objects
 
 ##@ Training
 
 float := runs/seed-float/student.pth.tar
 qat   := runs/seed-qat/student.pth.tar
-own   := build/seed-q.pth.tar
+own   := $(BUILD)/seed-q.pth.tar
 
 .PHONY: student
 student: $(qat) ## train the student on DATA=folder, then again at its bit widths (hours on two cores)

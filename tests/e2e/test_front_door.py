@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Call make with the Python that runs the tests, results going to ``folder``."""
+    # -o: this Python has what it needs; nothing is to be installed.
+    fixed = ["make", "-o", f"{sys.prefix}/.ready", f"VENV={sys.prefix}", f"BUILD={folder}"]
+    return subprocess.run([*fixed, *arguments], cwd=ROOT, capture_output=True, text=True)
 
 
 def helped() -> set[str]:
@@ -34,3 +44,56 @@ def test_documents_link_to_files_that_exist() -> None:
     for document in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_run_goes_all_the_way_and_the_second_call_compiles_nothing(tmp_path: Path) -> None:
+    first = make(tmp_path, "run")
+    assert first.returncode == 0, first.stderr
+    for wanted in ("\nPASS\n", "of 442,368 bytes", "of   2,048 bytes", "of 524,288 bytes"):
+        assert wanted in first.stdout
+    assert "of     768 words" in first.stdout
+    assert f"overlay: {tmp_path}/overlay.png" in first.stdout
+    compiled = (tmp_path / "project" / "firmware.elf").stat().st_mtime_ns
+    second = make(tmp_path, "run")
+    assert second.returncode == 0
+    assert (tmp_path / "project" / "firmware.elf").stat().st_mtime_ns == compiled
+    assert second.stdout.endswith(first.stdout[first.stdout.index("== the firmware") :])
+
+
+def test_a_bad_picture_stops_with_a_sentence_and_no_stale_result(tmp_path: Path) -> None:
+    (tmp_path / "overlay.png").write_bytes(b"of another picture")
+    (tmp_path / "text.jpg").write_text("no picture")
+    for name, sentence in (("none.jpg", "does not exist"), ("text.jpg", "no picture that can be")):
+        result = make(tmp_path, "run", f"IMAGE={tmp_path / name}")
+        assert result.returncode == 2
+        assert re.search(f"^error: .*{sentence}.*$", result.stderr, re.MULTILINE)
+        assert not (tmp_path / "overlay.png").exists()
+        assert not (tmp_path / "input.npy").exists()
+        assert not (tmp_path / "project").exists()
+
+
+def test_a_picture_with_spaces_in_its_name(tmp_path: Path) -> None:
+    picture = tmp_path / "my photo's copy.png"
+    picture.write_bytes((ROOT / "docs" / "images" / "people.png").read_bytes())
+    result = make(tmp_path, f"{tmp_path}/input.npy", f"IMAGE={picture}")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "input.npy").exists()
+
+
+@pytest.mark.parametrize("case", ["pose659", "kws20_v3"])
+def test_a_network_described_by_hand(tmp_path: Path, shared_dir: Path, case: str) -> None:
+    golden = shared_dir / "golden" / case
+    described = [f"NETWORK={golden}/network.yaml", f"CHECKPOINT={golden}/checkpoint.npz"]
+    result = make(tmp_path, "firmware", *described, f"SAMPLE={golden}/input.npy")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "project" / "firmware.elf").is_file()
+    assert "kernel words per processor" in (tmp_path / "table.txt").read_text()
+
+
+def test_a_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.pth.tar").write_bytes(b"nothing")
+    result = make(tmp_path, "synth", f"CHECKPOINT={tmp_path}/x.pth.tar")
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ")
+    assert not (tmp_path / "table.txt").exists()
+    assert not (tmp_path / "project").exists()
