@@ -1,4 +1,4 @@
-"""COCO-format person sets as 128x128 crops with masked 18-point targets.
+"""COCO-format person sets as square crops with masked 18-point targets.
 
 Any set in COCO person-keypoint format is read; the 17 COCO points and the 14 Leeds Sports points
 are mapped to the 18 points of :mod:`ai8x_models.skeleton` by their category's joint count.
@@ -8,7 +8,6 @@ Pictures are decoded once and kept in memory (scaled so that the long side is at
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ai8x_models import codec, skeleton
+from distill.annotations import KeypointFile, Skipped, read_pixels
 from distill.synthetic import make_scene
 from synthesize.chip.errors import UserError
 
@@ -84,22 +84,6 @@ def _scale_points(points: np.ndarray, scale: float) -> np.ndarray:
     return out
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read an annotation file, with a plain sentence when it cannot be used."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read annotations {path}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON ({error}); expected COCO keypoints") from None
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(data.get(key), list):
-            raise UserError(f"{path} has no list '{key}'; expected COCO keypoint annotations")
-    if not data["images"] or not data["annotations"]:
-        raise UserError(f"{path} lists no images or no annotations, so there is nothing to learn")
-    return data
-
-
 class PersonSource:
     """Pictures and labelled people held in memory.
 
@@ -112,6 +96,7 @@ class PersonSource:
 
     def __init__(self, labelled: np.ndarray, mask_missing: bool) -> None:
         self.labelled, self.mask_missing = labelled, mask_missing
+        self.skipped = Skipped()
         self.pictures: list[Picture] = []
         self.people: list[Person] = []
 
@@ -138,42 +123,37 @@ class SyntheticSet(PersonSource):
 
 
 class PeopleSet(PersonSource):
-    """A COCO-format set."""
+    """A COCO-format set. What cannot be used is left out and counted in ``skipped``."""
 
     def __init__(self, annotations: Path, images: Path, limit: int | None = None) -> None:
-        data = read_json(annotations)
-        joints = len(data["categories"][0].get("keypoints", []))
-        if joints not in _CONVERTERS:
+        self.content = KeypointFile(annotations)
+        self.joints = self.content.joints
+        if self.joints not in _CONVERTERS:
             raise UserError(
-                f"{annotations} has {joints} joints per person; 17 (COCO) and 14 (LSP) are known"
+                f"{annotations} has {self.joints} joints per person; 17 (COCO) and 14 (LSP) "
+                "are known"
             )
-        self.joints = joints
-        self.convert, labelled, mask_missing = _CONVERTERS[joints]
+        self.convert, labelled, mask_missing = _CONVERTERS[self.joints]
         super().__init__(labelled, mask_missing)
-        self.skipped = 0
-        by_image: dict[int, list[dict[str, Any]]] = {}
-        for annotation in data["annotations"]:
-            by_image.setdefault(annotation["image_id"], []).append(annotation)
-        for image in sorted(data["images"], key=lambda entry: entry["id"])[:limit]:
-            self._read(image, images / image["file_name"], by_image.get(image["id"], []))
+        self.skipped = self.content.skipped
+        for image in self.content.images[:limit]:
+            pixels = read_pixels(images / image["file_name"], image, self.skipped)
+            if pixels is not None:
+                self._add(image, pixels)
         if self.skipped:
-            log.warning("%s: %d pictures missing or broken, skipped", images, self.skipped)
+            log.warning("%s: left out %s", annotations, self.skipped)
         if not self.people:
-            raise UserError(f"{annotations}: no picture with a labelled person under {images}")
+            left = f" (left out: {self.skipped})" if self.skipped else ""
+            raise UserError(f"{annotations}: no picture with a labelled person under {images}{left}")
 
-    def _read(self, image: dict[str, Any], path: Path, annotations: list[dict[str, Any]]) -> None:
-        pixels = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
-        if pixels is None:
-            self.skipped += 1
-            return
-        pixels, scale = _resize(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
-        marked = [a for a in annotations if not a.get("iscrowd") and a.get("num_keypoints")]
-        others = [a["bbox"] for a in annotations if a.get("iscrowd") or not a.get("num_keypoints")]
+    def _add(self, image: dict[str, Any], pixels: np.ndarray) -> None:
+        height, width = pixels.shape[:2]
+        pixels, scale = _resize(pixels)
+        marked, boxes = self.content.people_of(image, width, height)
         points = np.array([a["keypoints"] for a in marked], np.float32)
         points = self.convert(points.reshape(-1, self.joints, 3))
         people = np.where(points[..., 2:] > 0, _scale_points(points, scale), 0).astype(np.float32)
-        ignore = np.asarray(others, np.float32).reshape(-1, 4) * scale
-        self.add(Picture(pixels, people, ignore, scale, image), marked)
+        self.add(Picture(pixels, people, boxes * scale, scale, image), marked)
 
 
 def person_box(keypoints: np.ndarray) -> tuple[float, float, float]:
@@ -228,12 +208,20 @@ def evaluation_crop(picture: Picture, keypoints: np.ndarray, size: int) -> tuple
     return warp(picture.pixels, matrix, size), matrix
 
 
-def _colour(pixels: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+def _scale_matrix(matrix: np.ndarray, factor: float) -> np.ndarray:
+    """The affine map to the same crop in pixels ``factor`` times as small."""
+    out = matrix * factor
+    out[:, 2] += (factor - 1) / 2  # positions scale about (-0.5, -0.5)
+    return out
+
+
+def _colour_table(strength: float, rng: np.random.Generator) -> np.ndarray:
+    """Look-up table uint8 [1, 256, 3] of a random change of brightness, contrast and tint."""
     gain = 1 + strength * rng.uniform(-1, 1)
     channels = gain * (1 + 0.5 * strength * rng.uniform(-1, 1, 3))
     offset = 128 * strength * rng.uniform(-1, 1)
     table = np.arange(256)[:, None] * channels + offset + 128 * (1 - gain)
-    return cv2.LUT(pixels, np.clip(table, 0, 255).astype(np.uint8).reshape(1, 256, 3))
+    return np.clip(table, 0, 255).astype(np.uint8).reshape(1, 256, 3)
 
 
 def _cut_out(pixels: np.ndarray, rng: np.random.Generator) -> None:
@@ -258,16 +246,29 @@ class CropDataset(Dataset[dict[str, torch.Tensor]]):
 
     Items: ``image`` uint8 [3, size, size] RGB, ``keypoints`` float32 [P, 18, 3] padded to
     ``MAX_PEOPLE``, ``target_person`` float32 [18, 3] (the person the crop was made for),
-    ``channels`` float32 [57] and ``area`` float32 [h, w] loss weights.
+    ``channels`` float32 [57] and ``area`` float32 [h, w] loss weights, ``sample`` int64 [3]:
+    which set of the mixture (``number``), which random variant, which person. With
+    ``teacher_size`` also ``teacher_image``, the same crop at another size, without cut-out.
+    With ``variants`` each person has so many random crops, one per epoch in turn, instead of a
+    new one in every epoch.
     Targets are made per batch by :func:`collate`, which is several times faster.
     """
 
     MAX_PEOPLE = 8
 
     def __init__(
-        self, people: PersonSource, size: int, augment: Augmentation, seed: int = 0
+        self,
+        people: PersonSource,
+        size: int,
+        augment: Augmentation,
+        seed: int = 0,
+        *,
+        number: int = 0,
+        variants: int = 0,
+        teacher_size: int = 0,
     ) -> None:
         self.set, self.size, self.augment, self.seed = people, size, augment, seed
+        self.number, self.variants, self.teacher_size = number, variants, teacher_size
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -285,13 +286,18 @@ class CropDataset(Dataset[dict[str, torch.Tensor]]):
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         person = self.set.people[index]
         picture = self.set.pictures[person.picture]
-        rng = np.random.default_rng((self.seed, self.epoch, index))
+        variant = self.epoch % self.variants if self.variants else self.epoch
+        rng = np.random.default_rng((self.seed, variant, index))
         matrix, flip = self._matrix(person.keypoints, rng)
-        pixels = warp(picture.pixels, matrix, self.size)
+        crops = [warp(picture.pixels, matrix, self.size)]
+        if self.teacher_size:
+            larger = _scale_matrix(matrix, self.teacher_size / self.size)
+            crops.append(warp(picture.pixels, larger, self.teacher_size))
         if self.augment.colour:
-            pixels = _colour(pixels, self.augment.colour, rng)
+            table = _colour_table(self.augment.colour, rng)
+            crops = [cv2.LUT(pixels, table) for pixels in crops]
         if rng.random() < self.augment.cutout:
-            _cut_out(pixels, rng)
+            _cut_out(crops[0], rng)
         points = transform_points(picture.people, matrix)
         if flip:  # the picture is mirrored by the matrix; left and right change names
             points = points[:, list(skeleton.FLIP_KEYPOINTS)]
@@ -300,13 +306,18 @@ class CropDataset(Dataset[dict[str, torch.Tensor]]):
             labelled = labelled & (points[..., 2] > 0).all(axis=0)
         heat, pafs = skeleton.loss_masks(labelled)
         area = _ignore_map(picture.ignore, matrix, self.size, codec.STRIDE)
-        return {
-            "image": torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))),
+        images = [torch.from_numpy(np.ascontiguousarray(c.transpose(2, 0, 1))) for c in crops]
+        item = {
+            "image": images[0],
             "keypoints": torch.from_numpy(_pad(points, self.MAX_PEOPLE)),
             "target_person": torch.from_numpy(points[person.index]),
             "channels": torch.from_numpy(np.concatenate([heat, pafs])),
             "area": torch.from_numpy(area),
+            "sample": torch.tensor([self.number, variant, index]),
         }
+        if self.teacher_size:
+            item["teacher_image"] = images[1]
+        return item
 
 
 def _pad(points: np.ndarray, count: int) -> np.ndarray:
@@ -317,12 +328,17 @@ def _pad(points: np.ndarray, count: int) -> np.ndarray:
     return out
 
 
-def collate(items: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """Stack items and encode their targets: adds ``target`` float32 [N, 57, h, w]."""
+def collate(
+    items: Sequence[dict[str, torch.Tensor]], sigma: float = codec.SIGMA
+) -> dict[str, torch.Tensor]:
+    """Stack items and encode their targets: adds ``target`` float32 [N, 57, h, w].
+
+    ``sigma`` is the width in pixels of the heatmaps' Gaussians.
+    """
     batch = {key: torch.stack([item[key] for item in items]) for key in items[0]}
     size = batch["image"].shape[-1]
     people = int((batch["keypoints"][..., 2] > 0).any(-1).sum(1).max())
-    heat, pafs = codec.encode_batch(batch["keypoints"][:, : max(people, 1)].numpy(), size)
+    heat, pafs = codec.encode_batch(batch["keypoints"][:, : max(people, 1)].numpy(), size, sigma=sigma)
     batch["target"] = torch.from_numpy(np.concatenate([heat, pafs], axis=1))
     return batch
 
