@@ -63,7 +63,7 @@ class Engine:
         if layer.masks is None:
             return self._pass_through(layer, raw, known, source, target, round_average)
         weights, undefined = self._weights(layer)
-        _check_known(layer, known, weights)
+        doubtful = _doubtful_outputs(layer, known, weights)
         fields = _prepare(layer, raw, round_average)
         if layer.spread:
             fields = operators.spread(fields)
@@ -76,7 +76,7 @@ class Engine:
         else:
             outputs = operators.scale(sums, layer.shift, layer.relu, layer.absolute)
         writer = _Writer(layer, source, target)
-        writer.convolution(outputs, undefined)
+        writer.convolution(outputs, undefined, doubtful)
         return Result(raw, outputs)
 
     def _read(self, layer: Layer, source: DataMemory) -> tuple[NDArray[np.int8], Bools]:
@@ -220,27 +220,47 @@ def _shape_input(layer: Layer, data: NDArray) -> NDArray:
     return np.ascontiguousarray(moved).reshape(-1, layer.operands, layer.rows, layer.columns)
 
 
-def _check_known(layer: Layer, known: Bools, weights: NDArray[np.int32]) -> None:
-    """Fault if a channel with any non-zero weight reads bytes that nobody wrote."""
-    unknown = ~known.reshape(len(known), -1).all(axis=1)
-    if not unknown.any():
-        return
-    used = weights.any(axis=(0, 2, 3))
-    for channel in np.flatnonzero(unknown & used):
-        operand, row, column = np.argwhere(~known[channel])[0]
-        step, position = divmod(int(channel), len(layer.processors))
-        processor = layer.processors[position]
-        quadrant = processor // _PER_QUADRANT
-        word = _input_word(layer, quadrant, int(operand), int(row), int(column), step)
-        raise _fault(
-            layer,
-            registers.RPTR_BASE,
-            "rptr_base",
-            f"processor {processor} reads word {word} of data memory"
-            f" {processor // _PER_INSTANCE} (row {row}, column {column}, pass {step}, operand"
-            f" {operand}), which nobody wrote{_hint(layer)}",
-            quadrant,
-        )
+def _doubtful_outputs(layer: Layer, known: Bools, weights: NDArray[np.int32]) -> Bools:
+    """Output pixels, bool [pixel], that depend on input which nobody wrote.
+
+    Only the end of the last row may be missing: programs round their input up to whole rows and
+    leave the outputs that this spoils unused. Anything else is a fault. Channels whose weights
+    are all zero do not count.
+    """
+    pixels = layer.output_size[0] * layer.output_size[1]
+    used = np.asarray(weights.any(axis=(0, 2, 3)), bool)
+    missing = np.asarray((~known[used]).any(axis=(0, 1)), bool)
+    if not missing.any():
+        return np.zeros(pixels, bool)
+    first = int(np.flatnonzero(missing.reshape(-1))[0])
+    tail = missing.reshape(-1)[first:]
+    if first == 0 or len(tail) >= layer.columns or not tail.all():
+        raise _unwritten(layer, known, used)
+    spoilt = missing[None].astype(np.int8)
+    spoilt = operators.pool(spoilt, layer.pool, layer.stride, True, False)
+    if layer.spread:
+        spoilt = operators.spread(spoilt)
+    reach = np.asarray(weights.any(axis=(0, 1)), np.int32)[None, None]
+    return operators.convolve(spoilt, reach, layer.pad).reshape(-1) > 0
+
+
+def _unwritten(layer: Layer, known: Bools, used: Bools) -> KitFault:
+    """The fault for the first unwritten byte of a channel that is used."""
+    channel = int(np.flatnonzero(~known.reshape(len(known), -1).all(axis=1) & used)[0])
+    operand, row, column = (int(i) for i in np.argwhere(~known[channel])[0])
+    step, position = divmod(channel, len(layer.processors))
+    processor = layer.processors[position]
+    quadrant = processor // _PER_QUADRANT
+    word = _input_word(layer, quadrant, operand, row, column, step)
+    return _fault(
+        layer,
+        registers.RPTR_BASE,
+        "rptr_base",
+        f"processor {processor} reads word {word} of data memory"
+        f" {processor // _PER_INSTANCE} (row {row}, column {column}, pass {step}, operand"
+        f" {operand}), which nobody wrote{_hint(layer)}",
+        quadrant,
+    )
 
 
 def _hint(layer: Layer) -> str:
@@ -278,8 +298,13 @@ class _Writer:
         self.reading = source is target
         self._live: NDArray[np.int64] | None = None
 
-    def convolution(self, outputs: NDArray[np.signedinteger], undefined: int) -> None:
-        """Outputs of a convolution, [channel, row, column]; the first few may be undefined."""
+    def convolution(
+        self, outputs: NDArray[np.signedinteger], undefined: int, doubtful: Bools
+    ) -> None:
+        """Outputs of a convolution, [channel, row, column].
+
+        The first ``undefined`` channels and the ``doubtful`` pixels are stored as unwritten.
+        """
         layer = self.layer
         where = layer.targets[layer.quadrants[0]]
         quadrant = layer.quadrants[0]
@@ -292,15 +317,16 @@ class _Writer:
                 index = (channel - first) // _PER_INSTANCE
                 instance = where.instance + index * where.instance_step
                 word = where.word + expansion * where.expansion_step
-                certain = np.arange(channel, channel + len(group)) >= undefined
+                lanes = np.arange(channel, channel + len(group)) >= undefined
+                certain = lanes[None, :] & ~doubtful[:, None]
                 if layer.wide:
                     for lane, values in enumerate(group.astype("<i4")):
                         as_bytes = values.view(np.uint8).reshape(-1, 4)
-                        flags = np.full((1, 4), certain[lane])
+                        flags = certain[:, [lane]]
                         self._store(quadrant, where, instance, word + lane, as_bytes, flags)
                 else:
                     as_bytes = group.view(np.uint8).T
-                    self._store(quadrant, where, instance, word, as_bytes, certain[None])
+                    self._store(quadrant, where, instance, word, as_bytes, certain)
 
     def passed(self, outputs: NDArray[np.int8], certain: Bools) -> None:
         """Outputs of a pass-through layer, [pass * processor, row, column]."""

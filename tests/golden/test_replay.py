@@ -47,9 +47,10 @@ def test_pose659_replays_in_less_than_a_second(shared_dir: Path) -> None:
 
 
 def _seconds(path: Path) -> float:
-    begin = time.perf_counter()
+    # Processor time, so that other programs on the machine do not decide the test.
+    begin = time.process_time()
     replay.replay(path)
-    return time.perf_counter() - begin
+    return time.process_time() - begin
 
 
 def test_repeated_inference_gives_the_same(shared_dir: Path) -> None:

@@ -256,6 +256,23 @@ def test_layer_reads_data_nobody_wrote() -> None:
     assert "(row 2, column 2, pass 0, operand 0), which nobody wrote" in fault.message
 
 
+def test_outputs_spoilt_by_an_unwritten_end_of_the_last_row_stay_unwritten() -> None:
+    cnn = Cnn()
+    configure(cnn, layer_words(SPEC))
+    for processor in SPEC.processors:
+        load_weights(cnn, processor, 0, bytes(range(1, 19)))
+    cnn.write_block(memory_map.data_address(0), np.zeros(14, np.uint32))
+    start(cnn)
+    cnn.finish()
+    for pixel in range(16):
+        row, column = divmod(pixel, 4)
+        address = memory_map.instance_address(1, pixel)
+        if row >= 2 and column >= 1:
+            assert "never written" in fault_of(lambda a=address: cnn.read(a, 4)).message
+        else:
+            assert cnn.read(address, 4) == 0
+
+
 def test_unwritten_channel_with_zero_weights_is_allowed() -> None:
     spec = replace(SPEC, processors=(0, 4))
     cnn = Cnn()
