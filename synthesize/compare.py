@@ -76,15 +76,23 @@ def state_of_trace(trace: np.ndarray) -> State:
 
 def state_of_program(program: Program, sample: np.ndarray | None) -> State:
     """Return the state that a program leaves, with ``sample`` loaded when given."""
+    data = program.pack_input(sample) if sample is not None else ()
+    writes = (*program.registers, *program.start)
+    return state_of_writes(writes, program.weights, (*program.biases, *data))
+
+
+def state_of_writes(
+    writes: Iterable[RegisterWrite], weights: Iterable[MemoryBlock], blocks: Iterable[MemoryBlock]
+) -> State:
+    """Return the state that register writes, packed kernel streams and blocks of words leave.
+
+    A block at the address of a FIFO is pushed into it.
+    """
     state = State()
-    writes: Iterable[RegisterWrite] = (*program.registers, *program.start)
     for write in writes:
         state.words[write.address] = write.value
-    for block in program.weights:
+    for block in weights:
         _unpack_block(state, block)
-    blocks = list(program.biases)
-    if sample is not None:
-        blocks += program.pack_input(sample)
     for block in blocks:
         if block.address in memory_map.FIFO_WRITE:
             state.pushed.setdefault(block.address, []).extend(block.words.tolist())
