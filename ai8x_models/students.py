@@ -90,31 +90,27 @@ class StudentSpec:
         return asdict(self)
 
 
+# What the layers of a trunk do besides a 3x3 convolution.
+_TRUNK_OPTIONS: dict[str, dict[str, Any]] = {
+    "conv1": {"stride": 2}, "conv4": {"pool": 2}, "conv6": {"pool": 2}, "cpm1": {"kernel": 1},
+}  # fmt: skip
+_HEADS = ("heat_hidden", "paf_hidden")
+
+
 def _pose_layers(width: dict[str, int]) -> tuple[LayerSpec, ...]:
-    """Backbone, context module and the two heads, with the given widths per layer."""
-
-    def conv(name: str, source: str, **kwargs: Any) -> LayerSpec:
-        before = 3 if source == INPUT else width[source]
-        return LayerSpec(name, source, before, width[name], **kwargs)
-
+    """A trunk of the named layers, one after the other, and the two heads on its last layer."""
+    layers = []
+    source, channels = INPUT, 3
+    for name in (name for name in width if name not in _HEADS):
+        options = _TRUNK_OPTIONS.get(name, {})
+        layers.append(LayerSpec(name, source, channels, width[name], **options))
+        source, channels = name, width[name]
+    layers += [LayerSpec(name, source, channels, width[name], kernel=1) for name in _HEADS]
     out: dict[str, Any] = {"kernel": 1, "activation": "none", "batchnorm": False, "wide": True}
-    return (
-        conv("conv1", INPUT, stride=2),
-        conv("conv2", "conv1"),
-        conv("conv3", "conv2"),
-        conv("conv4", "conv3", pool=2),
-        conv("conv5", "conv4"),
-        conv("conv6", "conv5", pool=2),
-        conv("conv7", "conv6"),
-        conv("conv8", "conv7"),
-        conv("cpm1", "conv8", kernel=1),
-        conv("cpm2", "cpm1"),
-        conv("cpm3", "cpm2"),
-        conv("heat_hidden", "cpm3", kernel=1),
-        conv("paf_hidden", "cpm3", kernel=1),
-        LayerSpec("heat_out", "heat_hidden", width["heat_hidden"], HEATMAPS, **out),
-        LayerSpec("paf_out", "paf_hidden", width["paf_hidden"], PAFS, **out),
-    )
+    heat, paf = _HEADS
+    layers.append(LayerSpec("heat_out", heat, width[heat], HEATMAPS, **out))
+    layers.append(LayerSpec("paf_out", paf, width[paf], PAFS, **out))
+    return tuple(layers)
 
 
 _SEED_WIDTHS = {
@@ -123,12 +119,21 @@ _SEED_WIDTHS = {
     "heat_hidden": 64, "paf_hidden": 64,
 }  # fmt: skip
 
+# Nothing is wider than the 64 processors, so that no layer needs a second pass; the weight memory
+# that 8 bits everywhere leaves is spent on depth at the smallest size, where cycles are cheapest.
+_TINY_WIDTHS = {
+    "conv1": 32, "conv2": 32, "conv3": 64, "conv4": 64, "conv5": 64, "conv6": 64,
+    "conv7": 64, "conv8": 64, "conv9": 64, "cpm1": 64, "cpm2": 64, "cpm3": 64, "cpm4": 64,
+    "heat_hidden": 64, "paf_hidden": 64,
+}  # fmt: skip
+
 _HEAD_TIES = (("heat_hidden", "paf_hidden"), ("heat_out", "paf_out"))
 
 SPECS: dict[str, StudentSpec] = {
-    "seed": StudentSpec(
-        "seed", (3, 128, 128), _pose_layers(_SEED_WIDTHS), ("heat_out", "paf_out"), _HEAD_TIES
-    ),
+    name: StudentSpec(
+        name, (3, 128, 128), _pose_layers(widths), ("heat_out", "paf_out"), _HEAD_TIES
+    )
+    for name, widths in (("seed", _SEED_WIDTHS), ("tiny", _TINY_WIDTHS))
 }
 
 
