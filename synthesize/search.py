@@ -63,8 +63,8 @@ class _Tie:
     delta: int
 
 
-def search(graph: Graph, seed: int = 0) -> Placement:
-    """Place a legal graph.
+def search(graph: Graph, seed: int = 0, attempts: int = ATTEMPTS) -> Placement:
+    """Place a legal graph, trying so many shuffled orders after the promising ones.
 
     Raises:
         UserError: a tensor is too large for data memory, the weights or biases do not fit, or no
@@ -72,8 +72,9 @@ def search(graph: Graph, seed: int = 0) -> Placement:
     """
     problem = _Problem(graph)
     error: UserError | None = None
-    for order in problem.orders(random.Random(seed)):
-        spots = problem.arrange(order)
+    rng = random.Random(seed)
+    for order, restless in problem.orders(rng, attempts):
+        spots = problem.arrange(order, rng, restless)
         if spots is None:
             continue
         try:
@@ -108,42 +109,53 @@ class _Problem:
         self._tie_passthrough()
         self._check_sizes()
 
-    def orders(self, rng: random.Random) -> Iterator[list[int]]:
-        """Yield orders of placing, the most promising first; the input always comes first."""
+    def orders(self, rng: random.Random, attempts: int) -> Iterator[tuple[list[int], float]]:
+        """Yield orders of placing and how often to pick a processor at random.
+
+        The input always comes first. The first orders put the hardest buffers early (by bytes, by
+        kernel words, by time), the later ones are shuffled versions of these.
+        """
         source = self.members[INPUT].buffer
         others = [i for i in range(len(self.buffers)) if i != source]
-        others.sort(key=lambda i: -self.buffers[i].size * self.buffers[i].span)
-        yield [source, *others]
-        yield [source, *sorted(others, key=lambda i: self.buffers[i].begin)]
-        for _ in range(ATTEMPTS):
-            order = others[:]
-            for _ in range(rng.randint(1, 1 + len(order)) if order else 0):
+        bases = (
+            sorted(others, key=lambda i: -self.buffers[i].size * self.buffers[i].span),
+            sorted(others, key=lambda i: -sum(self.buffers[i].load.values())),
+            sorted(others, key=lambda i: self.buffers[i].begin),
+        )
+        for base in bases:
+            yield [source, *base], 0.0
+        for attempt in range(attempts if others else 0):
+            order = list(bases[attempt % len(bases)])
+            for _ in range(rng.randint(0, 1 + len(order))):
                 a, b = rng.randrange(len(order)), rng.randrange(len(order))
                 order[a], order[b] = order[b], order[a]
-            yield [source, *order]
+            yield [source, *order], rng.choice((0.0, 0.1, 0.3))
 
-    def arrange(self, order: Sequence[int]) -> dict[int, tuple[int, int]] | None:
-        """Place buffers in order; return (first processor, offset) by buffer, None if stuck."""
+    def arrange(
+        self, order: Sequence[int], rng: random.Random, restless: float
+    ) -> dict[int, tuple[int, int]] | None:
+        """Place buffers in order; return (first processor, offset) by buffer, None if stuck.
+
+        Each buffer goes where the fullest weight memory stays lowest, or, with probability
+        ``restless``, anywhere it fits.
+        """
         spots: dict[int, tuple[int, int]] = {}
         load = [0] * limits.PROCESSORS
         for index in order:
-            best: tuple[int, int, int] | None = None
+            words = self.buffers[index].load
+            options: list[tuple[float, int, int]] = []
+            anywhere = restless > 0 and rng.random() < restless
             for processor in self._processors(index, spots):
                 offset = self._lowest_offset(index, processor, spots)
-                if offset is None:
-                    continue
-                peak = max(
-                    (load[processor + p] + words for p, words in self.buffers[index].load.items()),
-                    default=0,
-                )
-                if best is None or (peak, offset, processor) < best:
-                    best = (peak, offset, processor)
-            if best is None:
+                if offset is not None:
+                    peak = max((load[processor + p] + n for p, n in words.items()), default=0)
+                    options.append((rng.random() if anywhere else peak, offset, processor))
+            if not options:
                 return None
-            _, offset, processor = best
+            _, offset, processor = min(options)
             spots[index] = (processor, offset)
-            for p, words in self.buffers[index].load.items():
-                load[processor + p] += words
+            for p, n in words.items():
+                load[processor + p] += n
         return spots
 
     def places(self, spots: dict[int, tuple[int, int]]) -> list[LayerPlace]:

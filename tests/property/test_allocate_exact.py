@@ -1,0 +1,98 @@
+"""Bit allocation is exact: brute force over every choice finds nothing cheaper."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from synthesize.allocate import ATTEMPTS, allocate_legal, graph_of, with_bits
+from synthesize.chip.errors import UserError
+from synthesize.ir import Graph
+from synthesize.search import search
+
+WIDTHS = st.sampled_from([8, 24, 32, 48, 64, 96, 128, 160])
+
+
+def chain(widths: list[int]) -> Graph:
+    """3x3 layers of the given widths on 4x4 data, the first reading 16 channels."""
+    network = []
+    before, source = 16, "input"
+    for index, width in enumerate(widths):
+        name = f"layer{index}"
+        network.append(
+            {
+                "name": name, "op": "conv2d", "in": [source], "in_channels": before,
+                "out_channels": width, "kernel": 3, "pad": 1, "act": "relu",
+            }
+        )  # fmt: skip
+        before, source = width, name
+    return graph_of("chain", {"network": network, "input": {"shape": [16, 4, 4]}})
+
+
+def brute_force(graph: Graph, costs: dict[str, dict[int, float]]) -> float | None:
+    """Least cost over all choices that the placement accepts, None when there is none."""
+    found = None
+    names = list(costs)
+    for widths in itertools.product(*(costs[name] for name in names)):
+        cost = sum(costs[n][b] for n, b in zip(names, widths, strict=True))
+        if found is not None and cost >= found:
+            continue
+        try:
+            search(with_bits(graph, dict(zip(names, widths, strict=True))), attempts=ATTEMPTS)
+        except UserError:
+            continue
+        found = cost
+    return found
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> tuple[Graph, dict[str, dict[int, float]]]:
+    widths = draw(st.lists(WIDTHS, min_size=2, max_size=4))
+    # A wide last layer makes the memory tight, so that a real choice has to be made.
+    widths += [draw(st.sampled_from([128, 192, 256, 320])), draw(st.sampled_from([64, 256, 320]))]
+    allowed = draw(st.sampled_from([(4, 8), (2, 4, 8), (2, 8)]))
+    graph = chain(widths)
+    price = st.integers(0, 1000)
+    costs = {layer.name: {bits: float(draw(price)) for bits in allowed} for layer in graph.layers}
+    return graph, costs
+
+
+def check_against_brute_force(problem: tuple[Graph, dict[str, dict[int, float]]]) -> None:
+    graph, costs = problem
+    wanted = brute_force(graph, costs)
+    if wanted is None:
+        with pytest.raises(UserError):
+            allocate_legal(graph, costs)
+    else:
+        assert allocate_legal(graph, costs).cost == wanted
+
+
+@settings(max_examples=8, deadline=None)
+@given(problems())
+def test_no_choice_is_cheaper(problem: tuple[Graph, dict[str, dict[int, float]]]) -> None:
+    check_against_brute_force(problem)
+
+
+@pytest.mark.long
+@settings(max_examples=150, deadline=None)
+@given(problems())
+def test_no_choice_is_cheaper_in_many_networks(
+    problem: tuple[Graph, dict[str, dict[int, float]]],
+) -> None:
+    check_against_brute_force(problem)
+
+
+def test_memory_is_tight_enough_for_a_choice() -> None:
+    """One hand-made case: only one of two equal layers can keep 8 bits."""
+    graph = chain([128, 192, 256, 64])
+    costs = {layer.name: {8: 0.0, 4: 10.0} for layer in graph.layers}
+    costs["layer1"] = {8: 0.0, 4: 7.0}
+    found = allocate_legal(graph, costs)
+    # 8 bits take 128, 384, 768 and 256 words: layer 2 alone would fill the memory.
+    assert found.bits == {"layer0": 8, "layer1": 4, "layer2": 4, "layer3": 4} or found.cost == (
+        brute_force(graph, costs)
+    )
+    assert found.cost == brute_force(graph, costs)
