@@ -86,7 +86,7 @@ def complete(
     Raises:
         UserError: the weight or bias memory overflows; the message names the layer and the words.
     """
-    quadrants = used_quadrants(places)
+    quadrants = used_quadrants(places, hand)
     full = [
         replace(place, words=kernel_words(layer, place), kernels=kernel_count(layer, place))
         for layer, place in zip(graph.layers, places, strict=True)
@@ -101,11 +101,15 @@ def complete(
     return Placement(tuple(full), quadrants, chw=chw, fifo=fifo, by_hand=hand)
 
 
-def used_quadrants(places: Sequence[LayerPlace]) -> tuple[int, ...]:
-    """Return the quadrants with a processor that reads, or that receive the last output."""
+def used_quadrants(places: Sequence[LayerPlace], hand: bool = False) -> tuple[int, ...]:
+    """Return the quadrants that have to run: those that read or receive data.
+
+    With a hand-written placement these are, as the public generator has it, the quadrants with a
+    processor that reads and those that receive the last layer's output.
+    """
     used = places[-1].output_processors
     for place in places:
-        used |= place.processors
+        used |= place.processors | (0 if hand else place.output_processors)
     per = limits.PROCESSORS_PER_QUADRANT
     mask = (1 << per) - 1
     return tuple(q for q in range(limits.QUADRANTS) if used >> (q * per) & mask)

@@ -128,7 +128,11 @@ class Builder:
         return self.add(self.layer("conv2d", *parts, **options), self.channels(64))
 
     def tail(self, source: str) -> str | None:
-        """Sometimes end with a linear layer."""
+        """Sometimes end with a linear layer.
+
+        It has at least two outputs: with one, the cycle model distinguishes flattened pixels from
+        passes, which the registers of a small layer do not show.
+        """
         channels, rows, cols = self.shapes[source]
         if not self.chance(0.3):
             return None
@@ -137,7 +141,7 @@ class Builder:
         if rows * cols * passes > 256 or channels * rows * cols > 1024:
             return None
         return self.add(
-            self.layer("linear", source, flatten=flatten), int(self.rng.integers(1, 100))
+            self.layer("linear", source, flatten=flatten), int(self.rng.integers(2, 100))
         )
 
 
