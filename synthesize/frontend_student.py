@@ -87,7 +87,7 @@ def _layer(
     unknown = set(entry) - _KEYS
     if unknown:
         raise UserError(f"{prefix}unknown key {sorted(map(str, unknown))[0]!r} in its description")
-    op = _one_of(prefix, "op", entry.get("op", "conv2d"), ir.OPERATIONS)
+    op = _one_of(prefix, "op", entry.get("op", "conv2d"), (*ir.OPERATIONS, "upsample"))
     inputs = entry.get("in", ())
     inputs = [inputs] if isinstance(inputs, str) else inputs
     if not isinstance(inputs, (list, tuple)) or not inputs:
@@ -96,7 +96,7 @@ def _layer(
         if source not in shapes:
             raise UserError(f"{prefix}it reads {source!r}, which no earlier layer computes")
     stored = checkpoint.layer(name)
-    if op != "passthrough" and stored is None:
+    if op not in ir.WEIGHTLESS and stored is None:
         raise UserError(f"{prefix}the checkpoint holds no weights of this name")
     join = _one_of(prefix, "join", entry.get("join", "concat"), ir.JOINS)
     layer = ir.Layer(

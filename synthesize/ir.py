@@ -13,11 +13,12 @@ A :class:`Graph` has one :class:`Input`, layers in running order and named outpu
    ``conv2d`` (weights [out, in, rows, columns]; zero padding), ``conv1d`` (the same on data with
    one column), ``convtranspose2d`` (stride 2: data is spread with zeros, then convolved; weights
    already turned round, [out, in, rows, columns]), ``linear`` (weights [out, in, 1, 1]; with
-   ``flatten`` the pooled data [C, H, W] is first laid out as C * H * W channels of 1x1) or
-   ``passthrough``.
+   ``flatten`` the pooled data [C, H, W] is first laid out as C * H * W channels of 1x1),
+   ``passthrough``, or, only before legalisation, ``upsample`` (every pixel repeated ``stride``
+   times, nearest neighbour).
 4. *scale*: ``acc = sum(x * w) + 128 * bias``; a wide layer outputs ``acc`` (32 bits), any other
    ``clip(floor(acc * 2**shift / 128 + 0.5), -128, 127)`` with
-   ``shift = output_shift + 8 - bits``; no scaling for ``passthrough``.
+   ``shift = output_shift + 8 - bits``; no scaling without weights.
 5. *activation*: ``none``, ``relu`` or ``abs`` (clipped to 127).
 
 All data is int8 [channels, rows, columns]; 1D data has one column. An :class:`Output` is a range
@@ -40,13 +41,15 @@ from synthesize.chip.errors import UserError
 
 Shape = tuple[int, int, int]
 Pair = tuple[int, int]
-Op = Literal["conv2d", "conv1d", "convtranspose2d", "linear", "passthrough"]
+Op = Literal["conv2d", "conv1d", "convtranspose2d", "linear", "passthrough", "upsample"]
 Join = Literal["concat", "add", "sub", "or", "xor"]
 Activation = Literal["none", "relu", "abs"]
 
 OPERATIONS: tuple[Op, ...] = ("conv2d", "conv1d", "convtranspose2d", "linear", "passthrough")
+"""What the chip has; ``upsample`` must be gone before placing."""
 JOINS: tuple[Join, ...] = ("concat", "add", "sub", "or", "xor")
 ACTIVATIONS: tuple[Activation, ...] = ("none", "relu", "abs")
+WEIGHTLESS: tuple[Op, ...] = ("passthrough", "upsample")
 INPUT = "input"
 
 
@@ -141,7 +144,7 @@ class Layer:
     @property
     def shift(self) -> int:
         """Exponent s of the scale 2**s / 128."""
-        return self.output_shift + 8 - self.bits if self.op != "passthrough" else 0
+        return 0 if self.op in WEIGHTLESS else self.output_shift + 8 - self.bits
 
     @property
     def operands(self) -> int:
@@ -317,6 +320,8 @@ def result_shape(layer: Layer) -> Shape:
             f"{at(layer)}the pooling window {_pair(layer.pool_size)} is larger than the data "
             f"{_shape(layer.in_shape)}; use a smaller window"
         )
+    if layer.op == "upsample":
+        return channels, rows * layer.stride[0], cols * layer.stride[1]
     if layer.op == "passthrough" or layer.weight is None:
         return channels, rows, cols
     if layer.flatten:

@@ -103,6 +103,8 @@ def run_layer(layer: Layer, inputs: list[np.ndarray]) -> np.ndarray:
         data = join([pool(layer, x) for x in inputs], layer.join)
     else:
         data = pool(layer, join(inputs, layer.join))
+    if layer.op == "upsample":
+        return data.repeat(layer.stride[0], axis=1).repeat(layer.stride[1], axis=2)
     if layer.op == "passthrough":
         return data
     if layer.flatten:

@@ -92,7 +92,15 @@ class Builder:
         if self.chance(0.1) and shape[1] <= 12:
             options = {"kernel": (3, 3), "stride": (2, 2), "pad": (1, 1), "output_pad": (1, 1)}
             return self.add(self.layer("convtranspose2d", source, **options), self.channels(most))
+        if self.chance(0.1) and shape[0] <= 64 and max(shape[1:]) <= 8:
+            return self.add(self.layer("upsample", source, stride=(2, 2)))
+        if self.chance(0.1) and not (shape[1] % 2 or shape[2] % 2):
+            options = {"kernel": (2, 2), "stride": (2, 2)}
+            return self.add(self.layer("conv2d", source, **options), self.channels(min(most, 64)))
         kernel = 3 if self.chance(0.7) else 1
+        if self.chance(0.1) and min(shape[1:]) >= 3:
+            options = {"kernel": (kernel, kernel), "stride": (2, 2), "pad": (kernel // 2,) * 2}
+            return self.add(self.layer("conv2d", source, **options), self.channels(min(most, 64)))
         pad = int(self.rng.integers(0, min(3, kernel)))
         options = {"kernel": (kernel, kernel), "pad": (pad, pad), "pool": self.pool(shape)}
         return self.add(self.layer("conv2d", source, **options), self.channels(most))
@@ -176,7 +184,8 @@ def random_graph(seed: int) -> Graph:
     layers = []
     for layer in b.layers:
         last = layer.name not in read
-        if last and layer.weight is not None and b.chance(0.3):
+        plain = layer.weight is not None and layer.stride == (1, 1)
+        if last and plain and b.chance(0.3):
             layer = replace(layer, wide=True, activation="none")
         layers.append(layer)
     outputs = [

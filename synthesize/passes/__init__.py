@@ -18,13 +18,17 @@ from synthesize.passes.copy_operands import copy_shared_operands
 from synthesize.passes.fold_stride import fold_first_stride
 from synthesize.passes.linear import linear_as_conv
 from synthesize.passes.merge import merge_parallel
+from synthesize.passes.patches import widen_patches
 from synthesize.passes.stride_pool import stride_as_pool
+from synthesize.passes.upsample import upsample_as_convolution
 
 Pass = Callable[[Graph], Graph]
 
 LEGALISE: tuple[Pass, ...] = (
+    widen_patches,  # before folding, so that patches in the first layer are folded too
     fold_first_stride,
     stride_as_pool,
+    upsample_as_convolution,
     linear_as_conv,
     copy_shared_operands,
 )

@@ -8,28 +8,34 @@ from __future__ import annotations
 from dataclasses import replace
 
 from synthesize import ir
-from synthesize.ir import Graph, Layer, Pool
+from synthesize.chip.errors import UserError
+from synthesize.ir import Graph, Layer, Pool, at
 
 
 def stride_as_pool(graph: Graph) -> Graph:
     """Replace every strided convolution that is left; a pooling reader cannot absorb the step."""
-    if all(layer.stride == (1, 1) or layer.op == "convtranspose2d" for layer in graph.layers):
+    if not any(_strided(layer) for layer in graph.layers):
         return graph
     layers: list[Layer] = []
     renamed: dict[str, str] = {}
     taken = {layer.name for layer in graph.layers}
     for layer in graph.layers:
         layer = replace(layer, inputs=tuple(renamed.get(n, n) for n in layer.inputs))
-        if layer.stride == (1, 1) or layer.op == "convtranspose2d":
+        if not _strided(layer):
             layers.append(layer)
             continue
+        if layer.kernel == (1, 1) and layer.pad == (0, 0) and layer.pool is None:
+            # A 1x1 kernel may as well skip its input.
+            layers.append(replace(layer, stride=(1, 1), pool=Pool("max", (1, 1), layer.stride)))
+            continue
+        if layer.wide:
+            raise UserError(
+                f"{at(layer)}stride {layer.stride[0]} cannot be combined with 32-bit output; use "
+                "8-bit output, or pool before it"
+            )
         dense = replace(layer, stride=(1, 1))
         dense = replace(dense, out_shape=ir.result_shape(dense))
         layers.append(dense)
-        if layer.kernel == (1, 1) and layer.pad == (0, 0) and layer.pool is None:
-            # A 1x1 kernel may as well skip its input.
-            layers[-1] = replace(layer, stride=(1, 1), pool=Pool("max", (1, 1), layer.stride))
-            continue
         name = _fresh(f"{layer.name}_step", taken)
         layers.append(
             Layer(
@@ -45,6 +51,10 @@ def stride_as_pool(graph: Graph) -> Graph:
         renamed[layer.name] = name
     outputs = tuple(replace(o, layer=renamed.get(o.layer, o.layer)) for o in graph.outputs)
     return replace(graph, layers=tuple(layers), outputs=outputs)
+
+
+def _strided(layer: Layer) -> bool:
+    return layer.op in ("conv2d", "conv1d") and layer.stride != (1, 1)
 
 
 def _fresh(name: str, taken: set[str]) -> str:

@@ -57,7 +57,7 @@ def test_npz_and_torch_hold_the_same(tmp_path: Path) -> None:
 
 def test_second_copy_of_the_network_is_ignored() -> None:
     first = {f"module.{k}": v for k, v in state().items() if "bias" not in k}
-    other = {k: v for k, v in state().items()}
+    other = dict(state())
     other["c1.op.weight"] = np.zeros((4, 4, 1, 1))
     found = from_state_dict({**first, **other}, "f")
     assert [layer.name for layer in found.layers] == ["c1", "fc"]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthesize import frontend_yaml
+from synthesize import frontend_yaml, place
 from synthesize.checkpoint import Checkpoint, from_state_dict
 from synthesize.chip.errors import UserError
 from synthesize.frontend_yaml import Description
@@ -71,6 +71,11 @@ def test_masks_may_be_written_as_text(tmp_path: Path) -> None:
     assert found.hints.layers[0].processors == 7
 
 
+def read_and_place(tmp_path: Path, text: str) -> None:
+    description = read(tmp_path, text)
+    place.by_hand(description.graph, description.hints)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line", "words"),
     [
@@ -114,10 +119,7 @@ def test_refused_with_file_and_line(
     assert old in GOOD
     text = GOOD.replace(old, new, 1)
     with pytest.raises(UserError) as caught:
-        description = read(tmp_path, text)
-        from synthesize import place
-
-        place.by_hand(description.graph, description.hints)
+        read_and_place(tmp_path, text)
     message = str(caught.value)
     assert f"net.yaml:{line}: " in message
     assert words in message
@@ -142,14 +144,14 @@ def test_refused_with_file_and_line(
     ],
 )
 def test_malformed_files(tmp_path: Path, text: str, words: str) -> None:
-    with pytest.raises(UserError, match="net.yaml") as caught:
+    with pytest.raises(UserError, match=r"net\.yaml") as caught:
         read(tmp_path, text)
     assert words in str(caught.value)
 
 
 def test_missing_layers(tmp_path: Path) -> None:
     first_only = "\n".join(GOOD.splitlines()[:12])
-    with pytest.raises(UserError, match="describes 1 layers with weights but net.npz holds 2"):
+    with pytest.raises(UserError, match=r"describes 1 layers with weights but net\.npz holds 2"):
         read(tmp_path, first_only)
 
 
@@ -208,6 +210,7 @@ def test_random_keys_are_read_or_refused(
     try:
         found = frontend_yaml.load(path, weights())
     except UserError as error:
-        assert "net.yaml" in str(error)
+        if "net.yaml" not in str(error):
+            raise
         return
     assert len(found.graph.layers) == 2

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from synthesize import ir, passes, reference
+from synthesize import ir, passes, reference, rules
+from synthesize.chip.errors import UserError
 from synthesize.ir import INPUT, Graph, Input, Layer, Output, Pool
 from synthesize.passes.copy_operands import copy_shared_operands
 from synthesize.passes.fold_stride import fold_first_stride
@@ -109,6 +110,57 @@ def test_strided_layer_becomes_steps(stride: int, kernel: int) -> None:
     legal = stride_as_pool(graph)
     assert all(made.stride == (1, 1) for made in legal.layers)
     same(graph, legal)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_patches_are_exact(first: bool) -> None:
+    options = {"kernel": (2, 2), "stride": (2, 2), "pad": (0, 0)}
+    if first:
+        graph = single(layer("c", INPUT, (3, 8, 10), 5, **options))
+    else:
+        a = layer("a", INPUT, (3, 8, 10), 4, pad=(1, 1))
+        b = layer("b", "a", a.out_shape, 5, **options)
+        graph = Graph("g", Input((3, 8, 10)), (a, b), (Output("b", "b", 0, 5),))
+    legal = passes.legalise(graph)
+    rules.check(legal)
+    same(graph, legal)
+
+
+def test_patches_on_odd_data_are_refused() -> None:
+    options = {"kernel": (2, 2), "stride": (2, 2), "pad": (0, 0)}
+    graph = single(layer("c", INPUT, (3, 7, 8), 5, **options))
+    with pytest.raises(UserError, match="layer c: a 2x2 kernel is not possible"):
+        rules.check(passes.legalise(graph))
+
+
+def upsampling(*factor: int) -> Graph:
+    body = layer("a", INPUT, (3, 4, 5), 6, pad=(1, 1))
+    up = Layer("up", "upsample", ("a",), (6, 4, 5), (1, 1, 1), stride=factor)  # type: ignore[arg-type]
+    up = replace(up, out_shape=ir.result_shape(up))
+    end = layer("b", "up", up.out_shape, 2, pad=(1, 1))
+    return Graph("g", Input((3, 4, 5)), (body, up, end), (Output("b", "b", 0, 2),))
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_nearest_upsampling_is_exact(factor: int) -> None:
+    graph = upsampling(factor, factor)
+    assert graph.layer("up").out_shape == (6, 4 * factor, 5 * factor)
+    legal = passes.legalise(graph)
+    rules.check(legal)
+    assert sum(made.op == "convtranspose2d" for made in legal.layers) == factor.bit_length() - 1
+    same(graph, legal)
+
+
+@pytest.mark.parametrize("factor", [(3, 3), (2, 4)])
+def test_other_upsampling_is_refused(factor: tuple[int, int]) -> None:
+    with pytest.raises(UserError, match=r"layer up: upsampling by .* has no exact form"):
+        passes.legalise(upsampling(*factor))
+
+
+def test_strided_wide_output_is_refused() -> None:
+    made = layer("a", INPUT, (3, 9, 9), 6, stride=(2, 2), wide=True)
+    with pytest.raises(UserError, match="layer a: stride 2 cannot be combined with 32-bit"):
+        passes.legalise(single(made))
 
 
 def heads(wide: bool = True, shifts: tuple[int, int] = (-4, -4), bits: int = 8) -> Graph:
