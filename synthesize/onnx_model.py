@@ -1,0 +1,235 @@
+"""Safe reading of ONNX files into plain data.
+
+A model from outside is untrusted: files are limited in size, tensors stored outside the file are
+refused (their paths could lead anywhere), and whatever the ONNX package cannot parse becomes one
+sentence. The package is imported only when a model is read.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthesize.chip.errors import UserError
+
+MAX_FILE_BYTES = 256 * 1024 * 1024
+MAX_ELEMENTS = 16 * 1024 * 1024
+MAX_NODES = 10_000
+LEAST_OPSET = 13
+"""QuantizeLinear and DequantizeLinear have their present form since this version."""
+
+BITS_KEY = "pose78.weight_bits"
+"""Metadata of a model: JSON, bits by name of the weight initialiser."""
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """A constant tensor.
+
+    Args:
+        array: float64 or int64.
+        name: name of the initialiser it stems from.
+        type_bits: 4 for the INT4 type, else 8.
+        unsigned: whether its type is an unsigned integer.
+        scale: set when ``array`` holds the integers of a dequantised constant.
+    """
+
+    array: np.ndarray
+    name: str
+    type_bits: int = 8
+    unsigned: bool = False
+    scale: float | None = None
+
+    @property
+    def real(self) -> np.ndarray:
+        """The values it stands for, float64."""
+        values = self.array.astype(np.float64)
+        return values if self.scale is None else values * self.scale
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator call, ``order``-th of the model; attributes: numbers, texts, constants."""
+
+    path: str
+    order: int
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    def refuse(self, message: str) -> UserError:
+        """Return the error that names this node."""
+        return UserError(f"{self.path}: node {self.name} ({self.op}): {message}")
+
+    def integer(self, key: str, default: int) -> int:
+        """Return an integer attribute."""
+        value = self.attributes.get(key, default)
+        if not isinstance(value, int):
+            raise self.refuse(f"attribute {key} must be a whole number")
+        return value
+
+    def integers(self, key: str) -> tuple[int, ...] | None:
+        """Return an attribute that lists integers, None when it is absent."""
+        value = self.attributes.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, list) or not all(isinstance(n, int) for n in value):
+            raise self.refuse(f"attribute {key} must list whole numbers")
+        return tuple(value)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model as plain data: ``inputs`` by name with their dimensions (None: not fixed)."""
+
+    path: str
+    name: str
+    inputs: Mapping[str, tuple[int | None, ...]]
+    outputs: tuple[str, ...]
+    constants: Mapping[str, Constant]
+    nodes: tuple[Node, ...]
+    bits: Mapping[str, int]
+
+    def uses(self, tensor: str) -> int:
+        """Return how often a tensor is read, graph outputs included."""
+        reads = sum(node.inputs.count(tensor) for node in self.nodes)
+        return reads + self.outputs.count(tensor)
+
+    def reader(self, tensor: str) -> Node | None:
+        """Return the only node that reads a tensor, None when there are others or none."""
+        readers = [node for node in self.nodes if tensor in node.inputs]
+        return readers[0] if len(readers) == 1 and tensor not in self.outputs else None
+
+
+def read(path: str | Path) -> Model:
+    """Read an ONNX file.
+
+    Raises:
+        UserError: missing, unreadable or hostile file, or one that needs a newer exporter.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such ONNX file; check the path")
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise UserError(
+            f"{path}: larger than {MAX_FILE_BYTES} bytes; this is no network for a chip"
+        )
+    try:
+        import onnx
+    except ImportError as error:
+        raise UserError("reading ONNX needs the package onnx; run: pip install onnx") from error
+    try:
+        proto = onnx.load_model_from_string(path.read_bytes())
+        _check_shell(path, proto)
+        return _model(str(path), proto)
+    except UserError:
+        raise
+    except Exception as error:  # a parser in C++ and protobuf: anything may come out
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise UserError(f"{path}: not a readable ONNX model ({reason})") from error
+
+
+def _check_shell(path: Path, proto: Any) -> None:
+    versions = [entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")]
+    if not proto.graph.node or not versions:
+        raise UserError(f"{path}: it holds no ONNX operators; is it an ONNX model?")
+    if max(versions) < LEAST_OPSET:
+        raise UserError(
+            f"{path}: written for operator set {max(versions)}; export it again with "
+            f"opset_version={LEAST_OPSET} or later"
+        )
+    if len(proto.graph.node) > MAX_NODES:
+        raise UserError(f"{path}: {len(proto.graph.node)} operators; the chip runs 32 layers")
+
+
+def _model(path: str, proto: Any) -> Model:
+    graph = proto.graph
+    constants = {t.name: _constant(path, t, t.name) for t in graph.initializer}
+    if graph.sparse_initializer:
+        raise UserError(f"{path}: it holds sparse weights; export them as dense tensors")
+    inputs = {
+        value.name: tuple(
+            int(d.dim_value) if d.WhichOneof("value") == "dim_value" else None
+            for d in value.type.tensor_type.shape.dim
+        )
+        for value in graph.input
+        if value.name not in constants
+    }
+    return Model(
+        path=path,
+        name=graph.name or Path(path).stem,
+        inputs=inputs,
+        outputs=tuple(value.name for value in graph.output),
+        constants=constants,
+        nodes=tuple(_node(path, i, node) for i, node in enumerate(graph.node)),
+        bits=_bits(path, {entry.key: entry.value for entry in proto.metadata_props}),
+    )
+
+
+def _bits(path: str, metadata: Mapping[str, str]) -> dict[str, int]:
+    if BITS_KEY not in metadata:
+        return {}
+    try:
+        content = json.loads(metadata[BITS_KEY])
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"{path}: metadata {BITS_KEY} is not JSON; export the model again"
+        ) from error
+    valid = isinstance(content, dict) and all(
+        type(bits) is int and bits in (1, 2, 4, 8) for bits in content.values()
+    )
+    if not valid:
+        raise UserError(f"{path}: metadata {BITS_KEY} must give 1, 2, 4 or 8 bits by weight name")
+    return dict(content)
+
+
+def _node(path: str, order: int, proto: Any) -> Node:
+    name = proto.name or (proto.output[0] if proto.output else "without name")
+    op = proto.op_type if proto.domain in ("", "ai.onnx") else f"{proto.domain}.{proto.op_type}"
+    attributes = {entry.name: _attribute(path, entry) for entry in proto.attribute}
+    return Node(path, order, name, op, tuple(proto.input), tuple(proto.output), attributes)
+
+
+def _attribute(path: str, proto: Any) -> Any:
+    from onnx import AttributeProto, helper
+
+    if proto.type == AttributeProto.TENSOR:
+        return _constant(path, proto.t, proto.t.name)
+    plain = (
+        *(AttributeProto.INT, AttributeProto.FLOAT, AttributeProto.STRING),
+        *(AttributeProto.INTS, AttributeProto.FLOATS),
+    )
+    if proto.type not in plain:
+        return None
+    value = helper.get_attribute_value(proto)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return list(value) if proto.type in (AttributeProto.INTS, AttributeProto.FLOATS) else value
+
+
+def _constant(path: str, proto: Any, name: str) -> Constant:
+    from onnx import TensorProto, numpy_helper
+
+    if proto.data_location == TensorProto.EXTERNAL:
+        raise UserError(
+            f"{path}: tensor {name} is stored in another file, which is not followed; save the "
+            "model as one file"
+        )
+    if any(d < 0 for d in proto.dims) or math.prod(proto.dims) > MAX_ELEMENTS:
+        raise UserError(f"{path}: tensor {name} has {list(proto.dims)} elements, too many")
+    array = numpy_helper.to_array(proto)
+    narrow = proto.data_type == getattr(TensorProto, "INT4", -1)
+    if proto.data_type in (TensorProto.STRING, TensorProto.COMPLEX64, TensorProto.COMPLEX128):
+        raise UserError(f"{path}: tensor {name} holds {array.dtype}, expected numbers")
+    whole = narrow or np.issubdtype(array.dtype, np.integer) or array.dtype == np.bool_
+    array = array.astype(np.int64 if whole else np.float64)
+    unsigned = proto.data_type in (TensorProto.UINT8, TensorProto.UINT16, TensorProto.UINT32)
+    return Constant(array, name, 4 if narrow else 8, unsigned)
