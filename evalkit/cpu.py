@@ -8,6 +8,7 @@ taken between blocks.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -35,6 +36,8 @@ class Cpu:
     Attributes:
         cycles: clock cycles since power-up.
         deadline: the cycle at which ``run`` comes back.
+        floating_active: a floating-point instruction has been executed outside handlers or in the
+            current one (CONTROL.FPCA): an exception must save those registers.
         watch: program counters at which ``run`` comes back (breakpoints).
     """
 
@@ -52,10 +55,16 @@ class Cpu:
             unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS
         )
         self.uc.ctl_set_cpu_model(names.UC_CPU_ARM_CORTEX_M4)
+        core = ("R0", "R1", "R2", "R3", "R12", "LR", "XPSR")
+        self._frame_names = [getattr(names, f"UC_ARM_REG_{name}") for name in core]
+        self._floating_names = [getattr(names, f"UC_ARM_REG_S{i}") for i in range(16)]
+        self._floating_names.append(names.UC_ARM_REG_FPSCR)
         self.cycles = 0
         self.deadline = 0
         self.watch: set[int] = set()
+        self.floating_active = False
         self._costs: dict[int, int] = {}
+        self._floating_blocks: set[int] = set()
         self._stopped: str | None = None
         self._fault: KitFault | None = None
         self._unmapped: tuple[str, int] | None = None
@@ -107,6 +116,7 @@ class Cpu:
         self.uc.mem_write(address, data)
         self.uc.ctl_remove_cache(address, address + len(data))
         self._costs.clear()
+        self._floating_blocks.clear()
 
     def register(self, name: str) -> int:
         """Value of a core register, e.g. ``R0``, ``SP``, ``PC``, ``XPSR``."""
@@ -204,9 +214,13 @@ class Cpu:
         self._resume_at = None
         cost = self._costs.get(address)
         if cost is None:
-            cost = timing.block_cycles(bytes(uc.mem_read(address, size)))
-            self._costs[address] = cost
+            code = bytes(uc.mem_read(address, size))
+            cost = self._costs[address] = timing.block_cycles(code)
+            if timing.uses_floating_point(code):
+                self._floating_blocks.add(address)
         self.cycles += cost
+        if address in self._floating_blocks:
+            self.floating_active = True
 
     def _on_exception(self, uc: Any, number: int, _data: Any) -> None:
         pc = self.pc
@@ -237,24 +251,24 @@ class Cpu:
 
     # ---- exceptions ----------------------------------------------------------------------------
 
-    def enter_exception(self, number: int, handler: int, save_floating: bool) -> None:
+    def enter_exception(self, handler: int) -> None:
         """Push the frame and go to a handler."""
-        names = ("R0", "R1", "R2", "R3", "R12", "LR")
-        words = [self.register(name) for name in names]
-        words += [self._pc, self.register("XPSR") & ~0x3FF | 1 << 24]
+        save_floating = self.floating_active
+        words = list(self.uc.reg_read_batch(self._frame_names))
+        words[6:] = [self._pc, words[6] & ~0x3FF | 1 << 24]
         if save_floating:
-            words += [self.register(f"S{i}") for i in range(16)]
-            words += [self.register("FPSCR"), 0]
+            words += [*self.uc.reg_read_batch(self._floating_names), 0]
         stack = self.register("SP")
         frame = (stack - 4 * len(words)) & ~7
         if frame != stack - 4 * len(words):
             words[7] |= 1 << 9  # the frame was aligned to 8 bytes
-        self.uc.mem_write(frame, b"".join(w.to_bytes(4, "little") for w in words))
+        self.uc.mem_write(frame, struct.pack(f"<{len(words)}I", *words))
         self.set_register("SP", frame)
         self.set_register("LR", _EXC_RETURN | (0 if save_floating else 0x10) | 8)
         self._pc = handler & ~1
         self.set_register("PC", handler | 1)
         self._resume_at = None
+        self.floating_active = False
         self.cycles += timing.EXCEPTION_ENTRY
 
     def leave_exception(self) -> None:
@@ -262,18 +276,16 @@ class Cpu:
         floating = not self.pc & 0x10
         frame = self.register("SP")
         count = 26 if floating else 8
-        raw = self.uc.mem_read(frame, 4 * count)
-        words = [int.from_bytes(raw[4 * i : 4 * i + 4], "little") for i in range(count)]
-        for name, value in zip(("R0", "R1", "R2", "R3", "R12", "LR"), words, strict=False):
-            self.set_register(name, value)
-        if floating:
-            for i in range(16):
-                self.set_register(f"S{i}", words[8 + i])
-            self.set_register("FPSCR", words[24])
+        words = struct.unpack(f"<{count}I", self.uc.mem_read(frame, 4 * count))
         padding = 4 if words[7] >> 9 & 1 else 0
-        self.set_register("SP", frame + 4 * count + padding)
-        self.set_register("XPSR", words[7] & ~(1 << 9 | 0x1FF))
+        restored = [*words[:6], words[7] & ~(1 << 9 | 0x1FF)]
+        pairs = list(zip(self._frame_names, restored, strict=True))
+        if floating:
+            pairs += zip(self._floating_names, words[8:25], strict=True)
+        pairs.append((self._names.UC_ARM_REG_SP, frame + 4 * count + padding))
+        pairs.append((self._names.UC_ARM_REG_PC, words[6] | 1))
+        self.uc.reg_write_batch(pairs)
         self._pc = words[6] & ~1
-        self.set_register("PC", words[6] | 1)
+        self.floating_active = floating
         self._resume_at = None
         self.cycles += timing.EXCEPTION_RETURN

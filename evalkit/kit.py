@@ -98,6 +98,27 @@ class Kit:
             if time.monotonic() > wall_end:
                 raise UserError(self._unfinished(f"{max_wall_seconds:g} s of wall time"))
 
+    def run_to(
+        self,
+        function: str,
+        max_seconds: float = DEFAULT_SECONDS,
+        max_wall_seconds: float = DEFAULT_WALL_SECONDS,
+    ) -> bool:
+        """Run until a function of the firmware is called; False when it goes to sleep first.
+
+        Raises:
+            UserError: no such function, or as ``run_until``.
+        """
+        symbol = self.machine.firmware.symbols.get(function)
+        if symbol is None:
+            raise UserError(f"{self.machine.firmware.path}: there is no function {function}")
+        cpu = self.machine.cpu
+        cpu.watch.add(symbol[0])
+        try:
+            return self.run_until(lambda: cpu.pc == symbol[0], max_seconds, max_wall_seconds)
+        finally:
+            cpu.watch.discard(symbol[0])
+
     def _run_slice(self, until: int, check: Callable[[], bool] | None) -> str:
         try:
             return self.machine.run(until, check)
@@ -108,7 +129,46 @@ class Kit:
         if condition is None or callable(condition):
             return condition
         wanted = condition.encode() if isinstance(condition, str) else condition
-        return lambda: wanted in self._console.sent
+        sent, looked = self._console.sent, 0
+
+        def has_come() -> bool:
+            nonlocal looked
+            start = max(0, looked - len(wanted))
+            looked = len(sent)
+            return sent.find(wanted, start) >= 0
+
+        return has_come
+
+    def run_until_frame(
+        self,
+        *kinds: int,
+        max_seconds: float = DEFAULT_SECONDS,
+        max_wall_seconds: float = DEFAULT_WALL_SECONDS,
+    ) -> protocol.Frame:
+        """Run until the console sends a frame of one of these types; returns it.
+
+        Raises:
+            UserError: the firmware went to sleep for good before, or as ``run_until``.
+        """
+        self._parse()
+        seen = len(self._frames)
+        bytes_seen = -1
+
+        def arrived() -> bool:
+            nonlocal seen, bytes_seen
+            if len(self._console.sent) == bytes_seen:
+                return False
+            bytes_seen = len(self._console.sent)
+            self._parse()
+            while seen < len(self._frames):
+                if self._frames[seen].type in kinds:
+                    return True
+                seen += 1
+            return False
+
+        if not self.run_until(arrived, max_seconds, max_wall_seconds):
+            raise UserError("the firmware went to sleep without sending the expected frame")
+        return self._frames[seen]
 
     def _unfinished(self, limit: str) -> str:
         pc = self.machine.cpu.pc

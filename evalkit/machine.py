@@ -376,7 +376,7 @@ class Machine:
         if not handler & 1:
             raise KitFault(f"exception {number} has no handler in the vector table")
         self.nvic.enter(number)
-        self.cpu.enter_exception(number, handler, self.system.fpu_enabled)
+        self.cpu.enter_exception(handler)
         return True
 
     # ---- messages ------------------------------------------------------------------------------

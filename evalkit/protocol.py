@@ -17,6 +17,16 @@ MAX_PAYLOAD = 4096
 HELLO = 0x01
 MAP = 0x02
 END = 0x03
+POSES = 0x04
+ERROR = 0x05
+ASK = 0x10
+IMAGE = 0x11
+
+IMAGE_LAST = 1
+IMAGE_WANT_MAPS = 2
+
+KEYPOINTS = 18
+TICKS_PER_SECOND = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -109,15 +119,18 @@ class Hello:
 
     version: int
     checksum: int
+    input_shape: tuple[int, int, int]
+    outputs: int
     network: str
 
 
 def parse_hello(payload: bytes) -> Hello:
     """Decode a hello frame's payload; ValueError when it is too short."""
-    if len(payload) < 8:
-        raise ValueError(f"hello frame of {len(payload)} bytes (at least 8)")
-    version, checksum = struct.unpack_from("<II", payload)
-    return Hello(version, checksum, payload[8:].decode("ascii", errors="replace"))
+    if len(payload) < 16:
+        raise ValueError(f"hello frame of {len(payload)} bytes (at least 16)")
+    version, checksum, *shape, outputs = struct.unpack_from("<IIHHHH", payload)
+    name = payload[16:].decode("ascii", errors="replace")
+    return Hello(version, checksum, (shape[0], shape[1], shape[2]), outputs, name)
 
 
 @dataclass(frozen=True)
@@ -169,3 +182,91 @@ class MapCollector:
                 raise ValueError(f"output {index} is not complete")
             result.append(self._maps[index])
         return result
+
+
+@dataclass(frozen=True)
+class Person:
+    """One person: pixels of the network's input, values and score as real numbers.
+
+    Attributes:
+        points: float64 [18, 3]: x, y, value; value 0 where the keypoint was not found.
+        score: mean of values and affinities over the points.
+    """
+
+    points: NDArray[np.float64]
+    score: float
+
+
+@dataclass(frozen=True)
+class Poses:
+    """Answer to a picture; times in microseconds."""
+
+    number: int
+    people: tuple[Person, ...]
+    input_us: int
+    inference_us: int
+    decode_us: int
+
+
+def parse_poses(payload: bytes) -> Poses:
+    """Decode a poses frame's payload; ValueError when its length is wrong."""
+    each = 4 + 6 * KEYPOINTS
+    if len(payload) < 16 or (len(payload) - 16) % each:
+        raise ValueError(f"poses frame of {len(payload)} bytes")
+    number, count, input_us, inference_us, decode_us = struct.unpack_from("<HHIII", payload)
+    if count != (len(payload) - 16) // each:
+        raise ValueError(f"poses frame for {count} people has {len(payload)} bytes")
+    people = []
+    for index in range(count):
+        at = 16 + each * index
+        (score,) = struct.unpack_from("<H", payload, at)
+        raw = np.frombuffer(payload, "<i2", 3 * KEYPOINTS, at + 4).reshape(KEYPOINTS, 3)
+        points = raw.astype(np.float64) / (16, 16, 1)
+        points[:, 2] = raw[:, 2].astype(np.uint16) / 2**15
+        people.append(Person(points, score / 2**14))
+    return Poses(number, tuple(people), input_us, inference_us, decode_us)
+
+
+@dataclass(frozen=True)
+class Error:
+    """Why the board did not do what it was asked."""
+
+    code: int
+    number: int
+    text: str
+
+
+def parse_error(payload: bytes) -> Error:
+    """Decode an error frame's payload; ValueError when it is too short."""
+    if len(payload) < 4:
+        raise ValueError(f"error frame of {len(payload)} bytes (at least 4)")
+    code, number = struct.unpack_from("<HH", payload)
+    return Error(code, number, payload[4:].decode("ascii", errors="replace"))
+
+
+def image_frames(
+    image: NDArray[np.uint8], number: int, first_sequence: int = 0, want_maps: bool = False
+) -> list[Frame]:
+    """Cut a picture into image frames.
+
+    Args:
+        image: uint8 [rows, columns, channels], of the network's input size.
+        number: 0..65535, comes back in the answer.
+        first_sequence: sequence number of the first frame.
+        want_maps: ask for the result maps as well.
+    """
+    rows, columns, channels = image.shape
+    # Whole bands of four rows, whatever the network's folding is; all rows when they are few.
+    band = next(r for r in (4, 2, 1) if rows % r == 0) * columns * channels
+    most = max(1, (MAX_PAYLOAD - 8) // band) * band
+    if most > MAX_PAYLOAD - 8:
+        raise ValueError(f"rows of {columns} pixels with {channels} channels are too long")
+    data = np.ascontiguousarray(image).tobytes()
+    frames: list[Frame] = []
+    for offset in range(0, len(data), most):
+        piece = data[offset : offset + most]
+        last = offset + len(piece) == len(data)
+        flags = (IMAGE_LAST if last else 0) | (IMAGE_WANT_MAPS if want_maps else 0)
+        header = struct.pack("<HHI", number, flags, offset)
+        frames.append(Frame(IMAGE, (first_sequence + len(frames)) & 0xFF, header + piece))
+    return frames

@@ -34,6 +34,21 @@ def block_cycles(code: bytes) -> int:
     return cycles
 
 
+def uses_floating_point(code: bytes) -> bool:
+    """Whether a floating-point instruction is among whole Thumb instructions."""
+    position = 0
+    while position + 4 <= len(code):
+        first = code[position] | code[position + 1] << 8
+        if first < 0xE800:
+            position += 2
+            continue
+        coprocessor = code[position + 3] & 0xF
+        if first & 0xEC00 == 0xEC00 and coprocessor in (10, 11):
+            return True
+        position += 4
+    return False
+
+
 def _narrow(op: int) -> int:
     top = op >> 12
     if op >> 11 == 0x9 or (top in (0x5, 0x6, 0x7, 0x8, 0x9) and _narrow_load(op)):

@@ -125,7 +125,12 @@ def _compile(options: argparse.Namespace) -> int:
             sample = random_sample(compiled.program)
         expected = compiled.known_answer(sample)
         out = emit.write_project(
-            compiled.program, sample, expected, options.out, options.application
+            compiled.program,
+            sample,
+            expected,
+            options.out,
+            options.application,
+            report.output_units(compiled),
         )
         (out / "report.json").write_text(report.to_json(compiled), encoding="utf-8")
     if not options.quiet:

@@ -81,8 +81,15 @@ def find_toolchain() -> Toolchain:
     )
 
 
+BAUD_RATES = (115200, 230400, 460800, 921600)
+"""Rates of the console that its 7.3728 MHz clock divides to exactly."""
+
+
 def build(
-    project: str | Path, cache: str | Path | None = None, toolchain: Toolchain | None = None
+    project: str | Path,
+    cache: str | Path | None = None,
+    toolchain: Toolchain | None = None,
+    baud: int = BAUD_RATES[0],
 ) -> Path:
     """Compile and link a generated project.
 
@@ -90,21 +97,27 @@ def build(
         project: folder written by ``synthesize.emit.write_project``.
         cache: folder of cached objects; default ``.objects`` beside the project.
         toolchain: default ``find_toolchain()``.
+        baud: rate of the console, one of ``BAUD_RATES``.
 
     Returns:
         Path of the ELF image, ``project/firmware.elf``.
 
     Raises:
-        UserError: no project there, no compiler, or the program does not fit the memories.
+        UserError: no project there, no compiler, another baud rate, or the program does not fit
+            the memories.
     """
     project = Path(project)
     if not (project / "network.h").is_file():
         raise UserError(f"{project} is no generated project (network.h is missing)")
+    if baud not in BAUD_RATES:
+        rates = ", ".join(map(str, BAUD_RATES))
+        raise UserError(f"a console of {baud} baud is not possible; choose one of {rates}")
     toolchain = toolchain or find_toolchain()
     cache = Path(cache) if cache is not None else project.parent / ".objects"
     cache.mkdir(parents=True, exist_ok=True)
     sources = [*sorted(project.glob("*.c")), *sorted((project / "standalone").glob("*.c"))]
-    objects = [_compile(toolchain, project, source, cache) for source in sources]
+    defines = (f"-DCONSOLE_BAUD={baud}u",)
+    objects = [_compile(toolchain, project, source, cache, defines) for source in sources]
     return _link(toolchain, project, objects)
 
 
@@ -123,9 +136,13 @@ def _headers(source: Path, folders: tuple[Path, ...], seen: dict[str, bytes]) ->
     return seen
 
 
-def _compile(toolchain: Toolchain, project: Path, source: Path, cache: Path) -> Path:
+def _compile(
+    toolchain: Toolchain, project: Path, source: Path, cache: Path, defines: tuple[str, ...]
+) -> Path:
     relative = source.relative_to(project)
     arguments = [*toolchain.compile_command, *COMMON_FLAGS]
+    if source.name == "platform.c":
+        arguments += defines
     digest = hashlib.sha256()
     for part in (*arguments, str(relative)):
         digest.update(part.encode() + b"\0")
@@ -179,9 +196,10 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m synthesize.build", description=__doc__)
     parser.add_argument("project", help="folder of a generated C project")
     parser.add_argument("--cache", help="folder of cached objects")
+    parser.add_argument("--baud", type=int, default=BAUD_RATES[0], help="rate of the console")
     arguments = parser.parse_args(argv)
     try:
-        print(build(arguments.project, arguments.cache))
+        print(build(arguments.project, arguments.cache, baud=arguments.baud))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

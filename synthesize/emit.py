@@ -9,6 +9,7 @@ network to the next is data in generated headers:
 ``weights.h``           packed kernels and biases
 ``sampledata.h``        one input
 ``sampleoutput.h``      the words data memory must hold after that input
+``input.h``             where each element of a picture goes (applications that get pictures)
 ======================  ===========================================================
 
 Another input changes only the last two, so that the (large) weights need not be compiled again.
@@ -23,17 +24,24 @@ from pathlib import Path
 
 import numpy as np
 
+from synthesize import emit_input
 from synthesize.chip import memory_map
 from synthesize.chip.errors import UserError
 from synthesize.program import OutputMap, Program, RegisterWrite
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "firmware_templates"
 
-APPLICATIONS = {"known-answer": "known_answer"}
-"""Name of an application -> folder of its ``main.c`` in ``firmware_templates``."""
+APPLICATIONS: dict[str, tuple[str, ...]] = {
+    "known-answer": ("known_answer",),
+    "frame-injection": ("frame_injection", "decoder"),
+}
+"""Name of an application -> folders of its C files in ``firmware_templates``."""
 
 FIRMWARE_VERSION = 0x0001_0000
 """Major version in the upper half, minor in the lower; told in the hello frame."""
+
+_PICTURES_ONLY = {"known-answer": ("image_input.c", "image_input.h")}
+"""Common files an application cannot use."""
 
 _HEADER = "/* Generated from the network {name}; changes belong into its source. */\n"
 
@@ -44,6 +52,7 @@ def write_project(
     expected: Mapping[str, np.ndarray],
     out_dir: str | Path,
     application: str = "known-answer",
+    units: Mapping[str, int] | None = None,
 ) -> Path:
     """Write the C project of a program; an older project in ``out_dir`` is replaced as a whole.
 
@@ -53,6 +62,8 @@ def write_project(
         expected: for each output name the integers [channels, rows, columns] it must become.
         out_dir: folder of the project; its parent is created when missing.
         application: key of ``APPLICATIONS``.
+        units: for each output name the exponent u with which 1.0 is the integer 2**u; 7 for
+            outputs that are not named.
 
     Returns:
         The folder.
@@ -69,7 +80,7 @@ def write_project(
     out_dir = Path(out_dir)
     if not _replaceable(out_dir):
         raise UserError(f"{out_dir} exists and is no generated project; name another folder")
-    files = generated_files(program, sample, expected)
+    files = generated_files(program, sample, expected, application, units)
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out_dir.parent, prefix=".emit-") as temporary:
         staging = Path(temporary) / out_dir.name
@@ -89,31 +100,50 @@ def _replaceable(folder: Path) -> bool:
 
 
 def generated_files(
-    program: Program, sample: np.ndarray, expected: Mapping[str, np.ndarray]
+    program: Program,
+    sample: np.ndarray,
+    expected: Mapping[str, np.ndarray],
+    application: str = "known-answer",
+    units: Mapping[str, int] | None = None,
 ) -> dict[str, str]:
-    """Return the text of every generated header by file name."""
+    """Return the text of every generated header by file name; arguments as ``write_project``."""
     head = _HEADER.format(name=_identifier_text(program.name))
-    return {
+    files = {
         "network.h": head + _network_header(program),
-        "registers.h": head + _registers_header(program),
+        "registers.h": head + _registers_header(program, units or {}),
         "weights.h": head + _weights_header(program),
-        "sampledata.h": head + _sample_header(program, sample),
-        "sampleoutput.h": head
-        + _guarded("SAMPLEOUTPUT_H", _word_macro("SAMPLE_OUTPUT", program.known_answer(expected))),
     }
+    if application == "known-answer":
+        answer = program.known_answer(expected)
+        files["sampledata.h"] = head + _sample_header(program, sample)
+        files["sampleoutput.h"] = head + _guarded(
+            "SAMPLEOUTPUT_H", _word_macro("SAMPLE_OUTPUT", answer)
+        )
+    else:
+        files["input.h"] = head + _guarded("INPUT_H", emit_input.header(program))
+    return files
 
 
 def _copy_templates(target: Path, application: str) -> None:
     target.mkdir()
-    for folder in (TEMPLATES / "common", TEMPLATES / APPLICATIONS[application]):
-        for source in sorted(folder.iterdir()):
-            if source.is_file():
+    for folder in ("common", *APPLICATIONS[application]):
+        for source in sorted((TEMPLATES / folder).iterdir()):
+            if _belongs(source, application):
                 shutil.copyfile(source, target / source.name)
     for flavour in ("standalone", "sdk"):
         (target / flavour).mkdir()
         for source in sorted((TEMPLATES / flavour).iterdir()):
             if source.is_file():
                 shutil.copyfile(source, target / flavour / source.name)
+
+
+def _belongs(source: Path, application: str) -> bool:
+    """C files and headers, but not fuzzing targets, which are for the host."""
+    return (
+        source.suffix in (".c", ".h")
+        and not source.name.startswith("fuzz_")
+        and source.name not in _PICTURES_ONLY.get(application, ())
+    )
 
 
 def _guarded(guard: str, body: str) -> str:
@@ -136,6 +166,10 @@ def _network_header(program: Program) -> str:
         f"#define CNN_UNLOAD_WORDS {words}u",
         f"#define CNN_LARGEST_CHANNEL {largest}u",
         f"#define CNN_INPUT_FIFO {int(program.fifo is not None)}",
+        f"#define INPUT_CHANNELS {program.input_shape[0]}u",
+        f"#define INPUT_ROWS {program.input_shape[1]}u",
+        f"#define INPUT_COLUMNS {program.input_shape[2]}u",
+        *_pose_outputs(program),
     ]
     if program.fifo is not None:
         lines += [
@@ -145,12 +179,24 @@ def _network_header(program: Program) -> str:
     return _guarded("NETWORK_H", "\n".join(lines) + "\n")
 
 
+def _pose_outputs(program: Program) -> list[str]:
+    """Tell the pose decoder which outputs are the 19 heatmaps and the 38 affinity fields."""
+    channels = [out.shape[0] for out in program.outputs]
+    if channels.count(19) != 1 or channels.count(38) != 1:
+        return ["#define POSE_OUTPUTS 0"]
+    return [
+        "#define POSE_OUTPUTS 1",
+        f"#define POSE_HEAT_OUTPUT {channels.index(19)}u",
+        f"#define POSE_PAF_OUTPUT {channels.index(38)}u",
+    ]
+
+
 def _unload_words(out: OutputMap) -> int:
     elements = int(np.prod(out.shape))
     return elements if out.wide else (elements + 3) // 4
 
 
-def _registers_header(program: Program) -> str:
+def _registers_header(program: Program, units: Mapping[str, int]) -> str:
     init, configure = split_initialisation(program.registers)
     body = "typedef struct {\n    uint32_t address, value;\n} register_write_t;\n\n"
     body += _write_table("init_writes", init)
@@ -158,7 +204,9 @@ def _registers_header(program: Program) -> str:
     body += _write_table("start_writes", program.start)
     for index, out in enumerate(program.outputs):
         body += _channel_table(index, out)
-    entries = "".join(_output_entry(i, out) for i, out in enumerate(program.outputs))
+    entries = "".join(
+        _output_entry(i, out, units.get(out.name, 7)) for i, out in enumerate(program.outputs)
+    )
     body += f"const cnn_output_t cnn_outputs[CNN_OUTPUT_COUNT] = {{\n{entries}}};\n"
     return _guarded("REGISTERS_H", body)
 
@@ -223,12 +271,12 @@ def _channel_table(index: int, out: OutputMap) -> str:
     return f"static const uint32_t output_{index}_channels[] = {{\n{_word_rows(first)}}};\n\n"
 
 
-def _output_entry(index: int, out: OutputMap) -> str:
+def _output_entry(index: int, out: OutputMap, unit: int) -> str:
     _, row, column = strides(out)
     channels, rows, columns = out.shape
     return (
         f'    {{"{_identifier_text(out.name)}", {channels}, {rows}, {columns}, {int(out.wide)}, '
-        f"{row}u, {column}u, output_{index}_channels}},\n"
+        f"{unit}, {row}u, {column}u, output_{index}_channels}},\n"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,14 @@ def output_step(compiled: Compiled, index: int) -> float:
     if not layer.wide:
         return 2.0**-7
     return float(2.0 ** (layer.output_shift - 7 - (layer.bits - 1)))
+
+
+def output_units(compiled: Compiled) -> dict[str, int]:
+    """Return for each output the exponent u with which 1.0 is the integer 2**u."""
+    return {
+        out.name: -int(math.log2(output_step(compiled, out.layer)))
+        for out in compiled.program.outputs
+    }
 
 
 def kernel_words(compiled: Compiled) -> int:

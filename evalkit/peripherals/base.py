@@ -55,6 +55,11 @@ class Peripheral:
         self.name = name
         self.base = base
         self.values = {register.name: register.reset for register in self.REGISTERS.values()}
+        self._fields = {
+            (register.name, field.name): (field.lsb, field.maximum)
+            for register in self.REGISTERS.values()
+            for field in register.fields
+        }
         self.clock_gate: Callable[[], str | None] | None = None
         self._readers: dict[int, Callable[[], int]] = {}
         self._writers: dict[int, Callable[[int], None]] = {}
@@ -108,15 +113,10 @@ class Peripheral:
         else:
             self.values[register.name] = value
 
-    def set_field(self, register: str, field: str, value: int) -> None:
-        """Change one field of a register from inside."""
-        part = next(r for r in self.REGISTERS.values() if r.name == register).by_name[field]
-        self.values[register] = (self.values[register] & ~part.mask) | (value << part.lsb)
-
     def field(self, register: str, field: str) -> int:
         """Current value of one field."""
-        table = next(r for r in self.REGISTERS.values() if r.name == register)
-        return table.get(self.values[register], field)
+        lsb, maximum = self._fields[register, field]
+        return self.values[register] >> lsb & maximum
 
     def reset(self) -> None:
         """Back to the state after power-up."""

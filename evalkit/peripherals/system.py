@@ -224,11 +224,6 @@ class SystemControl:
         """VTOR."""
         return self.values[0xE000_ED08]
 
-    @property
-    def fpu_enabled(self) -> bool:
-        """CPACR grants access to coprocessors 10 and 11."""
-        return self.values[0xE000_ED88] >> 20 & 0xF == 0xF
-
     def read(self, address: int, size: int) -> int:
         """Bus read."""
         word = address & ~3

@@ -218,15 +218,16 @@ class Uart(Peripheral):
 
     def _received(self, count: int) -> None:
         self._receiving = False
-        for _ in range(count):
-            self._take_in(self._incoming.popleft())
+        piece = bytes(self._incoming.popleft() for _ in range(count))
+        channel = self._dma_channel("rx_en", self.machine.dma.receive_channel)
+        if channel is not None and self.machine.dma.room(channel) >= count:
+            self.machine.dma.put(channel, piece)
+        else:
+            for byte in piece:
+                self._take_in(byte)
         self._start_receiving()
 
     def _take_in(self, byte: int) -> None:
-        channel = self._dma_channel("rx_en", self.machine.dma.receive_channel)
-        if channel is not None:
-            self.machine.dma.put(channel, bytes((byte,)))
-            return
         if len(self._rx) == FIFO_DEPTH:
             self._raise_flag(_OVERRUN)
         else:

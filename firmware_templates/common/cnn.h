@@ -33,6 +33,7 @@ typedef struct {
     const char *name;
     uint16_t channels, rows, columns;
     uint16_t wide;
+    int16_t unit; /* 1.0 is the integer 2^unit */
     uint32_t row_stride, column_stride;
     const uint32_t *channel_address;
 } cnn_output_t;

@@ -11,7 +11,11 @@
 /* Frame types. */
 #define FRAME_HELLO 0x01u /* which network, which firmware */
 #define FRAME_MAP 0x02u   /* one channel of a result map */
-#define FRAME_END 0x03u   /* status and timings of one inference */
+#define FRAME_END 0x03u   /* status and time of a known-answer test */
+#define FRAME_POSES 0x04u /* people found in a picture, and how long that took */
+#define FRAME_ERROR 0x05u /* why the board did not do what it was asked */
+#define FRAME_ASK 0x10u   /* from the host: who are you? */
+#define FRAME_IMAGE 0x11u /* from the host: a piece of a picture */
 
 /* A frame is sent in pieces so that no buffer has to hold all of it: begin, any number of puts,
  * end. length is the number of payload bytes, at most FRAME_MAX_PAYLOAD, and must be put exactly.
@@ -21,5 +25,9 @@ void frame_put(const void *bytes, uint32_t count);
 void frame_put_u16(uint16_t value); /* little endian */
 void frame_put_u32(uint32_t value);
 void frame_end(void);
+
+/* The frames that several applications send. */
+void frame_send_hello(void);
+void frame_send_maps(void);
 
 #endif

@@ -36,10 +36,9 @@ int platform_read(void);
 /* Bytes lost because nobody called platform_read() in time. */
 uint32_t platform_read_overruns(void);
 
-/* Let the next count bytes from the console go straight to memory, without an interrupt for each.
- * platform_read() must have returned -1 before, and returns -1 until the block is complete or
- * stopped. platform_receive_left(): bytes that have not come. platform_receive_stop(): give up;
- * returns the same. */
+/* Let the next count bytes from the console go straight to memory, without an interrupt for each;
+ * platform_read() returns -1 meanwhile. platform_receive_left(): bytes that have not come yet.
+ * platform_receive_stop(): give up; returns the same. */
 void platform_receive(uint8_t *to, uint32_t count);
 uint32_t platform_receive_left(void);
 uint32_t platform_receive_stop(void);

@@ -9,9 +9,12 @@
 #define CPU_HZ 100000000u
 #define TICK_HZ 100u
 #define IBRO_HZ 7372800u
-#define CONSOLE_BAUD 115200u
-#define RECEIVE_SIZE 512u  /* powers of two */
-#define TRANSMIT_SIZE 8192u
+#ifndef CONSOLE_BAUD
+#define CONSOLE_BAUD 115200u /* or a divisor of IBRO_HZ: 230400, 460800, 921600 */
+#endif
+#define RECEIVE_SIZE 512u    /* bytes, a power of two */
+#define RECEIVE_THRESHOLD 6u /* of the 8 characters of the FIFO */
+#define TRANSMIT_SIZE 8192u  /* bytes, a power of two */
 #define TRANSMIT_CHANNEL 0u
 #define RECEIVE_CHANNEL 1u
 
@@ -23,20 +26,19 @@ void DMA1_Handler(void);
 /* Positions count bytes since the start and never wrap in a ring's lifetime of 4 GiB; the place in
  * a ring is the position modulo its size. */
 static volatile uint8_t receive_ring[RECEIVE_SIZE];
-static volatile uint32_t receive_head, receive_tail, receive_lost;
+static volatile uint32_t receive_head, receive_tail, receive_lost, receive_direct;
 static uint8_t transmit_ring[TRANSMIT_SIZE];
 static volatile uint32_t transmit_head, transmit_tail, transmit_busy;
 
 /* The tick only wakes waits that have a time limit. */
 void SysTick_Handler(void) {}
 
-void UART0_Handler(void)
+/* Move what the receiver's FIFO holds to the ring. Called with its interrupt masked or from it. */
+static void drain_receiver(void)
 {
-    if (UART0_INT_FL & UART_INT_RX_OVERRUN) receive_lost = receive_lost + 1;
-    UART0_INT_FL = UART_INT_RX_OVERRUN | UART_INT_RX_THRESHOLD;
     uint32_t head = receive_head;
     while (!(UART0_STATUS & UART_STATUS_RX_EMPTY)) {
-        uint8_t byte = (uint8_t)UART0_FIFO;
+        const uint8_t byte = (uint8_t)UART0_FIFO;
         if (head - receive_tail < RECEIVE_SIZE) {
             receive_ring[head % RECEIVE_SIZE] = byte;
             ++head;
@@ -45,6 +47,14 @@ void UART0_Handler(void)
         }
     }
     receive_head = head;
+}
+
+void UART0_Handler(void)
+{
+    if (receive_direct) return; /* the DMA empties the FIFO now */
+    if (UART0_INT_FL & UART_INT_RX_OVERRUN) receive_lost = receive_lost + 1;
+    UART0_INT_FL = UART_INT_RX_OVERRUN | UART_INT_RX_THRESHOLD;
+    drain_receiver();
 }
 
 /* Give the DMA the longest piece of the ring that is not interrupted by the ring's end.
@@ -72,12 +82,18 @@ void DMA0_Handler(void)
     transmit_next();
 }
 
-/* A block has come completely: back to one interrupt for each character. */
+static void receive_by_interrupt(void)
+{
+    UART0_DMA = UART_DMA_TX_EN;
+    receive_direct = 0;
+    UART0_INT_EN = UART_INT_RX_OVERRUN | UART_INT_RX_THRESHOLD;
+}
+
+/* A block has come completely. */
 void DMA1_Handler(void)
 {
     DMA_STATUS(RECEIVE_CHANNEL) = DMA_STATUS_FLAGS;
-    UART0_DMA = UART_DMA_TX_EN;
-    UART0_INT_EN = UART_INT_RX_OVERRUN | UART_INT_RX_THRESHOLD;
+    receive_by_interrupt();
 }
 
 static void start_clocks(void)
@@ -119,7 +135,7 @@ static void start_console(void)
     GPIO0_EN0_CLR = 3u; /* P0.0 and P0.1: alternate function 1 */
     GPIO0_EN1_CLR = 3u;
     GPIO0_EN2_CLR = 3u;
-    UART0_CTRL = UART_CTRL_RX_THRESHOLD(1) | UART_CTRL_8_BITS | UART_CTRL_BCLKSRC_IBRO;
+    UART0_CTRL = UART_CTRL_RX_THRESHOLD(RECEIVE_THRESHOLD) | UART_CTRL_8_BITS | UART_CTRL_BCLKSRC_IBRO;
     UART0_OSR = 5;
     UART0_CLKDIV = IBRO_HZ / CONSOLE_BAUD;
     UART0_CTRL |= UART_CTRL_BCLKEN;
@@ -206,13 +222,21 @@ void platform_flush(void)
 
 void platform_receive(uint8_t *to, uint32_t count)
 {
+    platform_mask();
+    for (int byte; count > 0 && (byte = platform_read()) >= 0; --count) *to++ = (uint8_t)byte;
     UART0_INT_EN = 0;
-    DMA_SRC(RECEIVE_CHANNEL) = (uint32_t)(uintptr_t)&UART0_FIFO;
-    DMA_DST(RECEIVE_CHANNEL) = (uint32_t)(uintptr_t)to;
+    receive_direct = 1;
     DMA_CNT(RECEIVE_CHANNEL) = count;
-    DMA_CTRL(RECEIVE_CHANNEL) =
-        DMA_CTRL_REQUEST_UART0_RX | DMA_CTRL_DSTINC | DMA_CTRL_CTZ_IE | DMA_CTRL_EN;
-    UART0_DMA = UART_DMA_TX_EN | UART_DMA_RX_EN;
+    if (count == 0) {
+        receive_by_interrupt();
+    } else {
+        DMA_SRC(RECEIVE_CHANNEL) = (uint32_t)(uintptr_t)&UART0_FIFO;
+        DMA_DST(RECEIVE_CHANNEL) = (uint32_t)(uintptr_t)to;
+        DMA_CTRL(RECEIVE_CHANNEL) =
+            DMA_CTRL_REQUEST_UART0_RX | DMA_CTRL_DSTINC | DMA_CTRL_CTZ_IE | DMA_CTRL_EN;
+        UART0_DMA = UART_DMA_TX_EN | UART_DMA_RX_EN;
+    }
+    platform_unmask();
 }
 
 uint32_t platform_receive_left(void)
@@ -222,19 +246,26 @@ uint32_t platform_receive_left(void)
 
 uint32_t platform_receive_stop(void)
 {
+    platform_mask();
     DMA_CTRL(RECEIVE_CHANNEL) = 0;
     const uint32_t left = DMA_CNT(RECEIVE_CHANNEL);
-    DMA_CNT(RECEIVE_CHANNEL) = 0;
-    UART0_DMA = UART_DMA_TX_EN;
-    UART0_INT_EN = UART_INT_RX_OVERRUN | UART_INT_RX_THRESHOLD;
+    receive_by_interrupt();
+    platform_unmask();
     return left;
 }
 
+/* The receiver interrupts only when several characters are in its FIFO; a few that no others
+ * follow are found here, at the latest after a tick. */
 int platform_read(void)
 {
-    uint32_t tail = receive_tail;
+    const uint32_t tail = receive_tail;
+    if (tail == receive_head && !receive_direct) {
+        UART0_INT_EN = 0;
+        drain_receiver();
+        UART0_INT_EN = UART_INT_RX_OVERRUN | UART_INT_RX_THRESHOLD;
+    }
     if (tail == receive_head) return -1;
-    uint8_t byte = receive_ring[tail % RECEIVE_SIZE];
+    const uint8_t byte = receive_ring[tail % RECEIVE_SIZE];
     receive_tail = tail + 1;
     return byte;
 }

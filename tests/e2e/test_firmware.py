@@ -125,7 +125,7 @@ def test_wrong_answer_fails_and_names_the_first_address(
 
 def test_flipped_weight_bit_changes_the_answer(mnist_image: Path) -> None:
     kit = Kit(mnist_image)
-    kit.run_until("biases and registers")
+    assert kit.run_to("cnn_start")
     processor0_first_kernel = 0x5018_0000
     for word in range(8):
         kit.flip_bit(processor0_first_kernel + 16 * word + 4, 6)
