@@ -8,6 +8,7 @@ Right shifts round down.  Nothing here exceeds 64 bits, and no intermediate of t
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from ai8x_models.codec import STRIDE
 from ai8x_models.decode import DEFAULTS, DecodeSettings, Person
 from ai8x_models.decoder_tables import (
+    INVERSE_ROOT_TABLE,
     LOG2_1000,
     LOG2_TABLE,
     SAMPLE_Q15,
@@ -43,6 +45,7 @@ _CELL = 1 << 10
 _SCORE_MAX = 4 << 15
 _LOG2 = np.array(LOG2_TABLE, np.int64)
 _ALONG = np.array(SAMPLE_Q15, np.int64)
+_INVERSE_ROOT = np.array(INVERSE_ROOT_TABLE, np.int64)
 
 
 @dataclass(frozen=True)
@@ -126,14 +129,13 @@ class _Group:
     affinity: int = 0
 
 
-def rescale(values: npt.ArrayLike, unit: int, target: int, limit: int) -> Integers:
-    """``rescaled()`` of the C code: from steps of 2**-unit to 2**-target, within +-limit."""
+def rescale(values: npt.ArrayLike, unit: int, target: int, low: int, high: int) -> Integers:
+    """``rescaled()`` of the C code: from steps of 2**-unit to 2**-target, within low and high."""
     array = np.asarray(values, np.int64)
     if unit > target:
-        shift = unit - target
-        return np.clip((array >> shift) + ((array >> (shift - 1)) & 1), -limit, limit)
-    factor = 1 << (target - unit)
-    return np.clip(array, -(limit // factor), limit // factor) * factor
+        return np.clip(((array >> (unit - target - 1)) + 1) >> 1, low, high)
+    shift = target - unit
+    return np.clip(array, low >> shift, high >> shift) << shift
 
 
 def log2_q20(values: npt.ArrayLike) -> Integers:
@@ -162,13 +164,15 @@ def _vertex(before: Integers, mid: Integers, after: Integers) -> Integers:
     return np.where(flat, 0, np.where(slope < 0, -offset, offset))
 
 
-def _refine(heat: Integers, i: Integers, j: Integers, unit: int) -> tuple[Integers, Integers]:
-    """Sub-cell positions (x, y), Q10 cells, of the peaks in rows i and columns j."""
-    height, width = heat.shape
+def _refine(
+    heat: Integers, k: Integers, i: Integers, j: Integers, unit: int
+) -> tuple[Integers, Integers]:
+    """Sub-cell positions (x, y), Q10 cells, of the peaks in channels k, rows i, columns j."""
+    height, width = heat.shape[1:]
     floor = (1 << unit) // 1000
 
     def log_at(rows: Integers, columns: Integers) -> Integers:
-        value = heat[np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)]
+        value = heat[k, np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)]
         return np.where(value > floor, log2_q20(np.maximum(value, 1)), (unit << 20) - LOG2_1000)
 
     mid = log_at(i, j)
@@ -181,6 +185,8 @@ def _refine(heat: Integers, i: Integers, j: Integers, unit: int) -> tuple[Intege
 
 def _strongest(values: Integers) -> Integers:
     """Which peaks remain when only MAX_PEAKS are kept, ascending (``keep_peak()``)."""
+    if len(values) <= MAX_PEAKS:
+        return np.arange(len(values))
     kept: list[int] = []
     for index, value in enumerate(values.tolist()):
         if len(kept) == MAX_PEAKS:
@@ -192,26 +198,28 @@ def _strongest(values: Integers) -> Integers:
     return np.array(kept, np.int64)
 
 
-def find_peaks(heat: Integers, unit: int, settings: FixedSettings) -> _Peaks:
-    """Local maxima of one channel; of several equal neighbours the first in reading order."""
-    height, width = heat.shape
-    padded = np.full((height + 2, width + 2), -(2**40), np.int64)
-    padded[1:-1, 1:-1] = heat
+def find_peaks(heat: Integers, unit: int, settings: FixedSettings) -> list[_Peaks]:
+    """Local maxima of every channel of heat [k, h, w]; of equal neighbours the first in reading
+    order."""
+    channels, height, width = heat.shape
+    padded = np.full((channels, height + 2, width + 2), -(2**40), np.int64)
+    padded[:, 1:-1, 1:-1] = heat
     peak = heat > (settings.peak << unit) >> 16
     for di, dj in ((-1, -1), (-1, 0), (-1, 1), (0, -1)):
-        peak &= heat > padded[1 + di : 1 + di + height, 1 + dj : 1 + dj + width]
-        peak &= heat >= padded[1 - di : 1 - di + height, 1 - dj : 1 - dj + width]
-    i, j = np.nonzero(peak)
-    value = np.maximum(rescale(heat[i, j], unit, 15, _SCORE_MAX), 1)
-    kept = _strongest(value)
-    x, y = _refine(heat, i[kept], j[kept], unit)
-    return _Peaks(x, y, value[kept])
+        peak &= heat > padded[:, 1 + di : 1 + di + height, 1 + dj : 1 + dj + width]
+        peak &= heat >= padded[:, 1 - di : 1 - di + height, 1 - dj : 1 - dj + width]
+    k, i, j = np.nonzero(peak)
+    value = rescale(heat[k, i, j], unit, 15, 1, _SCORE_MAX)
+    first = np.searchsorted(k, np.arange(channels + 1))
+    kept = np.concatenate([a + _strongest(value[a:b]) for a, b in itertools.pairwise(first)])
+    k, value = k[kept], value[kept]
+    x, y = _refine(heat, k, i[kept], j[kept], unit)
+    return [_Peaks(x[k == c], y[k == c], value[k == c]) for c in range(channels)]
 
 
 def _sample(fields: Integers, x: Integers, y: Integers) -> Integers:
     """``sample()`` of the C code: Q13 fields [2, h, w] at positions of any shape s -> [2, *s]."""
     height, width = fields.shape[1:]
-    x, y = np.clip(x, 0, (width - 1) * _CELL), np.clip(y, 0, (height - 1) * _CELL)
     j, i = np.minimum(x >> 10, width - 2), np.minimum(y >> 10, height - 2)
     right, down = x - j * _CELL, y - i * _CELL
     both = (right * down + 32) >> 6
@@ -219,15 +227,15 @@ def _sample(fields: Integers, x: Integers, y: Integers) -> Integers:
     total += fields[:, i, j + 1] * (16 * right - both)
     total += fields[:, i + 1, j] * (16 * down - both)
     total += fields[:, i + 1, j + 1] * both
-    return np.asarray((total + (1 << 13)) >> 14)
+    return np.asarray(total >> 14)
 
 
-def square_root(values: npt.ArrayLike) -> Integers:
-    """Square roots rounded down, of integers below 2**52 (there float64 is exact enough)."""
+def inverse_root(values: npt.ArrayLike) -> Integers:
+    """``inverse_root()`` of the C code: 2**30 / sqrt(value) for 2**28 .. 2**31 - 1."""
     array = np.asarray(values, np.int64)
-    root = np.sqrt(array.astype(np.float64)).astype(np.int64)
-    root -= root * root > array
-    return np.asarray(root + ((root + 1) * (root + 1) <= array))
+    guess = _INVERSE_ROOT[(array >> 23) - 32]
+    square = (array * (guess * guess)) >> 32  # about 2**60 before the shift
+    return np.asarray(((guess << 3) * ((3 << 28) - square)) >> 32)
 
 
 def _direction(dx: Integers, dy: Integers) -> tuple[Integers, Integers]:
@@ -235,12 +243,8 @@ def _direction(dx: Integers, dy: Integers) -> tuple[Integers, Integers]:
     largest = np.maximum(np.abs(dx) | np.abs(dy), 1)
     factor = np.int64(1) << (15 - np.frexp(largest.astype(np.float64))[1].astype(np.int64))
     dx, dy = dx * factor, dy * factor
-    length = np.maximum(square_root(dx * dx + dy * dy), 1)
-
-    def divided(part: Integers) -> Integers:  # towards zero, as C divides
-        return np.minimum((np.abs(part) << 14) // length, 1 << 14) * np.sign(part)
-
-    return divided(dx), divided(dy)
+    inverse = inverse_root(np.maximum(dx * dx + dy * dy, 1 << 28))
+    return (dx * inverse + (1 << 15)) >> 16, (dy * inverse + (1 << 15)) >> 16
 
 
 def _candidates(
@@ -353,8 +357,8 @@ def decode_fixed(
     fields = _checked(pafs, NUM_PAFS, paf_unit, "part affinities")
     if heat.shape[1:] != fields.shape[1:]:
         raise ValueError(f"heatmaps {heat.shape} and part affinities {fields.shape} differ in size")
-    fields = rescale(fields, paf_unit, 13, 2**15 - 1)
-    peaks = [find_peaks(heat[k], heat_unit, settings) for k in range(NUM_KEYPOINTS)]
+    fields = rescale(fields, paf_unit, 13, -(2**15), 2**15 - 1)
+    peaks = find_peaks(heat[:NUM_KEYPOINTS], heat_unit, settings)
     groups: list[_Group] = []
     for limb in GROUP_ORDER:
         _connect(groups, limb, peaks, fields[2 * limb : 2 * limb + 2], settings)

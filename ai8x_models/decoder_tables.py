@@ -22,9 +22,16 @@ SAMPLES = 10
 """Look-ups along a limb; the C decoder has room for no other number."""
 LOG2_TABLE: tuple[int, ...] = tuple(round(math.log2(1 + i / 256) * 2**20) for i in range(257))
 """log2(1 + i / 256), Q20."""
+INVERSE_ROOT_TABLE: tuple[int, ...] = tuple(
+    round(2**30 / math.sqrt((i + 0.5) * 2**23)) for i in range(32, 256)
+)
+"""First guess of 2**30 / sqrt(value) by value >> 23, for values 2**28 .. 2**31 - 1."""
 LOG2_1000 = round(math.log2(1000) * 2**20)
-SAMPLE_Q15: tuple[int, ...] = tuple(round(i * 2**15 / (SAMPLES - 1)) for i in range(SAMPLES))
-"""Where the samples lie between the ends of a limb, Q15."""
+SAMPLE_Q15: tuple[int, ...] = tuple(
+    round(i * 2**15 / (SAMPLES - 1))
+    for i in sorted(range(SAMPLES), key=lambda i: abs(2 * i - SAMPLES + 1))
+)
+"""Where the samples lie between the ends of a limb, Q15; the middle first."""
 
 
 def fixed_thresholds(settings: DecodeSettings) -> dict[str, int]:
@@ -72,9 +79,12 @@ def header_text() -> str:
         f"{_rows(map(str, GROUP_ORDER), 19)}}};\n\n"
         "/* 1: the limb closes a loop. */\n"
         f"static const uint8_t pose_limb_is_loop[{len(LIMBS)}] = {{\n{_rows(loops, 19)}}};\n\n"
-        "/* Where the samples of a limb lie between its ends, Q15. */\n"
+        "/* Where the samples of a limb lie between its ends, Q15; the middle first. */\n"
         f"static const uint16_t pose_sample_q15[{SAMPLES}] = {{\n"
         f"{_rows(map(str, SAMPLE_Q15), 10)}}};\n\n"
+        "/* First guess of 2^30 / sqrt(value), by (value >> 23) - 32. */\n"
+        f"static const uint16_t pose_inverse_root_table[{len(INVERSE_ROOT_TABLE)}] = {{\n"
+        f"{_rows(map(str, INVERSE_ROOT_TABLE), 14)}}};\n\n"
         f"/* log2(1000), Q20. */\n#define POSE_LOG2_1000 {LOG2_1000}\n\n"
         "/* log2(1 + i / 256), Q20. */\n"
         f"static const uint32_t pose_log2_table[257] = {{\n"

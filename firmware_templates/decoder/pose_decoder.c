@@ -11,10 +11,20 @@ _Static_assert(sizeof(int) == 4, "int must have 32 bits");
 
 #define CELL_SHIFT 10 /* positions: Q10 cells */
 #define CELL (1 << CELL_SHIFT)
+#define FIELD_PITCH 32 /* cells to a row of a field; a power of two */
 #define FIELD_SHIFT 13 /* field components: Q13 */
 #define SCORE_SHIFT 15 /* peak values and affinities: Q15 */
 #define SCORE_MAX (4 << SCORE_SHIFT)
 #define NONE (-1)
+
+_Static_assert(POSE_MAX_SIDE == FIELD_PITCH, "cells are found by their five bits");
+
+/* Functions with a parameter that is a constant at each call: one copy for each. */
+#if defined(__GNUC__)
+#define SPECIALISED static inline __attribute__((always_inline))
+#else
+#define SPECIALISED static inline
+#endif
 
 /* A new person needs two peaks nobody has, and no peak is ever given back. */
 #define MAX_GROUPS (POSE_KEYPOINTS * POSE_MAX_PEAKS / 2)
@@ -37,6 +47,8 @@ typedef struct {
 } group_t;
 
 static struct {
+    /* Of one limb: pairs (x, y), Q13; one more row and cell, read with weight 0. */
+    uint32_t field[(POSE_MAX_SIDE + 1) * FIELD_PITCH + 1];
     peak_t peaks[POSE_KEYPOINTS][POSE_MAX_PEAKS];
     candidate_t candidates[MAX_CANDIDATES];
     group_t groups[MAX_GROUPS];
@@ -80,6 +92,29 @@ static inline uint32_t pair(int32_t low, int32_t high)
     return ((uint32_t)low & 0xFFFFu) | ((uint32_t)high << 16);
 }
 
+static inline uint32_t low_halves(uint32_t low, uint32_t high)
+{
+    return (low & 0xFFFFu) | (high << 16);
+}
+
+static inline uint32_t high_halves(uint32_t low, uint32_t high)
+{
+    return (low >> 16) | (high & 0xFFFF0000u);
+}
+
+/* a.low * b.low + a.high * b.high, which the callers keep within 32 bits. */
+static inline int32_t dual_multiply(uint32_t a, uint32_t b)
+{
+#if defined(__ARM_FEATURE_DSP) && defined(__thumb2__)
+    int32_t result;
+    __asm__("smuad %0, %1, %2" : "=r"(result) : "r"(a), "r"(b));
+    return result;
+#else
+    return (int16_t)(a & 0xFFFFu) * (int16_t)(b & 0xFFFFu) +
+           (int16_t)(a >> 16) * (int16_t)(b >> 16);
+#endif
+}
+
 /* sum + a.low * b.low + a.high * b.high. The callers keep the result within 32 bits. */
 static inline int32_t dual_multiply_add(uint32_t a, uint32_t b, int32_t sum)
 {
@@ -88,8 +123,7 @@ static inline int32_t dual_multiply_add(uint32_t a, uint32_t b, int32_t sum)
     __asm__("smlad %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
     return result;
 #else
-    return sum + (int16_t)(a & 0xFFFFu) * (int16_t)(b & 0xFFFFu) +
-           (int16_t)(a >> 16) * (int16_t)(b >> 16);
+    return sum + dual_multiply(a, b);
 #endif
 }
 
@@ -103,31 +137,28 @@ static inline int32_t limited(int32_t value, int32_t low, int32_t high)
     return value < low ? low : value > high ? high : value;
 }
 
-/* value, in steps of 2^-unit, in steps of 2^-target: rounded half up, saturating at +-limit.
- * Any value; unit 0 .. 24, target 0 .. 15; limit < 2^(30 - target). */
-static inline int32_t rescaled(int32_t value, uint32_t unit, uint32_t target, int32_t limit)
+/* value, in steps of 2^-unit, in steps of 2^-target: rounded half up, saturating at low and high.
+ * Any value; unit 0 .. 24, target 0 .. 15; low and high within +-2^(30 - target), low a multiple
+ * of 2^target. */
+SPECIALISED int32_t rescaled(int32_t value, uint32_t unit, uint32_t target, int32_t low,
+                             int32_t high)
 {
     if (unit > target) {
-        const uint32_t shift = unit - target;
-        return limited((value >> shift) + ((value >> (shift - 1)) & 1), -limit, limit);
+        const int32_t twice = value >> (unit - target - 1u);
+        return limited((twice < INT32_MAX ? twice + 1 : twice) >> 1, low, high);
     }
-    const int32_t factor = (int32_t)(1u << (target - unit));
-    return limited(value, -limit / factor, limit / factor) * factor;
+    const uint32_t shift = target - unit;
+    return limited(value, low >> shift, high >> shift) * (int32_t)(1u << shift);
 }
 
-/* Square root rounded down; value any. 16 steps. */
-static uint32_t square_root(uint32_t value)
+/* 2^30 / sqrt(value) for value 2^28 .. 2^31 - 1: 2^14 .. 2^16, up to 1 part in 10000 too small.
+ * From a table by the leading eight bits (1 % accurate), then one step of Newton's method. */
+static inline uint32_t inverse_root(uint32_t value)
 {
-    uint32_t root = 0;
-    for (uint32_t bit = 1u << 30; bit != 0; bit >>= 2) {
-        const uint32_t trial = root + bit;
-        root >>= 1;
-        if (value >= trial) {
-            value -= trial;
-            root += bit;
-        }
-    }
-    return root;
+    const uint32_t guess = pose_inverse_root_table[(value >> 23) - 32u];
+    /* value * guess^2, 1.0 = 2^28 */
+    const uint32_t square = (uint32_t)(((uint64_t)value * (guess * guess)) >> 32);
+    return (uint32_t)(((uint64_t)(guess << 3) * ((3u << 28) - square)) >> 32);
 }
 
 /* Base-2 logarithm of value >= 1: Q20, 0 .. 31 << 20, error below 2^-18 (table and straight
@@ -152,7 +183,7 @@ static inline uintptr_t place(const pose_map_t *map, uint32_t channel, uint32_t 
            column * map->column_stride;
 }
 
-static inline int32_t load(uintptr_t address, bool wide)
+SPECIALISED int32_t load(uintptr_t address, bool wide)
 {
     /* volatile: the accelerator writes this memory, and each value is to be read once. */
     return wide ? *(const volatile int32_t *)address : *(const volatile int8_t *)address;
@@ -176,7 +207,7 @@ static inline int32_t element(const channel_t *channel, int32_t row, int32_t col
 
 /* Whether the element of that value exceeds all eight neighbours; of equal ones the first in
  * reading order wins. What lies outside the map is smaller than anything. */
-static bool is_peak(const channel_t *channel, int32_t row, int32_t column, int32_t value)
+static bool is_peak_at_edge(const channel_t *channel, int32_t row, int32_t column, int32_t value)
 {
     const int32_t first_row = row > 0 ? row - 1 : 0;
     const int32_t last_row = row + 1 < channel->rows ? row + 1 : row;
@@ -229,8 +260,8 @@ static peak_t refined(const channel_t *channel, int32_t row, int32_t column, int
     if (row > 0 && row < channel->rows - 1) {
         y += vertex(log_of(channel, row - 1, column), mid, log_of(channel, row + 1, column));
     }
-    const int32_t score = rescaled(value, channel->map->unit, SCORE_SHIFT, SCORE_MAX);
-    return (peak_t){(int16_t)x, (int16_t)y, score > 0 ? score : 1};
+    return (peak_t){(int16_t)x, (int16_t)y,
+                    rescaled(value, channel->map->unit, SCORE_SHIFT, 1, SCORE_MAX)};
 }
 
 /* Append a peak; when the list is full it takes the place of the (first) weakest, if that is
@@ -251,16 +282,47 @@ static void keep_peak(uint32_t keypoint, peak_t peak)
     list[POSE_MAX_PEAKS - 1] = peak;
 }
 
-/* Walk through one channel. wide is a constant at each call, so that the loop has one load. */
-static inline void scan(const channel_t *channel, int32_t threshold, bool wide)
+/* The same for an element with neighbours on all sides, of which left and right are known to be
+ * no larger. */
+SPECIALISED bool is_peak(const pose_map_t *map, uintptr_t address, int32_t value, bool wide)
+{
+    const uintptr_t left = address - map->column_stride;
+    const uintptr_t right = address + map->column_stride;
+    const uint32_t row = map->row_stride;
+    return load(address - row, wide) < value && load(address + row, wide) <= value &&
+           load(left - row, wide) < value && load(right - row, wide) < value &&
+           load(left + row, wide) <= value && load(right + row, wide) <= value;
+}
+
+/* Keep the element if it is a peak. */
+static void handle_large(const channel_t *channel, int32_t row, int32_t column, uintptr_t address,
+                         int32_t value, bool wide)
+{
+    const bool inside =
+        row > 0 && row < channel->rows - 1 && column > 0 && column < channel->columns - 1;
+    if (!inside) {
+        if (!is_peak_at_edge(channel, row, column, value)) return;
+    } else if (wide) {
+        if (!is_peak(channel->map, address, value, true)) return;
+    } else {
+        if (!is_peak(channel->map, address, value, false)) return;
+    }
+    keep_peak(channel->channel, refined(channel, row, column, value));
+}
+
+/* Walk through one channel. */
+SPECIALISED void scan(const channel_t *channel, int32_t threshold, bool wide)
 {
     const uint32_t stride = channel->map->column_stride;
     for (int32_t row = 0; row < channel->rows; ++row) {
         uintptr_t address = place(channel->map, channel->channel, (uint32_t)row, 0);
         for (int32_t column = 0; column < channel->columns; ++column, address += stride) {
             const int32_t value = load(address, wide);
-            if (value <= threshold || !is_peak(channel, row, column, value)) continue;
-            keep_peak(channel->channel, refined(channel, row, column, value));
+            if (value <= threshold) continue;
+            /* Most of what is large lies on a slope: these two look-ups spare it the call. */
+            if (column > 0 && load(address - stride, wide) >= value) continue;
+            if (column < channel->columns - 1 && load(address + stride, wide) > value) continue;
+            handle_large(channel, row, column, address, value, wide);
         }
     }
 }
@@ -286,47 +348,93 @@ static void find_peaks(const pose_map_t *map, uint32_t rows, uint32_t columns, u
 /* ---- limbs --------------------------------------------------------------------------------- */
 
 typedef struct {
-    const pose_map_t *map;
-    uintptr_t origin[2]; /* of the x and the y channel */
-    int32_t rows, columns;
-} field_t;
+    uint32_t first_row, last_row, first_column, last_column;
+} box_t;
 
-/* One component, interpolated between four cells: Q13, within +-2^15.
- * address: of the upper left cell. upper, lower: weights as pairs, Q14, together 1. */
-static inline int32_t component(const pose_map_t *map, uintptr_t address, uint32_t upper,
-                                uint32_t lower)
+/* Widen the box to the cells between which the peaks of one keypoint lie. */
+static void include_peaks(box_t *box, uint32_t keypoint)
 {
-    const bool wide = map->wide != 0;
-    const uint32_t unit = map->unit;
-    const uintptr_t below = address + map->row_stride;
-    const int32_t a = rescaled(load(address, wide), unit, FIELD_SHIFT, INT16_MAX);
-    const int32_t b =
-        rescaled(load(address + map->column_stride, wide), unit, FIELD_SHIFT, INT16_MAX);
-    const int32_t c = rescaled(load(below, wide), unit, FIELD_SHIFT, INT16_MAX);
-    const int32_t d =
-        rescaled(load(below + map->column_stride, wide), unit, FIELD_SHIFT, INT16_MAX);
-    const int32_t sum = dual_multiply_add(pair(a, b), upper, 1 << 13);
-    return dual_multiply_add(pair(c, d), lower, sum) >> 14; /* below 2^29 before the shift */
+    for (uint32_t i = 0; i < work.peak_count[keypoint]; ++i) {
+        const uint32_t column = (uint32_t)work.peaks[keypoint][i].x >> CELL_SHIFT;
+        const uint32_t row = (uint32_t)work.peaks[keypoint][i].y >> CELL_SHIFT;
+        if (row < box->first_row) box->first_row = row;
+        if (row + 1 > box->last_row) box->last_row = row + 1;
+        if (column < box->first_column) box->first_column = column;
+        if (column + 1 > box->last_column) box->last_column = column + 1;
+    }
 }
 
-/* The field at (x, y), Q10 cells, as a pair of Q13; edges are continued outwards. */
-static inline uint32_t sample(const field_t *field, int32_t x, int32_t y)
+/* Component in steps of 2^-unit -> Q13, saturating at 16 bits. fine: unit > FIELD_SHIFT; then
+ * shift is unit - FIELD_SHIFT - 1, else FIELD_SHIFT - unit. */
+SPECIALISED int32_t field_component(int32_t value, uint32_t shift, bool fine)
 {
-    x = limited(x, 0, (field->columns - 1) * CELL);
-    y = limited(y, 0, (field->rows - 1) * CELL);
-    int32_t column = x >> CELL_SHIFT;
-    int32_t row = y >> CELL_SHIFT;
-    if (column > field->columns - 2) column = field->columns - 2;
-    if (row > field->rows - 2) row = field->rows - 2;
-    const int32_t right = x - column * CELL; /* 0 .. CELL */
-    const int32_t down = y - row * CELL;
-    const int32_t both = (right * down + 32) >> 6;
+    if (fine) {
+        const int32_t twice = value >> shift;
+        return limited((twice < INT32_MAX ? twice + 1 : twice) >> 1, INT16_MIN, INT16_MAX);
+    }
+    return limited(value, INT16_MIN >> shift, INT16_MAX >> shift) * (int32_t)(1u << shift);
+}
+
+/* Convert one limb's channels within the box to pairs in work.field. */
+SPECIALISED void fetch(const pose_map_t *map, uint32_t limb, const box_t *box, bool wide, bool fine)
+{
+    const uint32_t stride = map->column_stride;
+    const uint32_t shift = fine ? map->unit - FIELD_SHIFT - 1u : (uint32_t)FIELD_SHIFT - map->unit;
+    for (uint32_t row = box->first_row; row <= box->last_row; ++row) {
+        uintptr_t x = place(map, 2u * limb, row, box->first_column);
+        uintptr_t y = place(map, 2u * limb + 1u, row, box->first_column);
+        uint32_t *cell = &work.field[row * FIELD_PITCH];
+        for (uint32_t column = box->first_column; column <= box->last_column; ++column) {
+            cell[column] = pair(field_component(load(x, wide), shift, fine),
+                                field_component(load(y, wide), shift, fine));
+            x += stride;
+            y += stride;
+        }
+    }
+}
+
+/* All of the field that lines between these two keypoints' peaks can touch. */
+static void fetch_field(const pose_map_t *map, uint32_t limb, uint32_t rows, uint32_t columns)
+{
+    box_t box = {rows - 1, 0, columns - 1, 0};
+    include_peaks(&box, pose_limbs[limb][0]);
+    include_peaks(&box, pose_limbs[limb][1]);
+    if (box.last_row > rows - 1) box.last_row = rows - 1;
+    if (box.last_column > columns - 1) box.last_column = columns - 1;
+    const bool fine = map->unit > FIELD_SHIFT;
+    if (map->wide != 0 && fine) {
+        fetch(map, limb, &box, true, true);
+    } else if (map->wide != 0) {
+        fetch(map, limb, &box, true, false);
+    } else if (fine) {
+        fetch(map, limb, &box, false, true);
+    } else {
+        fetch(map, limb, &box, false, false);
+    }
+}
+
+/* The field at (x, y), Q25 cells, interpolated between four cells: a pair of Q13. Positions lie
+ * between two peaks, hence in the map; the five bits taken of each cannot leave work.field. On the
+ * last row or column the cells beyond have weight 0. */
+static inline uint32_t sample(uint32_t x, uint32_t y)
+{
+    const uint32_t *cell = &work.field[((y >> 25) & 31u) * FIELD_PITCH + ((x >> 25) & 31u)];
+    const int32_t right = (int32_t)((x >> 15) & 1023u); /* Q10 */
+    const int32_t down = (int32_t)((y >> 15) & 1023u);
+    const int32_t both = (right * down + 32) >> 6; /* weights: Q14, together 1 */
+    const int32_t only_right = 16 * right - both;
+    const uint32_t upper = pair(16 * (CELL - down) - only_right, only_right);
     const uint32_t lower = pair(16 * down - both, both);
-    const uint32_t upper = pair(16 * (CELL - right - down) + both, 16 * right - both);
-    const uint32_t offset = (uint32_t)row * field->map->row_stride +
-                            (uint32_t)column * field->map->column_stride;
-    return pair(component(field->map, field->origin[0] + offset, upper, lower),
-                component(field->map, field->origin[1] + offset, upper, lower));
+    const uint32_t a = cell[0];
+    const uint32_t b = cell[1];
+    const uint32_t c = cell[FIELD_PITCH];
+    const uint32_t d = cell[FIELD_PITCH + 1];
+    /* At most 2^29 before the shifts, within 16 bits after them. */
+    int32_t along_x = dual_multiply(low_halves(a, b), upper);
+    int32_t along_y = dual_multiply(high_halves(a, b), upper);
+    along_x = dual_multiply_add(low_halves(c, d), lower, along_x);
+    along_y = dual_multiply_add(high_halves(c, d), lower, along_y);
+    return pair(along_x >> 14, along_y >> 14);
 }
 
 /* Unit vector along (dx, dy), not both 0, each within +-2^15: a pair of Q14, within +-1. */
@@ -338,46 +446,46 @@ static uint32_t direction(int32_t dx, int32_t dy)
         dx *= factor;
         dy *= factor;
     }
-    const int32_t length = (int32_t)square_root((uint32_t)(dx * dx) + (uint32_t)(dy * dy));
-    return pair(limited(dx * (1 << 14) / length, -(1 << 14), 1 << 14),
-                limited(dy * (1 << 14) / length, -(1 << 14), 1 << 14));
+    const int32_t inverse = (int32_t)inverse_root((uint32_t)(dx * dx) + (uint32_t)(dy * dy));
+    return pair((dx * inverse + (1 << 15)) >> 16, (dy * inverse + (1 << 15)) >> 16);
 }
 
-/* Mean component along the limb from a to b over the samples that agree, Q15, or NONE. Gives up
- * as soon as too many samples disagree: most wrong pairs cost a few samples only. */
-static int32_t affinity_of(const field_t *field, peak_t a, peak_t b,
-                           const pose_settings_t *settings)
+/* Mean component along the limb from a to b over the samples that agree, Q15, or NONE. Looks at
+ * the middle first and gives up as soon as too many samples disagree: most wrong pairs cost a few
+ * samples only. */
+static int32_t affinity_of(peak_t a, peak_t b, const pose_settings_t *settings)
 {
     const int32_t dx = b.x - a.x;
     const int32_t dy = b.y - a.y;
     if (dx == 0 && dy == 0) return NONE;
     const uint32_t unit = direction(dx, dy);
+    const int32_t x = a.x * (1 << 15) + (1 << 14); /* Q25, for rounding to Q10 */
+    const int32_t y = a.y * (1 << 15) + (1 << 14);
+    const int32_t threshold = (int32_t)settings->affinity;
+    const int32_t most = POSE_SAMPLES - settings->agreeing;
+    int32_t disagreed = 0;
     uint32_t sum = 0;
-    int32_t agreed = 0;
-    int32_t may_disagree = POSE_SAMPLES - settings->agreeing;
     for (uint32_t i = 0; i < POSE_SAMPLES; ++i) {
         const int32_t along = pose_sample_q15[i];
-        const int32_t x = a.x + ((dx * along + (1 << 14)) >> 15);
-        const int32_t y = a.y + ((dy * along + (1 << 14)) >> 15);
-        const int32_t value = dual_multiply_add(sample(field, x, y), unit, 0); /* Q27 */
-        if (value > (int32_t)settings->affinity) {
+        const uint32_t here = sample((uint32_t)(x + dx * along), (uint32_t)(y + dy * along));
+        const int32_t value = dual_multiply(here, unit); /* Q27, at most 2^30 */
+        if (value > threshold) {
             sum += (uint32_t)value >> 12; /* Q15, at most 2^18 each */
-            ++agreed;
-        } else if (--may_disagree < 0) {
+        } else if (++disagreed > most) {
             return NONE;
         }
     }
-    return (int32_t)(sum / (uint32_t)agreed); /* agreed >= settings->agreeing >= 1 */
+    return (int32_t)sum / (POSE_SAMPLES - disagreed); /* at least settings->agreeing, hence 1 */
 }
 
-static void find_candidates(const field_t *field, uint32_t start, uint32_t end,
-                            const pose_settings_t *settings)
+static void find_candidates(uint32_t limb, const pose_settings_t *settings)
 {
-    work.candidate_count = 0;
+    const uint32_t start = pose_limbs[limb][0];
+    const uint32_t end = pose_limbs[limb][1];
     for (uint32_t a = 0; a < work.peak_count[start]; ++a) {
         for (uint32_t b = 0; b < work.peak_count[end]; ++b) {
             const int32_t affinity =
-                affinity_of(field, work.peaks[start][a], work.peaks[end][b], settings);
+                affinity_of(work.peaks[start][a], work.peaks[end][b], settings);
             if (affinity == NONE || work.candidate_count >= MAX_CANDIDATES) continue;
             work.candidates[work.candidate_count++] =
                 (candidate_t){affinity, (uint8_t)a, (uint8_t)b};
@@ -475,13 +583,11 @@ static void group_people(const pose_map_t *map, uint32_t rows, uint32_t columns,
     }
     for (uint32_t step = 0; step < POSE_LIMBS; ++step) {
         const uint32_t limb = pose_group_order[step];
-        const field_t field = {
-            map,
-            {place(map, 2u * limb, 0, 0), place(map, 2u * limb + 1u, 0, 0)},
-            (int32_t)rows,
-            (int32_t)columns,
-        };
-        find_candidates(&field, pose_limbs[limb][0], pose_limbs[limb][1], settings);
+        work.candidate_count = 0;
+        if (work.peak_count[pose_limbs[limb][0]] == 0) continue;
+        if (work.peak_count[pose_limbs[limb][1]] == 0) continue;
+        fetch_field(map, limb, rows, columns);
+        find_candidates(limb, settings);
         connect(limb);
     }
 }

@@ -26,7 +26,7 @@
 #define POSE_MAX_STRIDE 64 /* pixels per cell */
 #define POSE_MAX_UNIT 24   /* 1.0 is at most 2^24 */
 #define POSE_SAMPLES 10    /* look-ups along a limb */
-#define POSE_STATIC_BYTES 8988
+#define POSE_STATIC_BYTES 13216
 
 /* Where the maps are and what an integer is worth. Element (channel, row, column) is at address
  * base + channel_offset[channel] + row * row_stride + column * column_stride (the products modulo
@@ -80,7 +80,7 @@ typedef enum {
  *
  * heat: POSE_KEYPOINTS channels or more (the background is not read); pafs: POSE_FIELDS channels.
  * Any integer is a legal element: heatmap values saturate at 4.0 in scores, field components at
- * +-4.0; nothing overflows. On any status but POSE_OK result->count is 0. The caller vouches for
+ * -4.0 and 4.0; nothing overflows. On any status but POSE_OK result->count is 0. The caller vouches for
  * the addresses; all else is checked. */
 pose_status_t pose_decode(const pose_map_t *heat, const pose_map_t *pafs, uint32_t rows,
                           uint32_t columns, const pose_settings_t *settings,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,9 +25,9 @@ def test_the_committed_tables_are_current(tmp_path: Path, capsys: pytest.Capture
     assert stale.read_text() == decoder_tables.HEADER.read_text()
 
 
-def test_three_hundred_random_map_sets() -> None:
-    cases = [random_case(seed) for seed in range(300)]
-    assert check(cases) > 200  # people: the comparison was about something
+def test_two_hundred_random_map_sets() -> None:
+    cases = [random_case(seed) for seed in range(200)]
+    assert check(cases) > 150  # people: the comparison was about something
     assert {case.layout for case in cases} == {"chw", "chip", "spread"}
 
 
@@ -74,7 +73,7 @@ def test_more_peaks_than_there_is_room_for() -> None:
     settings = replace(FixedSettings.of(), min_keypoints=1, min_score=0)
     case = Case(heat, pafs, True, 14, 14, settings)
     assert check([case]) == 8
-    found = twin.find_peaks(heat[0].astype(np.int64), 14, settings)
+    found = twin.find_peaks(heat.astype(np.int64), 14, settings)[0]
     assert len(found.value) == twin.MAX_PEAKS
     strongest = np.sort(heat[0][heat[0] > 0])[-twin.MAX_PEAKS :]
     assert sorted(found.value // 2) == strongest.tolist()
@@ -126,13 +125,12 @@ def test_the_twin_refuses_what_c_refuses() -> None:
         replace(FixedSettings.of(), agreeing=11)
 
 
-def test_logarithm_and_root_are_what_they_are_called() -> None:
+def test_logarithm_and_inverse_root_are_what_they_are_called() -> None:
     values = np.unique(np.geomspace(1, 2**31 - 1, 20000).astype(np.int64))
     assert np.abs(twin.log2_q20(values) / 2**20 - np.log2(values)).max() < 2**-18
-    squares = np.arange(1, 2**16) ** 2
-    for offset in (-1, 0, 1):
-        want = [math.isqrt(int(v)) for v in squares + offset]
-        assert twin.square_root(squares + offset).tolist() == want
+    values = np.unique(np.geomspace(2**28, 2**31 - 1, 50000).astype(np.int64))
+    error = twin.inverse_root(values) * np.sqrt(values) / 2**30 - 1
+    assert -1.2e-4 < error.min() < error.max() <= 0
 
 
 def test_memory_is_as_stated() -> None:

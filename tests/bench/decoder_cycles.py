@@ -1,0 +1,98 @@
+"""Cycles of the C pose decoder on the virtual board: ``python -m tests.bench.decoder_cycles``.
+
+The firmware is compiled for the Cortex-M4 and runs on the kit; the maps are those of synthetic
+people with a little noise.  The kit's cycle counts are estimates (``evalkit/timing.py``).
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ai8x_models.codec import encode
+from evalkit.kit import Kit
+from synthesize import build, emit
+from tests.decoder_cases import DECODER, STANDING, quantised
+
+CLOCK_MHZ = 100
+AT_MOST_MS = 5.0  # for four people
+_COMMON = ("platform.h", "console.c", "console.h")
+
+
+def group_photo(people: int, noise: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Real-valued maps of so many people side by side, all points visible."""
+    rng = np.random.default_rng(seed)
+    points = np.zeros((people, 18, 3), np.float32)
+    for index in range(people):
+        column, row, across = index % 4, index // 4, min(people, 4)
+        size = np.array([128 / across, 128 / (1 + (people > 4))])
+        low = size * (column, row)
+        points[index, :, :2] = low + STANDING * size * 0.95 + rng.normal(0, 0.7, (18, 2))
+        points[index, :, 2] = 1
+    heat, pafs = encode(points)
+    return heat + rng.normal(0, noise, heat.shape), pafs + rng.normal(0, noise, pafs.shape)
+
+
+def _header(sets: Sequence[np.ndarray], unit: int, wide: bool) -> str:
+    """``map_sets.h``: maps of 57 channels in plain order."""
+    _, rows, columns = sets[0].shape
+    size, kind = (4, "int32_t") if wide else (1, "int8_t")
+    offsets = np.arange(57) * rows * columns * size
+    values = {
+        "MAP_SET_COUNT": len(sets), "MAP_ROWS": rows, "MAP_COLUMNS": columns,
+        "MAP_ROW_STRIDE": size * columns, "MAP_COLUMN_STRIDE": size, "MAP_WIDE": int(wide),
+        "MAP_UNIT": unit,
+    }  # fmt: skip
+    lines = [f"#define {name} {value}u" for name, value in values.items()]
+    lines.append("#include <stdint.h>")
+    for name, part in (("heat", offsets[:19]), ("paf", offsets[19:])):
+        lines.append(f"static const uint32_t {name}_offsets[] = {{{','.join(map(str, part))}}};")
+    lines.append(f"static const {kind} map_sets[][{sets[0].size}] = {{")
+    lines += [f"{{{','.join(map(str, maps.ravel()))}}}," for maps in sets]
+    return "\n".join([*lines, "};", ""])
+
+
+def measure(
+    maps: Sequence[tuple[np.ndarray, np.ndarray]], unit: int = 14, wide: bool = True
+) -> list[tuple[int, int]]:
+    """(people found, CPU cycles) for each pair of real-valued maps."""
+    sets = [quantised(np.concatenate(pair), unit, wide) for pair in maps]
+    with tempfile.TemporaryDirectory() as temporary:
+        project = Path(temporary) / "project"
+        project.mkdir()
+        sources = [emit.TEMPLATES / "common" / name for name in _COMMON]
+        sources += [*DECODER.glob("pose_*.[ch]"), Path(__file__).with_name("decoder_bench.c")]
+        for source in sources:
+            shutil.copyfile(source, project / source.name)
+        shutil.copytree(emit.TEMPLATES / "standalone", project / "standalone")
+        (project / "map_sets.h").write_text(_header(sets, unit, wide), encoding="ascii")
+        (project / "network.h").write_text("", encoding="ascii")
+        kit = Kit(build.build(project))
+        kit.run_until("done")
+        lines = [line.split() for line in kit.uart_text().splitlines() if "decode:" in line]
+    return [(int(found), int(cycles)) for _, found, cycles in lines]
+
+
+def main() -> int:
+    """Print a table; exit status 1 when four people take longer than they may."""
+    counts = [0, 1, 2, 4, 8]
+    slow = False
+    for wide, unit in ((True, 14), (False, 7)):
+        measured = measure([group_photo(count, 0.02) for count in counts], unit, wide)
+        for count, (found, cycles) in zip(counts, measured, strict=True):
+            time = cycles / CLOCK_MHZ / 1000
+            slow |= count == 4 and time > AT_MOST_MS
+            bits = 32 if wide else 8
+            print(f"decode, {bits:2}-bit maps, {found} people {cycles:10,} cycles {time:6.2f} ms")
+    if slow:
+        print(f"too slow: four people may take {AT_MOST_MS} ms", file=sys.stderr)
+    return int(slow)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
