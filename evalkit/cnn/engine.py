@@ -48,7 +48,7 @@ class Engine:
 
     def __init__(self, memories: Memories) -> None:
         self.memories = memories
-        self._cache: dict[tuple, tuple[int, NDArray[np.int32], int]] = {}
+        self._cache: dict[tuple, tuple[int, NDArray[np.int32], Bools]] = {}
 
     def run(
         self, layer: Layer, source: DataMemory, target: DataMemory, round_average: bool
@@ -108,8 +108,8 @@ class Engine:
         flags = np.concatenate(known)
         return _shape_input(layer, data).view(np.int8), _shape_input(layer, flags)
 
-    def _weights(self, layer: Layer) -> tuple[NDArray[np.int32], int]:
-        """Masks as int32 [output, channel, kernel row, kernel column]; undefined first outputs."""
+    def _weights(self, layer: Layer) -> tuple[NDArray[np.int32], Bools]:
+        """Masks as int32 [output, channel, kernel row, kernel column]; undefined outputs."""
         masks = layer.masks
         assert masks is not None
         key = (masks, layer.processors, layer.passes, layer.kernel)
@@ -129,33 +129,33 @@ class Engine:
         shape = (len(layer.processors), layer.outputs, layer.passes, masks.taps)
         weights = np.ascontiguousarray(chosen.reshape(shape).transpose(1, 2, 0, 3))
         weights = weights.reshape(layer.outputs, -1, *layer.kernel)
-        weights[:undefined] = 0
+        weights[undefined] = 0
         self._cache[key] = (memory.version, weights, undefined)
         return weights, undefined
 
-    def _undefined_outputs(self, layer: Layer, positions: NDArray[np.int64]) -> int:
-        """How many of the first outputs use kernel words that were never written.
+    def _undefined_outputs(self, layer: Layer, positions: NDArray[np.int64]) -> Bools:
+        """Which outputs, bool [output], use kernel words that were never written.
 
-        Outputs start at the first byte of a data memory word. Where the first wanted channel is
-        another byte, up to three outputs before it are computed from whatever is there, and
-        nobody uses them. Any other unwritten kernel word is a fault.
+        Outputs are counted from the first byte of a data memory word to the last wanted channel;
+        channels in between that nobody wants have no weights, or in some processors those of
+        another layer. They are stored as unwritten, so that reading them is a fault. The last
+        output is always wanted: there an unwritten kernel word is a fault at once.
         """
         words = positions // limits.WEIGHT_WORD_BYTES
-        known = self.memories.weights.known_words()[list(layer.processors)][:, words].all(axis=2)
-        if known.all():
-            return 0
-        missing = np.flatnonzero(~known.all(axis=0)) // layer.passes
-        if missing[-1] < min(_PER_INSTANCE - 1, layer.outputs - 1):
-            return int(missing[-1]) + 1
-        row, mask = np.argwhere(~known)[-1]
-        raise _fault(
-            layer,
-            registers.MCNT,
-            "mcnt_sad",
-            f"a kernel word between {words[mask].min()} and {words[mask].max()} of processor"
-            f" {layer.processors[row]} is used for output {mask // layer.passes} but was never"
-            " written",
-        )
+        known = self.memories.weights.known_words()[list(layer.processors)][:, words]
+        known = known.reshape(len(layer.processors), layer.outputs, -1).min(axis=2)
+        undefined = np.asarray(~known.min(axis=0), bool)
+        if undefined[-1]:
+            processor = layer.processors[int(np.flatnonzero(~known[:, -1])[0])]
+            used = words[-layer.passes :]
+            raise _fault(
+                layer,
+                registers.MCNT,
+                "mcnt_sad",
+                f"a kernel word between {used.min()} and {used.max()} of processor {processor} is"
+                f" used for output {layer.outputs - 1} but was never written",
+            )
+        return undefined
 
     def _add_bias(
         self, layer: Layer, sums: NDArray[np.int32], weights: NDArray[np.int32]
@@ -299,11 +299,11 @@ class _Writer:
         self._live: NDArray[np.int64] | None = None
 
     def convolution(
-        self, outputs: NDArray[np.signedinteger], undefined: int, doubtful: Bools
+        self, outputs: NDArray[np.signedinteger], undefined: Bools, doubtful: Bools
     ) -> None:
         """Outputs of a convolution, [channel, row, column].
 
-        The first ``undefined`` channels and the ``doubtful`` pixels are stored as unwritten.
+        The ``undefined`` channels and the ``doubtful`` pixels are stored as unwritten.
         """
         layer = self.layer
         where = layer.targets[layer.quadrants[0]]
@@ -317,8 +317,8 @@ class _Writer:
                 index = (channel - first) // _PER_INSTANCE
                 instance = where.instance + index * where.instance_step
                 word = where.word + expansion * where.expansion_step
-                lanes = np.arange(channel, channel + len(group)) >= undefined
-                certain = lanes[None, :] & ~doubtful[:, None]
+                lanes = undefined[channel : channel + len(group)]
+                certain = ~(lanes[None, :] | doubtful[:, None])
                 if layer.wide:
                     for lane, values in enumerate(group.astype("<i4")):
                         as_bytes = values.view(np.uint8).reshape(-1, 4)

@@ -222,7 +222,24 @@ def test_unpacked_weights_must_end_in_zero() -> None:
 def test_weights_that_were_never_written() -> None:
     words = changed(SPEC, r.MCNT, mcnt_sad=8 * 100, mcnt_max=8 * 101)
     fault = fault_of_run(SPEC, words)
-    check(fault, r.MCNT, "mcnt_sad", "of processor 1 is used for output 1 but was never written")
+    check(fault, r.MCNT, "mcnt_sad", "of processor 0 is used for output 1 but was never written")
+
+
+def test_gap_between_outputs_needs_no_weights_but_cannot_be_read() -> None:
+    spec = replace(SPEC, processors=(0, 4), outputs=6)
+    cnn = Cnn()
+    configure(cnn, layer_words(spec))
+    for processor in spec.processors:
+        for output in (1, 2, 5):
+            load_weights(cnn, processor, output, bytes(range(9)))
+    cnn.write_block(memory_map.data_address(0), np.zeros(16, np.uint32))
+    cnn.write_block(memory_map.data_address(4), np.zeros(16, np.uint32))
+    cnn.write(r.layer_address(0, 0, r.WPTR_BASE), 4, r.WPTR_BASE.encode(instance=2))
+    start(cnn)
+    cnn.finish()
+    known = cnn.memories.data.known
+    assert known[2, 0].tolist() == [False, True, True, False]
+    assert known[3, 0].tolist() == [False, True, False, False]
 
 
 def test_masks_over_the_end_of_the_weight_memory() -> None:
