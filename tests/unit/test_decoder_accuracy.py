@@ -56,7 +56,7 @@ def test_positions_and_scores_agree(unit: int, wide: bool, noise: float) -> None
         differing += sum(count for _, count in counts)
     assert points > 600
     # With noise two limbs may score the same to the last digit, and either may be taken.
-    assert differing <= (0.005 * points if noise else 0)
+    assert differing <= (0.01 * points if noise else 0)
 
 
 def average_precision(scenes: int, noise: float, unit: int, wide: bool) -> tuple[float, float]:
