@@ -10,6 +10,7 @@ import numpy as np
 
 from synthesize.chip import limits
 from synthesize.compiler import Compiled
+from synthesize.regions import tensor_regions
 
 PEAK_MACS_PER_CYCLE = limits.PROCESSORS * 9
 
@@ -104,18 +105,8 @@ def kernel_words(compiled: Compiled) -> int:
 def data_bytes(compiled: Compiled) -> int:
     """Return the bytes of data memory that are written at some time during one inference."""
     touched = np.zeros((limits.DATA_INSTANCES, limits.DATA_INSTANCE_WORDS), bool)
-    graph, placement = compiled.legal, compiled.placement
-    first = placement.layers[0]
-    pixels = graph.input.shape[1] * graph.input.shape[2]
-    if not placement.fifo:
-        words = -(-pixels // 4) if placement.chw else pixels * first.passes
-        _touch(touched, first.processors, first.in_offset // 4, words)
-    for layer, place in zip(graph.layers, placement.layers, strict=True):
-        words = layer.out_shape[1] * layer.out_shape[2] * place.out_passes
-        words *= (place.write_gap + 1) * (4 if layer.wide else 1)
-        if place.streaming and layer is not graph.layers[-1]:
-            words = min(words, limits.DATA_INSTANCE_WORDS - place.out_offset // 4)
-        _touch(touched, place.output_processors, place.out_offset // 4, words)
+    for region in tensor_regions(compiled.legal, compiled.placement):
+        touched[list(region.instances), region.start : region.start + region.words] = True
     return int(touched.sum()) * 4
 
 
@@ -148,12 +139,6 @@ def table(compiled: Compiled) -> str:
             f"{layer['milliseconds']:>6.3f}  {rate:>9.1f}"
         )
     return "\n".join(lines) + "\n"
-
-
-def _touch(touched: np.ndarray, mask: int, start: int, words: int) -> None:
-    for instance in range(limits.DATA_INSTANCES):
-        if mask >> (instance * limits.PROCESSORS_PER_INSTANCE) & 0xF:
-            touched[instance, start : start + words] = True
 
 
 def _milliseconds(cycles: int) -> float:
