@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import tempfile
@@ -16,12 +17,14 @@ from synthesize.chip.errors import UserError
 
 
 def write_atomically(data: Any, path: Path) -> None:
-    """torch.save to a temporary file beside ``path``, then rename."""
+    """Serialise to a temporary file beside ``path``, then rename; OSError when it cannot be."""
+    content = io.BytesIO()  # torch's own file writer reports a full disk as RuntimeError
+    torch.save(data, content)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    os.close(handle)
     try:
-        torch.save(data, name)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.getbuffer())
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

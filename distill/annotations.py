@@ -72,7 +72,9 @@ class KeypointFile:
 
     Attributes:
         raw: the file as read.
-        joints: keypoints per person, of the first category that has any.
+        names: the keypoints' names, of the first category that has any.
+        joints: how many these are.
+        category: that category's number.
         images: entries with an id and a file name, by id.
         skipped: what is left out, and why.
     """
@@ -83,7 +85,8 @@ class KeypointFile:
         people = [c for c in self.raw["categories"] if isinstance(c, dict) and c.get("keypoints")]
         if not people:
             raise UserError(f"{path}: no category lists keypoints; expected a person category")
-        self.joints, self.category = len(people[0]["keypoints"]), people[0].get("id")
+        self.names: list[str] = people[0]["keypoints"]
+        self.joints, self.category = len(self.names), people[0].get("id")
         images = []
         for index, entry in enumerate(self.raw["images"]):
             usable = isinstance(entry, dict) and isinstance(entry.get("id"), int)
@@ -102,6 +105,15 @@ class KeypointFile:
             self.skipped.add("annotations of no listed picture", f"entry {index}")
         elif annotation.get("category_id", self.category) == self.category:
             self._by_image[annotation["image_id"]].append(annotation)
+
+    def annotations_of(self, image: dict[str, Any]) -> list[dict[str, Any]]:
+        """Annotations of a picture, crowds too, whose keypoints and box are well formed."""
+        return [
+            annotation
+            for annotation in self._by_image[image["id"]]
+            if _is_numbers(annotation.get("keypoints"), 3 * self.joints)
+            and _is_numbers(annotation.get("bbox"), 4)
+        ]
 
     def people_of(
         self, image: dict[str, Any], width: int, height: int

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ai8x_models.codec import STRIDE
 from ai8x_models.students import SPECS
 from distill.data import Augmentation
 from synthesize.chip.errors import UserError
@@ -19,7 +20,8 @@ from synthesize.chip.errors import UserError
 class SetConfig:
     """One data set of the mixture: COCO-format annotations, picture folder, sampling weight.
 
-    ``annotations`` may also be ``synthetic:N``, N pictures of procedural people.
+    ``annotations`` may also be ``synthetic:N``, N pictures of procedural people (1 to 4 in each),
+    or ``synthetic:N:P``, P people in each.
     """
 
     annotations: str = ""
@@ -58,15 +60,14 @@ class QatConfig:
 
 
 @dataclass
-class Recipe:
-    """A training run."""
+class Run:
+    """What every training run is told: data, schedule, machine."""
 
-    student: str = "seed"
     size: int = 128
     train: list[SetConfig] = field(default_factory=list)
     validation: list[SetConfig] = field(default_factory=list)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    qat: QatConfig = field(default_factory=QatConfig)
+    sigma: float = 7.0  # pixels of the input, width of the heatmaps' Gaussians
     start_from: str = ""  # checkpoint with initial weights
     out: str = "runs/student"
     epochs: int = 30
@@ -81,30 +82,100 @@ class Recipe:
     precision: str = "bf16-mixed"
     accelerator: str = "auto"
     devices: int = 1
+    nodes: int = 1
+    strategy: str = "auto"  # the trainer library's distributed engine, for example "ddp"
     workers: int = 1
-    validate_every: int = 2
+    validate_every: int = 2  # epochs
+    patience: int = 0  # stop after so many validations without a better PCK; 0 never stops
     seed: int = 78
 
     def __post_init__(self) -> None:
-        if self.student not in SPECS:
-            raise UserError(f"student '{self.student}' is unknown; choose from {sorted(SPECS)}")
-        for name in ("epochs", "samples_per_epoch", "batch"):
+        for name in ("epochs", "samples_per_epoch", "batch", "validate_every", "devices", "nodes"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("workers", "patience", "warmup_steps", "weight_decay", "positive_weight"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name} is {getattr(self, name)}; it cannot be negative")
+        if self.samples_per_epoch < self.batch:
+            raise UserError(
+                f"samples_per_epoch is {self.samples_per_epoch}, less than one batch of "
+                f"{self.batch}; raise it or lower batch"
+            )
+        if self.size % STRIDE or self.size < 4 * STRIDE:
+            raise UserError(
+                f"size is {self.size}; it must be a multiple of {STRIDE} and at least {4 * STRIDE}"
+            )
         if not 0 <= self.decay_fraction <= 1:
             raise UserError(f"decay_fraction is {self.decay_fraction}; it must be in 0..1")
-        if not self.learning_rate > 0:
-            raise UserError(f"learning_rate is {self.learning_rate}; it must be positive")
+        for name in ("learning_rate", "sigma"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"{name} is {getattr(self, name)}; it must be positive")
 
 
-def load_recipe(path: Path | None, overrides: list[str]) -> Recipe:
+@dataclass
+class Recipe(Run):
+    """A student's training run, with or without a teacher."""
+
+    student: str = "seed"
+    qat: QatConfig = field(default_factory=QatConfig)
+    teacher: str = ""  # checkpoint of a teacher; empty: ground truth alone
+    teacher_share: float = 0.7  # of the loss; the rest is ground truth
+    teacher_size: int = 0  # side of the crops the teacher sees; 0: the student's
+    teacher_flip: bool = False  # average the teacher's maps with those of the mirrored crop
+    teacher_cache: str = ""  # folder that keeps the teacher's maps; needs augment_variants
+    augment_variants: int = 0  # so many fixed random crops per person, then again; 0: endless
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.student not in SPECS:
+            raise UserError(f"student '{self.student}' is unknown; choose from {sorted(SPECS)}")
+        if not 0 <= self.teacher_share <= 1:
+            raise UserError(f"teacher_share is {self.teacher_share}; it must be in 0..1")
+        if self.teacher_size % STRIDE or self.teacher_size < 0:
+            raise UserError(
+                f"teacher_size is {self.teacher_size}; it must be a multiple of {STRIDE}, "
+                "or 0 for the student's size"
+            )
+        if self.augment_variants < 0:
+            raise UserError(f"augment_variants is {self.augment_variants}; 0 means endless")
+        if self.teacher_cache and not self.augment_variants:
+            raise UserError(
+                "teacher_cache keeps maps of crops that come again, but augment_variants is 0 and "
+                "every crop is new; set augment_variants, 8 for example, or drop teacher_cache"
+            )
+
+
+@dataclass
+class TeacherRecipe(Run):
+    """A teacher's training run."""
+
+    out: str = "runs/teacher"
+    stages: int = 1  # refinement stages behind the initial one
+    width: int = 128  # channels behind the backbone
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.stages < 0 or self.width < 1:
+            raise UserError(
+                f"stages is {self.stages} and width {self.width}; at least 0 and 1 are needed"
+            )
+
+
+AnyRun = TypeVar("AnyRun", bound=Run)
+
+
+def load_recipe(
+    path: Path | None,
+    overrides: list[str],
+    kind: type[AnyRun] = Recipe,  # type: ignore[assignment]
+) -> AnyRun:
     """Read a YAML recipe and apply ``key=value`` overrides.
 
     Raises:
         UserError: unreadable file, unknown key, wrong type or value out of range.
     """
     try:
-        parts: list[Any] = [OmegaConf.structured(Recipe)]
+        parts: list[Any] = [OmegaConf.structured(kind)]
         if path is not None:
             parts.append(OmegaConf.load(path))
         config = OmegaConf.merge(*parts)
@@ -120,6 +191,8 @@ def load_recipe(path: Path | None, overrides: list[str]) -> Recipe:
         raise
     except (OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError) as error:
         message = " ".join(str(error).split())
-        raise UserError(f"recipe {path} with {overrides}: {message}") from None
-    assert isinstance(recipe, Recipe)
+        where = f"recipe {path}" if path else "recipe"
+        changed = f" with {' '.join(overrides)}" if overrides else ""
+        raise UserError(f"{where}{changed}: {message}") from None
+    assert isinstance(recipe, kind)
     return recipe

@@ -110,12 +110,15 @@ class PersonSource:
 
 
 class SyntheticSet(PersonSource):
-    """Procedural people (see :mod:`distill.synthetic`), made from the seed, nothing to download."""
+    """Procedural people (see :mod:`distill.synthetic`), made from the seed, nothing to download.
 
-    def __init__(self, count: int, seed: int) -> None:
+    ``people`` stand in every picture; 1 to 4, at random, when it is not given.
+    """
+
+    def __init__(self, count: int, seed: int, people: int | None = None) -> None:
         super().__init__(skeleton.COCO17_LABELLED, mask_missing=False)
         for index in range(count):
-            scene = make_scene(seed * 1_000_003 + index)
+            scene = make_scene(seed * 1_000_003 + index, people=people)
             nobody = np.zeros((0, 4), np.float32)
             self.add(Picture(scene.pixels, scene.keypoints, nobody, 1.0, {"id": index}))
         if not self.people:
@@ -144,7 +147,9 @@ class PeopleSet(PersonSource):
             log.warning("%s: left out %s", annotations, self.skipped)
         if not self.people:
             left = f" (left out: {self.skipped})" if self.skipped else ""
-            raise UserError(f"{annotations}: no picture with a labelled person under {images}{left}")
+            raise UserError(
+                f"{annotations}: no picture with a labelled person under {images}{left}"
+            )
 
     def _add(self, image: dict[str, Any], pixels: np.ndarray) -> None:
         height, width = pixels.shape[:2]
@@ -338,7 +343,9 @@ def collate(
     batch = {key: torch.stack([item[key] for item in items]) for key in items[0]}
     size = batch["image"].shape[-1]
     people = int((batch["keypoints"][..., 2] > 0).any(-1).sum(1).max())
-    heat, pafs = codec.encode_batch(batch["keypoints"][:, : max(people, 1)].numpy(), size, sigma=sigma)
+    heat, pafs = codec.encode_batch(
+        batch["keypoints"][:, : max(people, 1)].numpy(), size, sigma=sigma
+    )
     batch["target"] = torch.from_numpy(np.concatenate([heat, pafs], axis=1))
     return batch
 

@@ -47,22 +47,55 @@ class Pck:
     skipped: int
 
 
-def pck(predicted: npt.ArrayLike, truth: npt.ArrayLike, threshold: float = 0.2) -> Pck:
+def torso_lengths(truth: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Distance from left shoulder to right hip, [n]; NaN where either is not labelled.
+
+    ``truth``: [n, 18, 3] with visibility.
+    """
+    points = np.asarray(truth, dtype=np.float64)
+    torso = np.linalg.norm(points[:, L_SHOULDER, :2] - points[:, R_HIP, :2], axis=1)
+    known = (points[:, [L_SHOULDER, R_HIP], 2] > 0).all(axis=1)
+    return np.where(known, torso, np.nan)
+
+
+def relative_errors(
+    predicted: npt.ArrayLike, truth: npt.ArrayLike, lengths: npt.ArrayLike
+) -> npt.NDArray[np.float64]:
+    """Distances [n, 18] over each person's length; NaN where there is no label or no length.
+
+    A labelled point without a prediction (NaN) is infinitely far.
+    """
+    found = np.asarray(predicted, dtype=np.float64)[..., :2]
+    points = np.asarray(truth, dtype=np.float64)
+    length = np.asarray(lengths, dtype=np.float64)[:, None]
+    distance = np.linalg.norm(found - points[..., :2], axis=2)
+    distance = np.where(np.isnan(distance), np.inf, distance)
+    countable = (points[..., 2] > 0) & (length > 0)
+    return np.where(countable, distance / np.where(length > 0, length, 1), np.nan)
+
+
+def pck(
+    predicted: npt.ArrayLike,
+    truth: npt.ArrayLike,
+    threshold: float = 0.2,
+    lengths: npt.ArrayLike | None = None,
+) -> Pck:
     """PCK relative to the torso, the distance from left shoulder to right hip.
 
     ``predicted``: [n, 18, 2 or more], x and y; ``truth``: [n, 18, 3] with visibility, in the same
     pixels.  A labelled point is correct when it is at most ``threshold`` torsos away.  A point
-    not predicted should hold NaN: it counts as wrong.
+    not predicted should hold NaN: it counts as wrong.  Other ``lengths`` [n] than the torso's may
+    be given, for example the heads'; people whose length is NaN or 0 are left out.
     """
     found = np.asarray(predicted, dtype=np.float64)[..., :2]
     points = np.asarray(truth, dtype=np.float64)
     if found.shape[:-1] != points.shape[:-1] or points.shape[1:] != (len(KEYPOINTS), 3):
         raise ValueError(f"predictions {found.shape} do not match [n, 18, 3] truth {points.shape}")
-    torso = np.linalg.norm(points[:, L_SHOULDER, :2] - points[:, R_HIP, :2], axis=1)
-    usable = (points[:, [L_SHOULDER, R_HIP], 2] > 0).all(axis=1) & (torso > 0)
-    labelled = (points[..., 2] > 0) & usable[:, None]
-    distance = np.linalg.norm(found - points[..., :2], axis=2)
-    correct = labelled & (distance <= threshold * torso[:, None])
+    length = torso_lengths(points) if lengths is None else np.asarray(lengths, np.float64)
+    usable = length > 0
+    errors = relative_errors(found, points, length)
+    labelled = ~np.isnan(errors)
+    correct = labelled & (errors <= threshold)
     hits, total = correct.sum(axis=0), labelled.sum(axis=0)
     per_joint = {
         name: float(hits[k] / total[k]) for k, name in enumerate(KEYPOINTS) if total[k] > 0

@@ -1,4 +1,4 @@
-"""The pose student as a Lightning module: loss, schedule, validation by PCK."""
+"""Students and teachers as Lightning modules: losses, schedule, validation by PCK."""
 
 from __future__ import annotations
 
@@ -9,37 +9,51 @@ from torch import Tensor
 
 from ai8x_models.decode import decode_single
 from ai8x_models.students import Student
-from distill.config import Recipe
+from distill.config import Recipe, Run, TeacherRecipe
 from distill.data import to_input
-from distill.loss import map_loss
+from distill.loss import distillation_loss, map_loss
 from distill.metrics import pck
+from distill.teacher_maps import TeacherMaps
+from distill.teachers.lightweight_openpose import LightweightOpenPose
+from synthesize.chip.errors import UserError
 
 
-class PoseModule(L.LightningModule):
-    """Trains a student on ground-truth maps; PCK@0.2 on the validation crops."""
+class MapModule(L.LightningModule):
+    """What all networks with maps share: schedule, a loss that must be finite, validation.
 
-    def __init__(self, student: Student, recipe: Recipe) -> None:
+    ``forward`` of a subclass takes uint8 images [N, 3, H, W] and returns the maps that count,
+    float32 [N, 57, H/8, W/8].
+    """
+
+    def __init__(self, recipe: Run) -> None:
         super().__init__()
-        self.student = student
         self.recipe = recipe
         self.found: list[np.ndarray] = []
         self.truth: list[np.ndarray] = []
 
-    def forward(self, image: Tensor) -> Tensor:
-        """uint8 images [N, 3, H, W] -> maps float32 [N, 57, H/8, W/8]."""
-        x = to_input(image).contiguous(memory_format=torch.channels_last)
-        return torch.cat([m.float() for m in self.student.maps(x)], dim=1)
+    def network_input(self, image: Tensor) -> Tensor:
+        """uint8 images as float32 network input, channels last in memory (faster convolutions)."""
+        return to_input(image).contiguous(memory_format=torch.channels_last)
 
-    def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
-        """Masked map loss; stops with a sentence when it is not finite."""
-        loss = map_loss(
-            self(batch["image"]), batch["target"], batch["channels"], batch["area"],
+    def truth_loss(self, maps: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """Loss against the ground truth, where there is one."""
+        return map_loss(
+            maps, batch["target"], batch["channels"], batch["area"],
             self.recipe.positive_weight, self.recipe.paf_weight,
         )  # fmt: skip
+
+    def loss(self, batch: dict[str, Tensor]) -> Tensor:
+        """Loss of one batch."""
+        raise NotImplementedError
+
+    def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
+        """One step; stops with a sentence when the loss is not finite."""
+        loss = self.loss(batch)
         if not torch.isfinite(loss):
-            raise RuntimeError(
-                f"the loss is {loss.item()} in epoch {self.current_epoch}, step {index}; "
-                "lower learning_rate and resume from the last checkpoint"
+            raise UserError(
+                f"the loss is {loss.item()} in epoch {self.current_epoch + 1}, step {index + 1}; "
+                f"lower learning_rate (now {self.recipe.learning_rate:g}) and run again: training "
+                f"goes on from the last checkpoint under {self.recipe.out}"
             )
         self.log("loss", loss, prog_bar=True)
         return loss
@@ -53,14 +67,14 @@ class PoseModule(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """PCK@0.2 of the torso over all validation crops."""
         score = pck(np.stack(self.found), np.stack(self.truth)).overall
-        self.log("pck", score, prog_bar=True)
-        print(f"epoch {self.current_epoch + 1}: validation PCK@0.2 {score:.4f}", flush=True)
+        # float32: a checkpoint that keeps a float64 cannot be resumed on Apple's MPS.
+        self.log("pck", torch.tensor(score, dtype=torch.float32), sync_dist=True)
         self.found, self.truth = [], []
 
     def configure_optimizers(self):  # type: ignore[no-untyped-def]
         """AdamW; warm-up, constant rate, then linear decay to zero at the end of the run."""
-        decay = [p for p in self.student.parameters() if p.requires_grad and p.ndim > 1]
-        plain = [p for p in self.student.parameters() if p.requires_grad and p.ndim <= 1]
+        decay = [p for p in self.parameters() if p.requires_grad and p.ndim > 1]
+        plain = [p for p in self.parameters() if p.requires_grad and p.ndim <= 1]
         optimizer = torch.optim.AdamW(
             [
                 {"params": decay, "weight_decay": self.recipe.weight_decay},
@@ -81,3 +95,61 @@ class PoseModule(L.LightningModule):
         warm = min(1.0, (step + 1) / max(self.recipe.warmup_steps, 1))
         tail = max(self.recipe.decay_fraction * total, 1.0)
         return min(warm, max(0.0, (total - step) / tail), 1.0)
+
+
+class PoseModule(MapModule):
+    """A student, trained on ground truth and, where there is a teacher, on its maps.
+
+    The teacher is kept out of the module's parameters, hence out of its checkpoints.
+    """
+
+    def __init__(
+        self, student: Student, recipe: Recipe, teacher: TeacherMaps | None = None
+    ) -> None:
+        super().__init__(recipe)
+        self.student = student
+        self.share = recipe.teacher_share
+        self.teacher = (teacher,)  # a tuple hides it from torch
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Maps float32 [N, 57, H/8, W/8] of uint8 images [N, 3, H, W]."""
+        maps = self.student.maps(self.network_input(image))
+        return torch.cat([m.float() for m in maps], dim=1)
+
+    def loss(self, batch: dict[str, Tensor]) -> Tensor:
+        """Ground truth, mixed with the teacher's maps if there is a teacher.
+
+        The teacher has an opinion on every cell, so it also teaches where ground truth is masked.
+        """
+        maps = self(batch["image"])
+        truth = self.truth_loss(maps, batch)
+        (teacher,) = self.teacher
+        if teacher is None:
+            return truth
+        wanted = teacher(batch).to(maps)
+        taught = map_loss(
+            maps, wanted, torch.ones_like(batch["channels"]), torch.ones_like(batch["area"]),
+            self.recipe.positive_weight, self.recipe.paf_weight,
+        )  # fmt: skip
+        self.log_dict({"loss_truth": truth, "loss_teacher": taught})
+        return distillation_loss(truth, taught, self.share)
+
+
+class TeacherModule(MapModule):
+    """A teacher: the sum of the losses of all its stages."""
+
+    def __init__(self, teacher: LightweightOpenPose, recipe: TeacherRecipe) -> None:
+        super().__init__(recipe)
+        self.teacher = teacher
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Maps of the last stage."""
+        last: Tensor = self.teacher(self.network_input(image))[-1]
+        return last.float()
+
+    def loss(self, batch: dict[str, Tensor]) -> Tensor:
+        """Sum over the stages; each must find the pose from what the stage before left."""
+        stages = self.teacher(self.network_input(batch["image"]))
+        losses = [self.truth_loss(maps.float(), batch) for maps in stages]
+        self.log_dict({f"loss_stage{index}": loss for index, loss in enumerate(losses)})
+        return torch.stack(losses).sum()

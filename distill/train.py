@@ -1,7 +1,8 @@
-"""Train a student: data mixture, Lightning trainer, resumable checkpoints."""
+"""Train a student or a teacher: network, data, trainer, and the file that comes out."""
 
 from __future__ import annotations
 
+import errno
 import logging
 from pathlib import Path
 from typing import Any
@@ -9,101 +10,26 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import TensorBoardLogger
-from torch.utils.data import ConcatDataset, DataLoader, WeightedRandomSampler
 
 from ai8x_models.checkpoints import load_student, save_student
+from ai8x_models.codec import STRIDE
 from ai8x_models.students import Student
-from distill.config import Recipe, SetConfig
-from distill.data import (
-    Augmentation,
-    CropDataset,
-    PeopleSet,
-    PersonSource,
-    SyntheticSet,
-    collate,
-    to_input,
+from distill.config import Recipe, Run, TeacherRecipe
+from distill.data import Augmentation, CropDataset, to_input
+from distill.datamodule import PoseData, open_set
+from distill.pose_module import MapModule, PoseModule, TeacherModule
+from distill.teacher_maps import CacheKey, MapCache, TeacherMaps, checksum
+from distill.teachers.lightweight_openpose import (
+    LightweightOpenPose,
+    load_teacher,
+    save_teacher,
 )
-from distill.pose_module import PoseModule
+from distill.trainer import make_trainer, quiet
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.fold import fold_batchnorm
+from synthesize.chip.errors import UserError
 
 log = logging.getLogger(__name__)
-
-
-def open_set(config: SetConfig, seed: int) -> PersonSource:
-    """Read a COCO-format set, or make procedural people for ``synthetic:N``."""
-    if config.annotations.startswith("synthetic:"):
-        return SyntheticSet(int(config.annotations.split(":")[1]), seed)
-    return PeopleSet(Path(config.annotations), Path(config.images), config.limit)
-
-
-class PoseData(L.LightningDataModule):
-    """Weighted mixture for training, evaluation crops for validation.
-
-    Everything random depends on (seed, epoch, sample) alone, so a resumed run sees what the
-    uninterrupted one would have seen.
-    """
-
-    def __init__(self, recipe: Recipe) -> None:
-        super().__init__()
-        self.recipe = recipe
-
-    def setup(self, stage: str) -> None:
-        """Read all sets once."""
-        recipe = self.recipe
-        augment = recipe.augment.build()
-        sets = [(c, open_set(c, recipe.seed)) for c in recipe.train if c.weight > 0]
-        self.train = [CropDataset(s, recipe.size, augment, recipe.seed) for _, s in sets]
-        self.weights = [c.weight for c, _ in sets]
-        validation = [open_set(c, recipe.seed + 1) for c in recipe.validation]
-        self.validation = [CropDataset(s, recipe.size, Augmentation()) for s in validation]
-
-    def train_dataloader(self) -> DataLoader[Any]:
-        """A new sampler every epoch, seeded by the epoch."""
-        epoch = self.trainer.current_epoch if self.trainer else 0
-        for dataset in self.train:
-            dataset.epoch = epoch
-        total = sum(self.weights)
-        weights = [
-            weight / total / len(dataset)
-            for weight, dataset in zip(self.weights, self.train, strict=True)
-            for _ in range(len(dataset))
-        ]
-        generator = torch.Generator().manual_seed(self.recipe.seed * 100_003 + epoch)
-        sampler = WeightedRandomSampler(
-            weights, self.recipe.samples_per_epoch, replacement=True, generator=generator
-        )
-        return DataLoader(
-            ConcatDataset(self.train), self.recipe.batch, sampler=sampler, collate_fn=collate,
-            num_workers=self.recipe.workers, drop_last=True,
-        )  # fmt: skip
-
-    def val_dataloader(self) -> DataLoader[Any]:
-        """All evaluation crops."""
-        return DataLoader(ConcatDataset(self.validation), 50, collate_fn=collate)
-
-
-def make_trainer(recipe: Recipe, out: Path) -> L.Trainer:
-    """Lightning trainer with the recipe's settings; checkpoints every validation."""
-    checkpoint = ModelCheckpoint(
-        dirpath=out, filename="best", monitor="pck", mode="max", save_last=True,
-        enable_version_counter=False, save_on_train_epoch_end=False,
-    )  # fmt: skip
-    return L.Trainer(
-        max_epochs=recipe.epochs,
-        accelerator=recipe.accelerator,
-        devices=recipe.devices,
-        precision=recipe.precision,  # type: ignore[arg-type]
-        check_val_every_n_epoch=recipe.validate_every,
-        reload_dataloaders_every_n_epochs=1,
-        callbacks=[checkpoint],
-        logger=TensorBoardLogger(out.parent, name=out.name, version=""),
-        num_sanity_val_steps=0,
-        log_every_n_steps=50,
-        gradient_clip_val=1.0,
-        enable_model_summary=False,
-    )
 
 
 def prepare_qat(student: Student, recipe: Recipe) -> None:
@@ -119,22 +45,107 @@ def prepare_qat(student: Student, recipe: Recipe) -> None:
     log.info("layer: bits, shift: %s", {n: (bits[n], shifts[n]) for n in bits})
 
 
-def train_student(recipe: Recipe) -> Path:
-    """Run a recipe, resuming from ``out/last.ckpt`` if there is one; returns the student's file."""
-    L.seed_everything(recipe.seed, workers=True)
+def open_teacher(recipe: Recipe, data: PoseData) -> TeacherMaps | None:
+    """The recipe's teacher with its cache, or None when it names none."""
+    if not recipe.teacher:
+        return None
+    path = Path(recipe.teacher)
+    teacher, _ = load_teacher(path)
+    cache = None
+    if recipe.teacher_cache:
+        data.setup("fit")
+        sizes = [len(dataset) for dataset in data.train]
+        key = CacheKey(
+            {
+                "teacher": checksum(path),
+                "flip": recipe.teacher_flip,
+                "teacher_size": recipe.teacher_size,
+                "size": recipe.size,
+                "seed": recipe.seed,
+                "augment": repr(recipe.augment),
+                "variants": recipe.augment_variants,
+                "sets": [repr(c) for c in recipe.train if c.weight > 0],
+                "people": sizes,
+            }
+        )
+        cache = MapCache(Path(recipe.teacher_cache), key, sizes, recipe.size // STRIDE)
+    return TeacherMaps(teacher, recipe.teacher_flip, cache)
+
+
+def _fit(module: MapModule, data: PoseData, recipe: Run) -> dict[str, Any]:
+    """Run to the end, from ``out/last.ckpt`` if there is one; returns the extras of the result.
+
+    When the run stopped early the module is left with the weights of its best validation.
+    """
     out = Path(recipe.out)
-    student = Student(recipe.student)
-    if recipe.start_from:
-        student, _ = load_student(Path(recipe.start_from))
-    if recipe.qat.enabled and student.mode == "float":
-        prepare_qat(student, recipe)
-    module = PoseModule(student, recipe)
-    module.to(memory_format=torch.channels_last)
-    trainer = make_trainer(recipe, out)
-    last = out / "last.ckpt"
-    trainer.fit(module, PoseData(recipe), ckpt_path=str(last) if last.exists() else None)
-    pck = trainer.callback_metrics.get("pck")
-    extras = {"pck": float(pck) if pck is not None else None, "seed": recipe.seed}
-    path = out / "student.pth.tar"
-    save_student(module.student, path, trainer.current_epoch, extras)
+    module.train().to(memory_format=torch.channels_last)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        trainer = make_trainer(recipe, out)
+        data.setup("fit")
+        log.info("%s", data.report())
+        last = out / "last.ckpt"
+        if last.exists():
+            log.info("resuming from %s", last)
+        trainer.fit(module, data, ckpt_path=str(last) if last.exists() else None)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES):
+            raise
+        raise UserError(
+            f"cannot write under {out}: {error.strerror}; make room there, or name another folder "
+            "with out=..., and run again"
+        ) from None
+    score = _finish(trainer, module)
+    log.info("%s", data.report())
+    return {"pck": score, "seed": recipe.seed}
+
+
+def _finish(trainer: L.Trainer, module: MapModule) -> float | None:
+    """PCK of the weights to keep: the last ones, or the best after an early stop."""
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    best = next(c for c in trainer.checkpoint_callbacks if getattr(c, "monitor", None) == "pck")
+    assert isinstance(best, ModelCheckpoint)
+    stopped = [c for c in trainer.early_stopping_callbacks if c.stopped_epoch]
+    if stopped and Path(best.best_model_path).is_file():
+        data = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+        module.load_state_dict(data["state_dict"])
+        log.info("stopped early; kept the weights of the best validation")
+        return float(best.best_model_score) if best.best_model_score is not None else None
+    score = trainer.callback_metrics.get("pck", best.current_score)
+    return float(score) if score is not None else None
+
+
+def train_student(recipe: Recipe) -> Path:
+    """Run a student's recipe, resuming a killed run; returns the student's file."""
+    with quiet():
+        L.seed_everything(recipe.seed, workers=True, verbose=False)
+        student = Student(recipe.student)
+        if recipe.start_from:
+            student, _ = load_student(Path(recipe.start_from))
+        if recipe.qat.enabled and student.mode == "float":
+            prepare_qat(student, recipe)
+        data = PoseData(recipe)
+        module = PoseModule(student, recipe, open_teacher(recipe, data))
+        extras = _fit(module, data, recipe)
+    path = Path(recipe.out) / "student.pth.tar"
+    if recipe.teacher:
+        extras["teacher"] = checksum(Path(recipe.teacher))
+    save_student(module.student, path, recipe.epochs, extras)
+    return path
+
+
+def train_teacher(recipe: TeacherRecipe) -> Path:
+    """Run a teacher's recipe, resuming a killed run; returns the teacher's file."""
+    with quiet():
+        L.seed_everything(recipe.seed, workers=True, verbose=False)
+        if recipe.start_from:
+            teacher, _ = load_teacher(Path(recipe.start_from))
+            teacher.train()
+        else:
+            teacher = LightweightOpenPose(recipe.stages, recipe.width)
+        module = TeacherModule(teacher, recipe)
+        extras = _fit(module, PoseData(recipe), recipe)
+    path = Path(recipe.out) / "teacher.pth.tar"
+    save_teacher(module.teacher, path, recipe.epochs, {**extras, "sigma": recipe.sigma})
     return path

@@ -168,7 +168,7 @@ class LightweightOpenPose(nn.Module):
         for stage in (self.initial_stage, *self.refinement_stages):
             assert isinstance(stage, _Stage)
             for head in (stage.heatmaps, stage.pafs):
-                nn.init.normal_(head[1][0].weight, std=0.01)  # type: ignore[index,arg-type]
+                nn.init.normal_(head[1][0].weight, std=0.01)  # type: ignore[index]
 
     @property
     def stages(self) -> int:

@@ -1,0 +1,64 @@
+"""The whole training chain on synthetic people: it can learn, and its stages fit together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from ai8x_models.checkpoints import load_student
+from distill.__main__ import main as distill
+from distill.data import SyntheticSet
+from distill.evaluate import evaluate_pck
+from quantize.__main__ import main as quantize
+
+QUICK = ["precision=32-true", "accelerator=cpu", "workers=0", "validate_every=1", "seed=5"]
+
+
+@pytest.mark.long
+def test_ten_images_can_be_learnt_by_heart(tmp_path: Path) -> None:
+    """Data, targets, loss, optimiser, schedule and decoding: PCK 0.99, or one of them is wrong."""
+    settings = [
+        # At 96 pixels the cells are fine enough: decoding perfect maps gives PCK 1.0.
+        *QUICK, "student=tiny", "size=96", "epochs=1", "samples_per_epoch=1800", "batch=10",
+        "learning_rate=4e-3", "warmup_steps=20", "decay_fraction=0.5", "weight_decay=0",
+        "train=[{annotations: 'synthetic:10:1'}]", "validation=[{annotations: 'synthetic:1:1'}]",
+        "augment={scale: [1.3, 1.3], rotate: 0, shift: 0, flip: 0, colour: 0, cutout: 0}",
+        f"out={tmp_path}",
+    ]  # fmt: skip
+    assert distill(["student", *settings]) == 0
+    student, _ = load_student(tmp_path / "student.pth.tar")
+    people = SyntheticSet(10, seed=5, people=1)
+    assert len(people.people) == 10
+    assert evaluate_pck(student, people, size=96).overall >= 0.99
+
+
+def test_from_nothing_to_integers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Teacher, distilled student, quantisation-aware student, integers, evaluation."""
+    common = [
+        *QUICK, "size=64", "epochs=1", "samples_per_epoch=8", "batch=4", "warmup_steps=1",
+        "train=[{annotations: 'synthetic:6'}]", "validation=[{annotations: 'synthetic:4'}]",
+    ]  # fmt: skip
+    teacher, floating, aware = (tmp_path / name for name in ("teacher", "float", "qat"))
+    assert distill(["teacher", *common, "stages=0", "width=16", f"out={teacher}"]) == 0
+    taught = f"teacher={teacher / 'teacher.pth.tar'}"
+    assert distill(["student", *common, "student=tiny", taught, f"out={floating}"]) == 0
+    start = f"start_from={floating / 'student.pth.tar'}"
+    assert distill(["student", *common, "qat.enabled=true", start, f"out={aware}"]) == 0
+    integers = tmp_path / "tiny-q.pth.tar"
+    assert quantize([str(aware / "student.pth.tar"), str(integers)]) == 0
+    capsys.readouterr()
+    files = [str(floating / "student.pth.tar"), str(integers)]
+    assert distill(["eval", *files, "--synthetic", "6", "--size", "64"]) == 0
+    table = capsys.readouterr().out
+    assert "float/student.pth.tar" in table
+    assert "tiny-q.pth.tar" in table
+    # The integers compute what quantisation-aware training computed.
+    qat, _ = load_student(aware / "student.pth.tar")
+    student, _ = load_student(integers)
+    pixels = torch.randint(0, 256, (2, 3, 64, 64)).double() - 128
+    with torch.no_grad():
+        for exact, trained in zip(student.maps(pixels), qat.maps((pixels / 128).float()),
+                                  strict=True):  # fmt: skip
+            torch.testing.assert_close(exact.float(), trained, rtol=0, atol=1e-4)
