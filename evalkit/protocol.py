@@ -77,6 +77,14 @@ class Parser:
                 frames.append(state)
         return frames
 
+    def finish(self) -> list[Frame]:
+        """No more bytes come: give up on what was begun; returns frames found behind it."""
+        frames: list[Frame] = []
+        while self._buffer:
+            self._reject()
+            frames += self.feed(b"")
+        return frames
+
     def _skip_to_magic(self) -> bool:
         """Move text out of the way; False when the buffer holds no whole header."""
         at = self._buffer.find(MAGIC)
