@@ -15,7 +15,7 @@ MAX_LINES = 60
 # What each room may import of the others; the longest matching prefix is looked up.
 ALLOWED: dict[str, tuple[str, ...]] = {
     "ai8x_models": ("ai8x_models", "synthesize.chip"),
-    "distill": ("distill", "ai8x_models", "synthesize.chip"),
+    "distill": ("distill", "ai8x_models", "quantize", "synthesize.chip"),
     "quantize": ("quantize", "ai8x_models", "synthesize.chip", "synthesize.rules"),
     "synthesize": ("synthesize",),
     "synthesize.chip": ("synthesize.chip",),
