@@ -2,9 +2,9 @@
 
     read -> (described graph) -> legalise -> rules -> place -> verify -> build -> known answer
 
-A hand-written network description is honoured as it is: no pass changes its layers and its masks
-and offsets are taken over. For our own students, which come without description, the graph is
-legalised, optional rewrites are tried, and the fastest one that fits is placed by search.
+A hand-written placement is honoured as it is: no pass changes the layers, and masks and offsets
+are taken over. Our own students, which come without description, and descriptions without
+placement are legalised, optional rewrites are tried, and the fastest that fits is placed by search.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Compiled:
 
 
 def compile_network(
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint | None,
     description: str | Path | None = None,
     input_shape: tuple[int, ...] | None = None,
     trust_placement: bool = False,
@@ -69,8 +69,9 @@ def compile_network(
     """Compile a network.
 
     Args:
-        checkpoint: its integer weights; without ``description`` it must describe itself.
-        description: network description (YAML) with a placement by hand.
+        checkpoint: its integer weights; without ``description`` it must describe itself. None
+            for a description of a network that is not trained yet (weights are zero).
+        description: network description (YAML), with or without a placement by hand.
         input_shape: shape of the sample, for descriptions that do not give the input's size.
         trust_placement: compile a hand-written placement although the check finds that it
             overwrites or misses data; the findings become warnings.
@@ -80,15 +81,28 @@ def compile_network(
     """
     if description is not None:
         read = frontend_yaml.load(description, checkpoint, input_shape)
+        notes = checkpoint.notes if checkpoint else ()
+        if read.hints is None:
+            return compile_graph(read.graph, notes)
         rules.check(read.graph)
         streaming.check(read.graph, read.hints)
         on = [hint.streaming for hint in read.hints.layers]
         legal = streaming.widen_kernels(read.graph, on)
         placement = place.by_hand(legal, read.hints)
-        return _finish(checkpoint, read.graph, legal, placement, trust_placement)
-    described = frontend_student.load(checkpoint)
+        return _finish(notes, read.graph, legal, placement, trust_placement)
+    if checkpoint is None:
+        raise UserError("give a checkpoint, a network description or both")
+    return compile_graph(frontend_student.load(checkpoint), checkpoint.notes)
+
+
+def compile_graph(described: Graph, notes: tuple[str, ...] = ()) -> Compiled:
+    """Compile a graph that has no placement yet; ``notes`` are passed on as warnings.
+
+    Raises:
+        UserError: the network cannot be compiled; one sentence says where and why.
+    """
     legal, placement = place_automatically(described)
-    return _finish(checkpoint, described, legal, placement, trust_placement)
+    return _finish(notes, described, legal, placement, False)
 
 
 def place_automatically(described: Graph) -> tuple[Graph, Placement]:
@@ -149,7 +163,7 @@ def build_program(described: Graph, legal: Graph, placement: Placement) -> Progr
 
 
 def _finish(
-    checkpoint: Checkpoint, described: Graph, legal: Graph, placement: Placement, trust: bool
+    notes: tuple[str, ...], described: Graph, legal: Graph, placement: Placement, trust: bool
 ) -> Compiled:
     findings = [str(finding) for finding in verify.check(legal, placement)]
     if findings and not (placement.by_hand and trust):
@@ -159,7 +173,7 @@ def _finish(
             "be that of the network)"
         )
     program = build_program(described, legal, placement)
-    return Compiled(described, legal, placement, program, (*checkpoint.notes, *findings))
+    return Compiled(described, legal, placement, program, (*notes, *findings))
 
 
 def _layer_infos(graph: Graph, placement: Placement) -> tuple[LayerInfo, ...]:

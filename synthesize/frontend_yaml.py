@@ -2,7 +2,8 @@
 
 The language is documented in ai8x-synthesis README, "YAML Network Description". A description
 holds the operations *and* a placement by hand; this module returns both: a graph and
-:class:`~synthesize.placement.Hints`. Everything that the accelerator of the MAX78000 cannot do, and
+:class:`~synthesize.placement.Hints`. A description that leaves out ``processors`` everywhere holds
+only operations (strides included): the compiler legalises and places it. Everything that the accelerator of the MAX78000 cannot do, and
 every key this compiler does not know, is refused with file and line.
 """
 
@@ -74,10 +75,10 @@ MAX_LAYERS_READ = 128
 
 @dataclass(frozen=True)
 class Description:
-    """A network as described by hand: the graph and its placement."""
+    """A network as described by hand: the graph and its placement, None when it has none."""
 
     graph: ir.Graph
-    hints: Hints
+    hints: Hints | None
 
 
 @dataclass(frozen=True)
@@ -105,17 +106,19 @@ class _Entry:
     wide: bool
     output: bool
     chw: bool
-    hint: LayerHint
+    where: ir.Where
+    hint: LayerHint | None
 
 
 def load(
-    path: str | Path, checkpoint: Checkpoint, input_shape: tuple[int, ...] | None = None
+    path: str | Path, checkpoint: Checkpoint | None, input_shape: tuple[int, ...] | None = None
 ) -> Description:
     """Read a network description and join it with its weights.
 
     Args:
         path: the YAML file.
-        checkpoint: integer checkpoint; weights are taken in order.
+        checkpoint: integer checkpoint; weights are taken in order. Without one (a network that is
+            not trained yet) all weights are zero and every layer needs ``out_channels``.
         input_shape: shape of the sample input, needed when the description has no ``in_dim``.
 
     Raises:
@@ -140,10 +143,11 @@ def load(
             layers, f"{len(layers.value)} layers; the chip runs at most 32, so shorten it"
         )
     entries = [_entry(item) for item in layers.value]
-    if "output_map" in top:
+    _check_hints(entries)
+    final = entries[-1].hint
+    if "output_map" in top and final is not None:
         mask = values.processor_mask(top["output_map"], "output_map")
-        last = replace(entries[-1].hint, output_processors=mask)
-        entries[-1] = replace(entries[-1], hint=last)
+        entries[-1] = replace(entries[-1], hint=replace(final, output_processors=mask))
     name = top["arch"].value if "arch" in top else Path(path).stem
     return _build(str(name), str(path), entries, checkpoint, input_shape)
 
@@ -158,8 +162,6 @@ def _entry(item: Item) -> _Entry:
     pool = _pool(fields, one_d)
     kernel = _kernel(fields, op)
     pad = values.integer(fields["pad"], "pad", 0, 1023) if "pad" in fields else _default_pad(op)
-    if "stride" in fields:
-        _stride(fields["stride"], op)
     activation = values.one_of(fields, "activate", "activation")
     operands = (
         values.integer(fields["operands"], "operands", 2, 16) if "operands" in fields else None
@@ -183,7 +185,7 @@ def _entry(item: Item) -> _Entry:
         kernel=kernel,
         pad=(pad, 0 if one_d else pad),
         output_pad=(out_pad, out_pad) if transposed else (0, 0),
-        stride=(2, 2) if transposed else (1, 1),
+        stride=_stride(fields, op),
         flatten=values.flag(fields, "flatten", False),
         in_dim=values.dimensions(fields["in_dim"]) if "in_dim" in fields else None,
         in_channels=values.optional(fields, "in_channels", 1, 65536),
@@ -194,8 +196,19 @@ def _entry(item: Item) -> _Entry:
         wide=values.is_wide(fields["output_width"]) if "output_width" in fields else False,
         output=values.flag(fields, "output", False),
         chw=values.is_chw(fields["data_format"]) if "data_format" in fields else False,
+        where=item.where,
         hint=_hint(item, fields),
     )
+
+
+def _check_hints(entries: list[_Entry]) -> None:
+    """Refuse a placement that is given for some layers only."""
+    without = [entry for entry in entries if entry.hint is None]
+    if without and len(without) < len(entries):
+        raise UserError(
+            f"{without[0].where}: 'processors' is missing; give a mask of the 64 processors, e.g. "
+            "0xffff, or leave it out in all layers to have them placed"
+        )
 
 
 def _check_keys(fields: Mapping[str, Item]) -> None:
@@ -260,22 +273,27 @@ def _default_pad(op: ir.Op) -> int:
     return 0 if op in ("linear", "passthrough") else 1
 
 
-def _stride(item: Item, op: ir.Op) -> None:
-    stride = values.pair(item, "stride")
+def _stride(fields: Mapping[str, Item], op: ir.Op) -> ir.Pair:
     wanted = (2, 2) if op == "convtranspose2d" else (1, 1)
-    if stride != wanted:
+    if "stride" not in fields:
+        return wanted
+    stride = values.pair(fields["stride"], "stride")
+    if op == "conv1d":
+        stride = (stride[0], 1)
+    if stride != wanted and ("processors" in fields or op not in ("conv2d", "conv1d")):
         values.refuse(
-            item,
+            fields["stride"],
             f"stride {stride[0]}x{stride[1]} is not supported for {op}; the chip has stride "
             f"{wanted[0]} only, use pool_stride to drop samples",
         )
+    return stride
 
 
-def _hint(item: Item, fields: Mapping[str, Item]) -> LayerHint:
+def _hint(item: Item, fields: Mapping[str, Item]) -> LayerHint | None:
     if "processors" not in fields:
-        values.refuse(
-            item, "'processors' is missing; give a mask of the 64 processors, e.g. 0xffff"
-        )
+        if values.flag(fields, "streaming", False):
+            values.refuse(fields["streaming"], "streaming needs a placement; give 'processors'")
+        return None
     gap = values.one_of(fields, "in_skip", "read_gap")
     group = values.one_of(fields, "bias_group", "bias_quadrant")
     quadrants: tuple[int, ...] | None = None
@@ -300,17 +318,22 @@ def _build(
     name: str,
     path: str,
     entries: list[_Entry],
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint | None,
     input_shape: tuple[int, ...] | None,
 ) -> Description:
-    weights = _assign_weights(path, entries, checkpoint)
+    weights: list[LayerWeights | None] = [None] * len(entries)
+    if checkpoint is not None:
+        weights = _assign_weights(path, entries, checkpoint)
     names = _names(entries, weights)
     source = _input(path, entries[0], weights[0], input_shape)
     shapes: dict[str, ir.Shape] = {ir.INPUT: source.shape}
     layers: list[ir.Layer] = []
     for i, entry in enumerate(entries):
         inputs = _inputs(entry, i, names)
-        layer = _layer(entry, names[i], inputs, weights[i], shapes, first=i == 0)
+        stored = weights[i]
+        if checkpoint is None and entry.op != "passthrough":
+            stored = _untrained(entry, names[i], inputs, shapes)
+        layer = _layer(entry, names[i], inputs, stored, shapes, first=i == 0)
         shapes[names[i]] = layer.out_shape
         layers.append(layer)
     chosen = [i for i, e in enumerate(entries) if e.output] or [len(entries) - 1]
@@ -318,10 +341,32 @@ def _build(
     chw = entries[0].chw
     for entry in entries[1:]:
         if entry.chw:
-            where = entry.hint.where
-            raise UserError(f"{where}: data_format CHW is possible for the first layer only")
+            raise UserError(f"{entry.where}: data_format CHW is possible for the first layer only")
     graph = ir.Graph(name, source, tuple(layers), outputs)
-    return Description(graph, Hints(tuple(e.hint for e in entries), chw))
+    hints = tuple(entry.hint for entry in entries if entry.hint is not None)
+    return Description(graph, Hints(hints, chw) if hints else None)
+
+
+def _untrained(
+    entry: _Entry, name: str, inputs: tuple[str, ...], shapes: Mapping[str, ir.Shape]
+) -> LayerWeights:
+    """Return zero weights and biases of the size that a layer will have."""
+    if entry.out_channels is None:
+        raise UserError(
+            f"{entry.where}: layer {name}: without a checkpoint every layer needs 'out_channels'"
+        )
+    parts = [shapes[source] for source in inputs]
+    channels = parts[0][0] if entry.join else sum(part[0] for part in parts)
+    rows, cols = ir.pooled_size(entry.in_dim or parts[0][1:], entry.pool)
+    if entry.flatten:
+        channels *= max(rows, 1) * max(cols, 1)
+    out = entry.out_channels
+    shape = (channels, out) if entry.op == "convtranspose2d" else (out, channels)
+    # A bias of zeros would take no memory, but the trained network will have one.
+    bits = entry.bits or 8
+    bias = np.full(out, 1 << (bits - 1), np.int64)
+    weight = np.zeros((*shape, *entry.kernel), np.int64)
+    return LayerWeights(name, weight, bias, 0, bits)
 
 
 def _assign_weights(
@@ -339,7 +384,7 @@ def _assign_weights(
         named = entries[i].name
         if named is not None and named != weights.name and named in stored:
             raise UserError(
-                f"{entries[i].hint.where}: layer {named}: the checkpoint has {weights.name} in "
+                f"{entries[i].where}: layer {named}: the checkpoint has {weights.name} in "
                 "this place; list the layers in the order of the checkpoint"
             )
         result[i] = weights
@@ -352,11 +397,9 @@ def _names(entries: list[_Entry], weights: list[LayerWeights | None]) -> list[st
         stored = weights[i]
         name = entry.name or (stored.name if stored else f"layer{i}")
         if name.lower() in (ir.INPUT, "stop"):
-            raise UserError(f"{entry.hint.where}: {name!r} is a reserved name; choose another")
+            raise UserError(f"{entry.where}: {name!r} is a reserved name; choose another")
         if name.lower() in (n.lower() for n in names):
-            raise UserError(
-                f"{entry.hint.where}: the layer name {name!r} is used twice; rename one"
-            )
+            raise UserError(f"{entry.where}: the layer name {name!r} is used twice; rename one")
         names.append(name)
     return names
 
@@ -375,7 +418,7 @@ def _input(
         rows, cols = padded[1], padded[2]
     else:
         raise UserError(
-            f"{first.hint.where}: the size of the input is unknown; give 'in_dim' in the first "
+            f"{first.where}: the size of the input is unknown; give 'in_dim' in the first "
             "layer or a sample input"
         )
     if first.in_channels is not None:
@@ -385,18 +428,18 @@ def _input(
     elif weights is not None and not first.flatten:
         channels = weights.weight.shape[0 if first.op == "convtranspose2d" else 1]
     else:
-        raise UserError(f"{first.hint.where}: give 'in_channels' in the first layer")
+        raise UserError(f"{first.where}: give 'in_channels' in the first layer")
     shape = (int(channels), int(rows), int(cols))
     if padded is not None and int(np.prod(padded)) != int(np.prod(shape)):
         raise UserError(
-            f"{first.hint.where}: the network expects {shape[0]}x{shape[1]}x{shape[2]} but the "
+            f"{first.where}: the network expects {shape[0]}x{shape[1]}x{shape[2]} but the "
             f"sample input is {'x'.join(map(str, sample or ()))}; use a matching sample"
         )
-    return ir.Input(shape, 1, first.hint.where)
+    return ir.Input(shape, 1, first.where)
 
 
 def _inputs(entry: _Entry, index: int, names: list[str]) -> tuple[str, ...]:
-    where = entry.hint.where
+    where = entry.where
     if entry.sources is None:
         if entry.join is not None:
             raise UserError(
@@ -455,7 +498,7 @@ def _layer(
         output_shift=shift if shift is not None else (stored.output_shift if stored else 0),
         activation=entry.activation,
         wide=entry.wide,
-        where=entry.hint.where,
+        where=entry.where,
     )
     if stored is not None:
         weight = _weight(layer, stored)

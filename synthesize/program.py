@@ -117,19 +117,17 @@ class OutputMap:
         if values.shape != self.shape:
             raise ValueError(f"output {self.name} has shape {self.shape}, got {values.shape}")
         flat_address = self.addresses.ravel()
-        word_address: np.ndarray
+        flat = values.ravel().astype(np.int64)
         if self.wide:
-            word_address = flat_address
-            word = values.ravel().astype(np.int64) & 0xFFFFFFFF
-            mask = np.full(word.shape, 0xFFFFFFFF, np.int64)
-        else:
-            lane = 8 * (flat_address & 3)
-            word_address = np.unique(flat_address & ~3)
-            index = np.searchsorted(word_address, flat_address & ~3)
-            word = np.zeros(len(word_address), np.int64)
-            mask = np.zeros(len(word_address), np.int64)
-            np.add.at(word, index, (values.ravel().astype(np.int64) & 0xFF) << lane)
-            np.add.at(mask, index, np.int64(0xFF) << lane)
+            mask = np.full(flat.shape, 0xFFFFFFFF, np.int64)
+            return _records(flat_address, flat & 0xFFFFFFFF, mask)
+        lane = 8 * (flat_address & 3)
+        word_address = np.unique(flat_address & ~3)
+        index = np.searchsorted(word_address, flat_address & ~3)
+        word = np.zeros(len(word_address), np.int64)
+        mask = np.zeros(len(word_address), np.int64)
+        np.add.at(word, index, (flat & 0xFF) << lane)
+        np.add.at(mask, index, np.int64(0xFF) << lane)
         return _records(word_address, word, mask)
 
     def gather(self, read_word: Callable[[int], int]) -> np.ndarray:

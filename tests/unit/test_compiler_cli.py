@@ -205,3 +205,59 @@ def test_wrong_samples(
     assert main(["compile", str(student), *arguments]) == 2
     assert words in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["sample.npy"]
+
+
+UNTRAINED = """\
+arch: tiny
+dataset: none
+layers:
+- name: conv1
+  op: conv2d
+  kernel_size: 3x3
+  stride: 2
+  in_dim: [128, 128]
+  in_channels: 3
+  out_channels: 32
+  activate: ReLU
+- {name: conv2, op: conv2d, max_pool: 2, pool_stride: 2, out_channels: 64, quantization: 4}
+- {name: heat, op: conv2d, kernel_size: 1x1, pad: 0, out_channels: 19, output_width: 32}
+"""
+
+
+def test_untrained_network_without_placement_is_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(UNTRAINED)
+    assert main(["check", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "115 of" in out.replace("  ", " ")  # biases of all three layers
+    assert out.endswith("fits\n")
+    path.write_text(UNTRAINED.replace("out_channels: 64", "out_channels: 800"))
+    assert main(["check", str(path)]) == 2
+    assert "layer conv2: 800 biased outputs exceed the 512" in capsys.readouterr().err
+
+
+def test_untrained_network_needs_its_channel_counts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(UNTRAINED.replace(" out_channels: 64,", ""))
+    assert main(["check", str(path)]) == 2
+    assert "tiny.yaml:12: layer conv2: without a checkpoint" in capsys.readouterr().err
+
+
+def test_description_without_placement_is_placed(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(UNTRAINED)
+    rng = np.random.default_rng(3)
+    state = {
+        "conv1.op.weight": rng.integers(-128, 128, (32, 3, 3, 3)),
+        "conv1.output_shift": np.array([-4]),
+        "conv2.op.weight": rng.integers(-8, 8, (64, 32, 3, 3)),
+        "heat.op.weight": rng.integers(-128, 128, (19, 64, 1, 1)),
+    }
+    compiled = compile_network(checkpoint.from_state_dict(state, "tiny.npz"), path)
+    sample = rng.integers(-128, 128, (3, 128, 128))
+    outputs, _ = run_on_kit(compiled.program, sample)
+    np.testing.assert_array_equal(outputs["heat"], compiled.known_answer(sample)["heat"])
