@@ -14,6 +14,7 @@ from synthesize.chip.errors import UserError
 COMMANDS = {
     "run": ("evalkit.run", "run a firmware ELF on the virtual board"),
     "replay": ("evalkit.replay", "replay a recorded list of bus accesses"),
+    "bench": ("evalkit.bench", "measure how fast the virtual board is"),
     "compare": ("evalkit.dump", "find where two layer dumps part"),
 }
 

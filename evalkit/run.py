@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from evalkit import protocol
+from evalkit.dump import LayerDump
 from evalkit.kit import DEFAULT_SECONDS, DEFAULT_WALL_SECONDS, Kit
 from evalkit.timeline import write_timeline
 from synthesize.chip.errors import UserError
@@ -23,6 +24,9 @@ def _arguments(given: list[str]) -> argparse.Namespace:
     parser.add_argument("--send", metavar="FILE", help="bytes to send to the console")
     parser.add_argument("--maps", metavar="FILE.npz", help="result maps from the map frames")
     parser.add_argument("--timeline", metavar="FILE.html", help="page that shows where time went")
+    parser.add_argument(
+        "--dump-layers", metavar="DIR", help="inputs and outputs of each layer as .npy"
+    )
     parser.add_argument(
         "--until", metavar="TEXT", help="stop when the console has sent TEXT (else: when asleep)"
     )
@@ -46,6 +50,8 @@ def main(given: list[str]) -> int:
     """
     arguments = _arguments(given)
     kit = Kit(arguments.firmware)
+    if arguments.dump_layers:
+        kit.machine.accelerator.cnn.observer = LayerDump(Path(arguments.dump_layers))
     if arguments.send:
         try:
             kit.uart_write(Path(arguments.send).read_bytes())

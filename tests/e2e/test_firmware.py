@@ -150,8 +150,10 @@ def test_another_sample_compiles_only_the_application(
 def test_timeline_shows_the_phases(mnist_image: Path, tmp_path: Path) -> None:
     page = tmp_path / "timeline.html"
     maps = tmp_path / "maps.npz"
-    status = run_command([str(mnist_image), "--timeline", str(page), "--maps", str(maps)])
-    assert status == 0
+    dump = tmp_path / "dump"
+    options = ["--timeline", str(page), "--maps", str(maps), "--dump-layers", str(dump)]
+    assert run_command([str(mnist_image), *options]) == 0
+    assert (dump / "layer00_in.npy").is_file()
     text = page.read_text(encoding="utf-8")
     for phase in ("load weights", "registers", "load data", "unload", "layer 0", "run 1", "UART0"):
         assert phase in text
