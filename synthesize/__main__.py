@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from synthesize import checkpoint as checkpoints
-from synthesize import compare, emit, report, rules, show
+from synthesize import compare, emit, frontend_onnx, report, report_page, rules, show, yaml_out
 from synthesize.chip.errors import UserError
-from synthesize.compiler import Compiled, compile_network
+from synthesize.compiler import Compiled, compile_graph, compile_network
 from synthesize.program import Program
 
 MAX_SHOWN = 10
@@ -47,13 +47,15 @@ def _parser() -> argparse.ArgumentParser:
         help="program around the network (default: %(default)s)",
     )
     compile_.add_argument("--quiet", action="store_true", help="do not print the table")
-    compile_.set_defaults(run=_compile)
-    check = commands.add_parser("check", help="say whether a network fits")
+    compile_.set_defaults(run=_compile, untrained=False)
+    check = commands.add_parser(
+        "check", help="say whether a network fits (the checkpoint may be missing)"
+    )
     _add_network(check)
-    check.set_defaults(run=_check)
+    check.set_defaults(run=_check, untrained=True)
     show_ = commands.add_parser("show", help="print graph and placement as text")
     _add_network(show_)
-    show_.set_defaults(run=_show)
+    show_.set_defaults(run=_show, untrained=True)
     limits = commands.add_parser("limits", help="print the limits as a page of documentation")
     limits.set_defaults(run=_limits)
     return parser
@@ -64,7 +66,8 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
         "network",
         nargs="+",
         metavar="[NETWORK.yaml] CHECKPOINT",
-        help="network description (optional for our own students) and integer checkpoint",
+        help="network description (optional for our own students) and integer checkpoint, or one "
+        "quantised ONNX model",
     )
     parser.add_argument("--sample", type=Path, metavar="INPUT.npy", help="one input, CHW integers")
     parser.add_argument(
@@ -78,15 +81,24 @@ def _load(options: argparse.Namespace, trust: bool = False) -> tuple[Compiled, n
     if len(options.network) > 2:
         raise UserError("give at most a network description and a checkpoint")
     *descriptions, path = options.network
-    if str(path).endswith((".yaml", ".yml")):
+    untrained = str(path).endswith((".yaml", ".yml"))
+    if untrained and not options.untrained:
         raise UserError(f"{path}: give the checkpoint as well, after the network description")
+    if untrained:
+        descriptions = [*descriptions, path]
     sample = None if options.sample is None else read_sample(options.sample)
-    compiled = compile_network(
-        checkpoints.load(path),
-        descriptions[0] if descriptions else None,
-        None if sample is None else sample.shape,
-        trust_placement=trust or options.trust_placement,
-    )
+    if str(path).endswith(".onnx"):
+        if descriptions:
+            raise UserError(f"{path}: an ONNX model describes itself; leave {descriptions[0]} out")
+        read = frontend_onnx.load(path)
+        compiled = compile_graph(read.graph, read.notes)
+    else:
+        compiled = compile_network(
+            None if untrained else checkpoints.load(path),
+            descriptions[0] if descriptions else None,
+            None if sample is None else sample.shape,
+            trust_placement=trust or options.trust_placement,
+        )
     for warning in compiled.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return compiled, sample
@@ -133,9 +145,19 @@ def _compile(options: argparse.Namespace) -> int:
             report.output_units(compiled),
         )
         (out / "report.json").write_text(report.to_json(compiled), encoding="utf-8")
+        report_page.write_report(compiled, out / "report.html")
+        _write_description(compiled, sample, out)
     if not options.quiet:
         print(report.table(compiled), end="")
     return 0
+
+
+def _write_description(compiled: Compiled, sample: np.ndarray, out: Path) -> None:
+    """Add the placement as ai8x-synthesis YAML, where that language can express it."""
+    try:
+        yaml_out.write(out, compiled.legal, compiled.placement, sample)
+    except UserError as error:
+        print(f"warning: no {yaml_out.YAML_NAME} written: {error}", file=sys.stderr)
 
 
 def _compare(compiled: Compiled, sample: np.ndarray | None, path: Path) -> bool:

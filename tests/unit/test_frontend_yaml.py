@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthesize import frontend_yaml, place
+from synthesize import frontend_yaml, place, yaml_entries
 from synthesize.checkpoint import Checkpoint, from_state_dict
 from synthesize.chip.errors import UserError
 from synthesize.frontend_yaml import Description
@@ -192,7 +192,7 @@ SCALARS = st.one_of(
 @settings(max_examples=300, deadline=None)
 @given(
     st.dictionaries(
-        st.sampled_from(sorted(frontend_yaml.LAYER_KEYS | set(frontend_yaml.NEUTRAL_KEYS))),
+        st.sampled_from(sorted(yaml_entries.LAYER_KEYS | set(yaml_entries.NEUTRAL_KEYS))),
         SCALARS,
         max_size=6,
     )
