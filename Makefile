@@ -17,6 +17,9 @@ NETWORK     ?=
 SAMPLE      ?=
 # Where photographs are: lspet/ and coco_mini/, or any COCO-format sets that a recipe names.
 DATA        ?= data
+# A teacher to learn from: runs/teacher/teacher.pth.tar, which is trained if it does not exist, or
+# a published one.
+TEACHER     ?=
 # Settings of a recipe, key=value, e.g. SET="epochs=2 accelerator=cpu".
 SET         ?=
 export IMAGE CHECKPOINT NETWORK SAMPLE
@@ -78,18 +81,29 @@ $(elf): $(project)/report.json | $(ready)
 
 ##@ Training
 
-float := runs/seed-float/student.pth.tar
-qat   := runs/seed-qat/student.pth.tar
-own   := $(BUILD)/seed-q.pth.tar
+teacher := runs/teacher/teacher.pth.tar
+float   := runs/$(if $(TEACHER),seed-distill,seed-float)/student.pth.tar
+qat     := runs/seed-qat/student.pth.tar
+own     := $(BUILD)/seed-q.pth.tar
+train    = POSE78_DATA=$(DATA) $(py) -m distill
+
+.PHONY: teacher
+teacher: $(teacher) ## train the teacher on DATA=folder (an accelerator helps)
+
+$(teacher): distill/configs/teacher.yaml | $(ready)
+	$(train) teacher --config $< $(SET)
 
 .PHONY: student
-student: $(qat) ## train the student on DATA=folder, then again at its bit widths (hours on two cores)
+student: $(qat) ## train the student on DATA=folder, with TEACHER=file if given, then at its bit widths
 
-$(float): distill/configs/seed.yaml | $(ready)
-	POSE78_DATA=$(DATA) $(py) -m distill student --config $< $(SET)
+runs/seed-float/student.pth.tar: distill/configs/seed.yaml | $(ready)
+	$(train) student --config $< $(SET)
+
+runs/seed-distill/student.pth.tar: distill/configs/seed-distill.yaml $(TEACHER) | $(ready)
+	$(train) student --config $< teacher=$(TEACHER) $(SET)
 
 $(qat): distill/configs/seed-qat.yaml $(float) | $(ready)
-	POSE78_DATA=$(DATA) $(py) -m distill student --config $< $(SET)
+	$(train) student --config $< start_from=$(float) $(SET)
 
 .PHONY: quantize
 quantize: $(own) ## turn the trained student into an integer checkpoint
@@ -106,8 +120,9 @@ eval: $(ready) ## PCK of CHECKPOINTS="..." on the 14-point validation set of DAT
 ##@ Checks
 
 .PHONY: bench
-bench: $(ready) ## speed of data preparation and decoding on this machine
+bench: $(ready) ## speed of data preparation on this machine and of the C decoder on the kit
 	$(py) -m distill.bench
+	$(py) -m tests.bench.decoder_cycles
 
 .PHONY: test
 test: $(ready) ## run the quick tests (ARGS="-k name" is passed on to pytest)
