@@ -1,18 +1,18 @@
-"""Frames and text on the serial line; the format is described in docs/protocol.md."""
+"""What the frames on the serial line say (docs/protocol.md); how they look: evalkit/framing.py."""
 
 from __future__ import annotations
 
 import struct
-import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-MAGIC = b"P78\xa5"
-HEADER_BYTES = 10
-CHECK_BYTES = 4
-MAX_PAYLOAD = 4096
+from evalkit.framing import MAGIC as MAGIC
+from evalkit.framing import MAX_PAYLOAD as MAX_PAYLOAD
+from evalkit.framing import Frame as Frame
+from evalkit.framing import Parser as Parser
+from evalkit.framing import encode as encode
 
 HELLO = 0x01
 MAP = 0x02
@@ -27,98 +27,6 @@ IMAGE_WANT_MAPS = 2
 
 KEYPOINTS = 18
 TICKS_PER_SECOND = 50_000_000
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One frame that passed its checks."""
-
-    type: int
-    sequence: int
-    payload: bytes
-
-
-def encode(frame: Frame) -> bytes:
-    """Bytes of a frame.
-
-    Raises:
-        ValueError: payload too long, or type or sequence not a byte.
-    """
-    if len(frame.payload) > MAX_PAYLOAD:
-        raise ValueError(f"payload of {len(frame.payload)} bytes (at most {MAX_PAYLOAD})")
-    guarded = struct.pack("<BBH", frame.type, frame.sequence, len(frame.payload))
-    header_check = struct.pack("<H", zlib.crc32(guarded) & 0xFFFF)
-    check = struct.pack("<I", zlib.crc32(guarded + frame.payload))
-    return MAGIC + guarded + header_check + frame.payload + check
-
-
-@dataclass
-class Parser:
-    """Separates frames from text; feed it bytes as they come.
-
-    Attributes:
-        text: bytes outside frames, since the beginning.
-        rejected: supposed frames that failed a check.
-    """
-
-    text: bytearray = field(default_factory=bytearray)
-    rejected: int = 0
-    _buffer: bytearray = field(default_factory=bytearray)
-
-    def feed(self, data: bytes) -> list[Frame]:
-        """Take more bytes; returns the frames they complete."""
-        self._buffer += data
-        frames = []
-        while self._skip_to_magic():
-            state = self._try_frame()
-            if state is None:
-                break
-            if isinstance(state, Frame):
-                frames.append(state)
-        return frames
-
-    def finish(self) -> list[Frame]:
-        """No more bytes come: give up on what was begun; returns frames found behind it."""
-        frames: list[Frame] = []
-        while self._buffer:
-            self._reject()
-            frames += self.feed(b"")
-        return frames
-
-    def _skip_to_magic(self) -> bool:
-        """Move text out of the way; False when the buffer holds no whole header."""
-        at = self._buffer.find(MAGIC)
-        if at < 0:
-            # The last bytes may be the beginning of a magic.
-            keep = next(n for n in (3, 2, 1, 0) if self._buffer.endswith(MAGIC[:n]))
-            at = len(self._buffer) - keep
-        self.text += self._buffer[:at]
-        del self._buffer[:at]
-        return len(self._buffer) >= HEADER_BYTES
-
-    def _try_frame(self) -> Frame | bool | None:
-        """The frame at the start of the buffer; True if it is none, None if it is not all here."""
-        guarded = bytes(self._buffer[4:8])
-        kind, sequence, length = struct.unpack("<BBH", guarded)
-        (header_check,) = struct.unpack_from("<H", self._buffer, 8)
-        if length > MAX_PAYLOAD or header_check != zlib.crc32(guarded) & 0xFFFF:
-            return self._reject()
-        total = HEADER_BYTES + length + CHECK_BYTES
-        if len(self._buffer) < total:
-            return None
-        payload = bytes(self._buffer[HEADER_BYTES : HEADER_BYTES + length])
-        (check,) = struct.unpack_from("<I", self._buffer, total - CHECK_BYTES)
-        if check != zlib.crc32(guarded + payload):
-            return self._reject()
-        del self._buffer[:total]
-        return Frame(kind, sequence, payload)
-
-    def _reject(self) -> bool:
-        """Go on behind the magic."""
-        self.rejected += 1
-        self.text += self._buffer[:1]
-        del self._buffer[:1]
-        return True
 
 
 @dataclass(frozen=True)

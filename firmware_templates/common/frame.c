@@ -4,9 +4,28 @@
 #include "crc32.h"
 #include "platform.h"
 
-static const uint8_t magic[4] = {'P', '7', '8', 0xA5};
+static const uint8_t magic[FRAME_MAGIC_BYTES] = FRAME_MAGIC;
 static uint8_t sequence;
 static uint32_t running_crc;
+static uint32_t matching; /* how many of the latest bytes are the beginning of a magic */
+
+/* Send what follows the magic, stuffed. */
+static void send(const uint8_t *bytes, uint32_t count)
+{
+    static const uint8_t stuffing[FRAME_STUFFING_BYTES] = FRAME_STUFFING;
+    uint32_t first = 0;
+    for (uint32_t i = 0; i < count; ++i) {
+        if (matching == FRAME_MAGIC_BYTES - 1) {
+            platform_write(bytes + first, i - first);
+            platform_write(stuffing, sizeof stuffing);
+            first = i;
+            matching = 0;
+        }
+        /* The magic's first byte is not in it again. */
+        matching = bytes[i] == magic[matching] ? matching + 1 : bytes[i] == magic[0] ? 1 : 0;
+    }
+    platform_write(bytes + first, count - first);
+}
 
 void frame_begin(uint8_t type, uint16_t length)
 {
@@ -15,13 +34,14 @@ void frame_begin(uint8_t type, uint16_t length)
     header[4] = (uint8_t)running_crc; /* half a CRC guards the length by itself */
     header[5] = (uint8_t)(running_crc >> 8);
     platform_write(magic, sizeof magic);
-    platform_write(header, sizeof header);
+    matching = 0;
+    send(header, sizeof header);
 }
 
 void frame_put(const void *bytes, uint32_t count)
 {
     running_crc = crc32_update(running_crc, bytes, count);
-    platform_write(bytes, count);
+    send(bytes, count);
 }
 
 void frame_put_u16(uint16_t value)
@@ -42,5 +62,5 @@ void frame_end(void)
     const uint32_t crc = running_crc;
     const uint8_t bytes[4] = {(uint8_t)crc, (uint8_t)(crc >> 8), (uint8_t)(crc >> 16),
                               (uint8_t)(crc >> 24)};
-    platform_write(bytes, sizeof bytes);
+    send(bytes, sizeof bytes);
 }

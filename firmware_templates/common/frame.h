@@ -7,6 +7,14 @@
 #include <stdint.h>
 
 #define FRAME_MAX_PAYLOAD 4096u
+#define FRAME_MAGIC {'P', '7', '8', 0xA5}
+#define FRAME_MAGIC_BYTES 4u
+#define FRAME_HEADER_BYTES 10u
+#define FRAME_CHECK_BYTES 4u
+/* Behind three bytes of a frame that are the magic's first three, two zeros are sent that do not
+ * count: so the magic is nowhere else than at the start of a frame, even with one byte lost. */
+#define FRAME_STUFFING {0, 0}
+#define FRAME_STUFFING_BYTES 2u
 
 /* Frame types. */
 #define FRAME_HELLO 0x01u /* which network, which firmware */

@@ -3,39 +3,20 @@
 
 #include "crc32.h"
 
-#define MAGIC_BYTES 4u
 #define GUARDED_BYTES 4u /* type, sequence, length */
 
-static const uint8_t magic[MAGIC_BYTES] = {'P', '7', '8', 0xA5};
+static const uint8_t magic[FRAME_MAGIC_BYTES] = FRAME_MAGIC;
 
 void receiver_init(frame_receiver_t *receiver)
 {
     receiver->have = 0;
+    receiver->next = 0;
+    receiver->end = 0;
+    receiver->matching = 0;
     receiver->rejected = 0;
-}
-
-static void drop(frame_receiver_t *receiver, uint32_t count)
-{
-    const uint32_t left = receiver->have - count;
-    for (uint32_t i = 0; i < left; ++i) receiver->buffer[i] = receiver->buffer[i + count];
-    receiver->have = left;
-}
-
-/* Whether the bytes from place on are, as far as they have come, the beginning of a magic. */
-static int may_be_magic(const frame_receiver_t *receiver, uint32_t place)
-{
-    for (uint32_t i = 0; i < MAGIC_BYTES && place + i < receiver->have; ++i) {
-        if (receiver->buffer[place + i] != magic[i]) return 0;
-    }
-    return 1;
-}
-
-/* Drop at least first bytes, and then all that cannot begin a frame. */
-static void skip_to_magic(frame_receiver_t *receiver, uint32_t first)
-{
-    uint32_t place = first;
-    while (place < receiver->have && !may_be_magic(receiver, place)) ++place;
-    if (place > 0) drop(receiver, place);
+    receiver->stuffing = 0;
+    receiver->whole = 0;
+    receiver->abandon = 0;
 }
 
 static uint32_t payload_bytes(const frame_receiver_t *receiver)
@@ -45,11 +26,12 @@ static uint32_t payload_bytes(const frame_receiver_t *receiver)
 
 static int header_is_right(const frame_receiver_t *receiver)
 {
-    const uint32_t crc = crc32_update(0, receiver->buffer + MAGIC_BYTES, GUARDED_BYTES);
+    const uint32_t crc = crc32_update(0, receiver->buffer + FRAME_MAGIC_BYTES, GUARDED_BYTES);
     return receiver->buffer[8] == (uint8_t)crc && receiver->buffer[9] == (uint8_t)(crc >> 8) &&
            payload_bytes(receiver) <= FRAME_MAX_PAYLOAD;
 }
 
+/* Bytes of the frame at hand; its header is right. */
 static uint32_t total_bytes(const frame_receiver_t *receiver)
 {
     return FRAME_HEADER_BYTES + payload_bytes(receiver) + FRAME_CHECK_BYTES;
@@ -58,44 +40,102 @@ static uint32_t total_bytes(const frame_receiver_t *receiver)
 static int check_is_right(const frame_receiver_t *receiver)
 {
     const uint32_t length = payload_bytes(receiver);
-    uint32_t crc = crc32_update(0, receiver->buffer + MAGIC_BYTES, GUARDED_BYTES);
+    uint32_t crc = crc32_update(0, receiver->buffer + FRAME_MAGIC_BYTES, GUARDED_BYTES);
     crc = crc32_update(crc, receiver->buffer + FRAME_HEADER_BYTES, length);
     const uint8_t *check = receiver->buffer + FRAME_HEADER_BYTES + length;
     return check[0] == (uint8_t)crc && check[1] == (uint8_t)(crc >> 8) &&
            check[2] == (uint8_t)(crc >> 16) && check[3] == (uint8_t)(crc >> 24);
 }
 
+/* No frame at hand, or no more: of the latest bytes, a magic's beginning counts. */
+static void hunt(frame_receiver_t *receiver)
+{
+    if (receiver->have >= FRAME_MAGIC_BYTES) ++receiver->rejected;
+    receiver->have = receiver->matching;
+    receiver->stuffing = 0;
+}
+
+static void forget(frame_receiver_t *receiver)
+{
+    receiver->matching = 0;
+    receiver->abandon = 0;
+    hunt(receiver);
+}
+
+/* One more byte of the frame at hand. Returns 1 when that completes it and it is right. */
+static int append(frame_receiver_t *receiver, uint8_t byte)
+{
+    receiver->buffer[receiver->have++] = byte; /* have < total_bytes() <= sizeof buffer */
+    if (receiver->have < FRAME_HEADER_BYTES) return 0;
+    if (receiver->have == FRAME_HEADER_BYTES) {
+        if (!header_is_right(receiver)) hunt(receiver);
+        return 0;
+    }
+    if (receiver->have < total_bytes(receiver)) return 0;
+    if (check_is_right(receiver)) return 1;
+    hunt(receiver);
+    return 0;
+}
+
+/* Returns 1 when the byte completes a frame. */
+static int take(frame_receiver_t *receiver, uint8_t byte)
+{
+    const uint32_t matched = receiver->matching;
+    /* The magic's first byte is not in it again, so there is one way only to fall back. */
+    receiver->matching = byte == magic[matched] ? matched + 1 : byte == magic[0] ? 1 : 0;
+    if (receiver->matching == FRAME_MAGIC_BYTES) { /* nowhere else than at the start of a frame */
+        receiver->matching = 0;
+        hunt(receiver);
+        for (uint32_t i = 0; i < FRAME_MAGIC_BYTES; ++i) receiver->buffer[i] = magic[i];
+        receiver->have = FRAME_MAGIC_BYTES;
+        return 0;
+    }
+    if (receiver->have < FRAME_MAGIC_BYTES) {
+        receiver->have = receiver->matching;
+        return 0;
+    }
+    if (matched == FRAME_MAGIC_BYTES - 1) receiver->stuffing = FRAME_STUFFING_BYTES;
+    if (receiver->stuffing > 0) {
+        --receiver->stuffing;
+        if (byte != 0) hunt(receiver);
+        return 0;
+    }
+    return append(receiver, byte);
+}
+
 int receiver_next(frame_receiver_t *receiver, frame_t *frame)
 {
-    /* Every turn but the last drops at least one byte. */
-    skip_to_magic(receiver, 0);
-    while (receiver->have >= FRAME_HEADER_BYTES) {
-        if (header_is_right(receiver)) {
-            if (receiver->have < total_bytes(receiver)) return 0;
-            if (check_is_right(receiver)) {
-                frame->type = receiver->buffer[4];
-                frame->sequence = receiver->buffer[5];
-                frame->length = (uint16_t)payload_bytes(receiver);
-                frame->payload = receiver->buffer + FRAME_HEADER_BYTES;
-                return 1;
-            }
-        }
-        ++receiver->rejected;
-        skip_to_magic(receiver, 1);
+    if (receiver->whole) receiver_release(receiver);
+    while (receiver->next < receiver->end) {
+        /* What is written lies before what is read: a byte read adds at most one, and the four of
+         * a magic have been read before they are written. */
+        const uint8_t byte = receiver->buffer[receiver->next++];
+        if (!take(receiver, byte)) continue;
+        receiver->whole = 1;
+        frame->type = receiver->buffer[4];
+        frame->sequence = receiver->buffer[5];
+        frame->length = (uint16_t)payload_bytes(receiver);
+        frame->payload = receiver->buffer + FRAME_HEADER_BYTES;
+        return 1;
     }
+    if (receiver->abandon) forget(receiver);
     return 0;
 }
 
 void receiver_release(frame_receiver_t *receiver)
 {
-    skip_to_magic(receiver, total_bytes(receiver));
+    receiver->have = 0;
+    receiver->matching = 0;
+    receiver->whole = 0;
 }
 
 void receiver_give_up(frame_receiver_t *receiver)
 {
-    if (receiver->have == 0) return;
-    ++receiver->rejected;
-    skip_to_magic(receiver, 1);
+    if (receiver->next < receiver->end) {
+        receiver->abandon = 1;
+    } else {
+        forget(receiver);
+    }
 }
 
 uint32_t receiver_room(const frame_receiver_t *receiver)
@@ -111,5 +151,7 @@ uint8_t *receiver_space(frame_receiver_t *receiver)
 
 void receiver_add(frame_receiver_t *receiver, uint32_t count)
 {
-    receiver->have += count;
+    receiver->next = receiver->have;
+    receiver->end = receiver->have + count;
+    if (receiver->end > sizeof receiver->buffer) receiver->end = sizeof receiver->buffer;
 }

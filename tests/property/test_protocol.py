@@ -48,6 +48,14 @@ def receive_in_c(stream: bytes) -> list[Frame]:
         found.append(Frame(kind, sequence, payload))
 
 
+def send_in_c(frames: list[Frame], piece: int) -> bytes:
+    common = TEMPLATES / "common"
+    sources = (NATIVE / "sender_main.c", common / "frame.c", common / "crc32.c")
+    heads = [struct.pack("<BHB", frame.type, len(frame.payload), piece) for frame in frames]
+    request = b"".join(head + f.payload for head, f in zip(heads, frames, strict=True))
+    return run(build("sender", sources, (common,)), request)
+
+
 RECEIVERS = pytest.mark.parametrize("receive", [receive_in_python, receive_in_c])
 
 
@@ -89,11 +97,57 @@ def test_frame_behind_a_shortened_one_is_found(receive: Receive) -> None:
 
 
 @RECEIVERS
-def test_magic_inside_a_damaged_payload_is_tried(receive: Receive) -> None:
+def test_a_frame_inside_a_payload_is_never_taken_for_one(receive: Receive) -> None:
     inner = encode(Frame(9, 9, b"inner"))
-    damaged = bytearray(encode(Frame(1, 0, inner + bytes(50))))
-    damaged[-1] ^= 1
-    assert receive(bytes(damaged)) == [Frame(9, 9, b"inner")]
+    outer = encode(Frame(1, 0, inner + bytes(50) + inner))
+    after = Frame(2, 1, b"after")
+    assert outer.count(MAGIC) == 1
+    stream = b""
+    for at in range(4, len(outer)):
+        byte = outer[at]
+        for instead in (b"", bytes((byte, byte)), *(bytes((byte ^ 1 << k,)) for k in range(8))):
+            damaged = outer[:at] + instead + outer[at + 1 :]
+            if outer not in damaged:  # doubling the last byte does no harm
+                stream += damaged + encode(after)
+    assert receive(stream) == [after] * stream.count(encode(after))
+
+
+@pytest.mark.parametrize(
+    "text", [b"P78", b"xP78", b"P78\0", b"P78P78P78", b"PP78", b"P7P78\xa5", MAGIC * 5]
+)
+@RECEIVERS
+def test_what_looks_like_a_magic_is_stuffed(receive: Receive, text: bytes) -> None:
+    sent = [Frame(0x50, 0x37, text), Frame(0x38, 0xA5, b"x" + text + b"y")]
+    stream = b"".join(map(encode, sent))
+    assert stream.count(MAGIC) == 2
+    assert receive(stream) == sent
+
+
+@pytest.mark.parametrize("piece", [1, 2, 7, 255])
+def test_the_firmware_sends_what_python_would(piece: int) -> None:
+    source = random.Random(7)
+    payloads = [b"", b"P78", b"P78P78", MAGIC * 9, b"xP7", b"PP78\0\0", source.randbytes(4096)]
+    payloads += [bytes(source.choices(b"P78\xa5\0", k=200)) for _ in range(40)]
+    frames = [Frame(source.choice(b"P78\1"), n, payload) for n, payload in enumerate(payloads)]
+    assert send_in_c(frames, piece) == b"".join(map(encode, frames))
+
+
+def test_a_check_that_ends_like_a_magic() -> None:
+    number = 0xD14A533A  # chosen for its CRC
+    frame = Frame(1, 0, struct.pack("<I", number))
+    assert encode(frame).endswith(b"P78")
+    after = Frame(2, 1, b"after")
+    for receive in (receive_in_python, receive_in_c):
+        assert receive(encode(frame)) == [frame]
+        assert receive(encode(frame) + encode(after)) == [frame, after]
+        assert receive(encode(frame) + b"\xa5" + encode(after)) == [frame, after]
+
+
+@RECEIVERS
+def test_a_frame_is_there_with_its_last_byte(receive: Receive) -> None:
+    begun = encode(Frame(1, 0, bytes(4096)))[:2000]
+    assert Parser().feed(begun + encode(Frame(2, 1, b"now"))) == [Frame(2, 1, b"now")]
+    assert receive(begun + encode(Frame(2, 1, b"now"))) == [Frame(2, 1, b"now")]
 
 
 @RECEIVERS
