@@ -12,7 +12,6 @@ Sources: DESIGN facts from ai8x-synthesis README ("Limitations of MAX78000 netwo
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +19,8 @@ from synthesize.chip import limits
 from synthesize.chip.errors import UserError
 from synthesize.ir import ACTIVATIONS, OPERATIONS, Graph, Layer, at, check_shapes
 from synthesize.placement import channels_per_pass
+from synthesize.sentences import message, sentence, title
+from synthesize.streaming import STREAM_RULES
 
 Values = dict[str, Any] | None
 LayerRule = Callable[[Graph, Layer], Values]
@@ -68,11 +69,6 @@ def check(graph: Graph) -> None:
         raise UserError(broken[0])
 
 
-def message(rule: Callable[..., Values], values: dict[str, Any]) -> str:
-    """Return a rule's docstring with the values filled in."""
-    return _sentence(rule).format(**values)
-
-
 def documentation() -> str:
     """Return the limits page, generated from the rules."""
     lines = [
@@ -84,9 +80,11 @@ def documentation() -> str:
         "## Networks",
         "",
     ]
-    lines += [f"- **{_title(rule)}**: {_sentence(rule)}." for rule in GRAPH_RULES]
+    lines += [f"- **{title(rule)}**: {sentence(rule)}." for rule in GRAPH_RULES]
     lines += ["", "## Layers", ""]
-    lines += [f"- **{_title(rule)}**: {_sentence(rule)}." for rule in LAYER_RULES]
+    lines += [f"- **{title(rule)}**: {sentence(rule)}." for rule in LAYER_RULES]
+    lines += ["", "## Layers that stream", ""]
+    lines += [f"- **{title(rule)}**: {sentence(rule)}." for rule in STREAM_RULES]
     lines += ["", "## Memories", ""]
     lines += [f"- **{name}**: {text}." for name, text in _BUDGETS]
     return "\n".join(lines) + "\n"
@@ -113,15 +111,6 @@ _BUDGETS = (
         f"{limits.DATA_INSTANCE_WORDS} pixels times passes",
     ),
 )
-
-
-def _sentence(rule: Callable[..., Values]) -> str:
-    return " ".join((inspect.getdoc(rule) or "").split())
-
-
-def _title(rule: Callable[..., Values]) -> str:
-    name = str(getattr(rule, "__name__", "rule"))
-    return name.replace("_", " ").capitalize()
 
 
 def passes_of(layer: Layer) -> int:

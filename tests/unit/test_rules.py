@@ -12,6 +12,7 @@ import pytest
 from synthesize import ir, rules
 from synthesize.chip.errors import UserError
 from synthesize.ir import Graph, Input, Layer, Output, Pool
+from synthesize.sentences import message
 
 ROOT = Path(__file__).resolve().parents[2]
 Make = Callable[[int], Layer]
@@ -206,7 +207,7 @@ def test_rule_from_both_sides(rule: str) -> None:
     bad = outside()
     values = function(graph_of(bad), bad)
     assert values is not None
-    sentence = rules.message(function, values)
+    sentence = message(function, values)
     assert words in sentence
     assert any(words in line and "layer layer1" in line for line in broken(graph_of(bad)))
 

@@ -1,0 +1,138 @@
+"""Streaming layers: every limit from both sides, and the kernels they get."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from synthesize import ir, reference, streaming
+from synthesize.chip.errors import UserError
+from synthesize.ir import INPUT, Graph, Input, Layer, Output
+from synthesize.placement import Hints, LayerHint
+
+Case = tuple[Graph, Hints]
+
+
+def network(
+    count: int,
+    on: int,
+    channels: int = 4,
+    mask: int = 0xF,
+    chw: bool = False,
+    change: Callable[[int, Layer], Layer] = lambda index, layer: layer,
+    late: bool = False,
+) -> Case:
+    """A chain of 3x3 convolutions of which the first ``on`` stream (``late``: all but these)."""
+    layers: list[Layer] = []
+    shape: ir.Shape = (channels, 8, 8)
+    for i in range(count):
+        weight = np.random.default_rng(i).integers(-128, 128, (4, shape[0], 3, 3))
+        source = layers[-1].name if layers else INPUT
+        layer = Layer(
+            f"n{i}", "conv2d", (source,), shape, (4, 8, 8), kernel=(3, 3), pad=(1, 1),
+            weight=weight, output_shift=-4,
+        )  # fmt: skip
+        layers.append(change(i, layer))
+        shape = (4, 8, 8)
+    hints = [LayerHint(mask, streaming=(i < on) != late) for i in range(count)]
+    outputs = (Output("y", layers[-1].name, 0, 4),)
+    return Graph("g", Input((channels, 8, 8)), tuple(layers), outputs), Hints(tuple(hints), chw)
+
+
+def wide(index: int, layer: Layer) -> Layer:
+    """A second layer of 14 passes of input channels, behind a first one of 1."""
+    return replace(layer, in_shape=(896, 8, 8)) if index == 1 else layer
+
+
+def wider(index: int, layer: Layer) -> Layer:
+    return replace(layer, in_shape=(897, 8, 8)) if index == 1 else layer
+
+
+def linear(index: int, layer: Layer) -> Layer:
+    return replace(layer, op="linear") if index == 1 else layer
+
+
+def skipping(index: int, layer: Layer) -> Layer:
+    return replace(layer, inputs=("n0",)) if index == 2 else layer
+
+
+def unpadded(index: int, layer: Layer) -> Layer:
+    return replace(layer, pad=(0, 0)) if index == 1 else layer
+
+
+# rule -> (just inside, just outside, words of the sentence)
+CASES: dict[str, tuple[Case, Case, str]] = {
+    "streaming_comes_first": (network(3, 2), network(3, 1, late=True), "streams behind n0"),
+    "streaming_layers": (network(9, 8), network(9, 9), "9 streaming layers exceed the 8"),
+    "streaming_is_a_chain": (
+        network(3, 2, change=skipping),
+        network(3, 3, change=skipping),
+        "reads the layer before it, n1, and nothing else",
+    ),
+    "streaming_is_convolution": (
+        network(3, 1, change=linear),
+        network(3, 2, change=linear),
+        "only convolutions can stream, not linear",
+    ),
+    "streaming_ends_padded": (
+        network(3, 3, change=unpadded),
+        network(3, 2, change=unpadded),
+        "the last streaming layer needs padding",
+    ),
+    "streaming_passes": (
+        network(3, 3, change=wide),
+        network(3, 3, change=wider),
+        "16 passes of the streaming layers before it exceed 15",
+    ),
+    "streaming_channels": (
+        network(1, 1, 1, mask=1, chw=True),
+        network(1, 1, 2, mask=0x10001, chw=True),
+        "2 input channels exceed the 1 that one FIFO carries",
+    ),
+    "streaming_processors": (
+        network(1, 1, mask=0xF0000),
+        network(1, 1, mask=0xF0),
+        "processor 4 has no FIFO",
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", CASES)
+def test_rule_from_both_sides(rule: str) -> None:
+    function = next(r for r in streaming.STREAM_RULES if r.__name__ == rule)  # type: ignore[attr-defined]
+    (graph, hints), (bad_graph, bad_hints), words = CASES[rule]
+    on = [i for i, hint in enumerate(hints.layers) if hint.streaming]
+    assert all(function(graph, hints, i) is None for i in on)
+    with pytest.raises(UserError) as caught:
+        streaming.check(bad_graph, bad_hints)
+    assert words in str(caught.value)
+
+
+def test_every_rule_has_a_case() -> None:
+    assert {r.__name__ for r in streaming.STREAM_RULES} == set(CASES)  # type: ignore[attr-defined]
+
+
+def test_four_channels_fit_one_fifo() -> None:
+    streaming.check(*network(2, 1, 4))
+    with pytest.raises(UserError, match="5 input channels exceed the 4 that one FIFO carries"):
+        streaming.check(*network(2, 1, 5, mask=0x1F))
+
+
+def narrow(index: int, layer: Layer) -> Layer:
+    if index == 0:
+        return layer
+    assert layer.weight is not None
+    return replace(layer, kernel=(1, 1), pad=(0, 0), weight=layer.weight[:, :, :1, :1])
+
+
+def test_small_kernels_near_streaming_data_are_widened_exactly() -> None:
+    graph, hints = network(4, 2, change=narrow)
+    on = [hint.streaming for hint in hints.layers]
+    widened = streaming.widen_kernels(graph, on)
+    assert [layer.kernel for layer in widened.layers] == [(3, 3), (3, 3), (3, 3), (1, 1)]
+    data = np.random.default_rng(9).integers(-128, 128, (4, 8, 8))
+    before, after = reference.run(graph, data), reference.run(widened, data)
+    np.testing.assert_array_equal(before["y"], after["y"])
