@@ -183,6 +183,12 @@ MISPLACED = (
 )
 
 
+EXTRA_ZEROS = (
+    "the public generator writes one more word, of zeros, behind the last kernel of a layer with "
+    "weights narrower than 8 bits; no layer reads that word"
+)
+
+
 def explain(found: list[Difference], compiled: Compiled) -> tuple[list[Difference], dict[str, int]]:
     """Separate differences that are defects of the recording generator from real ones.
 
@@ -190,19 +196,26 @@ def explain(found: list[Difference], compiled: Compiled) -> tuple[list[Differenc
         the unexplained differences, and the number of explained ones by reason.
     """
     ranges: list[tuple[int, int, set[int]]] = []
+    behind: set[tuple[int, int]] = set()
     for layer, place in zip(compiled.legal.layers, compiled.placement.layers, strict=True):
-        missing = place.passes * place.in_per_pass - layer.in_shape[0]
-        if layer.weight is None or layer.bits == 8 or place.passes == 1 or missing == 0:
+        if layer.weight is None or layer.bits == 8:
             continue
-        if not layer.flatten:
-            rows = set(bits_of(place.processors)[-missing:])
-            ranges.append((place.first_word, place.first_word + place.words, rows))
+        end = place.first_word + place.words
+        behind |= {(processor, end) for processor in bits_of(place.processors)}
+        missing = place.passes * place.in_per_pass - layer.in_shape[0]
+        if place.passes > 1 and missing > 0 and not layer.flatten:
+            ranges.append((place.first_word, end, set(bits_of(place.processors)[-missing:])))
     left = []
-    explained = 0
+    explained: dict[str, int] = {}
     for difference in found:
         key = difference.kernel
+        zeros = (_bytes(None), _bytes(bytes(WORD_BYTES)))
         if key is not None and any(a <= key[1] < b and key[0] in rows for a, b, rows in ranges):
-            explained += 1
+            reason = MISPLACED
+        elif key in behind and (difference.ours, difference.theirs) == zeros:
+            reason = EXTRA_ZEROS
         else:
             left.append(difference)
-    return left, {MISPLACED: explained} if explained else {}
+            continue
+        explained[reason] = explained.get(reason, 0) + 1
+    return left, explained

@@ -40,7 +40,17 @@ def load(path: str | Path) -> Loaded:
         UserError: unreadable file, an operator the chip does not have, a scale that is no power of
             two, shapes that do not chain; the sentence names the node and the operator.
     """
-    model = onnx_model.read(path)
+    try:
+        return _load(onnx_model.read(path))
+    except UserError as error:
+        text = str(error)
+        if text.isprintable():
+            raise
+        # Names in a damaged model may hold anything; the sentence stays one line.
+        raise UserError("".join(c if c.isprintable() else "?" for c in text)) from error
+
+
+def _load(model: Model) -> Loaded:
     name, source, rank = _input(model)
     builder = Builder(model, source)
     builder.values[name] = Data(
@@ -50,7 +60,7 @@ def load(path: str | Path) -> Loaded:
         _run(builder, node)
     outputs = _outputs(builder)
     if not builder.layers:
-        raise UserError(f"{path}: nothing of it runs on the chip; it holds no layers")
+        raise UserError(f"{model.path}: nothing of it runs on the chip; it holds no layers")
     graph_name = re.sub(r"[^A-Za-z0-9_.+-]", "_", model.name)
     graph = ir.Graph(graph_name, source, builder.in_order(), outputs)
     ir.check_shapes(graph)

@@ -152,25 +152,25 @@ def _check_shell(path: Path, proto: Any) -> None:
 
 def _model(path: str, proto: Any) -> Model:
     graph = proto.graph
-    constants = {t.name: _constant(path, t, t.name) for t in graph.initializer}
+    constants = {_name(t.name): _constant(path, t, _name(t.name)) for t in graph.initializer}
     if graph.sparse_initializer:
         raise UserError(f"{path}: it holds sparse weights; export them as dense tensors")
     inputs = {
-        value.name: tuple(
+        _name(value.name): tuple(
             int(d.dim_value) if d.WhichOneof("value") == "dim_value" else None
             for d in value.type.tensor_type.shape.dim
         )
         for value in graph.input
-        if value.name not in constants
+        if _name(value.name) not in constants
     }
     return Model(
         path=path,
-        name=graph.name or Path(path).stem,
+        name=_name(graph.name) or Path(path).stem,
         inputs=inputs,
-        outputs=tuple(value.name for value in graph.output),
+        outputs=tuple(_name(value.name) for value in graph.output),
         constants=constants,
         nodes=tuple(_node(path, i, node) for i, node in enumerate(graph.node)),
-        bits=_bits(path, {entry.key: entry.value for entry in proto.metadata_props}),
+        bits=_bits(path, {_name(entry.key): _name(entry.value) for entry in proto.metadata_props}),
     )
 
 
@@ -191,18 +191,30 @@ def _bits(path: str, metadata: Mapping[str, str]) -> dict[str, int]:
     return dict(content)
 
 
+def _name(text: str | bytes) -> str:
+    """Return a text field; damaged files may hold bytes that are no text."""
+    return text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+
+
 def _node(path: str, order: int, proto: Any) -> Node:
-    name = proto.name or (proto.output[0] if proto.output else "without name")
-    op = proto.op_type if proto.domain in ("", "ai.onnx") else f"{proto.domain}.{proto.op_type}"
-    attributes = {entry.name: _attribute(path, entry) for entry in proto.attribute}
-    return Node(path, order, name, op, tuple(proto.input), tuple(proto.output), attributes)
+    inputs, outputs = tuple(map(_name, proto.input)), tuple(map(_name, proto.output))
+    op, domain = _name(proto.op_type), _name(proto.domain)
+    return Node(
+        path=path,
+        order=order,
+        name=_name(proto.name) or (outputs[0] if outputs else "without name"),
+        op=op if domain in ("", "ai.onnx") else f"{domain}.{op}",
+        inputs=inputs,
+        outputs=outputs,
+        attributes={_name(entry.name): _attribute(path, entry) for entry in proto.attribute},
+    )
 
 
 def _attribute(path: str, proto: Any) -> Any:
     from onnx import AttributeProto, helper
 
     if proto.type == AttributeProto.TENSOR:
-        return _constant(path, proto.t, proto.t.name)
+        return _constant(path, proto.t, _name(proto.t.name))
     plain = (
         *(AttributeProto.INT, AttributeProto.FLOAT, AttributeProto.STRING),
         *(AttributeProto.INTS, AttributeProto.FLOATS),
