@@ -120,9 +120,10 @@ eval: $(ready) ## PCK of CHECKPOINTS="..." on the 14-point validation set of DAT
 ##@ Checks
 
 .PHONY: bench
-bench: $(ready) ## speed of data preparation on this machine and of the C decoder on the kit
+bench: $(ready) ## speed of data preparation and compiler here, of the C decoder on the kit
 	$(py) -m distill.bench
 	$(py) -m tests.bench.decoder_cycles
+	$(py) -m tests.bench.compile_times
 
 .PHONY: test
 test: $(ready) ## run the quick tests (ARGS="-k name" is passed on to pytest)
