@@ -98,6 +98,7 @@ class Engine:
             instances = [p // _PER_INSTANCE for p in local]
             lanes = [p % _PER_INSTANCE for p in local]
             rows = slice(start, start + count)
+            self._check_mixture(layer, source, sorted(set(instances)), rows)
             if layer.parallel:
                 parts.append(source.bytes[instances, rows].reshape(len(local), -1))
                 known.append(source.known[instances, rows].reshape(len(local), -1))
@@ -107,6 +108,25 @@ class Engine:
         data = np.concatenate(parts)
         flags = np.concatenate(known)
         return _shape_input(layer, data).view(np.int8), _shape_input(layer, flags)
+
+    @staticmethod
+    def _check_mixture(
+        layer: Layer, source: DataMemory, instances: list[int], words: slice
+    ) -> None:
+        """Fault if the input is an output that another layer has partly overwritten."""
+        mixed = source.note_read(instances, words)
+        if mixed is None:
+            return
+        instance, word, writer = mixed
+        victim = "the input" if writer < 0 else f"the output of layer {writer}"
+        raise _fault(
+            layer,
+            registers.RPTR_BASE,
+            "rptr_base",
+            f"reads {victim}, but layer {source.writer[instance, word]} overwrote word {word} of"
+            f" data memory {instance} before it was read",
+            4 * instance // _PER_QUADRANT,
+        )
 
     def _weights(self, layer: Layer) -> tuple[NDArray[np.int32], Bools]:
         """Masks as int32 [output, channel, kernel row, kernel column]; undefined outputs."""
@@ -369,9 +389,7 @@ class _Writer:
         words = slice(word, last + 1, where.step)
         if self.reading:
             self._check_overlap(quadrant, instance, words, lanes)
-        self.target.bytes[instance, words, :lanes] = values
-        self.target.known[instance, words, :lanes] = known
-        self.target.writer[instance, words] = self.layer.number
+        self.target.store(self.layer.number, instance, words, values, known)
 
     def _check_overlap(self, quadrant: int, instance: int, words: slice, lanes: int) -> None:
         """Fault if a word is written before the layer has read it for the last time."""

@@ -18,6 +18,10 @@ _WEIGHT_BYTES = limits.WEIGHT_BYTES_PER_PROCESSOR
 _WORD = limits.WEIGHT_WORD_BYTES
 
 
+NOT_LOST = -2
+"""DataMemory.lost where nothing unread was overwritten."""
+
+
 class DataMemory:
     """Sixteen instances of 32-bit words, as bytes.
 
@@ -25,6 +29,8 @@ class DataMemory:
         bytes: uint8 [instance, word, byte]; byte ``p % 4`` belongs to processor ``p``.
         known: bool, same shape; False where nothing has been written.
         writer: int16 [instance, word]; layer that wrote the word last, -1 for the bus.
+        unread: bool [instance, word]; written since a layer read it last.
+        lost: int16 [instance, word]; writer whose unread word was overwritten, NOT_LOST if none.
         capacity: words per instance (8192 in the chip; more in the line buffers that stand for
             streamed data, which are never addressed by the bus).
     """
@@ -35,19 +41,62 @@ class DataMemory:
         self.bytes: Bytes = np.zeros(shape, np.uint8)
         self.known = np.zeros(shape, bool)
         self.writer = np.full(shape[:2], -1, np.int16)
+        self.unread = np.zeros(shape[:2], bool)
+        self.lost = np.full(shape[:2], NOT_LOST, np.int16)
 
     def write_words(self, instance: int, word: int, values: NDArray[np.uint32]) -> None:
         """Store 32-bit words (lowest byte first) from ``word`` on."""
         end = word + len(values)
         self.bytes[instance, word:end] = values.astype("<u4").view(np.uint8).reshape(-1, 4)
         self.known[instance, word:end] = True
-        self.writer[instance, word:end] = -1
+        self._written_by_bus(instance, slice(word, end))
 
     def write_word(self, instance: int, word: int, value: int) -> None:
         """Store one 32-bit word."""
         self.bytes[instance, word].view("<u4")[0] = value
         self.known[instance, word] = True
-        self.writer[instance, word] = -1
+        self._written_by_bus(instance, word)
+
+    def _written_by_bus(self, instance: int, words: slice | int) -> None:
+        self.writer[instance, words] = -1
+        self.unread[instance, words] = True
+        self.lost[instance, words] = NOT_LOST
+
+    def store(
+        self, layer: int, instance: int, words: slice, values: Bytes, known: NDArray[np.bool_]
+    ) -> None:
+        """Output of a layer: bytes [word, lane] into the first lanes of every word of a slice."""
+        lanes = values.shape[1]
+        before = self.writer[instance, words]
+        overwritten = self.unread[instance, words] & (before != layer)
+        self.lost[instance, words] = np.where(overwritten, before, NOT_LOST)
+        self.bytes[instance, words, :lanes] = values
+        self.known[instance, words, :lanes] = known
+        self.writer[instance, words] = layer
+        self.unread[instance, words] = True
+
+    def note_read(self, instances: list[int], words: slice) -> tuple[int, int, int] | None:
+        """A layer reads these words.
+
+        Returns:
+            (instance, word, writer) of a word that another layer has overwritten although the
+            same writer's other words are among those read, or None: such a read mixes two
+            outputs.
+        """
+        lost = self.lost[instances, words]
+        found = None
+        if (lost != NOT_LOST).any():
+            mixed = np.isin(lost, self.writer[instances, words]) & (lost != NOT_LOST)
+            if mixed.any():
+                row, column = (int(i) for i in np.argwhere(mixed)[0])
+                found = (instances[row], words.start + column, int(lost[row, column]))
+        self.unread[instances, words] = False
+        return found
+
+    def begin_run(self) -> None:
+        """Outputs of earlier runs may be overwritten."""
+        self.unread &= self.writer < 0
+        self.lost[:] = NOT_LOST
 
     def read_word(self, instance: int, word: int) -> int:
         """One 32-bit word; KitFault where nothing at all has been written."""

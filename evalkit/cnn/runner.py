@@ -156,6 +156,8 @@ class Runner:
         last = self._last_layer()
         oneshot = bool(cnn.control(leader, "oneshot"))
         end = self.next_layer if oneshot else last
+        if self.next_layer == 0:
+            cnn.memories.data.begin_run()
         sequence = _Sequence(cnn, fifo, bool(cnn.control(leader, "poolrnd")))
         for number in range(self.next_layer, end + 1):
             layer = decode(cnn.registers, number, self.quadrants, stream)

@@ -531,3 +531,39 @@ def test_stream_without_a_source() -> None:
     cnn.write(r.layer_address(0, 0, r.FBUF), 4, 5)
     fault = fault_of(lambda: start(cnn, stream_en=1))
     check(fault, r.FBUF, "fbuf_max", "neither the FIFOs nor the layer before feed it")
+
+
+# ---- several layers ----------------------------------------------------------------------------
+
+
+def test_output_over_an_output_that_is_still_needed() -> None:
+    """Layer 1 overwrites half of what layer 0 wrote; layer 2 reads all of it."""
+    first = LayerSpec(kernel="pass", rows=8, columns=4)
+    second = LayerSpec(kernel="pass", rows=2, columns=4, read_word=100, out_word=16)
+    third = LayerSpec(kernel="pass", rows=8, columns=4, processors=(4,), out_instance=2)
+    words = {}
+    for number, spec in enumerate((first, second, third)):
+        words.update(layer_words(spec, number))
+    cnn = Cnn()
+    configure(cnn, words, last_layer=2)
+    fill(cnn, first)
+    fill(cnn, second)
+    fault = fault_of(lambda: start(cnn))
+    check(fault, r.RPTR_BASE, "rptr_base", "reads the output of layer 0, but layer 1 overwrote")
+    assert "overwrote word 16 of data memory 1 before it was read" in fault.message
+    assert fault.layer == 2
+
+
+def test_output_over_an_output_that_has_been_read_is_allowed() -> None:
+    first = LayerSpec(kernel="pass", rows=8, columns=4)
+    reader = LayerSpec(kernel="pass", rows=8, columns=4, processors=(4,), out_instance=2)
+    second = LayerSpec(kernel="pass", rows=2, columns=4, read_word=100, out_word=16)
+    words = {}
+    for number, spec in enumerate((first, reader, second, reader)):
+        words.update(layer_words(spec, number))
+    cnn = Cnn()
+    configure(cnn, words, last_layer=3)
+    fill(cnn, first)
+    fill(cnn, second)
+    start(cnn)
+    cnn.finish()
