@@ -1,4 +1,10 @@
-"""Command line: ``python -m quantize QAT.pth.tar OUT-q.pth.tar`` writes the integer checkpoint."""
+"""Command line of quantisation.
+
+``python -m quantize convert QAT.pth.tar OUT-q.pth.tar`` writes the integer checkpoint (the word
+``convert`` may be left out);
+``python -m quantize bits STUDENT.pth.tar --images DIR --out bits.yaml`` chooses the weight bits of
+every layer for a float student.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +14,78 @@ from pathlib import Path
 
 from synthesize.chip.errors import UserError
 
+COMMANDS = ("convert", "bits")
 
-def main(arguments: list[str] | None = None) -> int:
-    """Convert one checkpoint; exit status 2 with one sentence for bad input."""
-    parser = argparse.ArgumentParser(prog="python -m quantize", description=__doc__)
-    parser.add_argument("checkpoint", type=Path, help="student after quantisation-aware training")
-    parser.add_argument("out", type=Path, help="integer checkpoint to write")
-    options = parser.parse_args(arguments)
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m quantize",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    convert = commands.add_parser("convert", help="write the integer checkpoint of a student")
+    convert.add_argument("checkpoint", type=Path, help="student after quantisation-aware training")
+    convert.add_argument("out", type=Path, help="integer checkpoint to write")
+    bits = commands.add_parser("bits", help="choose the weight bits of every layer")
+    bits.add_argument("checkpoint", type=Path, help="float student (student.pth.tar)")
+    bits.add_argument("--images", type=Path, required=True, help="folder of pictures to measure on")
+    bits.add_argument("--out", type=Path, required=True, help="YAML file, the qat part of a recipe")
+    bits.add_argument("--count", type=int, default=64, help="pictures to use (%(default)s)")
+    bits.add_argument(
+        "--widths",
+        type=int,
+        nargs="+",
+        choices=(1, 2, 4, 8),
+        default=(2, 4, 8),
+        help="widths to choose from (2 4 8)",
+    )
+    bits.add_argument("--max-cycles", type=int, help="most cycles of one inference")
+    return parser
+
+
+def convert(checkpoint: Path, out: Path) -> None:
+    """Write the integer checkpoint of a student after quantisation-aware training."""
     from ai8x_models.checkpoints import load_student, save_student
     from quantize.integer import integer_extras, to_integer
 
+    student, data = load_student(checkpoint)
+    to_integer(student)
+    described = {"network", "input", "outputs", "mode"}
+    extras = {k: v for k, v in data["extras"].items() if k not in described}
+    save_student(student, out, data["epoch"], integer_extras(student, extras))
+    print(f"integer student written to {out}")
+
+
+def _choose(options: argparse.Namespace) -> None:
+    from quantize.bits import write_bits
+
+    found = write_bits(
+        options.checkpoint,
+        options.images,
+        options.out,
+        options.count,
+        options.widths,
+        options.max_cycles,
+    )
+    print(" ".join(f"{name}={bits}" for name, bits in found.bits.items()))
+    print(f"bits per layer written to {options.out}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; exit status 2 with one sentence for bad input."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments and arguments[0] not in COMMANDS and not arguments[0].startswith("-"):
+        arguments.insert(0, "convert")
+    options = _parser().parse_args(arguments)
     try:
-        student, data = load_student(options.checkpoint)
-        to_integer(student)
-        described = {"network", "input", "outputs", "mode"}
-        extras = {k: v for k, v in data["extras"].items() if k not in described}
-        save_student(student, options.out, data["epoch"], integer_extras(student, extras))
+        if options.command == "bits":
+            _choose(options)
+        else:
+            convert(options.checkpoint, options.out)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"integer student written to {options.out}")
     return 0
 
 

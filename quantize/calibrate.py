@@ -13,11 +13,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ai8x_models.layers import FusedConv2d, shift_for_limit
+from ai8x_models.layers import BIAS_MAX, SHIFT_LIMIT, FusedConv2d, shift_for_limit
 from ai8x_models.students import INPUT, Student
 from synthesize.chip.errors import UserError
 
-CANDIDATES = 5  # shifts tried, downwards from the one that clips nothing
+CANDIDATES = 5  # shifts tried, downwards from the one that clips no weight
 BITS = (1, 2, 4, 8)
 
 
@@ -32,8 +32,17 @@ def bits_per_layer(student: Student, default: int, bits: Mapping[str, int]) -> d
     return {name: bits.get(name, default) for name in names}
 
 
-def _largest_shift(layer: FusedConv2d) -> int:
+def _weight_shift(layer: FusedConv2d) -> int:
+    """Smallest shift that clips no weight."""
     return shift_for_limit(float(layer.op.weight.detach().abs().max()))
+
+
+def _bias_shift(layer: FusedConv2d, bits: int) -> int:
+    """Smallest shift that clips no bias; 8-bit biases reach less far the wider the weights are."""
+    if layer.op.bias is None:
+        return -SHIFT_LIMIT
+    reach = (BIAS_MAX + 1) / 2.0 ** (bits - 1)
+    return shift_for_limit(float(layer.op.bias.detach().abs().max()) / reach)
 
 
 def _set_shift(layer: FusedConv2d, shift: int) -> None:
@@ -46,11 +55,14 @@ def _set_shift(layer: FusedConv2d, shift: int) -> None:
     layer.output_shift.fill_(float(shift))
 
 
-def _error(layer: FusedConv2d, x: Tensor, wanted: Tensor) -> float:
+def real_output(layer: FusedConv2d, x: Tensor) -> Tensor:
+    """Output of a qat layer as the real numbers it stands for (the host scales wide ones)."""
     out = layer(x)
-    if layer.wide:
-        out = out * 2.0 ** int(layer.output_shift)
-    return float((out - wanted).square().mean())
+    return out * 2.0 ** int(layer.output_shift) if layer.wide else out
+
+
+def _error(layer: FusedConv2d, x: Tensor, wanted: Tensor) -> float:
+    return float((real_output(layer, x) - wanted).square().mean())
 
 
 def _start_qat(layer: FusedConv2d, bits: int) -> None:
@@ -84,7 +96,7 @@ def calibrate(student: Student, bits: Mapping[str, int], images: Tensor) -> dict
     for name in modules:
         if name not in done:
             group = groups.get(name, (name,))
-            _choose_shift(group, modules, bits, {n: rounded[sources[n]] for n in group}, exact)
+            choose_shift(group, modules, bits, {n: rounded[sources[n]] for n in group}, exact)
             for member in group:
                 rounded[member] = modules[member](rounded[sources[member]])
             done.update(group)
@@ -92,7 +104,7 @@ def calibrate(student: Student, bits: Mapping[str, int], images: Tensor) -> dict
     return {name: int(layer.output_shift) for name, layer in modules.items()}
 
 
-def _choose_shift(
+def choose_shift(
     group: tuple[str, ...],
     modules: Mapping[str, FusedConv2d],
     bits: Mapping[str, int],
@@ -100,11 +112,12 @@ def _choose_shift(
     exact: Mapping[str, Tensor],
 ) -> None:
     """Set the shift with the least summed error on all layers of a group."""
-    top = max(_largest_shift(modules[name]) for name in group)
+    weights = max(_weight_shift(modules[name]) for name in group)
+    top = max(weights, *(_bias_shift(modules[name], bits[name]) for name in group))
     for name in group:
         _start_qat(modules[name], bits[name])
     scores: dict[int, float] = {}
-    for shift in range(top, max(top - CANDIDATES, -15), -1):
+    for shift in range(top, max(weights - CANDIDATES, -SHIFT_LIMIT - 1), -1):
         for name in group:
             _set_shift(modules[name], shift)
         scores[shift] = sum(_error(modules[n], inputs[n], exact[n]) for n in group)

@@ -219,12 +219,12 @@ def _edge(start: tuple[float, float], end: tuple[float, float]) -> str:
 def _node(corner: tuple[float, float], about: tuple[str, str, str], colour: str) -> str:
     """Return a box with name, text below it and a remark at its right."""
     (x, y), (name, text, remark) = corner, about
-    room = NODE_WIDTH - 24 - LETTER * len(remark)
+    room = NODE_WIDTH - 32 - LETTER * len(remark)
     return (
         f'<g><rect class="node" x="{x:g}" y="{y:g}" width="{NODE_WIDTH}" height="{NODE_HEIGHT}" '
         f'rx="7"/><rect x="{x:g}" y="{y + 7:g}" width="4" height="{NODE_HEIGHT - 14}" rx="2" '
         f'fill="{colour}"/><text class="name" x="{x + 13:g}" y="{y + 19:g}">'
-        f'{_fit(name, 0.85 * room)}</text><text class="tiny end" x="{x + NODE_WIDTH - 10:g}" '
+        f'{_fit(name, 0.75 * room)}</text><text class="tiny end" x="{x + NODE_WIDTH - 10:g}" '
         f'y="{y + 19:g}">{escape(remark)}</text><text class="tiny" x="{x + 13:g}" '
         f'y="{y + 36:g}">{_fit(text, NODE_WIDTH - 20)}</text>'
         f"<title>{escape(name)}: {escape(text)}</title></g>"

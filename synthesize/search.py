@@ -143,16 +143,19 @@ class _Problem:
         load = [0] * limits.PROCESSORS
         for index in order:
             words = self.buffers[index].load
-            options: list[tuple[float, int, int]] = []
+            edges = (0, limits.PROCESSORS - self.buffers[index].span)
+            options: list[tuple[float, bool, int, int]] = []
             anywhere = restless > 0 and rng.random() < restless
             for processor in self._processors(index, spots):
                 offset = self._lowest_offset(index, processor, spots)
                 if offset is not None:
                     peak = max((load[processor + p] + n for p, n in words.items()), default=0)
-                    options.append((rng.random() if anywhere else peak, offset, processor))
+                    level = rng.random() if anywhere else peak
+                    # At an edge a buffer leaves the most room for others beside it.
+                    options.append((level, processor not in edges, offset, processor))
             if not options:
                 return None
-            _, offset, processor = min(options)
+            _, _, offset, processor = min(options)
             spots[index] = (processor, offset)
             for p, n in words.items():
                 load[processor + p] += n

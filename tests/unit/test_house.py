@@ -16,7 +16,13 @@ MAX_LINES = 60
 ALLOWED: dict[str, tuple[str, ...]] = {
     "ai8x_models": ("ai8x_models", "synthesize.chip"),
     "distill": ("distill", "ai8x_models", "quantize", "synthesize.chip"),
-    "quantize": ("quantize", "ai8x_models", "synthesize.chip", "synthesize.rules"),
+    "quantize": (
+        "quantize",
+        "ai8x_models",
+        "synthesize.chip",
+        "synthesize.rules",
+        "synthesize.allocate",
+    ),
     "synthesize": ("synthesize",),
     "synthesize.chip": ("synthesize.chip",),
     "evalkit": ("evalkit", "synthesize.chip"),
