@@ -76,6 +76,13 @@ class Node:
             raise self.refuse(f"attribute {key} must be a whole number")
         return value
 
+    def number(self, key: str, default: float) -> float:
+        """Return a real attribute."""
+        value = self.attributes.get(key, default)
+        if not isinstance(value, (int, float)):
+            raise self.refuse(f"attribute {key} must be a number")
+        return float(value)
+
     def integers(self, key: str) -> tuple[int, ...] | None:
         """Return an attribute that lists integers, None when it is absent."""
         value = self.attributes.get(key)
@@ -206,11 +213,16 @@ def _node(path: str, order: int, proto: Any) -> Node:
         op=op if domain in ("", "ai.onnx") else f"{domain}.{op}",
         inputs=inputs,
         outputs=outputs,
-        attributes={_name(entry.name): _attribute(path, entry) for entry in proto.attribute},
+        attributes={
+            _name(entry.name): value
+            for entry in proto.attribute
+            if (value := _attribute(path, entry)) is not None
+        },
     )
 
 
 def _attribute(path: str, proto: Any) -> Any:
+    """Return an attribute as plain data, None for graphs and the like."""
     from onnx import AttributeProto, helper
 
     if proto.type == AttributeProto.TENSOR:

@@ -118,8 +118,8 @@ def gemm(b: Builder, node: Node) -> Value:
     """Gemm with constant weights: a linear layer."""
     only(node, "transA", 0)
     for key in ("alpha", "beta"):
-        if node.attributes.get(key, 1.0) != 1.0:
-            raise node.refuse(f"{key} is {node.attributes[key]}; multiply the weights instead")
+        if node.number(key, 1.0) != 1.0:
+            raise node.refuse(f"{key} is {node.number(key, 1.0)}; multiply the weights instead")
     weight = b.constant(node, 1, "the weights")
     return _linear(b, node, weight, bool(node.integer("transB", 0)), 2)
 
@@ -141,7 +141,7 @@ def batch_normalization(b: Builder, node: Node) -> Value:
         statistics.append(b.constant(node, index, f"the {what}").real.reshape(-1))
         if len(statistics[-1]) != outputs:
             raise node.refuse(f"{what} has {len(statistics[-1])} values for {outputs} channels")
-    epsilon = float(node.attributes.get("epsilon", 1e-5))
+    epsilon = node.number("epsilon", 1e-5)
     if (statistics[3] + epsilon <= 0).any():
         raise node.refuse("a variance is not positive; train the model again")
     return replace(value, kernel=batch_norm(value.kernel, statistics, epsilon))
@@ -292,8 +292,9 @@ def constant(b: Builder, node: Node) -> Value:
         return replace(value, name=value.name or node.outputs[0])
     for key in ("value_float", "value_int", "value_floats", "value_ints"):
         if key in node.attributes:
-            whole = "int" in key
-            array = np.asarray(node.attributes[key], np.int64 if whole else np.float64)
+            array = np.asarray(node.attributes[key])
+            if array.dtype.kind not in "if":
+                raise node.refuse("its value is no tensor of numbers")
             return Constant(array, node.outputs[0])
     raise node.refuse("its value is no tensor of numbers")
 
