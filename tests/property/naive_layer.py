@@ -38,10 +38,14 @@ class NaiveLayer:
         self.quadrants = quadrants
         self.data, self.weights, self.bias = memories
         self.round_average = round_average
+        self.seen: dict[tuple[str, str, int], int] = {}
 
     def f(self, register: r.Register, name: str, quadrant: int = 0) -> int:
-        address = r.layer_address(quadrant, self.layer, register)
-        return register.get(self.words.get(address, register.reset), name)
+        key = (register.name, name, quadrant)
+        if key not in self.seen:
+            address = r.layer_address(quadrant, self.layer, register)
+            self.seen[key] = register.get(self.words.get(address, register.reset), name)
+        return self.seen[key]
 
     # ---- geometry ----
 

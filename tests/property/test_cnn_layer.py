@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from cnn_programs import LayerSpec, configure, fill, layer_words, start
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -11,8 +12,9 @@ from naive_layer import NaiveLayer
 from evalkit.cnn import Cnn
 
 SLOW_IS_FINE = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+MANY = settings(SLOW_IS_FINE, max_examples=1500)
 
 
 @st.composite
@@ -162,4 +164,11 @@ def test_flattening_agrees_with_the_naive_model(spec: LayerSpec, seed: int) -> N
 @SLOW_IS_FINE
 @given(pass_throughs(), st.integers(0, 1000))
 def test_pass_through_agrees_with_the_naive_model(spec: LayerSpec, seed: int) -> None:
+    agree(spec, seed)
+
+
+@pytest.mark.long
+@MANY
+@given(st.one_of(convolutions(), flattenings(), pass_throughs()), st.integers(0, 1 << 30))
+def test_many_layers_agree_with_the_naive_model(spec: LayerSpec, seed: int) -> None:
     agree(spec, seed)
