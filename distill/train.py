@@ -9,6 +9,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from ai8x_models.checkpoints import load_student, save_student
@@ -72,6 +73,16 @@ def open_teacher(recipe: Recipe, data: PoseData) -> TeacherMaps | None:
     return TeacherMaps(teacher, recipe.teacher_flip, cache)
 
 
+def _trainer(recipe: Run, out: Path) -> L.Trainer:
+    """The trainer, or a sentence when the recipe asks for a machine that is not there."""
+    try:
+        return make_trainer(recipe, out)
+    except (MisconfigurationException, ValueError) as error:
+        asked = f"accelerator={recipe.accelerator} devices={recipe.devices}"
+        reason = " ".join(str(error).split())
+        raise UserError(f"the run cannot start with {asked}: {reason}") from None
+
+
 def _fit(module: MapModule, data: PoseData, recipe: Run) -> dict[str, Any]:
     """Run to the end, from ``out/last.ckpt`` if there is one; returns the extras of the result.
 
@@ -81,13 +92,16 @@ def _fit(module: MapModule, data: PoseData, recipe: Run) -> dict[str, Any]:
     module.train().to(memory_format=torch.channels_last)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        trainer = make_trainer(recipe, out)
+        trainer = _trainer(recipe, out)
         data.setup("fit")
         log.info("%s", data.report())
         last = out / "last.ckpt"
         if last.exists():
             log.info("resuming from %s", last)
         trainer.fit(module, data, ckpt_path=str(last) if last.exists() else None)
+    except MisconfigurationException as error:  # fewer epochs than are done, for example
+        reason = " ".join(str(error).split())
+        raise UserError(f"the run under {out} cannot go on: {reason}") from None
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES):
             raise

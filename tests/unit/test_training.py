@@ -96,6 +96,9 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(
     )
     for key, value in whole.items():
         assert torch.equal(value, parts[key]), key
+    assert train("parts") == 0  # a finished run is not trained further
+    again = load_student(tmp_path / "parts" / "student.pth.tar")[0].state_dict()
+    assert torch.equal(again["conv1.op.weight"], whole["conv1.op.weight"])
 
 
 def test_a_run_stops_early_and_keeps_the_best(
@@ -152,6 +155,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path, capsys: pytest.CaptureFix
         ("student=none", "student 'none' is unknown"),
         ("nonsense=1", "nonsense"),
         ("epochs", "has no '='"),
+        ("accelerator=hpu", "the run cannot start"),
     ],
 )
 def test_bad_settings_are_one_sentence(
