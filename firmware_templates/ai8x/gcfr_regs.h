@@ -1,0 +1,2 @@
+/* Everything is in mxc.h. SPDX-License-Identifier: MIT */
+#include "mxc.h"

@@ -1,0 +1,1 @@
+/* Generated code includes it but uses nothing of it. SPDX-License-Identifier: MIT */
