@@ -1,8 +1,8 @@
 """Safe loading of integer checkpoints.
 
 Two containers hold the same state dictionary (keys as ai8x-training writes them, see
-ai8x-synthesis ``izer/checkpoint.py``): ``.pth.tar`` (read with ``weights_only=True``, so no code of
-the file runs) and ``.npz`` (read with ``allow_pickle=False``).
+ai8x-synthesis ``izer/checkpoint.py``): ``.pth.tar`` (see :mod:`synthesize.torch_archive`; no code
+of the file runs) and ``.npz`` (read with ``allow_pickle=False``).
 
 Keys of a layer ``NAME``: ``NAME.op.weight`` (or ``NAME.weight``), ``NAME.op.bias``,
 ``NAME.output_shift``, ``NAME.weight_bits``; missing shift means 0, missing bits 8. The order of
@@ -16,7 +16,6 @@ does; they are not used either, and a note says so.
 
 from __future__ import annotations
 
-import math
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -26,13 +25,11 @@ from typing import Any
 
 import numpy as np
 
+from synthesize import torch_archive
 from synthesize.chip.errors import UserError
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
 """Larger files are refused unread: 100 times what the weight memory can hold."""
-
-MAX_ELEMENTS = 16 * 1024 * 1024
-"""A single array may not be larger than this; the weight memory holds 3.5 million 1-bit weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,10 +95,11 @@ def load(path: str | Path) -> Checkpoint:
     if not isinstance(state, dict):
         raise UserError(f"{path}: it holds no 'state_dict'; save a checkpoint, not a bare tensor")
     extras = content.get("extras")
+    arch = content.get("arch", "")
     return from_state_dict(
-        {str(k): _to_numpy(v) for k, v in state.items()},
+        {str(k): _to_numpy(path, str(k), v) for k, v in state.items()},
         str(path),
-        arch=str(content.get("arch", "")),
+        arch=arch if isinstance(arch, str) else "",
         extras=extras if isinstance(extras, dict) else {},
     )
 
@@ -199,6 +197,7 @@ def integers(path: str, name: str, key: str, raw: np.ndarray) -> np.ndarray:
     if raw.dtype.kind not in "iufb":
         raise UserError(f"{path}: layer {name}: {key} holds {raw.dtype}, expected numbers")
     if raw.dtype.kind == "f":
+        raw = raw.astype(np.float64)
         if not np.isfinite(raw).all() or (raw != np.rint(raw)).any() or np.abs(raw).max() > 2**31:
             raise UserError(
                 f"{path}: layer {name}: {key} holds fractions; this is a float checkpoint, "
@@ -232,28 +231,42 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_torch(path: Path) -> dict[str, Any]:
-    import torch  # heavy, and only this format needs it
-
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"{path}: refused, it is no checkpoint or holds something other than plain tensors and "
-            "numbers, which could run code; save only a state_dict"
-        ) from error
-    except Exception as error:  # damaged archives raise almost anything
-        raise UserError(f"{path}: not a readable checkpoint ({_first_line(error)})") from error
+    content = _read_archive(path) if torch_archive.is_archive(path) else _read_old_torch(path)
     if not isinstance(content, dict):
         raise UserError(f"{path}: it holds no 'state_dict'; save a checkpoint, not a bare tensor")
     return content
 
 
-def _to_numpy(value: Any) -> np.ndarray:
-    if hasattr(value, "detach"):
-        if value.is_sparse or math.prod(value.shape) > MAX_ELEMENTS:
-            return np.zeros((0,), np.int64)
+def _read_archive(path: Path) -> Any:
+    try:
+        return torch_archive.load(path, MAX_FILE_BYTES)
+    except torch_archive.ArchiveError as error:
+        raise UserError(f"{path}: not a readable checkpoint ({_first_line(error)})") from error
+
+
+def _read_old_torch(path: Path) -> Any:
+    """Read the form that torch wrote before version 1.6."""
+    import torch  # heavy, and only this format needs it
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"{path}: refused, it is no checkpoint or holds something other than plain tensors and "
+            "numbers, which could run code; save only a state_dict"
+        ) from error
+    except Exception as error:  # damaged files raise almost anything
+        raise UserError(f"{path}: not a readable checkpoint ({_first_line(error)})") from error
+
+
+def _to_numpy(path: Path, key: str, value: Any) -> np.ndarray:
+    if isinstance(value, np.ndarray):
+        return value
+    if hasattr(value, "detach") and not value.is_sparse:
         return np.asarray(value.detach().cpu().numpy())
-    return np.asarray(value)
+    if isinstance(value, (int, float)):
+        return np.asarray(value)
+    raise UserError(f"{path}: {key} is no tensor of a type this compiler reads; save plain tensors")
 
 
 def _first_line(error: BaseException) -> str:

@@ -22,7 +22,7 @@ from synthesize.checkpoint import Checkpoint, LayerWeights
 from synthesize.chip.errors import UserError
 from synthesize.placement import Hints
 from synthesize.yaml_entries import Entry, read_entry
-from synthesize.yaml_nodes import read
+from synthesize.yaml_nodes import Item, read
 
 TOP_KEYS = {"arch", "dataset", "layers", "output_map"}
 LATER_TOP_KEYS = {"bias", "weights", "unload", "snoop", "data_buffer"}
@@ -76,7 +76,18 @@ def load(
         mask = values.processor_mask(top["output_map"], "output_map")
         entries[-1] = replace(entries[-1], hint=replace(final, output_processors=mask))
     name = top["arch"].value if "arch" in top else Path(path).stem
+    if checkpoint is not None and "arch" in top:
+        _check_architecture(top["arch"], checkpoint)
     return _build(str(name), str(path), entries, checkpoint, input_shape)
+
+
+def _check_architecture(stated: Item, checkpoint: Checkpoint) -> None:
+    if checkpoint.arch and checkpoint.arch.lower() != str(stated.value).lower():
+        values.refuse(
+            stated,
+            f"the description is of {stated.value}, but {checkpoint.path} holds {checkpoint.arch}; "
+            "use the checkpoint that belongs to the description",
+        )
 
 
 def _check_hints(entries: list[Entry]) -> None:

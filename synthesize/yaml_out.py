@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from synthesize import place, reference
+from synthesize import place, reference, torch_writer
 from synthesize.chip.errors import UserError
 from synthesize.ir import INPUT, Graph, Layer
 from synthesize.placement import LayerPlace, Placement
@@ -178,19 +178,13 @@ def _torch_weight(layer: Layer) -> np.ndarray:
 
 
 def _save_checkpoint(graph: Graph, path: Path) -> None:
-    import torch  # heavy, and only this file needs it
-
-    # A copy: torch wants memory it may write to.
-    state = {key: torch.from_numpy(value.copy()) for key, value in state_dict(graph).items()}
-    torch.save(
-        {
-            "epoch": 0,
-            "arch": architecture(graph),
-            "state_dict": state,
-            "extras": {"clipping_method": "MAX_BIT_SHIFT"},
-        },
-        path,
-    )
+    content = {
+        "epoch": 0,
+        "arch": architecture(graph),
+        "state_dict": state_dict(graph),
+        "extras": {"clipping_method": "MAX_BIT_SHIFT"},
+    }
+    torch_writer.save(content, path)
 
 
 def _inputs(graph: Graph, index: int, names: dict[str, str]) -> dict[str, str]:

@@ -55,6 +55,21 @@ def test_npz_and_torch_hold_the_same(tmp_path: Path) -> None:
         np.testing.assert_array_equal(a.weight, b.weight)
 
 
+def test_views_parameters_and_old_files(tmp_path: Path) -> None:
+    base = torch.arange(-30, 30, dtype=torch.int8)
+    tensors = {
+        "a.op.weight": base[4:].view(7, 8)[1:5, 2:6].t(),
+        "b.op.weight": torch.nn.Parameter(torch.ones(2, 2).double()),
+        "c.op.weight": base[:4].half().reshape(1, 4, 1, 1),
+    }
+    for zipped in (True, False):
+        path = tmp_path / f"{zipped}.pth.tar"
+        torch.save({"state_dict": tensors}, path, _use_new_zipfile_serialization=zipped)
+        found = load(path)
+        for layer, tensor in zip(found.layers, tensors.values(), strict=True):
+            np.testing.assert_array_equal(layer.weight, tensor.detach().numpy())
+
+
 def test_second_copy_of_the_network_is_ignored() -> None:
     first = {f"module.{k}": v for k, v in state().items() if "bias" not in k}
     other = dict(state())
@@ -105,11 +120,16 @@ class Bomb:
 
 def test_hostile_pickle_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    torch.save({"state_dict": {"a.op.weight": Bomb()}}, tmp_path / "bad.pth.tar")
+    bomb = {"state_dict": {"a.op.weight": Bomb()}}
+    torch.save(bomb, tmp_path / "bad.pth.tar")
+    torch.save(bomb, tmp_path / "old.pth.tar", _use_new_zipfile_serialization=False)
     (tmp_path / "raw.pth.tar").write_bytes(pickle.dumps(Bomb()))
-    for name in ("bad.pth.tar", "raw.pth.tar"):
-        with pytest.raises(UserError, match="checkpoint"):
+    for name in ("bad.pth.tar", "old.pth.tar", "raw.pth.tar"):
+        with pytest.raises(UserError, match=name):
             load(tmp_path / name)
+    beside = {**bomb, "state_dict": {"a.op.weight": torch.ones(1, 1)}, "optimizer": Bomb()}
+    torch.save(beside, tmp_path / "beside.pth.tar")
+    assert load(tmp_path / "beside.pth.tar").layers[0].weight.tolist() == [[1]]
     np.savez(tmp_path / "bad.npz", **{"a.op.weight": np.array([Bomb()], dtype=object)})
     with pytest.raises(UserError, match="not a readable"):
         load(tmp_path / "bad.npz")

@@ -155,6 +155,17 @@ def test_missing_layers(tmp_path: Path) -> None:
         read(tmp_path, first_only)
 
 
+def test_checkpoint_of_another_architecture(tmp_path: Path) -> None:
+    other = from_state_dict(
+        {"a.op.weight": np.ones((4, 3, 3, 3)), "b.op.weight": np.ones((5, 4, 1, 1))},
+        "other.pth.tar",
+        arch="Other",
+    )
+    assert read(tmp_path, GOOD.replace("arch: net", "arch: oTHER"), other).graph.layers
+    with pytest.raises(UserError, match=r"net\.yaml:1: .* is of net, but other\.pth\.tar holds"):
+        read(tmp_path, GOOD, other)
+
+
 def test_layers_in_another_order(tmp_path: Path) -> None:
     swapped = GOOD.replace("name: a", "name: x").replace("name: b", "name: a").replace("x\n", "b\n")
     with pytest.raises(UserError, match="the checkpoint has a in this place"):
