@@ -22,6 +22,8 @@ DATA        ?= data
 TEACHER     ?=
 # Settings of a recipe, key=value, e.g. SET="epochs=2 accelerator=cpu".
 SET         ?=
+# Who writes the C project: this project's own compiler, or ai8x-synthesis (see ai8x.mk).
+BACKEND     ?= pose78
 export IMAGE CHECKPOINT NETWORK SAMPLE
 
 py    := $(VENV)/bin/python
@@ -39,7 +41,9 @@ project := $(BUILD)/project
 sample  := $(if $(NETWORK),$(if $(SAMPLE),--sample "$$SAMPLE"),--sample $(input))
 elf     := $(project)/firmware.elf
 results := $(addprefix $(BUILD)/,maps.npz timeline.html overlay.png)
+include ai8x.mk
 
+ifneq ($(BACKEND),ai8x)
 .PHONY: run
 run: $(elf) | $(ready) ## find people in IMAGE=photo.jpg with the firmware, on the virtual kit
 	@echo "== the firmware's console"
@@ -50,6 +54,7 @@ run: $(elf) | $(ready) ## find people in IMAGE=photo.jpg with the firmware, on t
 	@$(py) -m ai8x_models.show "$$IMAGE" --maps $(BUILD)/maps.npz --report $(project)/report.json \
 	  -o $(BUILD)/overlay.png
 	@echo "timeline: $(BUILD)/timeline.html"
+endif
 
 .PHONY: synth
 synth: $(project)/report.json ## compile CHECKPOINT=file to a C project, with a table of what it takes
@@ -65,7 +70,7 @@ FORCE:
 $(choice): FORCE
 	@mkdir -p $(@D)
 	@{ for file in "$$IMAGE" "$$CHECKPOINT" "$$NETWORK" "$$SAMPLE"; do \
-	  echo "$$file"; cksum < "$$file"; done; } > $@.new 2>/dev/null; \
+	  echo "$$file"; cksum < "$$file"; done; echo "$(BAUD)"; } > $@.new 2>/dev/null; \
 	  if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; rm -f $(results); fi
 
 $(input): $(choice) ai8x_models/preprocess.py | $(ready)
@@ -77,7 +82,41 @@ $(project)/report.json: $(choice) $(if $(NETWORK),,$(input)) \
 	  --out $(project) > $(BUILD)/table.txt || { status=$$?; rm -f $(BUILD)/table.txt; exit $$status; }
 
 $(elf): $(project)/report.json | $(ready)
-	@$(py) -m synthesize.build $(project) --cache $(BUILD)/objects
+	@$(py) -m synthesize.build $(@D) --cache $(BUILD)/objects
+
+##@ On a board
+
+# The board's serial port; without one, the virtual kit stands in.
+PORT   ?=
+# Photographs or a video to send to the board.
+CAMERA ?= docs/images
+# A recording to play instead.
+REPLAY ?=
+# Rate of the board's console with the frame-injection firmware.
+BAUD   ?= 921600
+
+injection := $(BUILD)/injection/firmware.elf
+
+.PHONY: injection
+injection: $(injection) ## build the firmware that takes pictures over the serial line
+	@echo $(injection)
+
+$(BUILD)/injection/report.json: $(choice) \
+  $(wildcard synthesize/*.py synthesize/*/*.py firmware_templates/*/*) | $(ready)
+	@$(py) -m synthesize compile $${NETWORK:+"$$NETWORK"} "$$CHECKPOINT" --quiet \
+	  --application frame-injection --out $(@D)
+
+$(injection): $(BUILD)/injection/report.json | $(ready)
+	@$(py) -m synthesize.build $(@D) --cache $(BUILD)/objects --baud $(BAUD)
+
+.PHONY: flash
+flash: $(injection) ## write it into the board that is plugged in (ARGS="--mass-erase" erases first)
+	@$(py) -m evalkit flash $(injection) $(ARGS)
+
+.PHONY: view
+view: $(if $(PORT)$(REPLAY),,$(injection)) | $(ready) ## watch PORT=/dev/ttyACM0, REPLAY=file or the virtual kit, which sees CAMERA=folder
+	@$(py) -m evalkit view $(if $(REPLAY),--replay "$(REPLAY)",$(if $(PORT),--port "$(PORT)" \
+	  --baud $(BAUD),--kit $(injection)) --camera "$(CAMERA)") $(ARGS)
 
 ##@ Training
 
@@ -151,7 +190,7 @@ $(ready): pyproject.toml constraints.txt
 	  % sys.version_info[:2])'
 	test -x $(py) || $(PYTHON) -m venv $(VENV)
 	$(py) -m pip install --quiet $(PIP_FLAGS) -c constraints.txt torch
-	$(py) -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[kit,toolchain,train,dev]'
+	$(py) -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[kit,toolchain,view,train,dev]'
 	@touch $@
 
 .PHONY: clean

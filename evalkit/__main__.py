@@ -15,6 +15,9 @@ COMMANDS = {
     "run": ("evalkit.run", "run a firmware ELF on the virtual board"),
     "replay": ("evalkit.replay", "replay a recorded list of bus accesses"),
     "bench": ("evalkit.bench", "measure how fast the virtual board is"),
+    "view": ("evalkit.view", "watch a board, the virtual board or a recording in the browser"),
+    "export": ("evalkit.export", "keypoints of a camera's pictures or of a recording as COCO JSON"),
+    "flash": ("evalkit.flash", "write a firmware ELF into a board with OpenOCD"),
     "compare": ("evalkit.dump", "find where two layer dumps part"),
 }
 

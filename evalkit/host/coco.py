@@ -1,0 +1,106 @@
+"""Keypoints as COCO JSON: https://cocodataset.org/#format-data, "Keypoint Detection".
+
+The neck of the 18 points is not among COCO's 17 and is left out. Positions are those that COCO's
+keypoint annotations use: the centre of the first pixel is at 0.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.host.shots import Shot
+from synthesize.chip.errors import UserError
+
+NAMES = (
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
+    "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee",
+    "right_knee", "left_ankle", "right_ankle",
+)  # fmt: skip
+OF_18 = (0, 15, 14, 17, 16, 5, 2, 6, 3, 7, 4, 11, 8, 12, 9, 13, 10)
+"""Which of the 18 points each of COCO's is."""
+SKELETON = (
+    (16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12), (7, 13), (6, 7), (6, 8), (7, 9),
+    (8, 10), (9, 11), (2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7),
+)  # fmt: skip
+"""COCO's own limbs, keypoints counted from 1."""
+
+
+def export(shots: Iterable[Shot]) -> dict[str, Any]:
+    """A COCO data set of the pictures and the people in them.
+
+    A picture that was shown several times is exported once, with its latest answer. A picture
+    whose name is a number, as in COCO, keeps it as its id; the others are counted.
+    """
+    latest = {shot.name: shot for shot in shots}
+    numbers = {name: _number(name) for name in latest}
+    own = all(number is not None for number in numbers.values()) and len(
+        set(numbers.values())
+    ) == len(numbers)
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for index, (name, shot) in enumerate(latest.items(), 1):
+        image = (numbers[name] if own else None) or index
+        images.append({"id": image, "file_name": name, "width": shot.width, "height": shot.height})
+        for points, score in shot.people():
+            annotations.append(_annotation(len(annotations) + 1, image, points, score))
+    category = {
+        "id": 1,
+        "name": "person",
+        "supercategory": "person",
+        "keypoints": list(NAMES),
+        "skeleton": [list(pair) for pair in SKELETON],
+    }
+    return {"images": images, "annotations": annotations, "categories": [category]}
+
+
+def _number(name: str) -> int | None:
+    stem = Path(name).stem
+    return int(stem) if stem.isascii() and stem.isdigit() and int(stem) > 0 else None
+
+
+def _annotation(
+    number: int, image: int, points: NDArray[np.float64], score: float
+) -> dict[str, Any]:
+    chosen = points[list(OF_18)]
+    found = chosen[:, 2] > 0
+    flat: list[float] = []
+    for (x, y, _), is_found in zip(chosen.tolist(), found.tolist(), strict=True):
+        flat += [round(x, 2), round(y, 2), 2] if is_found else [0, 0, 0]
+    at = chosen[found, :2]
+    low, high = (at.min(0), at.max(0)) if len(at) else (np.zeros(2), np.zeros(2))
+    box = [round(float(v), 2) for v in (*low, *(high - low))]
+    return {
+        "id": number,
+        "image_id": image,
+        "category_id": 1,
+        "keypoints": flat,
+        "num_keypoints": int(found.sum()),
+        "score": round(score, 4),
+        "bbox": box,
+        "area": round(box[2] * box[3], 2),
+        "iscrowd": 0,
+    }
+
+
+def write(shots: Iterable[Shot], path: Path) -> int:
+    """Write a COCO JSON file, whole or not at all; returns how many people are in it.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    data = export(shots)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_text(json.dumps(data), encoding="ascii")
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise UserError(f"{path} cannot be written: {error.strerror or error}") from None
+    return len(data["annotations"])

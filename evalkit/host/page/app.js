@@ -1,0 +1,246 @@
+"use strict";
+/* Shows what the server's events say; every event carries the whole state it speaks of. */
+
+const $ = (id) => document.getElementById(id);
+const stage = $("stage"), history = $("history");
+const HUES = [190, 35, 320, 95, 265, 10, 60, 225];
+const SILENT_MS = 6000, OFFLINE = "The viewer on this machine has stopped; it will be found again when it is started.";
+const WORDS = { live: "live", waiting: "connecting", gone: "source gone", done: "finished", offline: "viewer gone" };
+
+const state = {
+  status: { state: "waiting", text: "" }, tables: { keypoints: [], limbs: [] },
+  shot: null, image: null, heat: null, times: [], heard: 0, offline: false, lastLine: 0,
+};
+
+/* ---- drawing -------------------------------------------------------------------------------- */
+
+/* Makes the drawing as fine as the screen; returns its context and size in CSS pixels. */
+function prepare(canvas) {
+  const ratio = window.devicePixelRatio || 1;
+  const width = canvas.clientWidth, height = canvas.clientHeight;
+  const w = Math.round(width * ratio), h = Math.round(height * ratio);
+  if (canvas.width !== w || canvas.height !== h) { canvas.width = w; canvas.height = h; }
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, 0, width, height);
+  return { context, width, height };
+}
+
+/* Where the picture lies on the stage: as large as fits, in the middle. */
+function place(shot, width, height) {
+  const zoom = Math.min(width / shot.size[0], height / shot.size[1]);
+  return { zoom, left: (width - zoom * shot.size[0]) / 2, top: (height - zoom * shot.size[1]) / 2 };
+}
+
+function draw() {
+  const { context, width, height } = prepare(stage);
+  const shot = state.shot;
+  if (!shot) return;
+  const at = place(shot, width, height);
+  const size = [shot.size[0] * at.zoom, shot.size[1] * at.zoom];
+  context.save();
+  context.beginPath();
+  context.rect(at.left, at.top, ...size);
+  context.clip();
+  if (state.image) context.drawImage(state.image, at.left, at.top, ...size);
+  else { context.fillStyle = "#2a323d"; context.fillRect(at.left, at.top, ...size); }
+  if ($("heat").checked && state.heat) drawHeat(context, at, size);
+  if ($("skeletons").checked) shot.people.forEach((person, i) => drawPerson(context, at, person, i));
+  context.restore();
+  stage.dataset.number = shot.number;
+  stage.dataset.box = [at.left, at.top, at.zoom].join(" ");
+}
+
+function drawHeat(context, at, size) {
+  context.fillStyle = "rgb(6 9 14 / .55)";
+  context.fillRect(at.left, at.top, ...size);
+  const [, rows, columns] = state.heat.shape;
+  const input = state.input || [3, 8 * rows, 8 * columns];
+  /* One cell covers input / rows pixels of the network's input. */
+  const w = input[2] / columns / state.shot.scale[0] * at.zoom * columns;
+  const h = input[1] / rows / state.shot.scale[1] * at.zoom * rows;
+  context.imageSmoothingEnabled = true;
+  context.imageSmoothingQuality = "high";
+  context.globalCompositeOperation = "lighter";
+  context.drawImage(heatImage(), at.left, at.top, w, h);
+  context.globalCompositeOperation = "source-over";
+}
+
+/* The chosen keypoint's map, or the largest of all, in its colour; one pixel for each cell. */
+function heatImage() {
+  const [channels, rows, columns] = state.heat.shape, data = state.heat.data;
+  const chosen = Number($("channel").value), cells = rows * columns;
+  const canvas = document.createElement("canvas");
+  canvas.width = columns; canvas.height = rows;
+  const context = canvas.getContext("2d"), out = context.createImageData(columns, rows);
+  for (let cell = 0; cell < cells; ++cell) {
+    let best = 0, which = 0;
+    for (let c = 0; c < channels; ++c) {
+      if (chosen >= 0 && c !== chosen) continue;
+      const value = data[c * cells + cell];
+      if (value > best) { best = value; which = c; }
+    }
+    const [r, g, b] = colour(360 * which / channels);
+    out.data.set([r, g, b, best], 4 * cell);
+  }
+  context.putImageData(out, 0, 0);
+  return canvas;
+}
+
+/* A bright colour of a hue, as red, green, blue. */
+function colour(hue) {
+  const part = (n) => {
+    const k = (n + hue / 60) % 6;
+    return Math.round(255 * (1 - 0.8 * Math.max(0, Math.min(k, 4 - k, 1))));
+  };
+  return [part(5), part(3), part(1)];
+}
+
+function drawPerson(context, at, person, index) {
+  const [r, g, b] = colour(HUES[index % HUES.length]);
+  /* Pixel centres are at whole numbers, corners half a pixel before. */
+  const spot = ([x, y]) => [at.left + (x + 0.5) * at.zoom, at.top + (y + 0.5) * at.zoom];
+  const found = (k) => person.points[k][2] > 0;
+  const lines = new Path2D();
+  for (const [from, to] of state.tables.limbs) {
+    if (!found(from) || !found(to)) continue;
+    lines.moveTo(...spot(person.points[from]));
+    lines.lineTo(...spot(person.points[to]));
+  }
+  context.lineCap = "round";
+  context.lineWidth = 6; context.strokeStyle = "rgb(0 0 0 / .55)"; context.stroke(lines);
+  context.lineWidth = 3.5; context.strokeStyle = `rgb(${r} ${g} ${b})`; context.stroke(lines);
+  person.points.forEach((point, k) => {
+    if (!found(k)) return;
+    context.beginPath();
+    context.arc(...spot(point), 4, 0, 2 * Math.PI);
+    context.fillStyle = "#fff"; context.fill();
+    context.lineWidth = 2; context.strokeStyle = `rgb(${r} ${g} ${b})`; context.stroke();
+  });
+}
+
+function drawHistory() {
+  const { context, width, height } = prepare(history);
+  const style = getComputedStyle(document.body), step = 4;
+  const shown = state.times.slice(-Math.floor(width / step));
+  const top = Math.max(50000, ...shown.map((t) => t[0] + t[1] + t[2]));
+  context.fillStyle = style.getPropertyValue("--line");
+  context.fillRect(0, Math.round(height * (1 - 50000 / top)), width, 1);
+  shown.forEach((times, i) => {
+    let y = height;
+    times.forEach((time, k) => {
+      const h = time / top * height;
+      context.fillStyle = style.getPropertyValue(["--a", "--b", "--c"][k]);
+      context.fillRect(width - (shown.length - i) * step, y - h, step - 1, h);
+      y -= h;
+    });
+  });
+}
+
+/* ---- events --------------------------------------------------------------------------------- */
+
+const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+const milli = (micros) => `${(micros / 1000).toFixed(2)} ms`;
+
+function show() {
+  const name = state.offline ? "offline" : state.status.state;
+  document.body.dataset.state = name;
+  $("state").textContent = WORDS[name];
+  const text = state.offline ? OFFLINE : state.status.text;
+  $("notice").textContent = text || "Waiting for the first picture";
+}
+
+const take = {
+  tables(event) {
+    state.tables = event;
+    if ($("channel").length === 1) {
+      event.keypoints.forEach((name, k) => $("channel").add(new Option(name.replace("_", " "), k)));
+    }
+  },
+  status(event) { state.status = event; show(); },
+  hello(event) {
+    state.input = event.input;
+    $("network").textContent = event.network;
+    $("checksum").textContent = event.checksum;
+    $("firmware").textContent = event.version;
+    $("source").textContent = event.source;
+    $("source").title = event.source;
+  },
+  shot(event) {
+    if (!event.jpeg) { accept(event, null); return; }
+    /* Picture and skeleton change together: nothing is shown before the picture is decoded. */
+    const image = new Image();
+    image.onload = () => accept(event, image);
+    image.onerror = () => accept(event, null);
+    image.src = `data:image/jpeg;base64,${event.jpeg}`;
+  },
+  log(event) {
+    const list = $("log"), follow = list.scrollTop + list.clientHeight >= list.scrollHeight - 8;
+    for (const [version, when, text] of event.lines) {
+      if (version <= state.lastLine) continue;
+      state.lastLine = version;
+      const item = document.createElement("li"), time = document.createElement("time");
+      time.textContent = when;
+      item.append(time, text);
+      list.append(item);
+    }
+    while (list.children.length > 200) list.firstChild.remove();
+    if (follow) list.scrollTop = list.scrollHeight;
+  },
+  beat() {},
+};
+
+function accept(event, image) {
+  state.shot = event;
+  state.image = image;
+  state.heat = event.heat ? { shape: event.heat.shape, data: bytes(event.heat.data) } : null;
+  state.times.push(event.micros);
+  if (state.times.length > 400) state.times.shift();
+  const total = event.micros[0] + event.micros[1] + event.micros[2];
+  event.micros.forEach((time, k) => {
+    $(`t${k}`).textContent = milli(time);
+    $("bar").children[k].style.width = `${100 * time / Math.max(total, 1)}%`;
+  });
+  $("total").textContent = milli(total);
+  $("board-rate").textContent = total ? (1e6 / total).toFixed(1) : "–";
+  $("rate").textContent = event.rate ? event.rate.toFixed(event.rate < 10 ? 2 : 1) : "–";
+  $("people").textContent = event.people.length;
+  const points = event.people.reduce((n, p) => n + p.points.filter((q) => q[2] > 0).length, 0);
+  $("points").textContent = `${points} keypoints`;
+  $("caption").textContent = event.name;
+  document.body.classList.add("seen");
+  requestAnimationFrame(() => { draw(); drawHistory(); });
+}
+
+function listen() {
+  const source = new EventSource("/events");
+  source.onopen = () => { state.lastLine = 0; $("log").replaceChildren(); };
+  source.onmessage = (message) => {
+    state.heard = Date.now();
+    if (state.offline) { state.offline = false; show(); }
+    const event = JSON.parse(message.data);
+    if (take[event.kind]) take[event.kind](event);
+  };
+  source.onerror = () => {
+    state.offline = true;
+    show();
+    if (source.readyState === EventSource.CLOSED) setTimeout(listen, 1000);
+  };
+}
+
+function askForHeat() {
+  $("channel").disabled = !$("heat").checked;
+  fetch($("heat").checked ? "/heat/on" : "/heat/off", { method: "POST" }).catch(() => {});
+  draw();
+}
+
+$("heat").addEventListener("change", askForHeat);
+$("skeletons").addEventListener("change", draw);
+$("channel").addEventListener("change", draw);
+new ResizeObserver(() => { draw(); drawHistory(); }).observe(stage);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawHistory);
+setInterval(() => {
+  if (state.heard && Date.now() - state.heard > SILENT_MS && !state.offline) { state.offline = true; show(); }
+}, 1000);
+show();
+listen();

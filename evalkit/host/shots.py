@@ -1,0 +1,62 @@
+"""What the viewer shows and a recording holds: pictures with the board's answers to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit import protocol
+from evalkit.host.pictures import to_picture
+
+KEYPOINTS = (
+    "nose", "neck", "r_shoulder", "r_elbow", "r_wrist", "l_shoulder", "l_elbow", "l_wrist",
+    "r_hip", "r_knee", "r_ankle", "l_hip", "l_knee", "l_ankle", "r_eye", "l_eye", "r_ear", "l_ear",
+)  # fmt: skip
+"""Order of the keypoints in a poses frame (OpenPose's 18 points)."""
+
+LIMBS = (
+    (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13), (1, 2), (2, 3), (3, 4), (1, 5), (5, 6),
+    (6, 7), (1, 0), (0, 14), (0, 15), (14, 16), (15, 17),
+)  # fmt: skip
+"""Pairs of keypoints to join with a line."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """One picture and what the board saw in it.
+
+    Attributes:
+        seconds: when the answer came, since the source was opened.
+        name: of the picture.
+        width, height: of the picture, pixels.
+        scale: (x, y) pixels of the network's input per pixel of the picture.
+        jpeg: the picture to look at, at most 640 pixels wide or high; empty when the board has
+            its own camera and sends none.
+        payload: the poses frame's payload, as it came.
+        heat: uint8 [18, rows, columns] when asked for, 255 is the largest value; else None.
+    """
+
+    seconds: float
+    name: str
+    width: int
+    height: int
+    scale: tuple[float, float]
+    jpeg: bytes
+    payload: bytes
+    heat: NDArray[np.uint8] | None = None
+
+    @property
+    def poses(self) -> protocol.Poses:
+        """The board's answer; ValueError when the payload is none."""
+        return protocol.parse_poses(self.payload)
+
+    def people(self) -> list[tuple[NDArray[np.float64], float]]:
+        """Points float64 [18, 3] in pixels of the picture (missing: 0, 0, 0) and score, of each."""
+        return [(to_picture(p.points, self.scale), p.score) for p in self.poses.people]
+
+
+def brightness(heat: NDArray[np.int32], largest: int) -> NDArray[np.uint8]:
+    """Maps int32 as brightness: 0 and below are 0, ``largest`` is 255."""
+    return np.asarray(np.clip(heat / max(largest, 1), 0, 1) * 255, np.uint8)
