@@ -3,7 +3,9 @@
 ``python -m quantize convert QAT.pth.tar OUT-q.pth.tar`` writes the integer checkpoint (the word
 ``convert`` may be left out);
 ``python -m quantize bits STUDENT.pth.tar --images DIR --out bits.yaml`` chooses the weight bits of
-every layer for a float student.
+every layer for a float student;
+``python -m quantize equalize STUDENT.pth.tar OUT.pth.tar --images DIR`` folds batch norm and levels
+the weight ranges, for a ``start_from`` of quantisation-aware training.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from pathlib import Path
 
 from synthesize.chip.errors import UserError
 
-COMMANDS = ("convert", "bits")
+COMMANDS = ("convert", "bits", "equalize")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -41,6 +43,11 @@ def _parser() -> argparse.ArgumentParser:
         help="widths to choose from (2 4 8)",
     )
     bits.add_argument("--max-cycles", type=int, help="most cycles of one inference")
+    level = commands.add_parser("equalize", help="fold batch norm and level the weight ranges")
+    level.add_argument("checkpoint", type=Path, help="float student (student.pth.tar)")
+    level.add_argument("out", type=Path, help="float student to write")
+    level.add_argument("--images", type=Path, required=True, help="folder of pictures to watch")
+    level.add_argument("--count", type=int, default=64, help="pictures to use (%(default)s)")
     return parser
 
 
@@ -55,6 +62,19 @@ def convert(checkpoint: Path, out: Path) -> None:
     extras = {k: v for k, v in data["extras"].items() if k not in described}
     save_student(student, out, data["epoch"], integer_extras(student, extras))
     print(f"integer student written to {out}")
+
+
+def _equalize(options: argparse.Namespace) -> None:
+    from ai8x_models.checkpoints import load_student, save_student
+    from quantize.equalize import equalize
+    from quantize.fold import fold_batchnorm
+    from quantize.sensitivity import calibration_images
+
+    student, data = load_student(options.checkpoint)
+    images = calibration_images(options.images, options.count, student.spec.input_shape[1])
+    channels = equalize(fold_batchnorm(student), images)
+    save_student(student, options.out, data["epoch"], {})
+    print(f"{channels} channels levelled; float student written to {options.out}")
 
 
 def _choose(options: argparse.Namespace) -> None:
@@ -81,6 +101,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command == "bits":
             _choose(options)
+        elif options.command == "equalize":
+            _equalize(options)
         else:
             convert(options.checkpoint, options.out)
     except UserError as error:

@@ -88,7 +88,7 @@ def graph_figure(graph: Graph) -> str:
     about = (INPUT, size(graph.input.shape), "8 bit")
     parts.append(_node(place[INPUT], about, layer_colour(-1, count)))
     for index, layer in enumerate(graph.layers):
-        bits = f"{layer.bits}-bit weights" if layer.weight is not None else ""
+        bits = f"{layer.bits} bit" if layer.weight is not None else ""
         text = f"{operation(layer)} → {size(layer.out_shape)}"
         parts.append(_node(place[layer.name], (layer.name, text, bits), layer_colour(index, count)))
     height = 8 + max(rows) * ROW + NODE_HEIGHT
@@ -100,7 +100,7 @@ def data_figure(graph: Graph, placement: Placement) -> str:
     regions = tensor_regions(graph, placement)
     count = len(graph.layers)
     names = ("load input", *(layer.name for layer in graph.layers))
-    longest = min(92.0, LETTER * max(map(len, names)))
+    longest = min(132.0, LETTER * max(map(len, names)))
     left, top = 78, round(24 + 0.77 * longest)
     column = max(30, PICTURE // (count + 1))
     width = left + (count + 1) * column + 60
@@ -108,7 +108,7 @@ def data_figure(graph: Graph, placement: Placement) -> str:
     parts = []
     for step, name in enumerate(names):
         x = left + step * column
-        label = _fit(name, 92)
+        label = _fit(name, 132)
         parts.append(
             f'<text class="small" x="0" y="0" transform="translate({x + column / 2 + 3} {top - 8}) '
             f'rotate(-50)">{label}</text><line class="grid" x1="{x}" y1="{top}" x2="{x}" '
@@ -271,9 +271,12 @@ def _block(
 
 
 def _fit(text: str, room: float) -> str:
-    """Return escaped text, cut with an ellipsis where it would not fit the room."""
+    """Return escaped text; what does not fit the room loses its middle, as ends tell more."""
     most = max(3, int(room / LETTER))
-    return escape(text if len(text) <= most else text[: most - 1] + "…")
+    if len(text) > most:
+        tail = most // 2
+        text = f"{text[: most - 1 - tail]}…{text[len(text) - tail :]}"
+    return escape(text)
 
 
 def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from synthesize.advice import advice
 from synthesize.chip import energy, limits
+from synthesize.chip.errors import UserError
 from synthesize.compiler import Compiled
 from synthesize.report import PEAK_MACS_PER_CYCLE, facts
 from synthesize.report_figures import figures, layer_colour, operation, size
@@ -25,16 +25,19 @@ def write_report(compiled: Compiled, path: str | Path) -> Path:
 
     Returns:
         The file.
+
+    Raises:
+        UserError: it cannot be written.
     """
     path = Path(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    text = page(compiled)
+    partial = path.with_name(path.name + ".partial")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(page(compiled))
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
     return path
 
 
@@ -64,7 +67,8 @@ def page(compiled: Compiled) -> str:
         ),
         _picture(
             "Network as it runs on the chip",
-            "After the exact rewrites; one box per hardware layer, with the size of its output.",
+            "After the exact rewrites; one box per hardware layer, with the size of its output and "
+            "the bits of its weights.",
             pictures["graph"],
         ),
         _layers(compiled, report),
@@ -124,7 +128,7 @@ def _budget(what: str, budget: dict[str, int], unit: str) -> str:
     of = f"of {limit:,} {unit}".rstrip()
     share = used / limit
     value = f"{used:,} <small>{unit}</small>" if unit else f"{used:,}"
-    return _card(what, value, f"{of} · {100 * share:.1f} %", share)
+    return _card(what, value, f"{of} · {100 * share:.1f}\N{NO-BREAK SPACE}%", share)
 
 
 def _card(what: str, value: str, of: str, share: float | None = None) -> str:

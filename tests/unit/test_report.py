@@ -12,6 +12,7 @@ from ai8x_models.students import SPECS
 from synthesize.advice import advice
 from synthesize.allocate import graph_of, with_bits
 from synthesize.chip import energy, limits
+from synthesize.chip.errors import UserError
 from synthesize.compiler import Compiled, build_program, place_automatically
 from synthesize.ir import INPUT
 from synthesize.regions import tensor_regions
@@ -136,7 +137,7 @@ def test_totals_stand_beside_their_limits(compiled: Compiled, parsed: Page) -> N
         (data_bytes(compiled), limits.DATA_BYTES),
     ):
         assert f"{used:,} bytes" in parsed.text
-        assert f"of {limit:,} bytes · {100 * used / limit:.1f} %" in parsed.text
+        assert f"of {limit:,} bytes · {100 * used / limit:.1f}\N{NO-BREAK SPACE}%" in parsed.text
 
 
 def test_every_weight_block_lies_where_the_placement_says(compiled: Compiled, parsed: Page) -> None:
@@ -194,5 +195,7 @@ def test_the_file_is_replaced_as_a_whole(compiled: Compiled, tmp_path) -> None:
     assert write_report(compiled, target) == target
     assert target.read_text(encoding="utf-8") == page(compiled)
     assert list(tmp_path.iterdir()) == [target]
+    with pytest.raises(UserError, match="cannot write"):
+        write_report(compiled, tmp_path / "missing" / "report.html")
     renamed = dataclasses.replace(compiled, warnings=())
     assert page(renamed) != page(compiled)
