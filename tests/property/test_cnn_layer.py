@@ -14,7 +14,7 @@ from evalkit.cnn import Cnn
 SLOW_IS_FINE = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-MANY = settings(SLOW_IS_FINE, max_examples=1500)
+MANY = settings(SLOW_IS_FINE, max_examples=500)
 
 
 @st.composite
