@@ -143,9 +143,11 @@ def kernel_words(layer: Layer, place: LayerPlace) -> int:
     size = layer.kernel[0] * layer.kernel[1]
     per_byte = 8 // layer.bits
     # The generator rounds a last, incomplete group of narrow kernels up like this, which may take
-    # a word more than needed.
+    # some words more than needed, or (kernels of length 5 and 7) one too few.
     rest = (count % per_byte) * size * (per_byte - 1)
-    return int((count * size * layer.bits + rest + 71) // 72)
+    generous = (count * size * layer.bits + rest + 71) // 72
+    needed = -(-(-(-count // per_byte) * size) // limits.WEIGHT_WORD_BYTES)
+    return int(max(generous, needed))
 
 
 def allocate_words(graph: Graph, places: Sequence[LayerPlace]) -> list[int]:

@@ -13,6 +13,7 @@ from synthesize.ir import INPUT, Graph, Input, Layer, Output
 from synthesize.placement import (
     Hints,
     LayerHint,
+    LayerPlace,
     Placement,
     channels_per_pass,
 )
@@ -150,6 +151,22 @@ def test_masks_must_fit_the_channels() -> None:
         by_hand(two(), LayerHint(0x1F), LayerHint(0xFF))
     with pytest.raises(UserError, match="must be neighbours and start at a multiple of 4"):
         by_hand(two(), LayerHint(0xF, 0x1FE), LayerHint(0xFF))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@pytest.mark.parametrize("length", range(1, 10))
+def test_kernel_words_hold_all_kernels(bits: int, length: int) -> None:
+    for outputs in range(1, 65):
+        weight = np.zeros((outputs, 1, length, 1), np.int64)
+        layer = Layer(
+            "a", "conv1d", (INPUT,), (1, 20, 1), (outputs, 21 - length, 1),
+            kernel=(length, 1), weight=weight, bits=bits,
+        )  # fmt: skip
+        spot = LayerPlace(1, (1 << outputs) - 1, 0, 0, 1, 1, 1, outputs)
+        groups = -(-outputs * bits // 8)
+        words = place.kernel_words(layer, spot)
+        assert groups * length <= 9 * words
+        assert 9 * (words - 7) < groups * length  # what the generator's rounding wastes at most
 
 
 def long_chain(count: int, bits: int) -> Graph:
