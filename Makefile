@@ -88,7 +88,7 @@ $(elf): $(project)/report.json | $(ready)
 
 # The board's serial port; without one, the virtual kit stands in.
 PORT   ?=
-# Photographs or a video to send to the board.
+# Photographs or a video to send to the board; CAMERA= for firmware that uses the board's own.
 CAMERA ?= docs/images
 # A recording to play instead.
 REPLAY ?=
@@ -114,9 +114,9 @@ flash: $(injection) ## write it into the board that is plugged in (ARGS="--mass-
 	@$(py) -m evalkit flash $(injection) $(ARGS)
 
 .PHONY: view
-view: $(if $(PORT)$(REPLAY),,$(injection)) | $(ready) ## watch PORT=/dev/ttyACM0, REPLAY=file or the virtual kit, which sees CAMERA=folder
+view: $(if $(PORT)$(REPLAY),,$(injection)) | $(ready) ## watch PORT=/dev/ttyACM0 or the virtual kit look at CAMERA=folder, or REPLAY=file
 	@$(py) -m evalkit view $(if $(REPLAY),--replay "$(REPLAY)",$(if $(PORT),--port "$(PORT)" \
-	  --baud $(BAUD),--kit $(injection)) --camera "$(CAMERA)") $(ARGS)
+	  --baud $(BAUD),--kit $(injection)) $(if $(CAMERA),--camera "$(CAMERA)")) $(ARGS)
 
 ##@ Training
 

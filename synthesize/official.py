@@ -65,7 +65,9 @@ def find(environment: Mapping[str, str] | None = None) -> Generator:
     folder = Path(named).resolve()
     if not (folder / "ai8xize.py").is_file():
         raise UserError(f"{named}: no ai8xize.py there; set AI8X_SYNTHESIS to its folder")
-    return Generator(folder, environment.get("AI8X_PYTHON", "") or sys.executable)
+    python = environment.get("AI8X_PYTHON", "") or sys.executable
+    # It runs in another folder; links stay, because a virtual environment is found by its own.
+    return Generator(folder, str(Path(python).absolute()) if os.sep in python else python)
 
 
 def generate(generator: Generator, source: str | Path, out: str | Path) -> Path:
