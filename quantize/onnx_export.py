@@ -57,6 +57,9 @@ def to_onnx(student: Student) -> Any:
     values = {INPUT: source}
     for spec, layer in student.layers():
         values[spec.name] = _add_layer(graph, spec, layer, values[spec.source])
+    for name in student.spec.outputs:
+        if values[name] != name:
+            graph.node("Identity", [values[name]], name, f"{name}_output")
     shape = [1, *student.spec.input_shape]
     proto = helper.make_graph(
         graph.nodes,

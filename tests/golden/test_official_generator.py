@@ -1,0 +1,88 @@
+"""The public generator writes the same program from our descriptions, and expects the same answer.
+
+Needs a checkout of ai8x-synthesis (``AI8X_SYNTHESIS``) and a Python with its dependencies
+(``AI8X_PYTHON``); ``make ai8x`` gets both.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evalkit.kit import Kit
+from synthesize import build, compare, official, yaml_out
+from synthesize.chip.errors import UserError
+from synthesize.compiler import Compiled, compile_graph
+from tests.golden.conftest import Case
+from tests.networks import random_graph
+
+pytestmark = pytest.mark.long  # the generator takes several seconds for each network
+
+SEEDS = (0, 1, 3, 5, 8, 9, 12, 13, 16, 17, 29, 33)
+UNEQUAL_PARTS = 14
+"""A random network that concatenates 8 and 16 channels."""
+REASONS = {compare.MISPLACED, compare.EXTRA_ZEROS}
+
+
+@pytest.fixture(scope="module")
+def generator() -> official.Generator:
+    try:
+        found = official.find()
+    except UserError as error:
+        pytest.skip(str(error))
+    if not Path(found.python).is_file():
+        pytest.skip(f"AI8X_PYTHON: there is no {found.python}")
+    return found
+
+
+def check(
+    generator: official.Generator, compiled: Compiled, sample: np.ndarray, folder: Path
+) -> Path:
+    """Let the generator write the project; its state and its answer must be ours."""
+    yaml_out.write(folder, compiled.legal, compiled.placement, sample)
+    project = official.generate(generator, folder, folder / "official")
+    program = compiled.program
+    found = official.differences(program, sample, project)
+    unexplained, explained = compare.explain(found, compiled)
+    assert [str(difference) for difference in unexplained] == []
+    assert set(explained) <= REASONS
+    expected = compiled.known_answer(sample)
+    assert official.answer_differences(program, expected, project) == []
+    return project
+
+
+def test_golden_cases(generator: official.Generator, case: Case, tmp_path: Path) -> None:
+    check(generator, case.compiled, case.sample, tmp_path)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_random_networks(generator: official.Generator, seed: int, tmp_path: Path) -> None:
+    graph = random_graph(seed)
+    sample = np.random.default_rng(seed).integers(-128, 128, graph.input.shape)
+    check(generator, compile_graph(graph), sample, tmp_path)
+
+
+def test_its_known_answer_test_passes_on_the_kit(
+    generator: official.Generator, tmp_path: Path
+) -> None:
+    graph = random_graph(1)
+    sample = np.random.default_rng(1).integers(-128, 128, graph.input.shape)
+    compiled = compile_graph(graph)
+    project = check(generator, compiled, sample, tmp_path)
+    elements = sum(out.addresses.size for out in compiled.program.outputs)
+    image = build.build(official.firmware(project, tmp_path / "firmware", elements))
+    kit = Kit(image)
+    kit.run_until(None)
+    assert "*** PASS ***" in kit.uart_text()
+
+
+def test_what_it_refuses_is_passed_on(generator: official.Generator, tmp_path: Path) -> None:
+    graph = random_graph(UNEQUAL_PARTS)
+    compiled = compile_graph(graph)
+    sample = np.zeros(graph.input.described_shape, np.int64)
+    yaml_out.write(tmp_path, compiled.legal, compiled.placement, sample)
+    with pytest.raises(UserError, match="non-matching channel counts"):
+        official.generate(generator, tmp_path, tmp_path / "official")
+    assert not (tmp_path / "official").exists()
