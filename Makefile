@@ -20,6 +20,8 @@ DATA        ?= data
 # A teacher to learn from: runs/teacher/teacher.pth.tar, which is trained if it does not exist, or
 # a published one.
 TEACHER     ?=
+# How long `make fuzz` runs each target.
+SECONDS ?= 600
 # Settings of a recipe, key=value, e.g. SET="epochs=2 accelerator=cpu".
 SET         ?=
 # Who writes the C project: this project's own compiler, or ai8x-synthesis (see ai8x.mk).
@@ -171,6 +173,10 @@ test: $(ready) ## run the quick tests (ARGS="-k name" is passed on to pytest)
 .PHONY: test-long
 test-long: $(ready) ## run every test, the long ones too
 	$(py) -m pytest -q -m "long or not long" $(ARGS)
+
+.PHONY: fuzz
+fuzz: $(ready) ## fuzz the C pose decoder and frame receiver for SECONDS each (needs clang with libFuzzer)
+	$(py) -m tests.native.fuzz --seconds $(SECONDS) $(ARGS)
 
 .PHONY: lint
 lint: $(ready) ## ruff (style, imports, format) and mypy (types)

@@ -1,0 +1,109 @@
+"""Fuzzes the firmware's C that reads foreign data: ``python -m tests.native.fuzz`` (``make fuzz``).
+
+Builds the libFuzzer targets with the address and undefined-behaviour sanitizers, gives them seeds
+and runs each for a while.  Needs a clang with libFuzzer (Debian: clang and libclang-rt-dev); the
+environment variable ``CLANG`` may name it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from evalkit.framing import Frame, encode
+from tests.decoder_cases import DECODER, crowd, quantised
+from tests.host_c import NATIVE, ROOT, TEMPLATES
+
+FLAGS = (
+    "-std=c11", "-g", "-O1", "-Wall", "-Wextra", "-Werror",
+    "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all",
+)  # fmt: skip
+COMMON = TEMPLATES / "common"
+TARGETS: dict[str, tuple[tuple[Path, ...], Path, int]] = {
+    "decoder": ((DECODER / "fuzz_decoder.c", DECODER / "pose_decoder.c"), DECODER, 20000),
+    "receiver": (
+        (NATIVE / "fuzz_receiver.c", COMMON / "frame_receiver.c", COMMON / "crc32.c"),
+        COMMON,
+        9000,
+    ),
+}
+"""By name: sources, folder of headers, longest input."""
+
+
+def find_clang() -> str:
+    """Path of clang; SystemExit with the way out when there is none."""
+    names = [os.environ.get("CLANG", ""), "clang", *(f"clang-{n}" for n in range(22, 10, -1))]
+    for name in names:
+        if name and (path := shutil.which(name)):
+            return path
+    raise SystemExit("error: no clang found; install one with libFuzzer, or set CLANG to its path")
+
+
+def decoder_seed(index: int) -> bytes:
+    """Maps of people in the form fuzz_decoder.c takes: 8-bit 16 x 16, or 32-bit 8 x 8."""
+    from ai8x_models.codec import encode as encode_people
+
+    rng = np.random.default_rng(index)
+    wide = index % 2
+    side, unit = (8, 14) if wide else (16, 7)
+    pair = encode_people(crowd(rng, index % 6, 8 * side), size=8 * side)
+    maps = quantised(np.concatenate([pair[0][:18], pair[1]]), unit, bool(wide))
+    head = bytes((side, side, wide | 2, *[0] * 19, unit, unit))
+    return head + maps.astype("<i4" if wide else "i1").tobytes()
+
+
+def receiver_seed(index: int) -> bytes:
+    """A few frames with noise between them."""
+    source = random.Random(index)
+    parts = []
+    for number in range(index % 7):
+        payload = bytes(source.choices(b"P78\xa5\0", k=9 * number))
+        kind = source.choice((1, 2, 0x10, 0x11, 0x50))
+        parts += [source.randbytes(3), encode(Frame(kind, number, payload))]
+    return b"".join(parts)
+
+
+def build(name: str, folder: Path) -> Path:
+    """Compile one target."""
+    sources, headers, _ = TARGETS[name]
+    program = folder / f"fuzz_{name}"
+    command = [find_clang(), *FLAGS, f"-I{headers}", *map(str, sources), "-o", str(program)]
+    subprocess.run(command, check=True)
+    return program
+
+
+def fuzz(name: str, folder: Path, seconds: int) -> int:
+    """Run one target on its corpus, which is kept; returns its exit status, 0 without a finding."""
+    program = build(name, folder)
+    corpus = folder / f"{name}_corpus"
+    corpus.mkdir(exist_ok=True)
+    for index in range(24):
+        seed = decoder_seed(index) if name == "decoder" else receiver_seed(index)
+        (corpus / f"seed{index}").write_bytes(seed)
+    longest = TARGETS[name][2]
+    options = [f"-max_len={longest}", f"-max_total_time={seconds}", "-print_final_stats=1"]
+    command = [str(program), *options, f"-artifact_prefix={folder}/{name}_", str(corpus)]
+    return subprocess.run(command, check=False).returncode
+
+
+def main() -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.native.fuzz", description=__doc__)
+    parser.add_argument("--seconds", type=int, default=600, help="for each target")
+    parser.add_argument("--only", choices=sorted(TARGETS), help="only this target")
+    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "fuzz")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    names = [options.only] if options.only else sorted(TARGETS)
+    return max(fuzz(name, options.folder, options.seconds) != 0 for name in names)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
