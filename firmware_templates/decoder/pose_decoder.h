@@ -7,7 +7,7 @@
  *
  * Portable C11 (two's complement, arithmetic right shift); DSP instructions on Cortex-M4.
  * No heap, no recursion, no C library; one call at a time (the working memory is static).
- * Memory: POSE_STATIC_BYTES of static working memory, about 200 bytes of stack, and the caller's
+ * Memory: POSE_STATIC_BYTES of static working memory, less than 400 bytes of stack, and the caller's
  * pose_result_t (sizeof: 900 bytes).
  *
  * Q formats: Qn means an integer in steps of 2^-n. SPDX-License-Identifier: MIT

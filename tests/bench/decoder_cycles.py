@@ -21,7 +21,7 @@ from tests.decoder_cases import DECODER, STANDING, quantised
 
 CLOCK_MHZ = 100
 AT_MOST_MS = 5.0  # for four people
-_COMMON = ("platform.h", "console.c", "console.h")
+_COMMON = ("platform.h", "console.c", "console.h", "crc32.c", "crc32.h")
 
 
 def group_photo(people: int, noise: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -59,8 +59,8 @@ def _header(sets: Sequence[np.ndarray], unit: int, wide: bool) -> str:
 
 def measure(
     maps: Sequence[tuple[np.ndarray, np.ndarray]], unit: int = 14, wide: bool = True
-) -> list[tuple[int, int]]:
-    """(people found, CPU cycles) for each pair of real-valued maps."""
+) -> list[tuple[int, int, int]]:
+    """(people found, CPU cycles, CRC-32 of the people) for each pair of real-valued maps."""
     sets = [quantised(np.concatenate(pair), unit, wide) for pair in maps]
     with tempfile.TemporaryDirectory() as temporary:
         project = Path(temporary) / "project"
@@ -75,7 +75,7 @@ def measure(
         kit = Kit(build.build(project))
         kit.run_until("done")
         lines = [line.split() for line in kit.uart_text().splitlines() if "decode:" in line]
-    return [(int(found), int(cycles)) for _, found, cycles in lines]
+    return [(int(found), int(cycles), int(crc)) for _, found, cycles, crc in lines]
 
 
 def main() -> int:
@@ -84,7 +84,7 @@ def main() -> int:
     slow = False
     for wide, unit in ((True, 14), (False, 7)):
         measured = measure([group_photo(count, 0.02) for count in counts], unit, wide)
-        for count, (found, cycles) in zip(counts, measured, strict=True):
+        for count, (found, cycles, _) in zip(counts, measured, strict=True):
             time = cycles / CLOCK_MHZ / 1000
             slow |= count == 4 and time > AT_MOST_MS
             bits = 32 if wide else 8
