@@ -15,6 +15,7 @@ from distill.metrics import relative_errors, torso_lengths
 
 CASES = 8  # best and worst, each
 _ZOOM = 2
+_COLUMNS = 4
 
 
 def _percent(value: float) -> str:
@@ -51,13 +52,14 @@ def picture_table(results: dict[str, dict[str, float]]) -> str:
 def case_sheet(
     people: PersonSource, result: CropResult, size: int, cases: int = CASES
 ) -> np.ndarray:
-    """The best cases in the upper row, the worst in the lower; uint8 [h, w, 3] RGB.
+    """The best cases in the upper half, the worst in the lower; uint8 [h, w, 3] RGB.
 
     Every case is the crop with the pose found and, to its right, the annotated one. The caption is
     the share of correct points.
     """
     order = result.order()
-    count = min(cases, len(order))
+    columns = min(_COLUMNS, cases, len(order))
+    count = min(cases, len(order)) // columns * columns
     crops = CropDataset(people, size, Augmentation())
     errors = relative_errors(result.found, result.truth, torso_lengths(result.truth))
     rows = []
@@ -70,7 +72,7 @@ def case_sheet(
             found[labelled, 2] = 1
             share = float((errors[index][labelled] <= 0.2).mean())
             tiles.append(_tile(pixels, (found, result.truth[index]), f"{100 * share:.0f} %"))
-        rows.append(np.hstack(tiles))
+        rows += [np.hstack(tiles[at : at + columns]) for at in range(0, count, columns)]
     return np.vstack(rows)
 
 
@@ -102,7 +104,7 @@ def evaluate_on_crops(
         results[name] = evaluate_crops(network, people, size)
         if flip:
             results[f"{name}, flip test"] = evaluate_crops(network, people, size, flip=True)
-        if pictures is not None:
+        if pictures is not None and results[name].order().size:
             pictures.mkdir(parents=True, exist_ok=True)
             stem = f"{path.parent.name}-{path.name.split('.')[0]}"
             write_png(pictures / f"{stem}.png", case_sheet(people, results[name], size))
