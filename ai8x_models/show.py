@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_models.codec import Floats
-from ai8x_models.decode import Person, decode
+from ai8x_models.decode import DecodeSettings, Person, decode
 from ai8x_models.overlay import compose, write_png
 from ai8x_models.preprocess import prepare, read_picture
 from ai8x_models.skeleton import KEYPOINTS, NUM_HEATMAPS, NUM_PAFS
@@ -69,6 +69,10 @@ def load_outputs(path: Path) -> list[Output]:
         raise UserError(f"{path} is no report of the compiler; make it with: make synth") from None
 
 
+# A picture for a person to look at: a few stray points are no skeleton.
+SHOWN = DecodeSettings(min_keypoints=6)
+
+
 def pose_maps(maps: Maps, outputs: Sequence[Output]) -> tuple[Floats, Floats]:
     """Heatmaps float32 [19, h, w] and part affinities float32 [38, h, w] out of the outputs.
 
@@ -107,7 +111,7 @@ def show(picture: Path, maps: Path, report: Path, output: Path, size: int = 128)
     """Decode the maps, write the overlay and return what to print."""
     heatmaps, pafs = pose_maps(load_maps(maps), load_outputs(report))
     pixels = read_picture(picture)
-    people = decode(heatmaps, pafs, stride=size // heatmaps.shape[1])
+    people = decode(heatmaps, pafs, size // heatmaps.shape[1], SHOWN)
     write_png(output, compose(pixels, prepare(pixels, size), heatmaps, people))
     return describe(people)
 
