@@ -81,7 +81,7 @@ class Feed:
             self._run()
         except UserError as error:
             self.failed = str(error)
-            self.listener.status(DONE, str(error))
+            self.listener.status(DONE, self.failed)
 
     def _run(self) -> None:
         raise NotImplementedError
@@ -124,6 +124,13 @@ class LiveFeed(Feed):
         self._largest = 1
 
     def _run(self) -> None:
+        try:
+            self._run_links()
+        finally:
+            if self._options.recorder:
+                self._options.recorder.close()
+
+    def _run_links(self) -> None:
         said = ""
         while not self._over():
             link: Link | None = None

@@ -62,7 +62,7 @@ class Recorder:
         self._write(line)
 
     def close(self) -> None:
-        """Done."""
+        """Done; may be called more than once."""
         self._file.close()
 
     def _write(self, line: dict[str, Any]) -> None:

@@ -154,15 +154,17 @@ def shot_event(shot: Shot, rate: float) -> Event:
 
 
 class Server:
-    """Serves the page; ``url`` says where.
+    """Serves the page.
+
+    Attributes:
+        url: where.
+        on_heat: called when a page wants heatmaps or no longer wants them.
 
     Raises:
         UserError: the port is in use.
     """
 
-    def __init__(
-        self, board: Board, want_heat: Callable[[bool], None], port: int, host: str = "127.0.0.1"
-    ) -> None:
+    def __init__(self, board: Board, port: int, host: str = "127.0.0.1") -> None:
         try:
             self._http = _Http((host, port), _Handler)
         except OSError as error:
@@ -170,7 +172,8 @@ class Server:
                 f"cannot serve on port {port}: {error.strerror or error}; give another with --http"
             ) from None
         self._http.board = board
-        self._http.want_heat = want_heat
+        self.on_heat: Callable[[bool], None] = lambda wanted: None
+        self._http.want_heat = lambda wanted: self.on_heat(wanted)
         self.port = int(self._http.server_address[1])
         self.url = f"http://{host}:{self.port}/"
         self._thread = threading.Thread(target=self._http.serve_forever, daemon=True)
@@ -184,9 +187,10 @@ class Server:
         self._http.stopping.set()
         with self._http.board.changed:
             self._http.board.changed.notify_all()
-        self._http.shutdown()
+        if self._thread.is_alive():
+            self._http.shutdown()
+            self._thread.join(5)
         self._http.server_close()
-        self._thread.join(5)
 
 
 class _Http(ThreadingHTTPServer):

@@ -1,0 +1,315 @@
+"""The viewer's page in a real browser: right pixels, and it survives what goes away."""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from evalkit.host.feed import GONE, LIVE, Feed, LiveFeed, Options, ReplayFeed
+from evalkit.host.links import Link, LinkLost, SerialLink
+from evalkit.host.pictures import Photographs, Picture, fit, shown
+from evalkit.host.recording import Recorder
+from evalkit.host.server import Board, Server
+from evalkit.host.shots import LIMBS, Shot
+from tests.browser import Browser, browser
+from tests.fake_board import STANDING, FakeBoard, FakeLink, hello, plugged_in, poses
+
+WIDTH, HEIGHT = 320, 240
+BACKGROUND = (40, 90, 140)
+PERSON = tuple((x, 0.75 * y) for x, y in STANDING)
+"""Inside the known picture: 128 x 96 pixels of the network's input."""
+SHOWN = "document.body.classList.contains('seen')"
+STATE = "document.body.dataset.state"
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Browser]:
+    with browser() as opened:
+        yield opened
+
+
+def known_picture() -> np.ndarray:
+    """Plain, with a mark in each corner, uint8 [HEIGHT, WIDTH, 3]."""
+    picture = np.full((HEIGHT, WIDTH, 3), BACKGROUND, np.uint8)
+    for rows in (slice(0, 24), slice(-24, None)):
+        for columns in (slice(0, 24), slice(-24, None)):
+            picture[rows, columns] = (230, 230, 230)
+    return picture
+
+
+class Fixed:
+    """A camera that sees the known picture again and again."""
+
+    name = "fixed"
+
+    def pictures(self, repeat: bool) -> Iterator[Picture]:
+        while True:
+            yield Picture("known.png", known_picture())
+
+
+class Viewer:
+    """Board, feed and server of one test."""
+
+    def __init__(self, make: Callable[[Board], Feed], port: int = 0) -> None:
+        self.board = Board()
+        self.feed = make(self.board)
+        self.server = Server(self.board, port)
+        self.server.on_heat = lambda wanted: setattr(self.feed, "want_heat", wanted)
+        self.server.start()
+        self.feed.start()
+
+    def __enter__(self) -> Viewer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.feed.stop()
+        self.server.stop()
+
+
+def live(open_link: Callable[[], Link], **options: object) -> Callable[[Board], Feed]:
+    settings = Options(Fixed(), **options)  # type: ignore[arg-type]
+    return lambda board: LiveFeed(board, open_link, settings)
+
+
+def paced(board: FakeBoard, seconds: float = 0.05) -> FakeLink:
+    """A link whose answers take a moment, as a board's do."""
+    link = FakeLink(board)
+    write, wait = link.write, threading.Event()
+
+    def slow(data: bytes) -> None:
+        wait.wait(seconds)
+        write(data)
+
+    link.write = slow  # type: ignore[method-assign]
+    return link
+
+
+def recording(path: Path, people: tuple[object, ...] = (PERSON,), heat: bool = False) -> Path:
+    """A recording of the known picture."""
+    recorder = Recorder(path)
+    recorder.hello(hello())
+    picture = known_picture()
+    maps = None
+    if heat:
+        maps = np.zeros((18, 16, 16), np.uint8)
+        maps[0, 2, 8] = 255
+    scale = fit(picture, 128, 128).scale
+    payload = poses(7, people)  # type: ignore[arg-type]
+    recorder.shot(Shot(0.0, "known.png", WIDTH, HEIGHT, scale, shown(picture), payload, maps))
+    recorder.close()
+    return path
+
+
+def on_canvas(page: Browser, points: np.ndarray) -> np.ndarray:
+    """Where keypoints of the network's input belong on the canvas, worked out from its size."""
+    width, height = page.evaluate("[stage.clientWidth, stage.clientHeight]")
+    zoom = min(width / WIDTH, height / HEIGHT)
+    left, top = (width - zoom * WIDTH) / 2, (height - zoom * HEIGHT) / 2
+    scale = 128 / WIDTH  # of the network's input to the picture
+    return np.asarray(np.stack([left, top]) + (points + 0.5) / scale * zoom)
+
+
+def settled(page: Browser) -> np.ndarray:
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    return page.canvas("stage")[..., :3].astype(int)
+
+
+@pytest.mark.parametrize("ratio", [1, 2])
+def test_skeleton_of_a_known_picture_is_at_the_right_pixels(
+    page: Browser, tmp_path: Path, ratio: int
+) -> None:
+    path = recording(tmp_path / "known.p78")
+    page.resize(1280, 800, ratio)
+    with Viewer(lambda board: ReplayFeed(board, path)) as viewer:
+        page.open(viewer.server.url)
+        page.wait(SHOWN)
+        drawn = settled(page)
+        page.evaluate("document.getElementById('skeletons').click()")
+        plain = settled(page)
+        assert page.evaluate("document.getElementById('people').textContent") == "1"
+    expected = on_canvas(page, np.array(PERSON)) * ratio
+    # The picture itself lies where it should: its corner marks, and its plain middle.
+    corners = on_canvas(page, np.array([[4.0, 4], [123, 4], [4, 91], [123, 91]])) * ratio
+    for x, y in corners:
+        assert abs(plain[round(y), round(x)] - 230).max() < 12
+    middle = on_canvas(page, np.array([[20.0, 48]]))[0] * ratio
+    assert abs(plain[round(middle[1]), round(middle[0])] - BACKGROUND).max() < 12
+    # Every keypoint is a white dot, every limb a line in one colour on its way.
+    for x, y in expected:
+        assert drawn[round(y), round(x)].min() > 225
+    colours = set()
+    for a, b in LIMBS:
+        for part in (0.4, 0.5, 0.6):
+            x, y = expected[a] + part * (expected[b] - expected[a])
+            near = np.hypot(*(expected - (x, y)).T).min()
+            if near > 7 * ratio:
+                colours.add(tuple(drawn[round(y), round(x)]))
+    assert len(colours) == 1
+    # And nothing is drawn away from it: all changed pixels are within 7 pixels of a limb.
+    changed = np.argwhere(abs(drawn - plain).max(2) > 20)[:, ::-1] + 0.5
+    distance = np.min([_to_limb(changed, expected[a], expected[b]) for a, b in LIMBS], axis=0)
+    assert distance.max() < 7 * ratio
+    assert page.errors == []
+
+
+def _to_limb(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Distance of points [n, 2] to a segment."""
+    along = end - start
+    part = np.clip((points - start) @ along / (along @ along), 0, 1)
+    return np.asarray(np.hypot(*(points - start - part[:, None] * along).T))
+
+
+def test_heatmap_glows_where_its_peak_is(page: Browser, tmp_path: Path) -> None:
+    path = recording(tmp_path / "heat.p78", people=(), heat=True)
+    page.resize(1280, 800)
+    with Viewer(lambda board: ReplayFeed(board, path)) as viewer:
+        page.open(viewer.server.url)
+        page.wait(SHOWN)
+        before = settled(page)
+        page.evaluate("document.getElementById('heat').click()")
+        after = settled(page)
+        assert page.evaluate("document.getElementById('channel').options.length") == 19
+        page.evaluate("document.getElementById('channel').value = 5; draw()")
+        other = settled(page)
+    # The centre of cell (row 2, column 8) is at input pixel (8 * 8 + 3.5, 8 * 2 + 3.5).
+    x, y = on_canvas(page, np.array([[67.5, 19.5]]))[0]
+    glow = (after - other).sum(2)
+    assert glow[round(y), round(x)] > 150
+    row, column = np.unravel_index(cv2.GaussianBlur(glow.astype(np.float32), (0, 0), 4).argmax(),
+                                   glow.shape)  # fmt: skip
+    assert np.hypot(column - x, row - y) < 4
+    assert after[-60, 60].sum() < before[-60, 60].sum()  # the picture is dimmed
+
+
+def test_numbers_of_the_board_are_shown(page: Browser) -> None:
+    with Viewer(live(lambda: paced(FakeBoard(people=(STANDING, STANDING))))) as viewer:
+        page.open(viewer.server.url)
+        page.wait(SHOWN)
+        texts = {
+            name: page.evaluate(f"document.getElementById('{name}').textContent")
+            for name in ("network", "checksum", "firmware", "people", "t0", "t1", "t2", "total")
+        }
+        assert page.wait("Number(document.getElementById('rate').textContent) > 0")
+        assert "network seed" in page.evaluate("document.getElementById('log').textContent")
+        assert page.evaluate(STATE) == LIVE
+    assert texts == {
+        "network": "seed", "checksum": "1234abcd", "firmware": "1.0", "people": "2",
+        "t0": "1.90 ms", "t1": "22.90 ms", "t2": "2.50 ms", "total": "27.30 ms",
+    }  # fmt: skip
+
+
+def test_heatmaps_are_asked_for_only_when_wanted(page: Browser) -> None:
+    with Viewer(live(lambda: paced(FakeBoard()))) as viewer:
+        page.open(viewer.server.url)
+        page.wait(SHOWN)
+        assert page.evaluate("state.heat") is None
+        page.evaluate("document.getElementById('heat').click()")
+        page.wait("state.heat && state.heat.data[2 * 16 + 8] === 255")
+        page.evaluate("document.getElementById('heat').click()")
+        page.wait("!state.heat")
+
+
+def test_source_goes_away_and_comes_back(page: Browser, tmp_path: Path) -> None:
+    pytest.importorskip("serial", reason="the view extra is not installed")
+    port = tmp_path / "ttyFake"
+    notice = "document.getElementById('notice').textContent"
+    visible = "getComputedStyle(document.getElementById('notice')).visibility"
+    with Viewer(live(lambda: SerialLink(str(port), 921600))) as viewer:
+        page.open(viewer.server.url)
+        page.wait(f"{STATE} === '{GONE}'")
+        assert "is not there; plug the board in" in page.evaluate(notice)
+        for network in ("seed", "tiny"):
+            with plugged_in(FakeBoard(hello(network)), port):
+                page.wait(f"{STATE} === '{LIVE}' && {SHOWN}")
+                page.wait(f"document.getElementById('network').textContent === '{network}'")
+                shown_one = page.evaluate("state.shot.number")
+                page.wait(f"state.shot.number > {shown_one}")
+                assert page.evaluate(visible) == "hidden"
+            page.wait(f"{STATE} === '{GONE}'")
+            assert page.evaluate(visible) == "visible"
+    assert page.errors == []
+
+
+def test_viewer_goes_away_and_comes_back(page: Browser, tmp_path: Path) -> None:
+    path = recording(tmp_path / "known.p78")
+    with Viewer(lambda board: ReplayFeed(board, path)) as viewer:
+        port = viewer.server.port
+        page.open(viewer.server.url)
+        page.wait(SHOWN)
+    page.wait(f"{STATE} === 'offline'")
+    with Viewer(lambda board: ReplayFeed(board, path), port):
+        page.wait(f"{STATE} === 'live'")
+
+
+def test_layout_does_not_jump(page: Browser, tmp_path: Path) -> None:
+    boxes = (
+        "JSON.stringify([...document.querySelectorAll('.frame, .card, .box, .pill, .who, h2, td')]"
+        ".map((e) => e.getBoundingClientRect()).map((r) => [r.x, r.y, r.width, r.height]))"
+    )
+    pulled = threading.Event()
+
+    def open_link() -> Link:
+        if pulled.is_set():
+            raise LinkLost("the cable is out, and this is said in quite a long sentence, at length")
+        links.append(paced(FakeBoard()))
+        return links[-1]
+
+    links: list[FakeLink] = []
+    pulled.set()
+    with Viewer(live(open_link)) as viewer:
+        page.open(viewer.server.url)
+        page.wait(f"{STATE} === '{GONE}'")
+        empty = page.evaluate(boxes)
+        pulled.clear()
+        page.wait(f"{STATE} === '{LIVE}' && {SHOWN}")
+        full = page.evaluate(boxes)
+        pulled.set()
+        links[-1].gone = True
+        page.wait(f"{STATE} === '{GONE}'")
+        gone = page.evaluate(boxes)
+    before, after = (np.array(json.loads(text)) for text in (empty, full))
+    np.testing.assert_allclose(after, before, atol=0.6)
+    np.testing.assert_allclose(np.array(json.loads(gone)), before, atol=0.6)
+
+
+def test_page_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
+    path = recording(tmp_path / "known.p78")
+    with Viewer(lambda board: ReplayFeed(board, path)) as viewer:
+        for name in ("", "style.css", "app.js"):
+            with urllib.request.urlopen(viewer.server.url + name) as answer:
+                text = answer.read().decode()
+                assert "https:" not in text
+                assert "http:" not in text
+                assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+        request = urllib.request.Request(viewer.server.url, headers={"Host": "evil.example"})
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(request)
+        assert caught.value.code == 403
+        caught.value.close()
+
+
+def test_recording_of_a_live_source_shows_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "live.p78"
+    board = Board()
+    camera = tmp_path / "camera"
+    camera.mkdir()
+    cv2.imwrite(str(camera / "known.png"), known_picture()[..., ::-1])
+    settings = Options(Photographs(camera), Recorder(path), count=3)
+    feed = LiveFeed(board, lambda: FakeLink(FakeBoard()), settings)
+    feed.start()
+    feed.wait()
+    first = board.coco()
+    again = Board()
+    replay = ReplayFeed(again, path, repeat=False)
+    replay.start()
+    replay.wait()
+    assert first["annotations"]
+    assert again.coco() == first
