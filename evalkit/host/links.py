@@ -67,7 +67,9 @@ class SerialLink:
         self.baud: int | None = baud
         self._error: Any = serial.SerialException
         try:
-            self._port = serial.Serial(port, baud, timeout=0, write_timeout=_WRITE_SECONDS)
+            self._port = serial.Serial(
+                port, baud, timeout=0, write_timeout=_WRITE_SECONDS, exclusive=True
+            )
         except (serial.SerialException, OSError) as error:
             raise LinkLost(_why_not_open(port, error)) from None
         except ValueError as error:
@@ -132,7 +134,7 @@ def _why_not_open(port: str, error: Exception) -> str:
             f"{port} may not be opened: on Linux join the group dialout "
             "(sudo usermod -aG dialout $USER, then log in again), or close the program that has it"
         )
-    if "busy" in reason:
+    if "busy" in reason or "lock" in reason:
         return f"{port} is in use; close the other program that has it"
     here = [name for name in ports() if name != port]
     known = f"; ports here: {', '.join(here)}" if here else "; this machine has no serial port now"

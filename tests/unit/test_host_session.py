@@ -157,6 +157,8 @@ def test_serial_port(tmp_path: Path) -> None:
     with plugged_in(board, port):
         link = SerialLink(str(port), 921600)
         talk = Session(link, lambda text: None)
+        with pytest.raises(LinkLost, match="is in use; close the other program"):
+            SerialLink(str(port))
         answer = talk.look(picture(3), 3, want_maps=True)
         np.testing.assert_array_equal(board.pictures[0], picture(3))
         assert len(answer.maps) == 2
