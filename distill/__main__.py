@@ -84,10 +84,9 @@ def _train(stage: str, config: Path | None, overrides: list[str]) -> None:
     from distill.train import train_student, train_teacher
 
     if stage == "teacher":
-        path = train_teacher(load_recipe(config, overrides, TeacherRecipe))
+        train_teacher(load_recipe(config, overrides, TeacherRecipe))
     else:
-        path = train_student(load_recipe(config, overrides, Recipe))
-    print(f"{stage} written to {path}")
+        train_student(load_recipe(config, overrides, Recipe))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -11,6 +11,7 @@ import lightning as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_only
 
 from ai8x_models.checkpoints import load_student, save_student
 from ai8x_models.codec import STRIDE
@@ -73,6 +74,17 @@ def open_teacher(recipe: Recipe, data: PoseData) -> TeacherMaps | None:
     return TeacherMaps(teacher, recipe.teacher_flip, cache)
 
 
+def _is_first() -> bool:
+    """Whether this is the first (or only) process of the run."""
+    return bool(getattr(rank_zero_only, "rank", 0) == 0)
+
+
+def _tell(text: str) -> None:
+    """A line for the user, from one process of a distributed run only."""
+    if _is_first():
+        log.info("%s", text)
+
+
 def _trainer(recipe: Run, out: Path) -> L.Trainer:
     """The trainer, or a sentence when the recipe asks for a machine that is not there."""
     try:
@@ -94,10 +106,10 @@ def _fit(module: MapModule, data: PoseData, recipe: Run) -> dict[str, Any]:
         out.mkdir(parents=True, exist_ok=True)
         trainer = _trainer(recipe, out)
         data.setup("fit")
-        log.info("%s", data.report())
+        _tell(data.report())
         last = out / "last.ckpt"
         if last.exists():
-            log.info("resuming from %s", last)
+            _tell(f"resuming from {last}")
         trainer.fit(module, data, ckpt_path=str(last) if last.exists() else None)
     except MisconfigurationException as error:  # fewer epochs than are done, for example
         reason = " ".join(str(error).split())
@@ -110,7 +122,7 @@ def _fit(module: MapModule, data: PoseData, recipe: Run) -> dict[str, Any]:
             "with out=..., and run again"
         ) from None
     score = _finish(trainer, module)
-    log.info("%s", data.report())
+    _tell(data.report())
     return {"pck": score, "seed": recipe.seed}
 
 
@@ -124,7 +136,7 @@ def _finish(trainer: L.Trainer, module: MapModule) -> float | None:
     if stopped and Path(best.best_model_path).is_file():
         data = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
         module.load_state_dict(data["state_dict"])
-        log.info("stopped early; kept the weights of the best validation")
+        _tell("stopped early; kept the weights of the best validation")
         return float(best.best_model_score) if best.best_model_score is not None else None
     score = trainer.callback_metrics.get("pck", best.current_score)
     return float(score) if score is not None else None
@@ -145,7 +157,9 @@ def train_student(recipe: Recipe) -> Path:
     path = Path(recipe.out) / "student.pth.tar"
     if recipe.teacher:
         extras["teacher"] = checksum(Path(recipe.teacher))
-    save_student(module.student, path, recipe.epochs, extras)
+    if _is_first():
+        save_student(module.student, path, recipe.epochs, extras)
+        _tell(f"student written to {path}")
     return path
 
 
@@ -161,5 +175,7 @@ def train_teacher(recipe: TeacherRecipe) -> Path:
         module = TeacherModule(teacher, recipe)
         extras = _fit(module, PoseData(recipe), recipe)
     path = Path(recipe.out) / "teacher.pth.tar"
-    save_teacher(module.teacher, path, recipe.epochs, {**extras, "sigma": recipe.sigma})
+    if _is_first():
+        save_teacher(module.teacher, path, recipe.epochs, {**extras, "sigma": recipe.sigma})
+        _tell(f"teacher written to {path}")
     return path

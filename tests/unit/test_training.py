@@ -50,9 +50,14 @@ def teacher_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_every_recipe_runs_through_the_command_line(
-    config: Path, tmp_path: Path, teacher_file: Path, capsys: pytest.CaptureFixture[str]
+    config: Path,
+    tmp_path: Path,
+    teacher_file: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     settings = [*TINY, f"out={tmp_path / 'run'}"]
+    caplog.set_level("INFO")
     text = config.read_text()
     if "\nteacher:" in text:
         settings.append(f"teacher={teacher_file}")
@@ -61,7 +66,7 @@ def test_every_recipe_runs_through_the_command_line(
     stage = "teacher" if config.stem.startswith("teacher") else "student"
     assert main([stage, "--config", str(config), *settings]) == 0
     said = capsys.readouterr()
-    assert f"{stage} written to {tmp_path / 'run'}" in said.out
+    assert f"{stage} written to {tmp_path / 'run'}" in caplog.text
     assert "epoch 1/1: loss " in said.out
     assert "validation PCK@0.2" in said.out
     assert "Tip" not in said.err + said.out
