@@ -11,6 +11,7 @@ The operators are in :mod:`synthesize.onnx_nodes`; layers are fused in :mod:`syn
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +119,8 @@ def _outputs(builder: Builder) -> tuple[ir.Output, ...]:
         if isinstance(value, Constant) or value.state == "raw":
             raise node.refuse("it does not depend on any layer; remove it")
         wide = value.state == "open"
-        if wide and (value.kernel is None or value.activation != "none"):
+        bare = value.activation == "none" and value.limits == (-math.inf, math.inf)
+        if wide and (value.kernel is None or not bare):
             raise node.refuse(
                 "only a convolution without activation can be put out at full width; put "
                 "QuantizeLinear and DequantizeLinear in front of the output"

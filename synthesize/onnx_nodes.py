@@ -21,19 +21,29 @@ from synthesize.ir import Join, Op, Pair, Pool
 from synthesize.onnx_attributes import only, pads, per_axis, whole, window
 from synthesize.onnx_build import Builder, batch_norm
 from synthesize.onnx_model import Constant, Node
+from synthesize.onnx_steps import (
+    HIGH,
+    LOW,
+    activated,
+    limited,
+    scaled,
+    settle,
+    untouched,
+    with_bias,
+    zero_point,
+)
 from synthesize.onnx_values import Data, Kernel, exponent, scalar
 
 Value = Data | Constant
 INT8 = 3
 """Number of the type INT8 in ONNX."""
-_LOW, _HIGH = -128, 127
 
 
 def quantize_linear(b: Builder, node: Node) -> Value:
     """QuantizeLinear: the end of a layer, or of the input."""
     value = b.value(node, 0)
     scale = scalar(node, b.constant(node, 1, "the scale"), "the scale")
-    _zero_point(b, node)
+    zero_point(b, node)
     signed = b.optional(node, 2, "the zero point")
     if (signed.unsigned if signed else node.integer("output_dtype", 0) != INT8) and isinstance(
         value, Data
@@ -54,12 +64,14 @@ def quantize_linear(b: Builder, node: Node) -> Value:
     if value.state == "half":
         raise node.refuse("one half was added without Floor; leave it out or add Floor")
     if value.state == "open" and value.kernel is not None:
-        return replace(_settle(node, value, scale), state="integer", output_scale=1.0)
+        return replace(settle(node, value, scale), state="integer", output_scale=1.0)
     if scale != value.real_scale:
         raise node.refuse(
             f"its scale is {scale:g} but the data has {value.real_scale:g}, and only a convolution "
             "can change it; use equal scales"
         )
+    low, high = value.limits
+    value = limited(node, value, low / scale, high / scale)
     return replace(value, state="integer", output_scale=1.0)
 
 
@@ -67,7 +79,7 @@ def dequantize_linear(b: Builder, node: Node) -> Value:
     """DequantizeLinear: gives integers their real worth."""
     value = b.value(node, 0)
     scale = scalar(node, b.constant(node, 1, "the scale"), "the scale")
-    _zero_point(b, node)
+    zero_point(b, node)
     if isinstance(value, Constant):
         return replace(value, scale=scale)
     exponent(node, scale, "the scale")
@@ -133,7 +145,7 @@ def batch_normalization(b: Builder, node: Node) -> Value:
     """BatchNormalization behind a convolution, folded in float64."""
     only(node, "training_mode", 0)
     value = b.data(node)
-    if value.kernel is None or not _untouched(value):
+    if value.kernel is None or not untouched(value):
         raise node.refuse("batch norm must stand directly behind a convolution; move it there")
     outputs = len(value.kernel.weight)
     statistics = []
@@ -149,12 +161,12 @@ def batch_normalization(b: Builder, node: Node) -> Value:
 
 def relu(b: Builder, node: Node) -> Value:
     """Relu behind a convolution."""
-    return _activated(node, b.data(node), "relu")
+    return activated(node, b.data(node), "relu")
 
 
 def absolute(b: Builder, node: Node) -> Value:
     """Abs behind a convolution."""
-    return _activated(node, b.data(node), "abs")
+    return activated(node, b.data(node), "abs")
 
 
 def clip(b: Builder, node: Node) -> Value:
@@ -167,10 +179,10 @@ def clip(b: Builder, node: Node) -> Value:
     low, high = bounds
     if value.state == "rounded":
         value = replace(value, state="exact", output_scale=1.0)
-        if (low, high) not in ((_LOW, _HIGH), (0, _HIGH)):
+        if (low, high) not in ((LOW, HIGH), (0, HIGH)):
             raise node.refuse(f"limits {low:g} to {high:g} of a rounded value; use -128 to 127")
     if value.state == "exact":
-        return _limited(node, value, low / value.real_scale, high / value.real_scale)
+        return limited(node, value, low / value.real_scale, high / value.real_scale)
     limits = max(value.limits[0], low), min(value.limits[1], high)
     return replace(value, limits=limits)
 
@@ -181,12 +193,12 @@ def multiply(b: Builder, node: Node) -> Value:
     if isinstance(first, Data) and isinstance(second, Data):
         raise node.refuse("the chip cannot multiply two data tensors; use Add, Sub, or a Conv")
     data, factor = (first, second) if isinstance(first, Data) else (second, first)
-    return _scaled(node, data, factor, False)
+    return scaled(node, data, factor, False)
 
 
 def divide(b: Builder, node: Node) -> Value:
     """Div by a constant power of two."""
-    return _scaled(node, b.value(node, 0), b.value(node, 1), True)
+    return scaled(node, b.value(node, 0), b.value(node, 1), True)
 
 
 def add(b: Builder, node: Node) -> Value:
@@ -195,15 +207,15 @@ def add(b: Builder, node: Node) -> Value:
     if isinstance(first, Data) and isinstance(second, Data):
         return _joined(b, node, "add")
     if isinstance(first, Data):
-        return _with_bias(b, node, first, b.constant(node, 1, "the bias"), 1.0)
-    return _with_bias(b, node, b.data(node, 1), b.constant(node, 0, "the bias"), 1.0)
+        return with_bias(b, node, first, b.constant(node, 1, "the bias"), 1.0)
+    return with_bias(b, node, b.data(node, 1), b.constant(node, 0, "the bias"), 1.0)
 
 
 def subtract(b: Builder, node: Node) -> Value:
     """Sub: a negative bias, or an element-wise difference."""
     first, second = b.value(node, 0), b.value(node, 1)
     if isinstance(first, Data) and isinstance(second, Constant):
-        return _with_bias(b, node, first, second, -1.0)
+        return with_bias(b, node, first, second, -1.0)
     return _joined(b, node, "sub")
 
 
@@ -222,7 +234,7 @@ def floor(b: Builder, node: Node) -> Value:
     value = b.data(node)
     if value.state != "half":
         raise node.refuse("the chip rounds; write Floor(x + 0.5) in front of QuantizeLinear")
-    return replace(_settle(node, value, 1.0), state="rounded")
+    return replace(settle(node, value, 1.0), state="rounded")
 
 
 def max_pool(b: Builder, node: Node) -> Value:
@@ -329,83 +341,6 @@ OPERATORS: dict[str, Callable[[Builder, Node], Value]] = {
     "Reshape": reshape,
     "Sub": subtract,
 }
-
-
-def _untouched(value: Data) -> bool:
-    unlimited = value.limits == (-math.inf, math.inf)
-    return value.state == "open" and value.activation == "none" and unlimited and value.factor == 1
-
-
-def _zero_point(b: Builder, node: Node) -> None:
-    zero = b.optional(node, 2, "the zero point")
-    if zero is not None and zero.array.any():
-        raise node.refuse(
-            f"its zero point is {int(zero.array.reshape(-1)[0])}; the chip needs 0 (symmetric int8)"
-        )
-
-
-def _settle(node: Node, value: Data, quantum: float) -> Data:
-    """Fix the step of an open value, and check its limits against it."""
-    low, high = value.limits
-    value = replace(value, quantum=quantum, limits=(-math.inf, math.inf))
-    return _limited(node, value, low / quantum, high / quantum)
-
-
-def _limited(node: Node, value: Data, low: float, high: float) -> Data:
-    """Apply limits given in steps: 0 is ReLU, whatever 8 bits do anyway is nothing."""
-    if high < _HIGH or not (low <= _LOW or low == 0):
-        raise node.refuse(
-            f"limits of {low:g} to {high:g} steps; the chip limits to -128 to 127, or 0 to 127"
-        )
-    return _activated(node, value, "relu") if low == 0 else value
-
-
-def _activated(node: Node, value: Data, kind: str) -> Data:
-    if value.activation == kind:
-        return value
-    if value.kernel is None or value.activation != "none":
-        raise node.refuse(
-            "the chip has one activation, behind a convolution; put a 1x1 Conv in front"
-        )
-    if kind == "abs" and value.limits != (-math.inf, math.inf):
-        raise node.refuse("the limits must stand behind the activation; exchange them")
-    return replace(value, activation="abs" if kind == "abs" else "relu")
-
-
-def _scaled(node: Node, data: Value, factor: Value, inverse: bool) -> Data:
-    if not isinstance(data, Data) or not isinstance(factor, Constant):
-        raise node.refuse("one of its inputs must be data and the other a constant")
-    number = scalar(node, factor, "the factor")
-    exponent(node, number, "the factor")
-    number = 1 / number if inverse else number
-    if value_is_exact(data):
-        return replace(data, output_scale=data.real_scale * number)
-    if data.state != "open" or data.kernel is None:
-        raise node.refuse("it stands between operators that must follow one another; move it")
-    low, high = data.limits
-    return replace(data, factor=data.factor * number, limits=(low * number, high * number))
-
-
-def value_is_exact(data: Data) -> bool:
-    """Whether a value is 8-bit data with a real scale."""
-    return data.state == "exact"
-
-
-def _with_bias(b: Builder, node: Node, value: Data, offset: Constant, sign: float) -> Data:
-    reader = b.model.reader(node.outputs[0])
-    half = offset.array.size == 1 and float(offset.real.reshape(-1)[0]) == 0.5 and sign > 0
-    if half and reader is not None and reader.op == "Floor" and value.state == "open":
-        return replace(value, state="half")
-    kernel = value.kernel
-    if kernel is None or not _untouched(replace(value, factor=1.0)):
-        raise node.refuse("a constant can be added directly behind a convolution only")
-    shape = (1, len(kernel.weight), *(1,) * (value.rank - 2))
-    try:
-        per_channel = np.broadcast_to(offset.real, shape).reshape(-1)
-    except ValueError as error:
-        raise node.refuse(f"its constant of shape {offset.array.shape} is no bias") from error
-    bias = kernel.bias + sign * per_channel / value.factor
-    return replace(value, kernel=replace(kernel, bias=bias, has_bias=True))
 
 
 def _joined(b: Builder, node: Node, join: Join) -> Data:

@@ -232,6 +232,16 @@ BAD: dict[str, tuple[Callable[[Model], str], str]] = {
         ),
         "exceed the 8 bits of bias memory",
     ),
+    "clipped wide": (
+        lambda m: m.add("Clip", m.conv(m.data, m.weight(4, 3, 1, 1), 4), m.number(-1.0)),
+        "only a convolution without activation",
+    ),
+    "clipped sum": (
+        lambda m: m.quantized(
+            m.add("Clip", m.add("Add", m.data, m.data), m.number(-0.25), m.number(0.25)), UNIT
+        ),
+        "limits of -32 to 32 steps",
+    ),
     "missing tensor": (lambda m: m.add("Relu", "nowhere"), "'nowhere', which no operator"),
     "input": (lambda m: m.data, "it is the input itself"),
     "reshape": (
