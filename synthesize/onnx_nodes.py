@@ -70,8 +70,7 @@ def quantize_linear(b: Builder, node: Node) -> Value:
             f"its scale is {scale:g} but the data has {value.real_scale:g}, and only a convolution "
             "can change it; use equal scales"
         )
-    low, high = value.limits
-    value = limited(node, value, low / scale, high / scale)
+    value = limited(node, value, value.limits[0] / scale, value.limits[1] / scale)
     return replace(value, state="integer", output_scale=1.0)
 
 
