@@ -21,10 +21,13 @@ _NOWHERE = 0xFFFF_FF00
 _EXC_RETURN = 0xFFFF_FFE1
 _WFI = 0xBF30
 _WFE = 0xBF20
+_BRANCH_TO_SELF = (b"\xfe\xe7", b"\xff\xf7\xfe\xff")
+"""``b .`` and ``bl .``."""
 
 DEADLINE = "deadline"
 SLEEP = "sleep"
 SLEEP_EVENT = "sleep until event"
+SPIN = "branch to itself"
 RETURN = "exception return"
 CALL = "supervisor call"
 BREAKPOINT = "breakpoint"
@@ -65,6 +68,7 @@ class Cpu:
         self.floating_active = False
         self._costs: dict[int, int] = {}
         self._floating_blocks: set[int] = set()
+        self._spins: set[int] = set()
         self._stopped: str | None = None
         self._fault: KitFault | None = None
         self._unmapped: tuple[str, int] | None = None
@@ -117,6 +121,7 @@ class Cpu:
         self.uc.ctl_remove_cache(address, address + len(data))
         self._costs.clear()
         self._floating_blocks.clear()
+        self._spins.clear()
 
     def register(self, name: str) -> int:
         """Value of a core register, e.g. ``R0``, ``SP``, ``PC``, ``XPSR``."""
@@ -216,9 +221,15 @@ class Cpu:
         if cost is None:
             code = bytes(uc.mem_read(address, size))
             cost = self._costs[address] = timing.block_cycles(code)
+            if code in _BRANCH_TO_SELF:
+                self._spins.add(address)
             if timing.uses_floating_point(code):
                 self._floating_blocks.add(address)
         self.cycles += cost
+        if address in self._spins:
+            # Only an interrupt leads out of here, so there is nothing to execute until then.
+            self._stopped = SPIN
+            uc.emu_stop()
         if address in self._floating_blocks:
             self.floating_active = True
 

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from evalkit.accelerator import BASE as CNN_BASE
 from evalkit.accelerator import SIZE as CNN_SIZE
 from evalkit.accelerator import Accelerator
 from evalkit.cnn.faults import KitFault
-from evalkit.cpu import BREAKPOINT, CALL, RETURN, SLEEP, SLEEP_EVENT, Cpu
+from evalkit.cpu import BREAKPOINT, CALL, RETURN, SLEEP, SLEEP_EVENT, SPIN, Cpu
 from evalkit.elf import Firmware
 from evalkit.peripherals.base import Peripheral
 from evalkit.peripherals.dma import Dma
+from evalkit.peripherals.flc import Flc
 from evalkit.peripherals.gcfr import Gcfr
 from evalkit.peripherals.gcr import Gcr
 from evalkit.peripherals.gpio import Gpio
 from evalkit.peripherals.icc import Icc
+from evalkit.peripherals.lpgcr import Lpgcr
+from evalkit.peripherals.power import Fcr, Mcr, Pwrseq, Sir, Trimsir
+from evalkit.peripherals.rtc import Rtc
 from evalkit.peripherals.simo import Simo
 from evalkit.peripherals.system import SVCALL, SystemControl
 from evalkit.peripherals.timer import Timer
 from evalkit.peripherals.uart import Uart
+from evalkit.peripherals.wdt import Wdt
 from evalkit.scheduler import SECOND, Event, Scheduler
 from evalkit.spans import Recorder
 from synthesize.chip import registers
@@ -41,7 +47,9 @@ POLL_LIMIT = 1
 MOVING_LIMIT = 24
 """The same with changing results: a register that counts time."""
 POLL_STEP = SECOND // 100_000
-"""How far time jumps (10 microseconds) when no event is known to end the wait."""
+POLL_STEP_MAX = SECOND // 1000
+"""How far time jumps when no event is known to end the wait: 1/400 of the time waited so
+far, at least 10 microseconds, at most 1 millisecond or a sixteenth of SysTick's period."""
 
 IDLE = "idle"
 """The firmware sleeps and nothing can wake it."""
@@ -76,6 +84,7 @@ class Machine:
         self._last_poll: tuple[int, int] | None = None
         self._same = 0
         self._moving = 0
+        self._poll_start = 0
         self.system = SystemControl(self)
         self.nvic = self.system.nvic
         self.nvic.on_change = self.interrupt_state_changed
@@ -89,11 +98,13 @@ class Machine:
     def _make_peripherals(self) -> None:
         self.gcr = Gcr(self, "GCR", 0x4000_0000)
         self.gcfr = Gcfr(self, "GCFR", 0x4000_5800)
+        self.lpgcr = Lpgcr(self, "LPGCR", 0x4008_0000)
         self.dma = Dma(self, "DMA", 0x4002_8000)
         self.uarts = (
             Uart(self, "UART0", 0x4004_2000, 14),
             Uart(self, "UART1", 0x4004_3000, 15),
             Uart(self, "UART2", 0x4004_4000, 34),
+            Uart(self, "UART3", 0x4008_1400, 88, low_power=True),
         )
         self.timers = tuple(
             Timer(self, f"TMR{i}", 0x4001_0000 + 0x1000 * i, 5 + i) for i in range(4)
@@ -109,8 +120,19 @@ class Machine:
                 self.gcr,
                 self.gcfr,
                 self.dma,
+                self.lpgcr,
                 Icc(self, "ICC0", 0x4002_A000),
+                Icc(self, "ICC1", 0x4002_A800),
                 Simo(self, "SIMO", 0x4000_4400),
+                Sir(self, "SIR", 0x4000_0400),
+                Fcr(self, "FCR", 0x4000_0800),
+                Trimsir(self, "TRIMSIR", 0x4000_5400),
+                Pwrseq(self, "PWRSEQ", 0x4000_6800),
+                Mcr(self, "MCR", 0x4000_6C00),
+                Flc(self, "FLC", 0x4002_9000),
+                Rtc(self, "RTC", 0x4000_6000),
+                Wdt(self, "WDT0", 0x4000_3000, 1),
+                Wdt(self, "WDT1", 0x4008_0800, 57),
                 *self.uarts,
                 *self.timers,
                 *self.gpios,
@@ -122,9 +144,10 @@ class Machine:
             last = peripheral.base + max(peripheral.REGISTERS) - PERIPHERAL_BASE >> _SLOT
             for slot in range(first, last + 1):
                 self._slots[slot] = peripheral
-        for peripheral in (self.dma, *self.uarts, *self.timers, *self.gpios[:2]):
-            name = peripheral.name.lower()
-            peripheral.clock_gate = lambda name=name: self.gcr.gated(name)
+        for peripheral in (self.dma, *self.uarts[:3], *self.gpios[:2]):
+            peripheral.clock_gate = partial(self.gcr.gated, peripheral.name.lower())
+        self.gpios[2].clock_gate = partial(self.lpgcr.gated, "gpio2")
+        self.uarts[3].clock_gate = partial(self.lpgcr.gated, "uart3")
 
     def _map(self) -> None:
         cpu = self.cpu
@@ -238,13 +261,18 @@ class Machine:
         """
         if self._last_poll == (address, value):
             self._same += 1
-            if self._same >= POLL_LIMIT and not counts_time:
+            if counts_time:
+                if self._same >= MOVING_LIMIT:
+                    self._skip_poll(None)
+            elif self._same >= POLL_LIMIT:
                 self._skip_poll(self.scheduler.next_time() if self._same < 1000 else None)
             return
         moves = self._last_poll is not None and self._last_poll[0] == address
         self._last_poll = (address, value)
         self._same = 0
         self._moving = self._moving + 1 if moves else 0
+        if not moves:
+            self._poll_start = self.now
         if self._moving >= MOVING_LIMIT:
             self._skip_poll(None)
 
@@ -252,7 +280,8 @@ class Machine:
         """Jump to the next event (or a step) and let it happen."""
         upcoming = self.scheduler.next_time()
         if time is None:
-            time = self.now + POLL_STEP
+            step = min(POLL_STEP_MAX, max(POLL_STEP, (self.now - self._poll_start) // 400))
+            time = self.now + min(step, max(self.system.systick.period // 16, POLL_STEP))
         self._skip_to(min(t for t in (time, upcoming, self._until_time) if t is not None))
         self.scheduler.run_due(self.now)
         self._set_deadline()
@@ -277,6 +306,14 @@ class Machine:
             return False
         peripheral.reset()
         return True
+
+    def read_flash(self, offset: int, size: int) -> bytes:
+        """Bytes of flash, counted from its beginning."""
+        return self.cpu.read_memory(FLASH_BASE + offset, size)
+
+    def write_flash(self, offset: int, data: bytes) -> None:
+        """Erase or program flash."""
+        self.cpu.write_memory(FLASH_BASE + offset, data)
 
     def cnn_power_changed(self) -> None:
         """GCFR was written: without power, or in reset, the accelerator forgets everything."""
@@ -312,28 +349,32 @@ class Machine:
         self._stop_requested = False
         self._until_time = until_time
         self._checked = check is not None
-        sleeping = False
+        waits = None
         while True:
             self.scheduler.run_due(self.now)
             if self._stop_requested or (check is not None and check()):
                 return STOPPED
             if self.now >= until_time:
                 return LIMIT
-            if self._take_interrupt():
-                sleeping = False
-            if sleeping and self.nvic.ready() is not None:
-                sleeping = False
-            upcoming = self.scheduler.next_time()
-            if sleeping:
-                if upcoming is None:
-                    self.accelerator.flush()
-                    return IDLE
-                start = self.now
-                self._skip_to(min(upcoming, until_time))
-                self.recorder.add("processor", "asleep", start, self.now)
-                continue
-            self._set_deadline()
-            sleeping = self._handle(self.cpu.run())
+            # A pending interrupt ends a sleep even when it is masked.
+            if self._take_interrupt() or (waits == SLEEP and self.nvic.ready() is not None):
+                waits = None
+            if waits is None:
+                self._set_deadline()
+                waits = self._handle(self.cpu.run())
+            elif not self._wait(until_time):
+                return IDLE
+
+    def _wait(self, until_time: int) -> bool:
+        """Let time pass to the next event; False when there is none."""
+        upcoming = self.scheduler.next_time()
+        if upcoming is None:
+            self.accelerator.flush()
+            return False
+        start = self.now
+        self._skip_to(min(upcoming, until_time))
+        self.recorder.add("processor", "asleep", start, self.now)
+        return True
 
     def _set_deadline(self) -> None:
         upcoming = self.scheduler.next_time()
@@ -346,8 +387,8 @@ class Machine:
         if self.nvic.ready() is not None:
             self.cpu.deadline = self.cpu.cycles
 
-    def _handle(self, reason: str) -> bool:
-        """React to the processor's stop; True when it sleeps."""
+    def _handle(self, reason: str) -> str | None:
+        """React to the processor's stop; returns SLEEP or SPIN when it waits."""
         if reason == RETURN:
             if not self.nvic.active:
                 fault = KitFault("return from an exception outside a handler")
@@ -357,15 +398,15 @@ class Machine:
             self.cpu.leave_exception()
         elif reason == CALL:
             self.nvic.pend(SVCALL)
-        elif reason == SLEEP:
-            return True
+        elif reason in (SLEEP, SPIN):
+            return reason
         elif reason == SLEEP_EVENT:
             upcoming = self.scheduler.next_time()
             if upcoming is not None:
                 self._skip_to(upcoming)
         elif reason == BREAKPOINT:
             self._stop_requested = True
-        return False
+        return None
 
     def _take_interrupt(self) -> bool:
         number = self.nvic.ready()

@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 
 CHANNELS = 4
 """Channels in the register file (max78000.svd)."""
+SDK_CHANNELS = 16
+"""The SDK clears as many (MXC_DMA_CHANNELS in max78000.h); nothing is behind the others."""
 FIRST_IRQS = (28, 29, 30, 31)
 CHUNK = 32
+COPY_CYCLES_PER_WORD = 2
+"""CPU clock cycles to read and write 32 bits; an estimate."""
 
 MEMORY_TO_MEMORY = 0x00
 UART_RECEIVE = {0x04: 0, 0x05: 1, 0x0E: 2}
@@ -72,6 +76,10 @@ def _channel_registers(number: int) -> dict[int, Register]:
     }
 
 
+def _absent(offset: int) -> bool:
+    return 0x100 + 0x20 * CHANNELS <= offset < 0x100 + 0x20 * SDK_CHANNELS
+
+
 class Dma(Peripheral):
     """DMA controller (dma_regs.h, dma_reva.c)."""
 
@@ -94,6 +102,17 @@ class Dma(Peripheral):
         self._update_irqs()
 
     # ---- registers -----------------------------------------------------------------------------
+
+    def read(self, offset: int, size: int) -> int:
+        """Bus read; channels that do not exist read as zero."""
+        return 0 if _absent(offset) else super().read(offset, size)
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        """Bus write; channels that do not exist may be written with zero only."""
+        if not _absent(offset):
+            super().write(offset, size, value)
+        elif value:
+            raise self.fault(offset, f"only {CHANNELS} channels exist")
 
     def read_intfl(self) -> int:
         """Channels that request an interrupt."""
@@ -168,13 +187,22 @@ class Dma(Peripheral):
             raise self.fault(offset, f"{side} is not the FIFO of the UART that requests")
 
     def _copy(self, number: int) -> None:
-        """Memory to memory, at once; only with both sides incrementing."""
-        control, count = self.values[f"CTRL{number}"], self.values[f"CNT{number}"]
+        """Memory to memory, ``CHUNK`` bytes at a time; only with both sides incrementing."""
+        control = self.values[f"CTRL{number}"]
         if not control >> 18 & 1 or not control >> 22 & 1:
             raise self.fault(0x100 + 0x20 * number, "a copy without increments is not modelled")
+        count = min(CHUNK, self.values[f"CNT{number}"])
+        duration = -(-count // 4) * COPY_CYCLES_PER_WORD * self.machine.cycle_time
+        self.machine.schedule(duration, lambda: self._copied(number, count))
+
+    def _copied(self, number: int, count: int) -> None:
+        if not self._active(number):
+            return
         data = self.machine.cpu.read_memory(self.values[f"SRC{number}"], count)
         self.machine.cpu.uc.mem_write(self.values[f"DST{number}"], data)
-        self._advance(number, count, count)
+        self._advance(number, count, count, count)
+        if self._active(number):
+            self._copy(number)
 
     def transmit_channel(self, uart: int) -> int | None:
         """The active channel that feeds a UART."""
@@ -214,11 +242,12 @@ class Dma(Peripheral):
         if values[f"CNT{number}"]:
             return
         values[f"STATUS{number}"] |= 0x4
-        if values[f"CTRL{number}"] & 2 and values[f"CNTRLD{number}"] & _RELOAD_ENABLE:
+        if values[f"CTRL{number}"] & 2 or values[f"CNTRLD{number}"] & _RELOAD_ENABLE:
             values[f"SRC{number}"] = values[f"SRCRLD{number}"]
             values[f"DST{number}"] = values[f"DSTRLD{number}"]
             values[f"CNT{number}"] = values[f"CNTRLD{number}"] & _COUNT_MASK
             values[f"CNTRLD{number}"] &= ~_RELOAD_ENABLE
+            values[f"CTRL{number}"] &= ~2
             values[f"STATUS{number}"] |= 0x8
         else:
             values[f"CTRL{number}"] &= ~1

@@ -36,6 +36,12 @@ class SysTick:
         self._flag = False
         self._event: Event | None = None
 
+    @property
+    def period(self) -> int:
+        """Picoseconds from one wrap to the next; those of the longest when it is off."""
+        counts = self.reload if self.control & 1 and self.reload else 0xFF_FFFF
+        return (counts + 1) * self.machine.cycle_time
+
     def read(self, offset: int) -> int:
         """CSR, RVR, CVR or CALIB."""
         if offset == 0x10:

@@ -148,6 +148,10 @@ class Timer(Peripheral):
         self._since = self.machine.now
         self.values["CTRL0"] = value & ~(1 << 13)
         mode = value & 0xF
+        gate = self.machine.gcr.gated(self.name.lower())
+        if value >> 15 & 1 and gate:
+            # The SDK stops timers before it has enabled their clocks, so access alone is allowed.
+            raise self.fault(0x10, f"the timer is started while its clock is off ({gate})")
         if value >> 15 & 1 and mode not in (ONE_SHOT, CONTINUOUS, COMPARE):
             raise self.fault(0x10, f"timer mode {mode} is not modelled")
         ready, enabled = value >> 14 & 1, value >> 15 & 1

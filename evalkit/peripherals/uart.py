@@ -29,6 +29,7 @@ class Uart(Peripheral):
 
     Attributes:
         sent: everything transmitted so far.
+        low_power: UART3, whose clock source 0 is the IBRO instead of the peripheral clock.
     """
 
     REGISTERS: ClassVar[dict[int, Register]] = {
@@ -57,7 +58,7 @@ class Uart(Peripheral):
         ),
         0x04: whole("STATUS", kind=STATUS),
         0x08: flags("INT_EN", _INTERRUPTS),
-        0x0C: flags("INT_FL", _INTERRUPTS),
+        0x0C: whole("INT_FL"),
         0x10: Register("CLKDIV", (Field("clkdiv", 0, 20),)),
         0x14: Register("OSR", (Field("osr", 0, 3, INERT),)),
         0x18: whole("TXPEEK", kind=STATUS),
@@ -76,9 +77,12 @@ class Uart(Peripheral):
         0x38: Register("WKFL", (Field("any", 0, 3, STATUS),)),
     }
 
-    def __init__(self, machine: Machine, name: str, base: int, irq: int) -> None:
+    def __init__(
+        self, machine: Machine, name: str, base: int, irq: int, low_power: bool = False
+    ) -> None:
         super().__init__(machine, name, base)
         self.irq = irq
+        self.low_power = low_power
         self.sent = bytearray()
         self._tx: deque[int] = deque()
         self._rx: deque[int] = deque()
@@ -106,7 +110,7 @@ class Uart(Peripheral):
                 raise self.fault(offset, "its baud clock, the IBRO, is off (GCR.CLKCTRL.ibro_en)")
             frequency = IBRO_HZ
         elif source == 0:
-            frequency = self.machine.cpu_hz // 2
+            frequency = IBRO_HZ if self.low_power else self.machine.cpu_hz // 2
         else:
             raise self.fault(offset, f"baud clock source {source} is not modelled")
         bits = 1 + 5 + self.field("CTRL", "char_size") + 1 + self.field("CTRL", "stopbits")
@@ -243,7 +247,7 @@ class Uart(Peripheral):
 
     def write_int_fl(self, value: int) -> None:
         """Flags are cleared by writing 1."""
-        self.values["INT_FL"] &= ~value
+        self.values["INT_FL"] &= ~value & 0xFF
         if len(self._rx) >= max(1, self.field("CTRL", "rx_thd_val")):
             self.values["INT_FL"] |= _RX_THRESHOLD
         self._update_irq()

@@ -8,13 +8,26 @@ static const uint32_t half_byte[16] = {
     0x9B64C2B0u, 0x86D3D2D4u, 0xA00AE278u, 0xBDBDF21Cu,
 };
 
+static uint32_t add_byte(uint32_t crc, uint8_t byte)
+{
+    crc ^= byte;
+    crc = (crc >> 4) ^ half_byte[crc & 15u];
+    return (crc >> 4) ^ half_byte[crc & 15u];
+}
+
 uint32_t crc32_update(uint32_t crc, const uint8_t *bytes, uint32_t count)
 {
     crc = ~crc;
-    for (uint32_t i = 0; i < count; ++i) {
-        crc ^= bytes[i];
-        crc = (crc >> 4) ^ half_byte[crc & 15u];
-        crc = (crc >> 4) ^ half_byte[crc & 15u];
+    for (; count >= 8; count -= 8, bytes += 8) {
+        crc = add_byte(crc, bytes[0]);
+        crc = add_byte(crc, bytes[1]);
+        crc = add_byte(crc, bytes[2]);
+        crc = add_byte(crc, bytes[3]);
+        crc = add_byte(crc, bytes[4]);
+        crc = add_byte(crc, bytes[5]);
+        crc = add_byte(crc, bytes[6]);
+        crc = add_byte(crc, bytes[7]);
     }
+    for (; count > 0; --count) crc = add_byte(crc, *bytes++);
     return ~crc;
 }
