@@ -98,6 +98,8 @@ REPLAY ?=
 BAUD   ?= 921600
 
 injection := $(BUILD)/injection/firmware.elf
+# What is flashed.
+FIRMWARE ?= $(injection)
 
 .PHONY: injection
 injection: $(injection) ## build the firmware that takes pictures over the serial line
@@ -112,8 +114,8 @@ $(injection): $(BUILD)/injection/report.json | $(ready)
 	@$(py) -m synthesize.build $(@D) --cache $(BUILD)/objects --baud $(BAUD)
 
 .PHONY: flash
-flash: $(injection) ## write it into the board that is plugged in (ARGS="--mass-erase" erases first)
-	@$(py) -m evalkit flash $(injection) $(ARGS)
+flash: $(FIRMWARE) | $(ready) ## write FIRMWARE=file into the board (ARGS="--mass-erase" erases it first)
+	@$(py) -m evalkit flash "$(FIRMWARE)" $(ARGS)
 
 .PHONY: view
 view: $(if $(PORT)$(REPLAY),,$(injection)) | $(ready) ## watch PORT=/dev/ttyACM0 or the virtual kit look at CAMERA=folder, or REPLAY=file

@@ -83,9 +83,8 @@ def find_openocd(given: str | None) -> str:
     if found is None:
         name = given or "openocd"
         raise UserError(
-            f"{name} was not found; install OpenOCD with MAX78000 support (it comes with the "
-            "vendor's MAX78000 SDK; or apt install openocd, brew install open-ocd) and put it on "
-            "the PATH or name it with --openocd"
+            f"{name} was not found; install the OpenOCD that comes with the MAX78000 SDK (others "
+            "may not know the chip) and put it on the PATH or name it with --openocd"
         )
     return found
 

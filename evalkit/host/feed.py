@@ -81,7 +81,7 @@ class Feed:
             self._run()
         except UserError as error:
             self.failed = str(error)
-            self.listener.status(DONE, self.failed)
+            self.listener.status(GONE, self.failed)
 
     def _run(self) -> None:
         raise NotImplementedError
@@ -243,7 +243,7 @@ class ReplayFeed(Feed):
         super().__init__(listener)
         self._path = path
         self._repeat = repeat
-        self.want_heat = True
+        self._who: protocol.Hello | None = None
 
     def _run(self) -> None:
         said = ""
@@ -267,7 +267,9 @@ class ReplayFeed(Feed):
         count = 0
         for entry in entries:
             if isinstance(entry, protocol.Hello):
-                self.listener.hello(entry, f"recording {self._path.name}")
+                if entry != self._who:  # not again at every turn
+                    self._who = entry
+                    self.listener.hello(entry, f"recording {self._path.name}")
                 self.listener.status(LIVE, f"{self._path.name} was made of network {entry.network}")
                 continue
             gap = 0.0 if last is None else entry.seconds - last
