@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import webbrowser
 
 from evalkit.host import options as sources
@@ -37,6 +38,7 @@ def main(given: list[str]) -> int:
 
 def _serve(server: Server, feed: Feed, open_page: bool) -> str:
     """Until the feed ends or somebody interrupts; returns why it failed, or ""."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
     server.on_heat = lambda wanted: setattr(feed, "want_heat", wanted)
     server.start()
     feed.start()

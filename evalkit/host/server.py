@@ -69,7 +69,9 @@ class Board:
 
     def status(self, state: str, text: str) -> None:
         """See :class:`evalkit.host.feed.Listener`."""
-        self._keep("status", {"state": state, "text": text})
+        event = {"state": state, "text": text}
+        if self._kept.get("status", (0, {}))[1] != event:
+            self._keep("status", event)
 
     def hello(self, hello: protocol.Hello, source: str) -> None:
         """See :class:`evalkit.host.feed.Listener`."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -13,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
+from evalkit.__main__ import main
 from evalkit.host.feed import GONE, LIVE, Feed, LiveFeed, Options, ReplayFeed
 from evalkit.host.links import Link, LinkLost, SerialLink
 from evalkit.host.pictures import Photographs, Picture, fit, shown
@@ -294,6 +297,40 @@ def test_page_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
             urllib.request.urlopen(request)
         assert caught.value.code == 403
         caught.value.close()
+
+
+def test_command_line_serves_until_interrupted(tmp_path: Path) -> None:
+    path = recording(tmp_path / "known.p78")
+    words = ["view", "--replay", str(path), "--http", "0", "--no-browser"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "evalkit", *words],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        line = next(line for line in process.stdout if line.startswith("viewer: "))
+        kinds = []
+        with urllib.request.urlopen(line.split()[1] + "events", timeout=30) as events:
+            while "shot" not in kinds:
+                text = events.readline()
+                if text.startswith(b"data: "):
+                    kinds.append(json.loads(text[6:])["kind"])
+            assert {"tables", "status"} <= set(kinds)
+        with urllib.request.urlopen(line.split()[1] + "keypoints.json", timeout=30) as answer:
+            assert len(json.load(answer)["annotations"]) == 1
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+def test_port_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = recording(tmp_path / "known.p78")
+    kept = tmp_path / "kept.p78"
+    kept.write_text("precious")
+    with Viewer(lambda board: ReplayFeed(board, path)) as viewer:
+        words = ["view", "--port", "x", "--record", str(kept), "--http", str(viewer.server.port)]
+        assert main([*words, "--camera", str(tmp_path)]) == 2
+    assert "cannot serve on port" in capsys.readouterr().err
+    assert kept.read_text() == "precious"
 
 
 def test_recording_of_a_live_source_shows_the_same(tmp_path: Path) -> None:
