@@ -79,6 +79,7 @@ class FakeBoard:
     pictures: list[np.ndarray] = field(default_factory=list)
     _parser: Parser = field(default_factory=Parser)
     _received: bytearray = field(default_factory=bytearray)
+    _number: int = -1
 
     def feed(self, data: bytes) -> bytes:
         return b"".join(
@@ -90,12 +91,18 @@ class FakeBoard:
             return [Frame(protocol.HELLO, 0, self.identity)]
         assert frame.type == protocol.IMAGE
         number, flags, offset = struct.unpack_from("<HHI", frame.payload)
-        if offset == 0:
+        if offset == 0 or number != self._number:
             self._received.clear()
-        self._received += frame.payload[8:]
+            self._number = number
+        if offset == len(self._received):
+            self._received += frame.payload[8:]
         if not flags & protocol.IMAGE_LAST:
             return []
+        if len(self._received) != 128 * 128 * 3:
+            text = struct.pack("<HH", 3, number) + b"pieces of the picture are missing"
+            return [Frame(protocol.ERROR, 0, text)]
         self.pictures.append(np.frombuffer(bytes(self._received), np.uint8).reshape(128, 128, 3))
+        self._received.clear()
         if self.ignore:
             self.ignore -= 1
             return []

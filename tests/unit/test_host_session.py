@@ -172,3 +172,47 @@ def test_an_impossible_rate(tmp_path: Path) -> None:
     port = tmp_path / "ttyFake"
     with plugged_in(FakeBoard(), port), pytest.raises(UserError, match="-5 baud"):
         SerialLink(str(port), -5)
+
+
+class Noisy(FakeLink):
+    """Loses, doubles and changes bytes in both directions."""
+
+    def __init__(self, board: FakeBoard, seed: int) -> None:
+        super().__init__(board)
+        self._random = np.random.default_rng(seed)
+        self.damaged = 0
+
+    def write(self, data: bytes) -> None:
+        super().write(self._damage(data))
+
+    def read(self, seconds: float) -> bytes:
+        return self._damage(super().read(seconds))
+
+    def _damage(self, data: bytes) -> bytes:
+        bad = bytearray(data)
+        for _ in range(self._random.poisson(len(data) / 30_000)):
+            at = int(self._random.integers(len(bad)))
+            kind = self._random.integers(3)
+            bad[at : at + 1] = (b"", bytes((bad[at],)) * 2, bytes((bad[at] ^ 0x41,)))[kind]
+            self.damaged += 1
+        return bytes(bad)
+
+
+def test_a_bad_cable_costs_time_and_never_gives_a_wrong_answer() -> None:
+    # An answer names the picture it belongs to, so that a mix-up would show.
+    board = FakeBoard(answer=lambda n: [Frame(protocol.POSES, 0, poses(n, (STANDING,) * (n % 4)))])
+    link = Noisy(board, 5)
+    answered = lost = 0
+    for number in range(60):
+        try:
+            talk = Session(link, lambda text: None)
+            answer = talk.look(picture(number), number, want_maps=False)
+        except LinkLost:
+            lost += 1
+            continue
+        answered += 1
+        assert len(answer.poses.people) == number % 4
+        np.testing.assert_array_equal(board.pictures[-1], picture(number))
+    assert link.damaged > 50, link.damaged
+    assert answered > 20
+    assert answered + lost == 60
