@@ -40,15 +40,26 @@ typedef struct {
 
 extern const cnn_output_t cnn_outputs[CNN_OUTPUT_COUNT];
 
+/* All of these return CNN_OK or CNN_FAIL. In the order of use: */
+
+/* Power and clock the accelerator, enable its interrupt; source and divider as the clock register
+ * names them. */
 int cnn_enable(uint32_t clock_source, uint32_t clock_divider);
-int cnn_disable(void);
+/* Stop the state machines and set every quadrant up for configuration. */
 int cnn_init(void);
+/* Unpack the kernels into weight memory (kept while the power stays on). */
 int cnn_load_weights(void);
+/* Copy the biases into bias memory. */
 int cnn_load_bias(void);
+/* Write all layer registers. */
 int cnn_configure(void);
+/* Run; the interrupt tells the end. */
 int cnn_start(void);
+/* Halt between layers, and go on from there. */
 int cnn_stop(void);
 int cnn_continue(void);
+/* Cut clock and power; weights are lost. */
+int cnn_disable(void);
 
 /* Sleep until the accelerator is done; CNN_FAIL after timeout_us microseconds. */
 int cnn_wait(uint32_t timeout_us);

@@ -15,23 +15,20 @@ CODE = """
 int cnn_load_bias(void)
 {
   memcpy_8to32((uint32_t *) 0x50108000, bias_0, sizeof(uint8_t) * 3);
-
   return CNN_OK;
 }
 
 int cnn_init(void)
 {
-  *((volatile uint32_t *) 0x50001000) = 0x00000000; // AON control
-  *((volatile uint32_t *) 0x50100000) = 0x00100008; // Stop SM
-
+  *((volatile uint32_t *) 0x50001000) = 0x00000000; // always-on domain
+  *((volatile uint32_t *) 0x50100000) = 0x00100008; // halt
   return CNN_OK;
 }
 
 int cnn_configure(void)
 {
   // Layer 0 quadrant 0
-  *((volatile uint32_t *) 0x50100010) = 0x00010041; // Rows
-
+  *((volatile uint32_t *) 0x50100010) = 0x00010041; // rows of the input
   return CNN_OK;
 }
 
