@@ -91,7 +91,7 @@ $(elf): $(project)/report.json | $(ready)
 # The board's serial port; without one, the virtual kit stands in.
 PORT   ?=
 # Photographs or a video to send to the board; CAMERA= for firmware that uses the board's own.
-CAMERA ?= docs/images
+CAMERA ?= $(IMAGE)
 # A recording to play instead.
 REPLAY ?=
 # Rate of the board's console with the frame-injection firmware.
