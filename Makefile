@@ -126,6 +126,7 @@ view: $(if $(PORT)$(REPLAY),,$(injection)) | $(ready) ## watch PORT=/dev/ttyACM0
 
 teacher := runs/teacher/teacher.pth.tar
 float   := runs/$(if $(TEACHER),seed-distill,seed-float)/student.pth.tar
+level   := $(dir $(float))equalized.pth.tar
 qat     := runs/seed-qat/student.pth.tar
 own     := $(BUILD)/seed-q.pth.tar
 train    = POSE78_DATA=$(DATA) $(py) -m distill
@@ -145,8 +146,11 @@ runs/seed-float/student.pth.tar: distill/configs/seed.yaml | $(ready)
 runs/seed-distill/student.pth.tar: distill/configs/seed-distill.yaml $(TEACHER) | $(ready)
 	$(train) student --config $< teacher=$(TEACHER) $(SET)
 
-$(qat): distill/configs/seed-qat.yaml $(float) | $(ready)
-	$(train) student --config $< start_from=$(float) $(SET)
+$(level): $(float) | $(ready)
+	$(py) -m quantize equalize $< $@ --images $(DATA)/lspet/train
+
+$(qat): distill/configs/seed-qat.yaml $(level) | $(ready)
+	$(train) student --config $< start_from=$(level) $(SET)
 
 .PHONY: quantize
 quantize: $(own) ## turn the trained student into an integer checkpoint
