@@ -103,10 +103,38 @@ static int take(frame_receiver_t *receiver, uint8_t byte)
     return append(receiver, byte);
 }
 
+static int begins_magic(const uint8_t *four)
+{
+    return four[0] == magic[0] || four[1] == magic[0] || four[2] == magic[0] || four[3] == magic[0];
+}
+
+/* What take() would do with the bytes of a payload up to one that may begin a magic: keep them. */
+static void take_plain(frame_receiver_t *receiver)
+{
+    if (receiver->have < FRAME_HEADER_BYTES || receiver->matching || receiver->stuffing) return;
+    const uint32_t wanted = total_bytes(receiver) - receiver->have - 1; /* not the last one */
+    const uint32_t here = receiver->end - receiver->next;
+    const uint32_t count = wanted < here ? wanted : here;
+    const uint8_t *from = receiver->buffer + receiver->next;
+    uint8_t *to = receiver->buffer + receiver->have;
+    uint32_t i = 0;
+    for (; i + 4 <= count && !begins_magic(from + i); i += 4) {
+        to[i] = from[i];
+        to[i + 1] = from[i + 1];
+        to[i + 2] = from[i + 2];
+        to[i + 3] = from[i + 3];
+    }
+    for (; i < count && from[i] != magic[0]; ++i) to[i] = from[i];
+    receiver->have += i;
+    receiver->next += i;
+}
+
 int receiver_next(frame_receiver_t *receiver, frame_t *frame)
 {
     if (receiver->whole) receiver_release(receiver);
-    while (receiver->next < receiver->end) {
+    for (;;) {
+        take_plain(receiver);
+        if (receiver->next == receiver->end) break;
         /* What is written lies before what is read: a byte read adds at most one, and the four of
          * a magic have been read before they are written. */
         const uint8_t byte = receiver->buffer[receiver->next++];
