@@ -19,7 +19,7 @@ def build_program(folder: Path, source: str, cache: Path | None = None) -> Path:
     """
     pytest.importorskip("unicorn", reason="the kit extra is not installed")
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("platform.h", "console.c", "console.h", "crc32.c", "crc32.h", "frame.c",
+    for name in ("platform.c", "platform.h", "max78000_registers.h", "console.c", "console.h", "crc32.c", "crc32.h", "frame.c",
                  "frame.h"):  # fmt: skip
         shutil.copyfile(emit.TEMPLATES / "common" / name, folder / name)
     shutil.copytree(emit.TEMPLATES / "standalone", folder / "standalone", dirs_exist_ok=True)

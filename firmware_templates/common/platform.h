@@ -1,7 +1,6 @@
-/* What the applications need from the board, whichever way they are built.
- *
- * Two implementations: standalone/platform.c (own registers, no SDK) and sdk/platform.c (vendor
- * SDK). Neither allocates memory. SPDX-License-Identifier: MIT
+/* What the applications need from the chip, whichever way they are built: stand-alone, or with the
+ * start-up and board support of the vendor SDK. Nothing here allocates memory.
+ * SPDX-License-Identifier: MIT
  */
 #ifndef PLATFORM_H
 #define PLATFORM_H

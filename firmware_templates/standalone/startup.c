@@ -18,10 +18,10 @@ void Fault_Handler(void);
 /* The application overrides a handler by defining a function of its name. */
 #define WEAK_HANDLER(name) void name(void) __attribute__((weak, alias("Default_Handler")))
 WEAK_HANDLER(SysTick_Handler);
-WEAK_HANDLER(UART0_Handler);
-WEAK_HANDLER(DMA0_Handler);
-WEAK_HANDLER(DMA1_Handler);
-WEAK_HANDLER(CNN_ISR);
+WEAK_HANDLER(UART0_IRQHandler);
+WEAK_HANDLER(DMA0_IRQHandler);
+WEAK_HANDLER(DMA1_IRQHandler);
+WEAK_HANDLER(CNN_IRQHandler);
 
 typedef void (*vector_t)(void);
 
@@ -39,12 +39,12 @@ __attribute__((section(".vectors"), used)) static const vector_t vectors[16 + IR
     [14] = Default_Handler,
     [15] = SysTick_Handler,
     [16 ... 16 + IRQ_UART0 - 1] = Default_Handler,
-    [16 + IRQ_UART0] = UART0_Handler,
+    [16 + IRQ_UART0] = UART0_IRQHandler,
     [16 + IRQ_UART0 + 1 ... 16 + IRQ_DMA0 - 1] = Default_Handler,
-    [16 + IRQ_DMA0] = DMA0_Handler,
-    [16 + IRQ_DMA1] = DMA1_Handler,
+    [16 + IRQ_DMA0] = DMA0_IRQHandler,
+    [16 + IRQ_DMA1] = DMA1_IRQHandler,
     [16 + IRQ_DMA1 + 1 ... 16 + IRQ_CNN - 1] = Default_Handler,
-    [16 + IRQ_CNN] = CNN_ISR,
+    [16 + IRQ_CNN] = CNN_IRQHandler,
     [16 + IRQ_CNN + 1 ... 16 + IRQ_COUNT - 1] = Default_Handler,
 };
 

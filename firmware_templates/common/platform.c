@@ -1,5 +1,7 @@
-/* Board support without the vendor SDK. Register sequences follow what the public MAX78000 SDK
- * does (PeriphDrivers: sys_ai85.c, uart_revb.c, tmr_revb.c, icc_reva.c; Boards: board.c).
+/* Board support by registers alone, so that it needs no SDK and gets along with one: the interrupt
+ * handlers have the names of the vendor's vector table. Register sequences follow what the public
+ * MAX78000 SDK does (PeriphDrivers: sys_ai85.c, uart_revb.c, tmr_revb.c, icc_reva.c; Boards:
+ * board.c).
  * SPDX-License-Identifier: MIT
  */
 #include "platform.h"
@@ -19,9 +21,11 @@
 #define RECEIVE_CHANNEL 1u
 
 void SysTick_Handler(void);
-void UART0_Handler(void);
-void DMA0_Handler(void);
-void DMA1_Handler(void);
+void UART0_IRQHandler(void);
+void DMA0_IRQHandler(void);
+void DMA1_IRQHandler(void);
+void CNN_IRQHandler(void);
+void CNN_ISR(void) __attribute__((weak)); /* of the driver, if there is one */
 
 /* Positions count bytes since the start and never wrap in a ring's lifetime of 4 GiB; the place in
  * a ring is the position modulo its size. */
@@ -49,7 +53,7 @@ static void drain_receiver(void)
     receive_head = head;
 }
 
-void UART0_Handler(void)
+void UART0_IRQHandler(void)
 {
     if (receive_direct) return; /* the DMA empties the FIFO now */
     if (UART0_INT_FL & UART_INT_RX_OVERRUN) receive_lost = receive_lost + 1;
@@ -75,7 +79,7 @@ static void transmit_next(void)
         DMA_CTRL_REQUEST_UART0_TX | DMA_CTRL_SRCINC | DMA_CTRL_CTZ_IE | DMA_CTRL_EN;
 }
 
-void DMA0_Handler(void)
+void DMA0_IRQHandler(void)
 {
     DMA_STATUS(TRANSMIT_CHANNEL) = DMA_STATUS_FLAGS;
     transmit_tail = transmit_tail + transmit_busy;
@@ -90,10 +94,15 @@ static void receive_by_interrupt(void)
 }
 
 /* A block has come completely. */
-void DMA1_Handler(void)
+void DMA1_IRQHandler(void)
 {
     DMA_STATUS(RECEIVE_CHANNEL) = DMA_STATUS_FLAGS;
     receive_by_interrupt();
+}
+
+void CNN_IRQHandler(void)
+{
+    if (CNN_ISR) CNN_ISR();
 }
 
 static void start_clocks(void)
