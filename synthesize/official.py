@@ -128,7 +128,8 @@ def firmware(project: str | Path, out: str | Path, elements: int = 0) -> Path:
         staging = Path(temporary) / "project"
         shutil.copytree(TEMPLATES / "ai8x", staging)
         shutil.copytree(TEMPLATES / "standalone", staging / "standalone")
-        shutil.copyfile(TEMPLATES / "common" / "platform.h", staging / "platform.h")
+        for name in ("platform.c", "platform.h", "max78000_registers.h"):
+            shutil.copyfile(TEMPLATES / "common" / name, staging / name)
         for name in GENERATED:
             shutil.copyfile(project / name, staging / name)
         header = (staging / "cnn.h").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "platform.h"
-#include "standalone/max78000_registers.h"
+#include "max78000_registers.h"
 
 /* The generated loops compare int with uint32_t. */
 #pragma GCC diagnostic ignored "-Wsign-compare"
