@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from synthesize import frontend_student, geometry, passes, place, search
+from synthesize import frontend_student, geometry, passes, place, search, streaming
 from synthesize.checkpoint import Checkpoint, LayerWeights
 from synthesize.chip import limits
 from synthesize.chip.cycles import STARTUP_CYCLES
@@ -116,6 +116,7 @@ def allocate_legal(graph: Graph, costs: Costs, max_cycles: int | None = None) ->
 
     A layer ``a+b`` made by merging costs the sum of its parts at equal bits.
     """
+    graph = streaming.widen_first(graph, search.streaming_layers(graph))
     options = _options(graph, costs)
     placement = _place_narrowest(graph, options)
     _check_cycles(graph, placement, max_cycles)

@@ -117,6 +117,7 @@ def place_automatically(described: Graph) -> tuple[Graph, Placement]:
     for candidate in passes.alternatives(legal):
         try:
             rules.check(candidate)
+            candidate = streaming.widen_first(candidate, search.streaming_layers(candidate))
             placement = search.search(candidate)
         except UserError as failure:
             error = error or failure

@@ -15,7 +15,14 @@ from synthesize.chip import limits
 from synthesize.chip import registers as reg
 from synthesize.ir import Graph, Layer
 from synthesize.place import pixels_flattened
-from synthesize.placement import LayerPlace, Placement, bit_count, first_bit, last_bit
+from synthesize.placement import (
+    LayerPlace,
+    Placement,
+    bit_count,
+    channels_per_pass,
+    first_bit,
+    last_bit,
+)
 from synthesize.program import RegisterWrite
 
 STREAM_START_MARGIN = 2
@@ -91,7 +98,7 @@ def configure(graph: Graph, placement: Placement) -> list[RegisterWrite]:
                     comment = f"{layer.name}, quadrant {quadrant}: {register.name}"
                     writes.append(RegisterWrite(address, value, comment))
             if index == 0 and placement.fifo:
-                frame = reg.IFRM.encode(ifrm=_frame_words(context))
+                frame = reg.IFRM.encode(ifrm=_frame_words(layer, placement.chw))
                 address = reg.global_address(quadrant, reg.IFRM)
                 writes.append(RegisterWrite(address, frame, "words of one input frame"))
     if placement.fifo:
@@ -332,7 +339,8 @@ def _post(c: _Context, quadrant: int) -> int:
 
 
 def _streaming(c: _Context) -> Iterator[tuple[reg.Register, int]]:
-    begin, delta1, delta2 = stream_counts(c)
+    fifo, streaming = c.placement.fifo, c.place.streaming
+    begin, delta1, delta2 = stream_counts(c.graph, c.index, streaming, fifo, c.chw)
     yield reg.STRM0, reg.STRM0.encode(strm_isval=begin)
     offset = 0
     if c.index > 0 and c.place.streaming:
@@ -341,23 +349,33 @@ def _streaming(c: _Context) -> Iterator[tuple[reg.Register, int]]:
         reg.STRM1,
         reg.STRM1.encode(strm_invol=offset, strm_dsval1=delta1, strm_dsval2=delta2),
     )
-    if c.placement.fifo and c.place.streaming:
-        yield reg.FBUF, reg.FBUF.encode(fbuf_max=rollover(c, begin))
+    if fifo and streaming:
+        yield reg.FBUF, reg.FBUF.encode(fbuf_max=rollover(c.graph, c.index, c.chw))
 
 
-def stream_counts(c: _Context) -> tuple[int, int, int]:
-    """Return (words before the layer starts, words between outputs, words between rows)."""
-    layer = c.layer
+def stream_counts(
+    graph: Graph, index: int, streaming: bool, fifo: bool, chw: bool = False
+) -> tuple[int, int, int]:
+    """Return (words before a layer starts, words between outputs, words between rows).
+
+    Args:
+        graph: the legal graph; the input must lie in the FIFOs when ``streaming``.
+        index: the layer.
+        streaming: whether this layer (and all before it) streams.
+        fifo: whether the input comes through the FIFOs.
+        chw: whether the input has one channel per word.
+    """
+    layer = graph.layers[index]
     (pool_r, pool_c), (step_r, step_c) = layer.pool_size, layer.pool_stride
-    if c.index == 0 and c.placement.fifo:
-        if not c.place.streaming:
-            return _frame_words(c) * pool_r, 0, 0
+    if index == 0 and fifo:
+        if not streaming:
+            return _frame_words(layer, chw) * pool_r, 0, 0
         cols = layer.in_shape[2]
         begin = ((pool_r - 1) * cols + pool_c) * pool_r
         return begin, (step_c - 1) * layer.operands, (pool_r - 1) * cols * layer.operands
-    if c.index == 0 or not c.place.streaming:
+    if index == 0 or not streaming:
         return 0, 0, 0
-    before = c.graph.layers[c.index - 1]
+    before = graph.layers[index - 1]
     width = before.pooled[1] + 2 * hardware_pad(before)[1]
     begin = width * (before.kernel[0] - 1 + pool_r - 1) + before.kernel[1] - 1 + pool_c
     return (
@@ -367,18 +385,20 @@ def stream_counts(c: _Context) -> tuple[int, int, int]:
     )
 
 
-def rollover(c: _Context, begin: int) -> int:
+def rollover(graph: Graph, index: int, chw: bool = False) -> int:
     """Return the words of the circular input buffer of a streaming layer."""
-    if c.chw:
+    if chw and index == 0:
         return CHW_ROLLOVER
-    (pool_r, pool_c), step = c.layer.pool_size, c.layer.pool_stride[1]
-    words = begin + (pool_r - 1) * c.layer.in_shape[2] + max(1, step, pool_c)
-    return words + -words % c.place.passes
+    layer = graph.layers[index]
+    begin = stream_counts(graph, index, True, True)[0]
+    (pool_r, pool_c), step = layer.pool_size, layer.pool_stride[1]
+    words = begin + (pool_r - 1) * layer.in_shape[2] + max(1, step, pool_c)
+    return words + -words % channels_per_pass(layer.in_shape[0])[0]
 
 
-def _frame_words(c: _Context) -> int:
-    words = c.layer.in_shape[1] * c.layer.in_shape[2]
-    return -(-words // 4) if c.chw else words
+def _frame_words(layer: Layer, chw: bool) -> int:
+    words = layer.in_shape[1] * layer.in_shape[2]
+    return -(-words // 4) if chw else words
 
 
 def _fifo_control(graph: Graph, placement: Placement) -> RegisterWrite:

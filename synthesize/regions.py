@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from synthesize.chip import limits
 from synthesize.ir import INPUT, Graph
+from synthesize.lower import rollover
 from synthesize.placement import Placement, bits_of
 
 
@@ -30,7 +31,10 @@ class Region:
 
 
 def tensor_regions(graph: Graph, placement: Placement) -> tuple[Region, ...]:
-    """Return the regions of the input (unless it is streamed) and of every layer's output."""
+    """Return the regions of the input (unless it is streamed) and of every layer's output.
+
+    The output of a layer that streams into the next one is the next one's circular buffer.
+    """
     regions = []
     first = placement.layers[0]
     pixels = graph.input.shape[1] * graph.input.shape[2]
@@ -43,8 +47,8 @@ def tensor_regions(graph: Graph, placement: Placement) -> tuple[Region, ...]:
         words = layer.out_shape[1] * layer.out_shape[2] * spot.out_passes
         words *= (spot.write_gap + 1) * (4 if layer.wide else 1)
         start = spot.out_offset // 4
-        if spot.streaming and layer is not graph.layers[-1]:
-            words = min(words, limits.DATA_INSTANCE_WORDS - start)
+        if index + 1 < len(graph.layers) and placement.layers[index + 1].streaming:
+            words = rollover(graph, index + 1)
         where = instances_of(spot.output_processors)
         end = _last_read(graph, layer.name, index)
         regions.append(Region(layer.name, where, start, words, index, end))

@@ -7,6 +7,10 @@ layer that writes it to the last that reads it, and two buffers alive at the sam
 share a byte. Layers read from the processors their input lies at, so the first processor also
 decides where the layer's weights go: it is chosen to level the weight memory.
 
+Where the input or the output of one of the first layers is larger than a data memory, as few of the
+first layers as possible stream (:mod:`synthesize.streaming`): their inputs become circular buffers
+that exist at the same time, together with the output of the last of them.
+
 The search places buffers greedily in several orders (largest first, by time, then shuffled) until
 data, weight and bias memory all fit. The cycles of a layer do not depend on its place, so any
 placement that fits is as fast as any other.
@@ -18,6 +22,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from synthesize import lower, streaming
 from synthesize.chip import limits
 from synthesize.chip.errors import UserError
 from synthesize.ir import INPUT, Graph, Layer, at
@@ -70,7 +75,7 @@ def search(graph: Graph, seed: int = 0, attempts: int = ATTEMPTS) -> Placement:
         UserError: a tensor is too large for data memory, the weights or biases do not fit, or no
             arrangement was found; the sentence names the layer and what to change.
     """
-    problem = _Problem(graph)
+    problem = _Problem(graph, streaming_layers(graph))
     error: UserError | None = None
     rng = random.Random(seed)
     for order, restless in problem.orders(rng, attempts):
@@ -78,7 +83,8 @@ def search(graph: Graph, seed: int = 0, attempts: int = ATTEMPTS) -> Placement:
         if spots is None:
             continue
         try:
-            return complete(graph, problem.places(spots), chw=problem.chw)
+            places = problem.places(spots)
+            return complete(graph, places, chw=problem.chw, fifo=problem.streaming > 0)
         except UserError as failure:
             error = error or failure
     if error is not None:
@@ -89,12 +95,42 @@ def search(graph: Graph, seed: int = 0, attempts: int = ATTEMPTS) -> Placement:
     )
 
 
-class _Problem:
-    """The buffers of a graph, their lifetimes, and the greedy search over them."""
+def streaming_layers(graph: Graph) -> int:
+    """Return how many of the first layers have to stream; 0 when all tensors fit as a whole.
 
-    def __init__(self, graph: Graph) -> None:
+    Raises:
+        UserError: a tensor is too large for data memory and streaming does not help.
+    """
+    problem = _Problem(graph)
+    large = problem.too_large()
+    if large is None:
+        return 0
+    reason: UserError | None = None
+    for count in range(1, len(graph.layers) + 1):
+        rest = _Problem(graph, count).too_large()
+        if rest is not None:
+            large = large if reason else rest
+            continue
+        try:
+            streaming.check_automatic(graph, count)
+            return count
+        except UserError as failure:
+            reason = reason or failure
+    raise UserError(problem.size_sentence(large, reason))
+
+
+class _Problem:
+    """The buffers of a graph, their lifetimes, and the greedy search over them.
+
+    Args:
+        graph: a legal graph.
+        streaming: how many of its first layers stream.
+    """
+
+    def __init__(self, graph: Graph, streaming: int = 0) -> None:
         self.graph = graph
-        self.chw = _needs_chw(graph)
+        self.streaming = streaming
+        self.chw = not streaming and _needs_chw(graph)
         self.buffers: list[_Buffer] = []
         self.members: dict[str, _Member] = {}
         self.ties: list[_Tie] = []
@@ -107,7 +143,6 @@ class _Problem:
         self._lifetimes()
         self._loads()
         self._tie_passthrough()
-        self._check_sizes()
 
     def orders(self, rng: random.Random, attempts: int) -> Iterator[tuple[list[int], float]]:
         """Yield orders of placing and how often to pick a processor at random.
@@ -164,7 +199,7 @@ class _Problem:
     def places(self, spots: dict[int, tuple[int, int]]) -> list[LayerPlace]:
         """Return the place of every layer for chosen spots."""
         result = []
-        for layer in self.graph.layers:
+        for index, layer in enumerate(self.graph.layers):
             passes, in_per_pass = channels_per_pass(layer.in_shape[0])
             out_passes, out_per_pass = channels_per_pass(layer.out_shape[0])
             out = self.members[layer.name]
@@ -181,6 +216,7 @@ class _Problem:
                     out_passes=out_passes,
                     out_per_pass=out_per_pass,
                     write_gap=out.gap,
+                    streaming=index < self.streaming,
                 )
             )
         return result
@@ -215,6 +251,9 @@ class _Problem:
         size = rows * cols * passes * 4
         if name != INPUT and self.graph.layer(name).wide:
             size *= 4
+        reader = 0 if name == INPUT else self.graph.index(name) + 1
+        if reader < self.streaming:
+            size = lower.rollover(self.graph, reader) * 4
         if name == INPUT and self.chw:
             size = -(-rows * cols // 4) * 4
             buffer = _Buffer(name, per_pass * _SHARED, size, 0, 0, stride=_SHARED)
@@ -262,6 +301,8 @@ class _Problem:
             last = max([written, *used])
             if any(o.layer == name for o in self.graph.outputs):
                 last = len(self.graph.layers)
+            if written < self.streaming:  # layers that stream run at the same time
+                written, last = -1, max(last, self.streaming - 1)
             buffer = self.buffers[member.buffer]
             buffer.begin = min(buffer.begin, written)
             buffer.end = max(buffer.end, last)
@@ -290,18 +331,19 @@ class _Problem:
                     delta = source.processor - out.processor
                     self.ties.append(_Tie(source.buffer, out.buffer, delta))
 
-    def _check_sizes(self) -> None:
-        for buffer in self.buffers:
-            if buffer.size > _BYTES:
-                owner = buffer.name.split("+")[0]
-                place = (
-                    "the input" if owner == INPUT else f"{at(self.graph.layer(owner))}its output"
-                )
-                raise UserError(
-                    f"{place} takes {buffer.size} bytes in each data memory, but there are "
-                    f"{_BYTES}; pool earlier, use fewer channels or stream the first layers "
-                    "(a network description with 'streaming')"
-                )
+    def too_large(self) -> _Buffer | None:
+        """Return the first buffer that is larger than a data memory."""
+        return next((buffer for buffer in self.buffers if buffer.size > _BYTES), None)
+
+    def size_sentence(self, buffer: _Buffer, reason: UserError | None) -> str:
+        """Say which tensor is too large, and why it cannot be streamed."""
+        owner = buffer.name.split("+")[0]
+        place = "the input" if owner == INPUT else f"{at(self.graph.layer(owner))}its output"
+        why = "only the first layers can be streamed" if reason is None else str(reason)
+        return (
+            f"{place} takes {buffer.size} bytes in each data memory, but there are {_BYTES}; pool "
+            f"earlier or use fewer channels (streaming does not help: {why})"
+        )
 
     def _processors(self, index: int, spots: dict[int, tuple[int, int]]) -> list[int]:
         buffer = self.buffers[index]

@@ -1,9 +1,10 @@
 """Layers that stream: what they may look like, and the kernel they use.
 
 A streaming layer starts as soon as enough of its input has arrived, so its input never lies in
-data memory as a whole; only the first layers of a network can stream, fed through a FIFO. Only
-hand-written placements stream. As in :mod:`synthesize.rules`, every limit is one function whose
-docstring is the sentence the user sees.
+data memory as a whole; only the first layers of a network can stream, fed through a FIFO. A
+hand-written placement says which layers stream; the search streams as few as possible, and only
+where a tensor does not fit otherwise. As in :mod:`synthesize.rules`, every limit is one function
+whose docstring is the sentence the user sees.
 
 Sources: ai8x-synthesis README ("Streaming Mode", "FIFOs") and the checks in
 ``izer/backend/max7800x.py``.
@@ -17,13 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from synthesize.chip import limits
+from synthesize.chip import limits, registers
 from synthesize.chip.errors import UserError
 from synthesize.ir import INPUT, Graph, Layer, at
-from synthesize.placement import Hints, bits_of
+from synthesize.lower import line_buffer_words, stream_counts
+from synthesize.placement import Hints, LayerHint, bits_of, channels_per_pass
 from synthesize.sentences import message
 
 _MAX_VOLUME = 15
+_START = registers.STRM0.by_name["strm_isval"].maximum
+_DELTA_ROW = registers.STRM1.by_name["strm_dsval2"].maximum
 
 Values = dict[str, Any] | None
 StreamRule = Callable[[Graph, Hints, int], Values]
@@ -119,6 +123,91 @@ def streaming_processors(graph: Graph, hints: Hints, index: int) -> Values:
     return None
 
 
+@stream_rule
+def streamed_data_is_read_once(graph: Graph, hints: Hints, index: int) -> Values:
+    """it streams into {reader} and is never stored as a whole, but it is needed elsewhere too; do
+    not stream {reader}"""
+    if index + 1 >= len(graph.layers) or not hints.layers[index + 1].streaming:
+        return None
+    name = graph.layers[index].name
+    elsewhere = _read_stored(graph, hints, name) or any(o.layer == name for o in graph.outputs)
+    return {"reader": graph.layers[index + 1].name} if elsewhere else None
+
+
+@stream_rule
+def streamed_input_is_read_once(graph: Graph, hints: Hints, index: int) -> Values:
+    """{reader} reads the input too, which is streamed and never stored as a whole; let it read
+    this layer instead"""
+    others = () if index else _read_stored(graph, hints, INPUT)
+    return {"reader": others[0]} if others else None
+
+
+def _read_stored(graph: Graph, hints: Hints, name: str) -> tuple[str, ...]:
+    """Return the layers that read a tensor and do not stream."""
+    on = {
+        layer.name for layer, hint in zip(graph.layers, hints.layers, strict=True) if hint.streaming
+    }
+    return tuple(layer.name for layer in graph.readers(name) if layer.name not in on)
+
+
+@stream_rule
+def streaming_small_kernel(graph: Graph, hints: Hints, index: int) -> Values:
+    """{name} has a 1x1 kernel, which runs as 3x3 near streaming data, where padding {pad} exceeds
+    1; pad less"""
+    for layer in graph.layers[index : index + 2]:
+        if layer.op == "conv2d" and layer.kernel == (1, 1) and max(layer.pad) > 1:
+            return {"name": layer.name, "pad": max(layer.pad)}
+    return None
+
+
+@stream_rule
+def streaming_line_buffers(graph: Graph, hints: Hints, index: int) -> Values:
+    """{words} words of line buffer up to this streaming layer exceed the 3072 the chip has; make
+    the input narrower"""
+    chain = _as_run(graph, hints).layers[: index + 1]
+    words = sum(line_buffer_words(x) * channels_per_pass(x.in_shape[0])[0] for x in chain)
+    return {"words": words} if words > limits.TRAM_WORDS else None
+
+
+@stream_rule
+def streaming_delays(graph: Graph, hints: Hints, index: int) -> Values:
+    """it waits {start} words before it starts and {row} words between rows, but the chip counts to
+    16383 and 4095; pool less or make its input narrower"""
+    start, _, row = stream_counts(_as_run(graph, hints), index, True, True, hints.chw)
+    too_long = start > _START or row > _DELTA_ROW
+    return {"start": start, "row": row} if too_long else None
+
+
+def _as_run(graph: Graph, hints: Hints) -> Graph:
+    return widen_kernels(graph, [hint.streaming for hint in hints.layers])
+
+
+def check_automatic(graph: Graph, count: int) -> None:
+    """Check that the compiler may stream the first ``count`` layers by itself.
+
+    Beside the limits of all streaming layers, it streams only what is known well: one pass of
+    channels, 2D convolutions, and pooling windows that do not overlap and leave no gap.
+
+    Raises:
+        UserError: with the first reason.
+    """
+    for layer in graph.layers[:count]:
+        if layer.op != "conv2d":
+            raise UserError(f"{at(layer)}only 2D convolutions can stream")
+        if layer.in_shape[0] > limits.PROCESSORS:
+            raise UserError(
+                f"{at(layer)}{layer.in_shape[0]} channels take several passes, which are not "
+                "streamed without a placement by hand"
+            )
+        if layer.pool_size != layer.pool_stride:
+            size, step = ("x".join(map(str, p)) for p in (layer.pool_size, layer.pool_stride))
+            raise UserError(
+                f"{at(layer)}{size} pooling with stride {step} is not streamed without a placement "
+                "by hand; make size and stride equal"
+            )
+    check(graph, Hints(tuple(LayerHint(1, streaming=i < count) for i in range(len(graph.layers)))))
+
+
 def widen_kernels(graph: Graph, streaming: Sequence[bool]) -> Graph:
     """Give 1x1 convolutions a 3x3 kernel where they stream or follow a streaming layer.
 
@@ -135,8 +224,14 @@ def widen_kernels(graph: Graph, streaming: Sequence[bool]) -> Graph:
     return replace(graph, layers=tuple(layers)) if changed else graph
 
 
+def widen_first(graph: Graph, count: int) -> Graph:
+    """Do the same where the first ``count`` layers stream."""
+    return widen_kernels(graph, [i < count for i in range(len(graph.layers))])
+
+
 def _widened(layer: Layer) -> Layer:
     assert layer.weight is not None
     weight = np.zeros((*layer.weight.shape[:2], 3, 3), np.int64)
     weight[:, :, 1, 1] = layer.weight[:, :, 0, 0]
-    return replace(layer, weight=weight, kernel=(3, 3), pad=(1, 1))
+    pad = layer.pad[0] + 1, layer.pad[1] + 1
+    return replace(layer, weight=weight, kernel=(3, 3), pad=pad)

@@ -7,6 +7,9 @@ word per operand, pass and pixel). It writes the identity of each tensor element
 puts it and looks, at every later read, whether the expected element is still there. A layer may
 write over its own input only where the pixel has been read before that output pixel is complete.
 
+Layers that stream read from circular buffers, which are at work at the same time: these must not
+share a word with each other or with the output of the last such layer.
+
 Findings name both tensors and the address. A placement made by the compiler must have none.
 """
 
@@ -18,6 +21,7 @@ import numpy as np
 
 from synthesize.chip import limits, memory_map
 from synthesize.ir import INPUT, Graph, Layer, at
+from synthesize.lower import rollover
 from synthesize.placement import LayerPlace, Placement
 
 _NOBODY = -1
@@ -39,6 +43,7 @@ class Finding:
 def check(graph: Graph, placement: Placement) -> list[Finding]:
     """Return everything wrong with a placement: data, weights and biases."""
     findings = _Data(graph, placement).run()
+    findings += _rings(graph, placement)
     findings += _passthrough(graph, placement)
     findings += _weights(graph, placement)
     findings += _biases(graph, placement)
@@ -264,6 +269,48 @@ class _Data:
 
     def _report(self, layer: Layer, sentence: str) -> None:
         self.findings.append(Finding(layer.name, at(layer) + sentence))
+
+
+def _rings(graph: Graph, placement: Placement) -> list[Finding]:
+    """Check that the circular buffers of streaming layers lie apart; their length is a register."""
+    taken: list[tuple[str, set[int], int, int]] = []
+    streaming = [i for i, place in enumerate(placement.layers) if place.streaming]
+    for i in streaming:
+        layer, place = graph.layers[i], placement.layers[i]
+        start = place.in_offset // 4
+        end = start + rollover(graph, i, placement.chw)
+        taken.append(
+            (f"the circular input of {layer.name}", _memories(place.processors), start, end)
+        )
+        if i == streaming[-1]:
+            last = layer.out_shape[1] * layer.out_shape[2] * place.out_passes
+            words = last * (place.write_gap + 1) * (_LANES if layer.wide else 1)
+            start = place.out_offset // 4
+            memories = _memories(place.output_processors)
+            taken.append((f"the output of {layer.name}", memories, start, start + words))
+    findings = []
+    for number, (name, memories, start, end) in enumerate(taken):
+        layer = graph.layers[streaming[min(number, len(streaming) - 1)]]
+        if end > limits.DATA_INSTANCE_WORDS:
+            sentence = (
+                f"{at(layer)}{name} ends at word {end} of a data memory that has "
+                f"{limits.DATA_INSTANCE_WORDS}; use a smaller offset"
+            )
+            findings.append(Finding(layer.name, sentence))
+        for other, others, begin, stop in taken[:number]:
+            both = memories & others
+            if both and start < stop and begin < end:
+                sentence = (
+                    f"{at(layer)}{name} overlaps {other} in data memory {min(both)}, words "
+                    f"{max(start, begin)} to {min(end, stop) - 1}; layers that stream run at the "
+                    "same time, so place these apart"
+                )
+                findings.append(Finding(layer.name, sentence))
+    return findings
+
+
+def _memories(processors: int) -> set[int]:
+    return {p // _LANES for p in range(limits.PROCESSORS) if processors >> p & 1}
 
 
 def _passthrough(graph: Graph, placement: Placement) -> list[Finding]:

@@ -221,8 +221,7 @@ def _stride(fields: Mapping[str, Item], op: ir.Op) -> ir.Pair:
 
 def _hint(item: Item, fields: Mapping[str, Item]) -> LayerHint | None:
     if "processors" not in fields:
-        if values.flag(fields, "streaming", False):
-            values.refuse(fields["streaming"], "streaming needs a placement; give 'processors'")
+        values.flag(fields, "streaming", False)  # the search decides which layers stream
         return None
     gap = values.one_of(fields, "in_skip", "read_gap")
     group = values.one_of(fields, "bias_group", "bias_quadrant")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -11,14 +12,14 @@ import pytest
 
 from synthesize import checkpoint, compare
 from synthesize.__main__ import main
+from synthesize.chip import limits, memory_map
+from synthesize.chip import registers as reg
 from synthesize.compiler import build_program, compile_network, place_automatically
 from tests.golden.conftest import WRONG_PLACEMENT, Case
 from tests.virtual import run_on_kit
 
 MISPLACED = {"rnd_lowbit": 28}
 """Kernel words that the recording generator shifted (see ``compare.MISPLACED``)."""
-TOO_LARGE_TO_STORE = {"cats-dogs"}
-"""A 128x128 input needs streaming, which only a hand-written description can ask for."""
 
 
 def words(stream: np.ndarray) -> dict[int, tuple[int, int]]:
@@ -79,8 +80,6 @@ def test_program_computes_the_known_answer_on_the_kit(case: Case) -> None:
 
 
 def test_placed_without_description_it_computes_the_same(case: Case) -> None:
-    if case.name in TOO_LARGE_TO_STORE:
-        pytest.skip("its input does not fit without streaming")
     described = case.compiled.described
     legal, placement = place_automatically(described)
     program = build_program(described, legal, placement)
@@ -89,6 +88,42 @@ def test_placed_without_description_it_computes_the_same(case: Case) -> None:
         np.testing.assert_array_equal(outputs[name], values)
     if case.name != "rnd_residual":  # its operand is read twice, which takes a copy
         assert program.cycles <= case.compiled.program.cycles
+
+
+def stream_registers(state: compare.State) -> dict[str, int | None]:
+    """Delays, circular buffers and line buffers of all streams, and the FIFOs' settings."""
+    addresses = [memory_map.FIFO_CTRL, reg.global_address(0, reg.IFRM)]
+    for layer in range(limits.MAX_STREAM_LAYERS):
+        for register in (*reg.STREAM_REGISTERS, reg.TPTR):
+            addresses.append(reg.layer_address(0, layer, register))
+    return {reg.describe(address): state.words.get(address) for address in addresses}
+
+
+def test_streaming_description_without_places_streams_the_same_layers(
+    shared_dir: Path, tmp_path: Path
+) -> None:
+    folder = shared_dir / "golden" / "cats-dogs"
+    text = (folder / "network.yaml").read_text()
+    text = re.sub(r"(out_offset|processors): 0x[0-9a-f]+, ", "", text)
+    assert "0x" not in text
+    sample = np.load(folder / "input.npy")
+    for name, described in (("wish", text), ("none", text.replace(", streaming: true", ""))):
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(described)
+        weights = checkpoint.load(folder / "checkpoint.npz")
+        compiled = compile_network(weights, path, sample.shape)
+        assert not compiled.placement.by_hand
+        assert [place.streaming for place in compiled.placement.layers] == [True] * 2 + [False] * 5
+        ours = compare.state_of_program(compiled.program, sample)
+        theirs = compare.state_of_trace(compare.read_trace(folder / "trace.npz"))
+        assert stream_registers(ours) == stream_registers(theirs)
+        assert ours.pushed == theirs.pushed
+        outputs, _ = run_on_kit(compiled.program, sample)
+        known = compiled.program.known_answer(compiled.known_answer(sample))
+        with np.load(folder / "trace.npz") as recorded:
+            assert sorted(words(known).values()) == sorted(words(recorded["expected"]).values())
+        for output, values in compiled.known_answer(sample).items():
+            np.testing.assert_array_equal(outputs[output], values)
 
 
 def test_command_line_agrees_and_reports(

@@ -218,6 +218,90 @@ def test_data_memory_from_both_sides() -> None:
         search.search(too_many)
 
 
+HALVE = ir.Pool("max", (2, 2), (2, 2))
+
+
+def large(rows: int, cols: int, channels: int = 3, **options: object) -> Graph:
+    """Two convolutions, the second of which halves its input."""
+    options.setdefault("pool", HALVE)
+    return chain(
+        conv("a", INPUT, (channels, rows, cols), 8),
+        conv("b", "a", (8, rows, cols), 4, **options),  # type: ignore[arg-type]
+    )
+
+
+def test_only_data_that_does_not_fit_is_streamed() -> None:
+    fits, streams = search.search(large(64, 128)), search.search(large(64, 129))  # 8192, 8256 words
+    assert not fits.fifo
+    assert [place.streaming for place in fits.layers] == [False, False]
+    assert streams.fifo
+    assert not streams.chw
+    assert [place.streaming for place in streams.layers] == [True, True]
+    assert verify.check(large(64, 129), streams) == []
+
+
+def test_as_few_layers_as_possible_stream() -> None:
+    first, *_ = large(128, 128).layers
+    small = conv("c", "b", (4, 64, 64), 4)
+    graph = chain(first, conv("b", "a", (8, 128, 128), 4, pool=HALVE), small)
+    assert search.streaming_layers(graph) == 2
+    # An unpadded last streaming layer is not possible, so one more streams.
+    unpadded = conv("b", "a", (8, 128, 128), 4, pool=HALVE, pad=(0, 0))
+    graph = chain(first, unpadded, conv("c", "b", (4, 62, 62), 4))
+    assert search.streaming_layers(graph) == 3
+
+
+@pytest.mark.parametrize(
+    ("graph", "reason"),
+    [
+        (large(128, 128, 5), "5 input channels exceed the 4 that one FIFO carries"),
+        (large(128, 128, pad=(0, 0)), "layer b: the last streaming layer needs padding"),
+        (
+            large(128, 128, pool=ir.Pool("max", (3, 3), (2, 2))),
+            "layer b: 3x3 pooling with stride 2x2 is not streamed without a placement by hand",
+        ),
+        (chain(conv("a", INPUT, (4, 64, 129), 4)), "only the first layers can be streamed"),
+    ],
+)
+def test_too_large_data_that_cannot_stream_is_refused_with_the_reason(
+    graph: Graph, reason: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        search.search(graph)
+    assert "bytes in each data memory, but there are 32768" in str(caught.value)
+    assert reason in str(caught.value)
+
+
+def test_many_channels_in_a_streaming_layer_are_refused() -> None:
+    graph = chain(
+        conv("a", INPUT, (3, 128, 128), 65), conv("b", "a", (65, 128, 128), 4, pool=HALVE)
+    )
+    with pytest.raises(UserError, match="layer b: 65 channels take several passes"):
+        search.search(graph)
+    graph = chain(
+        conv("a", INPUT, (3, 128, 128), 64), conv("b", "a", (64, 128, 128), 4, pool=HALVE)
+    )
+    assert search.search(graph).fifo
+
+
+def test_circular_buffers_that_overlap_are_found() -> None:
+    graph = large(64, 129)
+    good = search.search(graph)
+
+    def findings(layer: int, **change: int) -> list[str]:
+        layers = list(good.layers)
+        layers[layer] = replace(layers[layer], **change)  # type: ignore[arg-type]
+        return [str(f) for f in verify.check(graph, replace(good, layers=tuple(layers)))]
+
+    a, b = good.layers
+    same = {"processors": 0xFF, "in_offset": a.in_offset}
+    (found,) = [f for f in findings(1, **same) if "input of a" in f]
+    assert found.startswith("layer b: the circular input of b overlaps the circular input of a in")
+    ring = {"output_processors": b.processors & -b.processors * 0xF, "out_offset": b.in_offset}
+    assert any("the output of b overlaps the circular input of b" in f for f in findings(1, **ring))
+    assert any("ends at word" in f and "circular" in f for f in findings(1, in_offset=0x7FF0))
+
+
 def test_large_input_is_stored_channel_by_channel() -> None:
     pool = ir.Pool("max", (2, 2), (2, 2))
     graph = chain(conv("a", INPUT, (3, 128, 128), 8, pool=pool), conv("b", "a", (8, 64, 64), 4))

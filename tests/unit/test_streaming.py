@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from synthesize import ir, reference, streaming
+from synthesize.allocate import allocate
 from synthesize.chip.errors import UserError
-from synthesize.ir import INPUT, Graph, Input, Layer, Output
+from synthesize.ir import INPUT, Graph, Input, Layer, Output, Pool
 from synthesize.placement import Hints, LayerHint
 
 Case = tuple[Graph, Hints]
@@ -63,6 +64,46 @@ def unpadded(index: int, layer: Layer) -> Layer:
     return replace(layer, pad=(0, 0)) if index == 1 else layer
 
 
+def narrow(index: int, layer: Layer) -> Layer:
+    if index == 0:
+        return layer
+    assert layer.weight is not None
+    return replace(layer, kernel=(1, 1), pad=(0, 0), weight=layer.weight[:, :, :1, :1])
+
+
+def reading_input(index: int, layer: Layer) -> Layer:
+    return replace(layer, inputs=(INPUT,)) if index == 2 else layer
+
+
+def padded_more(index: int, layer: Layer) -> Layer:
+    """A 1x1 kernel behind the first layer."""
+    return replace(narrow(index, layer), pad=(2, 2)) if index == 1 else layer
+
+
+def padded(index: int, layer: Layer) -> Layer:
+    return replace(narrow(index, layer), pad=(1, 1)) if index == 1 else layer
+
+
+def columns(index: int, layer: Layer, cols: int = 1023) -> Layer:
+    shape = (4, 8, cols)
+    return replace(layer, in_shape=shape, out_shape=shape)
+
+
+def more_columns(index: int, layer: Layer) -> Layer:
+    return columns(index, layer, 1024 if index == 0 else 1025)
+
+
+def pooled(size: int, stride: int, cols: int) -> Callable[[int, Layer], Layer]:
+    """The second layer pools its input."""
+
+    def change(index: int, layer: Layer) -> Layer:
+        layer = replace(layer, in_shape=(4, 32, cols))
+        pool = Pool("max", (size, size), (stride, stride))
+        return replace(layer, pool=pool) if index == 1 else layer
+
+    return change
+
+
 # rule -> (just inside, just outside, words of the sentence)
 CASES: dict[str, tuple[Case, Case, str]] = {
     "streaming_comes_first": (network(3, 2), network(3, 1, late=True), "streams behind n0"),
@@ -91,6 +132,32 @@ CASES: dict[str, tuple[Case, Case, str]] = {
         network(1, 1, 1, mask=1, chw=True),
         network(1, 1, 2, mask=0x10001, chw=True),
         "2 input channels exceed the 1 that one FIFO carries",
+    ),
+    "streamed_data_is_read_once": (
+        network(3, 1, change=skipping),
+        network(3, 2, change=skipping),
+        "layer n0: it streams into n1 and is never stored as a whole",
+    ),
+    "streamed_input_is_read_once": (
+        network(3, 2),
+        network(3, 2, change=reading_input),
+        "n2 reads the input too",
+    ),
+    "streaming_small_kernel": (
+        network(2, 1, change=padded),
+        network(2, 1, change=padded_more),
+        "n1 has a 1x1 kernel, which runs as 3x3 near streaming data, where padding 2 exceeds 1",
+    ),
+    "streaming_line_buffers": (
+        network(3, 3, change=columns),
+        network(3, 3, change=more_columns),
+        "3074 words of line buffer",
+    ),
+    "streaming_delays": (
+        # between rows: 4 skipped rows of cols + 2 words, and a window of 4
+        network(2, 2, change=pooled(4, 5, 1020)),
+        network(2, 2, change=pooled(4, 5, 1021)),
+        "it waits 5123 words before it starts and 4096 words between rows",
     ),
     "streaming_processors": (
         network(1, 1, mask=0xF0000),
@@ -121,11 +188,10 @@ def test_four_channels_fit_one_fifo() -> None:
         streaming.check(*network(2, 1, 5, mask=0x1F))
 
 
-def narrow(index: int, layer: Layer) -> Layer:
-    if index == 0:
-        return layer
-    assert layer.weight is not None
-    return replace(layer, kernel=(1, 1), pad=(0, 0), weight=layer.weight[:, :, :1, :1])
+def test_start_delay_from_both_sides() -> None:
+    streaming.check(*network(2, 2, change=pooled(15, 1, 1020)))  # 16 rows of cols + 2, and 19
+    with pytest.raises(UserError, match="it waits 16387 words before it starts"):
+        streaming.check(*network(2, 2, change=pooled(15, 1, 1021)))
 
 
 def test_small_kernels_near_streaming_data_are_widened_exactly() -> None:
@@ -136,3 +202,22 @@ def test_small_kernels_near_streaming_data_are_widened_exactly() -> None:
     data = np.random.default_rng(9).integers(-128, 128, (4, 8, 8))
     before, after = reference.run(graph, data), reference.run(widened, data)
     np.testing.assert_array_equal(before["y"], after["y"])
+
+
+def test_bits_are_chosen_for_the_kernels_that_run() -> None:
+    """The 1x1 kernels behind a streaming layer take nine times their words."""
+    rng = np.random.default_rng(0)
+    pool = Pool("max", (2, 2), (2, 2))
+    first = Layer(
+        "a", "conv2d", (INPUT,), (4, 128, 128), (64, 128, 128), kernel=(3, 3), pad=(1, 1),
+        weight=rng.integers(-128, 128, (64, 4, 3, 3)),
+    )  # fmt: skip
+    second = Layer(
+        "b", "conv2d", ("a",), (64, 128, 128), (32, 64, 64), kernel=(1, 1), pool=pool,
+        weight=rng.integers(-128, 128, (32, 64, 1, 1)),
+    )  # fmt: skip
+    graph = Graph("g", Input((4, 128, 128)), (first, second), (Output("y", "b", 0, 32),))
+    found = allocate(graph, {name: {8: 0.0, 4: 1.0} for name in "ab"})
+    assert [place.streaming for place in found.placement.layers] == [True, True]
+    assert found.bits == {"a": 8, "b": 8}
+    assert found.words["b"] == 32
