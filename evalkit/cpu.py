@@ -8,6 +8,7 @@ taken between blocks.
 
 from __future__ import annotations
 
+import ctypes
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -31,6 +32,7 @@ SPIN = "branch to itself"
 RETURN = "exception return"
 CALL = "supervisor call"
 BREAKPOINT = "breakpoint"
+STEPPED = "stepped"
 
 
 class Cpu:
@@ -41,7 +43,7 @@ class Cpu:
         deadline: the cycle at which ``run`` comes back.
         floating_active: a floating-point instruction has been executed outside handlers or in the
             current one (CONTROL.FPCA): an exception must save those registers.
-        watch: program counters at which ``run`` comes back (breakpoints).
+        error: the emulator's exception class.
     """
 
     def __init__(self) -> None:
@@ -64,7 +66,10 @@ class Cpu:
         self._floating_names.append(names.UC_ARM_REG_FPSCR)
         self.cycles = 0
         self.deadline = 0
-        self.watch: set[int] = set()
+        self.error: type[Exception] = unicorn.UcError
+        self._breakpoints: dict[int, Any] = {}
+        self._pass_breakpoint: int | None = None
+        self._single = False
         self.floating_active = False
         self._costs: dict[int, int] = {}
         self._floating_blocks: set[int] = set()
@@ -74,7 +79,9 @@ class Cpu:
         self._unmapped: tuple[str, int] | None = None
         self._resume_at: int | None = None
         self._pc = 0
-        self.uc.hook_add(unicorn.UC_HOOK_BLOCK, self._on_block)
+        # Blocks known to need nothing but their cost; see _add_block_hook.
+        self._plain: dict[int, int] = {}
+        self._add_block_hook(unicorn.UC_HOOK_BLOCK)
         self.uc.hook_add(unicorn.UC_HOOK_INTR, self._on_exception)
         self.uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_invalid)
 
@@ -120,6 +127,7 @@ class Cpu:
         self.uc.mem_write(address, data)
         self.uc.ctl_remove_cache(address, address + len(data))
         self._costs.clear()
+        self._plain.clear()
         self._floating_blocks.clear()
         self._spins.clear()
 
@@ -159,8 +167,10 @@ class Cpu:
             self._fault = fault
         self.uc.emu_stop()
 
-    def run(self) -> str:
+    def run(self, count: int = 0) -> str:
         """Execute until the deadline or something that needs attention; returns which.
+
+        With ``count`` other than 0 at most so many instructions; STEPPED when all were executed.
 
         Raises:
             KitFault: a device refused an access, or the program went wrong.
@@ -168,7 +178,7 @@ class Cpu:
         self._stopped = None
         self._unmapped = None
         try:
-            self.uc.emu_start(self._pc | 1, _NOWHERE)
+            self.uc.emu_start(self._pc | 1, _NOWHERE, count=count)
         except self._unicorn.UcError as error:
             self._pc = self.pc
             return self._after_error(error)
@@ -178,6 +188,8 @@ class Cpu:
             return self._stopped
         if self._halfword(self._pc - 2) == _WFI:
             return SLEEP
+        if count:
+            return STEPPED
         raise self._at_pc("the emulator stopped for no known reason")
 
     def _raise_fault(self) -> None:
@@ -209,11 +221,52 @@ class Cpu:
         except self._unicorn.UcError:
             return 0
 
+    def _add_block_hook(self, kind: int) -> None:
+        """Hook every block of instructions.
+
+        This callback runs some hundred thousand times a second of wall time, and the binding's
+        own way to it takes three Python calls. So the common case is handed to the emulator
+        directly where the binding has its usual inside (unicorn 2.1), else the ordinary way.
+        """
+        plain, uc = self._plain, self.uc
+
+        def on_block(_handle: int, address: int, size: int, _key: int) -> None:
+            cost = plain.get(address)
+            if cost is None or self.cycles >= self.deadline or self._single:
+                try:
+                    self._on_block(uc, address, size, None)
+                except BaseException as error:
+                    uc._hook_exception = error
+                    uc.emu_stop()
+            else:
+                self._resume_at = None
+                self.cycles += cost
+
+        try:
+            from unicorn.unicorn_py3.unicorn import HOOK_CODE_CFUNC, uclib
+
+            callback = HOOK_CODE_CFUNC(on_block)
+            handle = ctypes.c_size_t()
+            everywhere = ctypes.c_uint64(1), ctypes.c_uint64(0)
+            status = uclib.uc_hook_add(
+                uc._uch, ctypes.byref(handle), kind, callback, None, *everywhere
+            )
+            if status != 0:
+                raise AttributeError(f"uc_hook_add answered {status}")
+            self._block_callback = callback  # the emulator holds no reference of its own
+        except (ImportError, AttributeError):
+            uc.hook_add(kind, self._on_block)
+
     def _on_block(self, uc: Any, address: int, size: int, _data: Any) -> None:
-        late = self.cycles >= self.deadline
-        if (late or address in self.watch) and address != self._resume_at:
+        if self._single:
+            code = bytes(uc.mem_read(address, size))
+            code = code[: 4 if code[1] >= 0xE8 else 2]
+            self.cycles += timing.block_cycles(code)
+            self.floating_active |= timing.uses_floating_point(code)
+            return
+        if self.cycles >= self.deadline and address != self._resume_at:
             self._resume_at = address
-            self._stopped = DEADLINE if late else BREAKPOINT
+            self._stopped = DEADLINE
             uc.emu_stop()
             return
         self._resume_at = None
@@ -232,6 +285,50 @@ class Cpu:
             uc.emu_stop()
         if address in self._floating_blocks:
             self.floating_active = True
+        elif address not in self._spins:
+            self._plain[address] = cost
+
+    def _on_breakpoint(self, uc: Any, address: int, _size: int, _data: Any) -> None:
+        if self._pass_breakpoint == address or self._single:
+            self._pass_breakpoint = None
+            return
+        self._pass_breakpoint = address
+        self._stopped = BREAKPOINT
+        uc.emu_stop()
+
+    def add_breakpoint(self, address: int) -> None:
+        """Let ``run`` come back before the instruction at an address."""
+        if address in self._breakpoints:
+            return
+        hook = self._unicorn.UC_HOOK_CODE
+        self._breakpoints[address] = self.uc.hook_add(
+            hook, self._on_breakpoint, None, address, address
+        )
+        self.uc.ctl_flush_tb()
+
+    def remove_breakpoint(self, address: int) -> None:
+        """Forget a breakpoint."""
+        handle = self._breakpoints.pop(address, None)
+        if handle is not None:
+            self.uc.hook_del(handle)
+            self.uc.ctl_flush_tb()
+
+    def jump(self, address: int) -> None:
+        """Go on at another address."""
+        self._pc = address & ~1
+        self.set_register("PC", address | 1)
+        self._resume_at = None
+
+    def step(self) -> str:
+        """Execute one instruction; returns as ``run``."""
+        self._single = True
+        # Code translated before does not count its instructions, and the other way round.
+        self.uc.ctl_flush_tb()
+        try:
+            return self.run(count=1)
+        finally:
+            self._single = False
+            self.uc.ctl_flush_tb()
 
     def _on_exception(self, uc: Any, number: int, _data: Any) -> None:
         pc = self.pc

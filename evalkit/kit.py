@@ -113,11 +113,11 @@ class Kit:
         if symbol is None:
             raise UserError(f"{self.machine.firmware.path}: there is no function {function}")
         cpu = self.machine.cpu
-        cpu.watch.add(symbol[0])
+        cpu.add_breakpoint(symbol[0])
         try:
             return self.run_until(lambda: cpu.pc == symbol[0], max_seconds, max_wall_seconds)
         finally:
-            cpu.watch.discard(symbol[0])
+            cpu.remove_breakpoint(symbol[0])
 
     def _run_slice(self, until: int, check: Callable[[], bool] | None) -> str:
         try:

@@ -365,6 +365,22 @@ class Machine:
             elif not self._wait(until_time):
                 return IDLE
 
+    def step(self) -> None:
+        """Execute one instruction, after an interrupt has been taken if one is due.
+
+        A sleeping processor wakes at the next event that ends its sleep; a step over WFI is that
+        whole sleep. Raises KitFault as ``run``.
+        """
+        self._stop_requested = False
+        self._until_time = self.now + SECOND
+        self.scheduler.run_due(self.now)
+        self._take_interrupt()
+        waits = self._handle(self.cpu.step())
+        while waits is not None and self.nvic.ready() is None:
+            if not self._wait(self.now + SECOND):
+                return
+            self.scheduler.run_due(self.now)
+
     def _wait(self, until_time: int) -> bool:
         """Let time pass to the next event; False when there is none."""
         upcoming = self.scheduler.next_time()

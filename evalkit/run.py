@@ -11,6 +11,7 @@ import numpy as np
 
 from evalkit import protocol
 from evalkit.dump import LayerDump
+from evalkit.gdb import GdbServer
 from evalkit.kit import DEFAULT_SECONDS, DEFAULT_WALL_SECONDS, Kit
 from evalkit.timeline import write_timeline
 from synthesize.chip.errors import UserError
@@ -26,6 +27,9 @@ def _arguments(given: list[str]) -> argparse.Namespace:
     parser.add_argument("--timeline", metavar="FILE.html", help="page that shows where time went")
     parser.add_argument(
         "--dump-layers", metavar="DIR", help="inputs and outputs of each layer as .npy"
+    )
+    parser.add_argument(
+        "--gdb", metavar="PORT", type=int, help="wait for a debugger on this TCP port first"
     )
     parser.add_argument(
         "--until", metavar="TEXT", help="stop when the console has sent TEXT (else: when asleep)"
@@ -57,6 +61,10 @@ def main(given: list[str]) -> int:
             kit.uart_write(Path(arguments.send).read_bytes())
         except OSError as error:
             raise UserError(f"{arguments.send}: cannot be read: {error.strerror}") from error
+    if arguments.gdb is not None:
+        server = GdbServer(kit, arguments.gdb)
+        print(f"waiting for a debugger: target remote :{server.port}", file=sys.stderr)
+        server.serve()
     try:
         reached = kit.run_until(arguments.until, arguments.max_seconds, arguments.max_wall)
     finally:
