@@ -33,7 +33,7 @@ from synthesize.chip import limits, memory_map
 from synthesize.chip.cycles import STARTUP_CYCLES
 from synthesize.chip.errors import UserError
 from synthesize.ir import Graph, Shape
-from synthesize.placement import Placement, bit_count
+from synthesize.placement import Placement, bit_count, bits_of
 from synthesize.program import FifoPort, LayerInfo, Program
 
 
@@ -212,7 +212,7 @@ def _described_shape(graph: Graph) -> Shape:
 def _fifo(placement: Placement) -> FifoPort | None:
     if not placement.fifo:
         return None
-    processor = placement.layers[0].processors
-    first = (processor & -processor).bit_length() - 1
-    number = first // limits.PROCESSORS_PER_QUADRANT
-    return FifoPort(memory_map.FIFO_WRITE[number], memory_map.FIFO_STAT, 1 << number)
+    processors = bits_of(placement.layers[0].processors)
+    numbers = sorted({p // limits.PROCESSORS_PER_QUADRANT for p in processors})
+    full = sum(1 << number for number in numbers)
+    return FifoPort(tuple(memory_map.FIFO_WRITE[n] for n in numbers), memory_map.FIFO_STAT, full)

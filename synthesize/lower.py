@@ -19,6 +19,7 @@ from synthesize.placement import (
     LayerPlace,
     Placement,
     bit_count,
+    bits_of,
     channels_per_pass,
     first_bit,
     last_bit,
@@ -102,7 +103,7 @@ def configure(graph: Graph, placement: Placement) -> list[RegisterWrite]:
                 address = reg.global_address(quadrant, reg.IFRM)
                 writes.append(RegisterWrite(address, frame, "words of one input frame"))
     if placement.fifo:
-        writes.append(_fifo_control(graph, placement))
+        writes.append(_fifo_control(placement))
     return writes
 
 
@@ -401,13 +402,9 @@ def _frame_words(layer: Layer, chw: bool) -> int:
     return -(-words // 4) if chw else words
 
 
-def _fifo_control(graph: Graph, placement: Placement) -> RegisterWrite:
-    processors = placement.layers[0].processors
-    enabled = 0
-    for channel in range(graph.input.shape[0]):
-        quadrant = channel % limits.QUADRANTS
-        if processors >> (quadrant * limits.PROCESSORS_PER_QUADRANT) & 1:
-            enabled |= 1 << quadrant
+def _fifo_control(placement: Placement) -> RegisterWrite:
+    processors = bits_of(placement.layers[0].processors)
+    enabled = sum({1 << p // limits.PROCESSORS_PER_QUADRANT for p in processors})
     value = reg.FIFO_CTRL.encode(
         almost_full=FIFO_ALMOST_FULL, almost_empty=FIFO_ALMOST_EMPTY, cpl=1, fifo_en=enabled
     )

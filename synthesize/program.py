@@ -66,11 +66,12 @@ class MemoryBlock:
 class FifoPort:
     """Where the input goes when it is streamed instead of stored before the start.
 
-    The firmware starts the accelerator first, then for every word waits while
-    ``read(status_address) & full_mask`` is non-zero and writes the word to ``data_address``.
+    The firmware starts the accelerator first, then, in turns, pushes a word of each block of the
+    packed input into its FIFO; before every word it waits while
+    ``read(status_address) & full_mask`` is non-zero.
     """
 
-    data_address: int
+    data_addresses: tuple[int, ...]
     status_address: int
     full_mask: int
 
@@ -232,8 +233,8 @@ class Program:
                 (before legalisation, e.g. 3x128x128 for the pose student).
 
         Returns:
-            Blocks to store before the start; with a FIFO a single block at the FIFO's data
-            address whose words are pushed one after the other.
+            Blocks to store before the start; with FIFOs one block, all of equal length, at the
+            data address of each FIFO (see :class:`FifoPort`).
 
         Raises:
             UserError: wrong shape or values outside -128..127.

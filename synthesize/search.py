@@ -44,7 +44,9 @@ class _Buffer:
     size: int
     begin: int
     end: int
-    stride: int = 1
+    group: int = limits.PROCESSORS
+    """Channels in neighbouring processors; the next group begins ``step`` processors further."""
+    step: int = 0
     load: dict[int, int] = field(default_factory=dict)
     """Kernel words by processor, relative to the first."""
 
@@ -240,9 +242,9 @@ class _Problem:
             member = self.members[name]
             processor = spots[member.buffer][0] + member.processor
             width = channels_per_pass(self.graph.shape(name)[0])[1]
-            step = self.buffers[member.buffer].stride
+            buffer = self.buffers[member.buffer]
             for i in range(width):
-                mask |= 1 << (processor + i * step)
+                mask |= 1 << (processor + i // buffer.group * buffer.step + i % buffer.group)
         return mask
 
     def _alone(self, name: str) -> None:
@@ -256,7 +258,12 @@ class _Problem:
             size = lower.rollover(self.graph, reader) * 4
         if name == INPUT and self.chw:
             size = -(-rows * cols // 4) * 4
-            buffer = _Buffer(name, per_pass * _SHARED, size, 0, 0, stride=_SHARED)
+            buffer = _Buffer(name, per_pass * _SHARED, size, 0, 0, group=1, step=_SHARED)
+        elif name == INPUT and self.streaming:
+            # FIFO k brings four channels to the first processors of quadrant k.
+            step = limits.PROCESSORS_PER_QUADRANT
+            span = (per_pass - 1) // _SHARED * step + _SHARED
+            buffer = _Buffer(name, span, size, 0, 0, group=_SHARED, step=step)
         else:
             buffer = _Buffer(name, per_pass, size, 0, 0)
         self.members[name] = _Member(len(self.buffers), 0, 0, 0)

@@ -1,7 +1,7 @@
 """Layers that stream: what they may look like, and the kernel they use.
 
 A streaming layer starts as soon as enough of its input has arrived, so its input never lies in
-data memory as a whole; only the first layers of a network can stream, fed through a FIFO. A
+data memory as a whole; only the first layers of a network can stream, fed through the FIFOs. A
 hand-written placement says which layers stream; the search streams as few as possible, and only
 where a tensor does not fit otherwise. As in :mod:`synthesize.rules`, every limit is one function
 whose docstring is the sentence the user sees.
@@ -105,21 +105,23 @@ def streaming_passes(graph: Graph, hints: Hints, index: int) -> Values:
 
 @stream_rule
 def streaming_channels(graph: Graph, hints: Hints, index: int) -> Values:
-    """{channels} input channels exceed the {most} that one FIFO carries (4, or 1 with CHW data);
+    """{channels} input channels exceed the {most} that the FIFOs carry (16, or 4 with CHW data);
     use fewer channels or do not stream"""
-    most = 1 if hints.chw else limits.PROCESSORS_PER_INSTANCE
+    most = limits.FIFO_CHANNELS_CHW if hints.chw else limits.FIFO_CHANNELS_HWC
     channels = graph.layers[0].in_shape[0]
     return {"channels": channels, "most": most} if index == 0 and channels > most else None
 
 
 @stream_rule
 def streaming_processors(graph: Graph, hints: Hints, index: int) -> Values:
-    """processor {processor} has no FIFO; use processors 0 to 3, 16 to 19, 32 to 35 or 48 to 51"""
+    """no FIFO brings channel {channel} to processor {processor}; use processors 0 to 3, 16 to 19,
+    32 to 35 and 48 to 51 (CHW data: 0, 16, 32 and 48), all four of each but the last"""
     if index:
         return None
-    for processor in bits_of(hints.layers[0].processors):
-        if processor % limits.PROCESSORS_PER_QUADRANT >= limits.PROCESSORS_PER_INSTANCE:
-            return {"processor": processor}
+    for channel, processor in enumerate(bits_of(hints.layers[0].processors)):
+        lane = 0 if hints.chw else channel % limits.PROCESSORS_PER_INSTANCE
+        if processor % limits.PROCESSORS_PER_QUADRANT != lane:
+            return {"channel": channel, "processor": processor}
     return None
 
 

@@ -138,18 +138,23 @@ int cnn_wait(uint32_t timeout_us)
 
 int cnn_load_input(const uint32_t *record)
 {
+#if CNN_INPUT_FIFO
+    /* One record of equal length per FIFO. The accelerator takes a word of each at a time, so they
+     * are filled in turns. */
+    const uint32_t count = record[0] != 0 ? record[1] : 0;
+    for (uint32_t i = 0; i < count; ++i) {
+        for (const uint32_t *fifo = record; fifo[0] != 0; fifo += 2 + count) {
+            while (WORD_AT(CNN_INPUT_FIFO_STATUS) & CNN_INPUT_FIFO_FULL) {}
+            WORD_AT(fifo[0]) = fifo[2 + i];
+        }
+    }
+#else
     while (record[0] != 0) {
         const uint32_t count = record[1];
-#if CNN_INPUT_FIFO
-        for (uint32_t i = 0; i < count; ++i) {
-            while (WORD_AT(CNN_INPUT_FIFO_STATUS) & CNN_INPUT_FIFO_FULL) {}
-            WORD_AT(record[0]) = record[2 + i];
-        }
-#else
         memcpy32((uint32_t *)(uintptr_t)record[0], record + 2, (int)count);
-#endif
         record += 2 + count;
     }
+#endif
     return CNN_OK;
 }
 

@@ -12,9 +12,9 @@ from evalkit import protocol
 from evalkit.kit import Fault, Kit
 from evalkit.run import main as run_command
 from evalkit.timeline import collect
-from synthesize import build, checkpoint, emit
+from synthesize import build, checkpoint, emit, ir
 from synthesize.chip.errors import UserError
-from synthesize.compiler import Compiled, compile_network
+from synthesize.compiler import Compiled, compile_graph, compile_network
 
 pytest.importorskip("unicorn", reason="the kit extra is not installed")
 
@@ -51,7 +51,10 @@ def mnist_image(
 
 
 def check_passes(case: Path, folder: Path, objects: Path) -> None:
-    compiled, sample = load_case(case)
+    check_compiled(*load_case(case), folder, objects)
+
+
+def check_compiled(compiled: Compiled, sample: np.ndarray, folder: Path, objects: Path) -> None:
     expected = compiled.known_answer(sample)
     emit.write_project(compiled.program, sample, expected, folder)
     kit = Kit(build.build(folder, cache=objects))
@@ -60,6 +63,25 @@ def check_passes(case: Path, folder: Path, objects: Path) -> None:
     for got, out in zip(kit.maps(), compiled.program.outputs, strict=True):
         np.testing.assert_array_equal(got, expected[out.name].reshape(out.shape))
     assert kit.machine.accelerator.cnn.inferences == 1
+
+
+def test_known_answer_of_input_through_two_fifos(tmp_path: Path, objects: Path) -> None:
+    rng = np.random.default_rng(6)
+    weights = rng.integers(-128, 128, (8, 6, 3, 3)), rng.integers(-128, 128, (4, 8, 3, 3))
+    shape = (6, 91, 92)
+    first = ir.Layer(
+        "a", "conv2d", (ir.INPUT,), shape, (8, 91, 92), kernel=(3, 3), pad=(1, 1),
+        weight=weights[0], output_shift=-3,
+    )  # fmt: skip
+    second = ir.Layer(
+        "b", "conv2d", ("a",), (8, 91, 92), (4, 30, 30), kernel=(3, 3), pad=(1, 1),
+        pool=ir.Pool("max", (3, 3), (3, 3)), weight=weights[1], output_shift=-3,
+    )  # fmt: skip
+    outputs = (ir.Output("y", "b", 0, 4),)
+    compiled = compile_graph(ir.Graph("fifos", ir.Input(shape), (first, second), outputs))
+    assert compiled.program.fifo is not None
+    assert len(compiled.program.fifo.data_addresses) == 2
+    check_compiled(compiled, rng.integers(-128, 128, shape), tmp_path / "project", objects)
 
 
 @pytest.mark.parametrize("name", FAST)

@@ -19,13 +19,13 @@ from tests.virtual import run_on_kit
 
 
 def random_chain(seed: int) -> Graph:
-    """A network whose input of 1 to 4 channels is large enough that its first layers stream."""
+    """A network whose input of 1 to 16 channels is large enough that its first layers stream."""
     b = Builder(seed)
     before = int(b.rng.integers(4))  # layers before the first pooling
     # An input that is pooled at once may be stored up to 32768 pixels, one channel per memory.
     low, high = (183, 200) if before == 0 else (91, 131)
     rows, cols = (int(n) for n in b.rng.integers(low, high, 2))
-    b.shapes[INPUT] = (int(b.rng.integers(1, 5)), rows, cols)
+    b.shapes[INPUT] = (int(b.rng.integers(1, 17)), rows, cols)
     current: str = INPUT
     for i in range(max(2, before + int(b.rng.integers(1, 3)))):
         kernel = 3 if i == 0 or b.chance(0.7) else 1

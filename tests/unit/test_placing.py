@@ -254,7 +254,7 @@ def test_as_few_layers_as_possible_stream() -> None:
 @pytest.mark.parametrize(
     ("graph", "reason"),
     [
-        (large(128, 128, 5), "5 input channels exceed the 4 that one FIFO carries"),
+        (large(128, 128, 17), "17 input channels exceed the 16 that the FIFOs carry"),
         (large(128, 128, pad=(0, 0)), "layer b: the last streaming layer needs padding"),
         (
             large(128, 128, pool=ir.Pool("max", (3, 3), (2, 2))),
@@ -282,6 +282,13 @@ def test_many_channels_in_a_streaming_layer_are_refused() -> None:
         conv("a", INPUT, (3, 128, 128), 64), conv("b", "a", (64, 128, 128), 4, pool=HALVE)
     )
     assert search.search(graph).fifo
+
+
+def test_streamed_channels_lie_where_the_fifos_bring_them() -> None:
+    graph = large(128, 128, 14)
+    placement = search.search(graph)
+    assert placement.layers[0].processors == 0x0003_000F_000F_000F
+    assert verify.check(graph, placement) == []
 
 
 def test_circular_buffers_that_overlap_are_found() -> None:

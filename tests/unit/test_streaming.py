@@ -129,9 +129,9 @@ CASES: dict[str, tuple[Case, Case, str]] = {
         "16 passes of the streaming layers before it exceed 15",
     ),
     "streaming_channels": (
-        network(1, 1, 1, mask=1, chw=True),
-        network(1, 1, 2, mask=0x10001, chw=True),
-        "2 input channels exceed the 1 that one FIFO carries",
+        network(1, 1, 4, mask=0x0001_0001_0001_0001, chw=True),
+        network(1, 1, 5, mask=0x0001_0001_0001_0001, chw=True),
+        "5 input channels exceed the 4 that the FIFOs carry",
     ),
     "streamed_data_is_read_once": (
         network(3, 1, change=skipping),
@@ -162,7 +162,7 @@ CASES: dict[str, tuple[Case, Case, str]] = {
     "streaming_processors": (
         network(1, 1, mask=0xF0000),
         network(1, 1, mask=0xF0),
-        "processor 4 has no FIFO",
+        "no FIFO brings channel 0 to processor 4",
     ),
 }
 
@@ -182,10 +182,25 @@ def test_every_rule_has_a_case() -> None:
     assert {r.__name__ for r in streaming.STREAM_RULES} == set(CASES)  # type: ignore[attr-defined]
 
 
-def test_four_channels_fit_one_fifo() -> None:
-    streaming.check(*network(2, 1, 4))
-    with pytest.raises(UserError, match="5 input channels exceed the 4 that one FIFO carries"):
-        streaming.check(*network(2, 1, 5, mask=0x1F))
+def test_sixteen_channels_fit_the_fifos() -> None:
+    streaming.check(*network(2, 1, 16, mask=0x000F_000F_000F_000F))
+    with pytest.raises(UserError, match="17 input channels exceed the 16 that the FIFOs carry"):
+        streaming.check(*network(2, 1, 17, mask=0x000F_000F_000F_000F))
+
+
+@pytest.mark.parametrize(
+    ("channels", "mask", "chw", "words"),
+    [
+        (5, 0x1F, False, "no FIFO brings channel 4 to processor 4"),
+        (6, 0x000F_0003, False, "no FIFO brings channel 2 to processor 16"),
+        (2, 0x3, True, "no FIFO brings channel 1 to processor 1"),
+    ],
+)
+def test_channels_lie_where_the_fifos_bring_them(
+    channels: int, mask: int, chw: bool, words: str
+) -> None:
+    with pytest.raises(UserError, match=words):
+        streaming.check(*network(2, 1, channels, mask=mask, chw=chw))
 
 
 def test_start_delay_from_both_sides() -> None:
