@@ -166,11 +166,16 @@ eval: $(ready) ## PCK of CHECKPOINTS="..." on the 14-point validation set of DAT
 
 ##@ Checks
 
+# A recorded bus trace to replay, where the reference data lies.
+recording := $(or $(POSE78_SHARED),../shared)/golden/pose659/trace.npz
+
 .PHONY: bench
-bench: $(ready) ## speed of data preparation and compiler here, of the C decoder on the kit
+bench: $(injection) | $(ready) ## speed of data preparation, compiler and kit here, of the C decoder on the kit
 	$(py) -m distill.bench
 	$(py) -m tests.bench.decoder_cycles
 	$(py) -m tests.bench.compile_times
+	$(py) -m evalkit bench $(injection) --picture docs/images/people.png \
+	  $(if $(wildcard $(recording)),--trace $(recording))
 
 .PHONY: test
 test: $(ready) ## run the quick tests (ARGS="-k name" is passed on to pytest)

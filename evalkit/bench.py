@@ -14,12 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from evalkit import protocol, replay
+from evalkit.host import pictures
 from evalkit.kit import Kit
 from synthesize.chip.errors import UserError
 
 
-def measure_firmware(path: str, count: int) -> dict[str, float]:
+def measure_firmware(path: str, count: int, photograph: Path | None) -> dict[str, float]:
     """Boot, first answer, and ``count`` further pictures; wall seconds and modelled times.
+
+    Without a photograph the pictures are noise, the hardest case for the decoder.
 
     Raises:
         UserError: unusable image, or another application.
@@ -34,7 +37,10 @@ def measure_firmware(path: str, count: int) -> dict[str, float]:
     marks = []
     poses = None
     for number in range(count + 1):
-        image = source.integers(0, 256, (rows, columns, channels), np.uint8)
+        if photograph is None:
+            image = source.integers(0, 256, (rows, columns, channels), np.uint8)
+        else:
+            image = pictures.fit(pictures.read_photograph(photograph), rows, columns).pixels
         for frame in protocol.image_frames(image, number):
             kit.uart_write(protocol.encode(frame))
         answer = kit.run_until_frame(*answers)
@@ -64,12 +70,13 @@ def main(given: list[str]) -> int:
     """Command line; prints one JSON object."""
     parser = argparse.ArgumentParser(prog="python -m evalkit bench", description=__doc__)
     parser.add_argument("firmware", help="ELF image of the frame-injection application")
+    parser.add_argument("--picture", type=Path, help="what the board looks at (else noise)")
     parser.add_argument("--count", type=int, default=10, help="pictures after the first")
     parser.add_argument("--trace", type=Path, help="also replay this trace.npz")
     arguments = parser.parse_args(given)
     if arguments.count < 1:
         raise UserError(f"--count is {arguments.count}; at least one picture is needed")
-    result = measure_firmware(arguments.firmware, arguments.count)
+    result = measure_firmware(arguments.firmware, arguments.count, arguments.picture)
     if arguments.trace:
         result |= measure_replay(arguments.trace)
     print(json.dumps({name: round(value, 4) for name, value in result.items()}, indent=1))

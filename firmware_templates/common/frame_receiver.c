@@ -103,9 +103,11 @@ static int take(frame_receiver_t *receiver, uint8_t byte)
     return append(receiver, byte);
 }
 
-static int begins_magic(const uint8_t *four)
+/* One of four bytes may begin a magic: a zero byte in w is found by its borrow. */
+static uint32_t begins_magic(uint32_t four)
 {
-    return four[0] == magic[0] || four[1] == magic[0] || four[2] == magic[0] || four[3] == magic[0];
+    const uint32_t w = four ^ (magic[0] * 0x01010101u);
+    return (w - 0x01010101u) & ~w & 0x80808080u;
 }
 
 /* What take() would do with the bytes of a payload up to one that may begin a magic: keep them. */
@@ -118,11 +120,11 @@ static void take_plain(frame_receiver_t *receiver)
     const uint8_t *from = receiver->buffer + receiver->next;
     uint8_t *to = receiver->buffer + receiver->have;
     uint32_t i = 0;
-    for (; i + 4 <= count && !begins_magic(from + i); i += 4) {
-        to[i] = from[i];
-        to[i + 1] = from[i + 1];
-        to[i + 2] = from[i + 2];
-        to[i + 3] = from[i + 3];
+    /* Sixteen bytes are read before any is written, because the two places may overlap. */
+    for (uint32_t w[4]; i + sizeof w <= count; i += sizeof w) {
+        __builtin_memcpy(w, from + i, sizeof w);
+        if (begins_magic(w[0]) | begins_magic(w[1]) | begins_magic(w[2]) | begins_magic(w[3])) break;
+        __builtin_memcpy(to + i, w, sizeof w);
     }
     for (; i < count && from[i] != magic[0]; ++i) to[i] = from[i];
     receiver->have += i;
