@@ -9,6 +9,17 @@ import pytest
 
 from synthesize import build, emit
 
+_COMMON = (
+    "platform.c",
+    "platform.h",
+    "max78000_registers.h",
+    "console.c",
+    "console.h",
+    "crc32.c",
+    "crc32.h",
+    "frame.c",
+    "frame.h",
+)
 _NETWORK = '#define NETWORK_NAME "none"\n'
 
 
@@ -19,8 +30,7 @@ def build_program(folder: Path, source: str, cache: Path | None = None) -> Path:
     """
     pytest.importorskip("unicorn", reason="the kit extra is not installed")
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("platform.c", "platform.h", "max78000_registers.h", "console.c", "console.h", "crc32.c", "crc32.h", "frame.c",
-                 "frame.h"):  # fmt: skip
+    for name in _COMMON:
         shutil.copyfile(emit.TEMPLATES / "common" / name, folder / name)
     shutil.copytree(emit.TEMPLATES / "standalone", folder / "standalone", dirs_exist_ok=True)
     (folder / "network.h").write_text(_NETWORK, encoding="ascii")
