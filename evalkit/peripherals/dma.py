@@ -1,7 +1,7 @@
 """Direct memory access between memory and UARTs, and from memory to memory.
 
-A transfer to or from a UART moves up to ``CHUNK`` characters as one event, at the time the last of
-them is on the line. The count register and the memory change at those moments.
+A transfer to a UART moves up to ``CHUNK`` characters as one event, one from a UART ``RECEIVE_CHUNK``,
+at the time the last of them is on the line. The count register and the memory change at those moments.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ SDK_CHANNELS = 16
 """The SDK clears as many (MXC_DMA_CHANNELS in max78000.h); nothing is behind the others."""
 FIRST_IRQS = (28, 29, 30, 31)
 CHUNK = 32
+RECEIVE_CHUNK = 256
+"""Bytes moved as one event; more on the way in, where nobody sees them before they are used."""
 COPY_CYCLES_PER_WORD = 2
 """CPU clock cycles to read and write 32 bits; an estimate."""
 

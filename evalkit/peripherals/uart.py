@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from evalkit.peripherals.base import Peripheral, flags, whole
-from evalkit.peripherals.dma import CHUNK
+from evalkit.peripherals.dma import RECEIVE_CHUNK
 from evalkit.peripherals.gcr import IBRO_HZ
 from evalkit.scheduler import SECOND
 from synthesize.chip.registers import INERT, STATUS, UNMODELLED, Field, Register
@@ -213,7 +213,7 @@ class Uart(Peripheral):
         channel = self._dma_channel("rx_en", self.machine.dma.receive_channel)
         count = 1
         if channel is not None:
-            count = min(CHUNK, self.machine.dma.room(channel), len(self._incoming))
+            count = min(RECEIVE_CHUNK, self.machine.dma.room(channel), len(self._incoming))
         self._receiving = True
         duration = count * self.character_time(0)
         now = self.machine.now

@@ -51,9 +51,7 @@ def test_cost_is_the_error_of_quantising_that_layer_alone(student: Student) -> N
         for spec, layer in student.layers():
             exact[spec.name] = layer(exact[spec.source])
         changed = copy.deepcopy(student)
-        choose_shift(
-            ("cpm2",), {"cpm2": changed.cpm2}, {"cpm2": 4}, {"cpm2": exact["cpm1"]}, exact
-        )
+        choose_shift(("cpm2",), {"cpm2": changed.cpm2}, {"cpm2": 4}, {"cpm2": exact["cpm1"]}, exact)
         got, wanted = torch.cat(changed(images), 1), torch.cat(student(images), 1)
     assert costs["cpm2"][4] == pytest.approx(float((got - wanted).square().mean()), rel=1e-4)
 
