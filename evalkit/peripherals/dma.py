@@ -1,7 +1,8 @@
 """Direct memory access between memory and UARTs, and from memory to memory.
 
-A transfer to a UART moves up to ``CHUNK`` characters as one event, one from a UART ``RECEIVE_CHUNK``,
-at the time the last of them is on the line. The count register and the memory change at those moments.
+A transfer to a UART moves up to ``CHUNK`` characters as one event, one from a UART
+``RECEIVE_CHUNK``, at the time the last of them is on the line. The count register and the memory
+change at those moments.
 """
 
 from __future__ import annotations
