@@ -99,13 +99,6 @@ def test_random_weights_through_the_firmware(work: Path, tmp_path: Path) -> None
     agree(checkpoint, data, firmware_answer(checkpoint, data, work))
 
 
-def test_two_pictures_through_the_firmware(work: Path, tmp_path: Path) -> None:
-    for path in pictures(tmp_path, 2):
-        data = preprocess.prepare(preprocess.read_picture(path)).data
-        agree(SHIPPED, data, firmware_answer(SHIPPED, data, work))
-
-
-@pytest.mark.long
 def test_many_pictures_through_the_firmware(work: Path, tmp_path: Path) -> None:
     chosen = pictures(tmp_path, PICTURES)
     assert len(chosen) == PICTURES
