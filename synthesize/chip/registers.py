@@ -334,13 +334,16 @@ def global_address(quadrant: int, register: Register) -> int:
     return memory_map.quadrant_base(quadrant) + offset
 
 
+# Looked up thousands of times per inference, so by identity: comparing registers is slow.
+_LAYER_PLACES = {id(r): (n, limits.MAX_LAYERS) for n, r in _LAYER_NUMBERS}
+_LAYER_PLACES |= {id(r): (n, limits.MAX_STREAM_LAYERS) for n, r in _STREAM_NUMBERS}
+
+
 def layer_address(quadrant: int, layer: int, register: Register) -> int:
     """Address of a per-layer (layers 0..31) or per-stream (0..7) register of a quadrant."""
-    streams = register in STREAM_REGISTERS
-    count = limits.MAX_STREAM_LAYERS if streams else limits.MAX_LAYERS
+    number, count = _LAYER_PLACES[id(register)]
     if not 0 <= layer < count:
         raise ValueError(f"{register.name} exists for layers 0 to {count - 1}, not for {layer}")
-    number = next(n for n, r in _LAYER_NUMBERS + _STREAM_NUMBERS if r is register)
     block = memory_map.quadrant_base(quadrant) + _LAYER_BLOCK
     return block + number * _LAYER_STRIDE + 4 * layer
 
