@@ -3,13 +3,21 @@
 
 PYTHON    ?= python3
 VENV      ?= .venv
-BUILD     ?= build
 PIP_FLAGS ?=
 
-# The picture to look at.
-IMAGE       ?= docs/images/people.png
+# Which kind of network: pose, or another package of distill/tasks (see docs/tasks.md).
+TASK      ?= pose
+tasks     := $(patsubst distill/tasks/%/__init__.py,%,$(wildcard distill/tasks/*/__init__.py))
+ifneq ($(words $(filter $(TASK),$(tasks)))/$(words $(TASK)),1/1)
+$(error TASK is '$(TASK)'; it must be one of $(tasks))
+endif
+posing    := $(filter pose,$(TASK))
+BUILD     ?= $(if $(posing),build,build/$(TASK))
+
+# The picture to look at (for lifting, a file of keypoints).
+IMAGE       ?= $(firstword $(wildcard docs/images/$(TASK).*) docs/images/people.png)
 # The integer student that is compiled and evaluated unless another one is named.
-CHECKPOINT  ?= ai8x_models/checkpoints/seed-q.pth.tar
+CHECKPOINT  ?= ai8x_models/checkpoints/$(if $(posing),seed,$(TASK))-q.pth.tar
 CHECKPOINTS ?= $(CHECKPOINT)
 # For a network that does not describe itself in its checkpoint: its description (YAML) and one
 # input (.npy).  Without an input, random bytes stand in.
@@ -18,7 +26,7 @@ SAMPLE      ?=
 # Where photographs are: lspet/ and coco_mini/, or any COCO-format sets that a recipe names.
 DATA        ?= data
 # A teacher to learn from: runs/teacher/teacher.pth.tar, which is trained if it does not exist, or
-# a published one.
+# a published one.  The students of other tasks than pose always have one.
 TEACHER     ?=
 # How long `make fuzz` runs each target.
 SECONDS ?= 600
@@ -29,6 +37,7 @@ BACKEND     ?= pose78
 export IMAGE CHECKPOINT NETWORK SAMPLE
 
 py    := $(VENV)/bin/python
+task   = POSE78_DATA=$(DATA) $(py) -m distill.tasks $(TASK)
 ready := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
@@ -42,6 +51,8 @@ input   := $(BUILD)/input.npy
 project := $(BUILD)/project
 sample  := $(if $(NETWORK),$(if $(SAMPLE),--sample "$$SAMPLE"),--sample $(input))
 elf     := $(project)/firmware.elf
+sampler := $(if $(posing),ai8x_models.preprocess,distill.tasks $(TASK) sample)
+shower  := $(if $(posing),ai8x_models.show,distill.tasks $(TASK) show)
 results := $(addprefix $(BUILD)/,maps.npz timeline.html overlay.png)
 include ai8x.mk
 
@@ -53,7 +64,7 @@ run: $(elf) | $(ready) ## find people in IMAGE=photo.jpg with the firmware, on t
 	@echo; echo "== the network on the chip"
 	@cat $(BUILD)/table.txt
 	@echo; echo "== people"
-	@$(py) -m ai8x_models.show "$$IMAGE" --maps $(BUILD)/maps.npz --report $(project)/report.json \
+	@$(py) -m $(shower) "$$IMAGE" --maps $(BUILD)/maps.npz --report $(project)/report.json \
 	  -o $(BUILD)/overlay.png
 	@echo "timeline: $(BUILD)/timeline.html"
 endif
@@ -76,7 +87,7 @@ $(choice): FORCE
 	  if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; rm -f $(results); fi
 
 $(input): $(choice) ai8x_models/preprocess.py | $(ready)
-	@$(py) -m ai8x_models.preprocess "$$IMAGE" -o $@
+	@$(py) -m $(sampler) "$$IMAGE" -o $@
 
 $(project)/report.json: $(choice) $(if $(NETWORK),,$(input)) \
   $(wildcard synthesize/*.py synthesize/*/*.py firmware_templates/*/*) | $(ready)
@@ -124,21 +135,30 @@ view: $(if $(PORT)$(REPLAY),,$(injection)) | $(ready) ## watch PORT=/dev/ttyACM0
 
 ##@ Training
 
+ifneq ($(posing),)
 teacher := runs/teacher/teacher.pth.tar
 float   := runs/$(if $(TEACHER),seed-distill,seed-float)/student.pth.tar
 level   := $(dir $(float))equalized.pth.tar
 qat     := runs/seed-qat/student.pth.tar
 own     := $(BUILD)/seed-q.pth.tar
 train    = POSE78_DATA=$(DATA) $(py) -m distill
+else
+teacher := runs/$(TASK)-teacher/teacher.pth.tar
+float   := runs/$(TASK)-float/student.pth.tar
+qat     := runs/$(TASK)-qat/student.pth.tar
+own     := $(BUILD)/$(TASK)-q.pth.tar
+recipes := distill/tasks/$(TASK)
+endif
 
 .PHONY: teacher
-teacher: $(teacher) ## train the teacher on DATA=folder (an accelerator helps)
-
-$(teacher): distill/configs/teacher.yaml | $(ready)
-	$(train) teacher --config $< $(SET)
+teacher: $(teacher) ## train the teacher of TASK=name on DATA=folder (an accelerator helps)
 
 .PHONY: student
 student: $(qat) ## train the student on DATA=folder, with TEACHER=file if given, then at its bit widths
+
+ifneq ($(posing),)
+$(teacher): distill/configs/teacher.yaml | $(ready)
+	$(train) teacher --config $< $(SET)
 
 runs/seed-float/student.pth.tar: distill/configs/seed.yaml | $(ready)
 	$(train) student --config $< $(SET)
@@ -151,18 +171,33 @@ $(level): $(float) | $(ready)
 
 $(qat): distill/configs/seed-qat.yaml $(level) | $(ready)
 	$(train) student --config $< start_from=$(level) $(SET)
+else
+$(teacher): $(recipes)/teacher.yaml | $(ready)
+	$(task) teacher --config $< $(SET)
+
+$(float): $(recipes)/student.yaml $(or $(TEACHER),$(teacher)) | $(ready)
+	$(task) student --config $< teacher=$(or $(TEACHER),$(teacher)) $(SET)
+
+$(qat): $(recipes)/qat.yaml $(float) | $(ready)
+	$(task) student --config $< start_from=$(float) teacher=$(or $(TEACHER),$(teacher)) $(SET)
+endif
 
 .PHONY: quantize
 quantize: $(own) ## turn the trained student into an integer checkpoint
 
 $(own): $(qat) | $(ready)
 	@mkdir -p $(@D)
-	$(py) -m quantize $< $@
+	$(if $(posing),$(py) -m quantize,$(task) quantize) $< $@
 
 .PHONY: eval
-eval: $(ready) ## PCK of CHECKPOINTS="..." on the 14-point validation set of DATA=folder
+ifneq ($(posing),)
+eval: $(ready) ## accuracy of CHECKPOINTS="..." on DATA=folder; for pose, PCK on its 14-point validation set
 	$(py) -m distill eval $(CHECKPOINTS) --annotations $(DATA)/lspet/lspet_val.json \
 	  --images $(DATA)/lspet/val $(ARGS)
+else
+eval: $(ready)
+	$(task) eval $(CHECKPOINTS) $(ARGS)
+endif
 
 ##@ Checks
 
