@@ -39,7 +39,15 @@ def open_set(config: SetConfig, seed: int) -> PersonSource:
     return PeopleSet(Path(config.annotations), Path(config.images), config.limit)
 
 
-class PoseData(L.LightningDataModule):
+class Reporting(L.LightningDataModule):
+    """The data of a training run, which can say what there is."""
+
+    def report(self) -> str:
+        """Lines about what is used and what was left out."""
+        raise NotImplementedError
+
+
+class PoseData(Reporting):
     """Reads all sets once; makes a new sampler every epoch.
 
     Everything random depends on (seed, epoch, sample) alone, so a resumed run sees what the

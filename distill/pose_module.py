@@ -18,29 +18,12 @@ from distill.teachers.lightweight_openpose import LightweightOpenPose
 from synthesize.chip.errors import UserError
 
 
-class MapModule(L.LightningModule):
-    """What all networks with maps share: schedule, a loss that must be finite, validation.
-
-    ``forward`` of a subclass takes uint8 images [N, 3, H, W] and returns the maps that count,
-    float32 [N, 57, H/8, W/8].
-    """
+class TrainedModule(L.LightningModule):
+    """What everything that is trained shares: schedule, and a loss that must be finite."""
 
     def __init__(self, recipe: Run) -> None:
         super().__init__()
         self.recipe = recipe
-        self.found: list[np.ndarray] = []
-        self.truth: list[np.ndarray] = []
-
-    def network_input(self, image: Tensor) -> Tensor:
-        """uint8 images as float32 network input, channels last in memory (faster convolutions)."""
-        return to_input(image).contiguous(memory_format=torch.channels_last)
-
-    def truth_loss(self, maps: Tensor, batch: dict[str, Tensor]) -> Tensor:
-        """Loss against the ground truth, where there is one."""
-        return map_loss(
-            maps, batch["target"], batch["channels"], batch["area"],
-            self.recipe.positive_weight, self.recipe.paf_weight,
-        )  # fmt: skip
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
         """Loss of one batch."""
@@ -57,19 +40,6 @@ class MapModule(L.LightningModule):
             )
         self.log("loss", loss, prog_bar=True)
         return loss
-
-    def validation_step(self, batch: dict[str, Tensor], _: int) -> None:
-        """Collect the highest cell of every map, beside the truth."""
-        maps = self(batch["image"])[:, :19].float().cpu().numpy()
-        self.found += [decode_single(heatmaps) for heatmaps in maps]
-        self.truth += list(batch["target_person"].cpu().numpy())
-
-    def on_validation_epoch_end(self) -> None:
-        """PCK@0.2 of the torso over all validation crops."""
-        score = pck(np.stack(self.found), np.stack(self.truth)).overall
-        # float32: a checkpoint that keeps a float64 cannot be resumed on Apple's MPS.
-        self.log("pck", torch.tensor(score, dtype=torch.float32), sync_dist=True)
-        self.found, self.truth = [], []
 
     def configure_optimizers(self):  # type: ignore[no-untyped-def]
         """AdamW; warm-up, constant rate, then linear decay to zero at the end of the run."""
@@ -95,6 +65,43 @@ class MapModule(L.LightningModule):
         warm = min(1.0, (step + 1) / max(self.recipe.warmup_steps, 1))
         tail = max(self.recipe.decay_fraction * total, 1.0)
         return min(warm, max(0.0, (total - step) / tail), 1.0)
+
+
+class MapModule(TrainedModule):
+    """What all networks with maps share: their input, their loss, validation by PCK.
+
+    ``forward`` of a subclass takes uint8 images [N, 3, H, W] and returns the maps that count,
+    float32 [N, 57, H/8, W/8].
+    """
+
+    def __init__(self, recipe: Run) -> None:
+        super().__init__(recipe)
+        self.found: list[np.ndarray] = []
+        self.truth: list[np.ndarray] = []
+
+    def network_input(self, image: Tensor) -> Tensor:
+        """uint8 images as float32 network input, channels last in memory (faster convolutions)."""
+        return to_input(image).contiguous(memory_format=torch.channels_last)
+
+    def truth_loss(self, maps: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """Loss against the ground truth, where there is one."""
+        return map_loss(
+            maps, batch["target"], batch["channels"], batch["area"],
+            self.recipe.positive_weight, self.recipe.paf_weight,
+        )  # fmt: skip
+
+    def validation_step(self, batch: dict[str, Tensor], _: int) -> None:
+        """Collect the highest cell of every map, beside the truth."""
+        maps = self(batch["image"])[:, :19].float().cpu().numpy()
+        self.found += [decode_single(heatmaps) for heatmaps in maps]
+        self.truth += list(batch["target_person"].cpu().numpy())
+
+    def on_validation_epoch_end(self) -> None:
+        """PCK@0.2 of the torso over all validation crops."""
+        score = pck(np.stack(self.found), np.stack(self.truth)).overall
+        # float32: a checkpoint that keeps a float64 cannot be resumed on Apple's MPS.
+        self.log("pck", torch.tensor(score, dtype=torch.float32), sync_dist=True)
+        self.found, self.truth = [], []
 
 
 class PoseModule(MapModule):

@@ -18,15 +18,15 @@ from ai8x_models.codec import STRIDE
 from ai8x_models.students import Student
 from distill.config import Recipe, Run, TeacherRecipe
 from distill.data import Augmentation, CropDataset, to_input
-from distill.datamodule import PoseData, open_set
-from distill.pose_module import MapModule, PoseModule, TeacherModule
+from distill.datamodule import PoseData, Reporting, open_set
+from distill.pose_module import PoseModule, TeacherModule, TrainedModule
 from distill.teacher_maps import CacheKey, MapCache, TeacherMaps, checksum
 from distill.teachers.lightweight_openpose import (
     LightweightOpenPose,
     load_teacher,
     save_teacher,
 )
-from distill.trainer import make_trainer, quiet
+from distill.trainer import PCK, Watched, make_trainer, quiet
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.fold import fold_batchnorm
 from synthesize.chip.errors import UserError
@@ -85,26 +85,31 @@ def _tell(text: str) -> None:
         log.info("%s", text)
 
 
-def _trainer(recipe: Run, out: Path) -> L.Trainer:
+def _trainer(recipe: Run, out: Path, watched: Watched) -> L.Trainer:
     """The trainer, or a sentence when the recipe asks for a machine that is not there."""
     try:
-        return make_trainer(recipe, out)
+        return make_trainer(recipe, out, watched)
     except (MisconfigurationException, ValueError) as error:
         asked = f"accelerator={recipe.accelerator} devices={recipe.devices}"
         reason = " ".join(str(error).split())
         raise UserError(f"the run cannot start with {asked}: {reason}") from None
 
 
-def _fit(module: MapModule, data: PoseData, recipe: Run) -> dict[str, Any]:
+def fit(
+    module: TrainedModule, data: Reporting, recipe: Run, watched: Watched = PCK
+) -> dict[str, Any]:
     """Run to the end, from ``out/last.ckpt`` if there is one; returns the extras of the result.
 
     When the run stopped early the module is left with the weights of its best validation.
+
+    Raises:
+        UserError: the machine asked for is not there, the run cannot go on, or no room is left.
     """
     out = Path(recipe.out)
     module.train().to(memory_format=torch.channels_last)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        trainer = _trainer(recipe, out)
+        trainer = _trainer(recipe, out, watched)
         data.setup("fit")
         _tell(data.report())
         last = out / "last.ckpt"
@@ -121,16 +126,18 @@ def _fit(module: MapModule, data: PoseData, recipe: Run) -> dict[str, Any]:
             f"cannot write under {out}: {error.strerror}; make room there, or name another folder "
             "with out=..., and run again"
         ) from None
-    score = _finish(trainer, module)
+    score = _finish(trainer, module, watched)
     _tell(data.report())
-    return {"pck": score, "seed": recipe.seed}
+    return {watched.key: score, "seed": recipe.seed}
 
 
-def _finish(trainer: L.Trainer, module: MapModule) -> float | None:
-    """PCK of the weights to keep: the last ones, or the best after an early stop."""
+def _finish(trainer: L.Trainer, module: TrainedModule, watched: Watched) -> float | None:
+    """The figure of the weights to keep: the last ones, or the best after an early stop."""
     if trainer.interrupted:
         raise KeyboardInterrupt
-    best = next(c for c in trainer.checkpoint_callbacks if getattr(c, "monitor", None) == "pck")
+    best = next(
+        c for c in trainer.checkpoint_callbacks if getattr(c, "monitor", None) == watched.key
+    )
     assert isinstance(best, ModelCheckpoint)
     stopped = [c for c in trainer.early_stopping_callbacks if c.stopped_epoch]
     if stopped and Path(best.best_model_path).is_file():
@@ -138,7 +145,7 @@ def _finish(trainer: L.Trainer, module: MapModule) -> float | None:
         module.load_state_dict(data["state_dict"])
         _tell("stopped early; kept the weights of the best validation")
         return float(best.best_model_score) if best.best_model_score is not None else None
-    score = trainer.callback_metrics.get("pck", best.current_score)
+    score = trainer.callback_metrics.get(watched.key, best.current_score)
     return float(score) if score is not None else None
 
 
@@ -153,7 +160,7 @@ def train_student(recipe: Recipe) -> Path:
             prepare_qat(student, recipe)
         data = PoseData(recipe)
         module = PoseModule(student, recipe, open_teacher(recipe, data))
-        extras = _fit(module, data, recipe)
+        extras = fit(module, data, recipe)
     path = Path(recipe.out) / "student.pth.tar"
     if recipe.teacher:
         extras["teacher"] = checksum(Path(recipe.teacher))
@@ -173,7 +180,7 @@ def train_teacher(recipe: TeacherRecipe) -> Path:
         else:
             teacher = LightweightOpenPose(recipe.stages, recipe.width)
         module = TeacherModule(teacher, recipe)
-        extras = _fit(module, PoseData(recipe), recipe)
+        extras = fit(module, PoseData(recipe), recipe)
     path = Path(recipe.out) / "teacher.pth.tar"
     if _is_first():
         save_teacher(module.teacher, path, recipe.epochs, {**extras, "sigma": recipe.sigma})

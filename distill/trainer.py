@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,17 +55,41 @@ class AtomicCheckpoints(TorchCheckpointIO):
         return data
 
 
+@dataclass(frozen=True)
+class Watched:
+    """The figure of validation that decides which weights are best and when to stop.
+
+    Attributes:
+        key: name under which the module logs it.
+        title: what the console calls it.
+        higher: whether more is better.
+    """
+
+    key: str = "pck"
+    title: str = "PCK@0.2"
+    higher: bool = True
+
+    @property
+    def mode(self) -> str:
+        """``max`` or ``min``, as the trainer library says it."""
+        return "max" if self.higher else "min"
+
+
+PCK = Watched()
+
+
 class Console(L.Callback):
     """A progress bar on terminals, and one line per epoch everywhere.
 
     Log files get the lines alone, so they stay readable.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, watched: Watched) -> None:
+        self.watched = watched
         self.bar: tqdm | None = None
         self.losses: list[Tensor] = []
         self.started = 0.0
-        self.best = -math.inf
+        self.best = -math.inf if watched.higher else math.inf
 
     def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Start the clock and the bar."""
@@ -88,7 +113,7 @@ class Console(L.Callback):
         self.started, self.stopped = self.started, time.perf_counter()
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """One line: loss, speed, and PCK when there was a validation."""
+        """One line: loss, speed, and the watched figure when there was a validation."""
         if self.bar is not None:
             self.bar.close()
             self.bar = None
@@ -103,13 +128,13 @@ class Console(L.Callback):
             f"{images / max(end - self.started, 1e-9):.0f} images/s"
         )
         if validated:
-            score = float(trainer.callback_metrics["pck"])
-            self.best = max(self.best, score)
-            text += f", validation PCK@0.2 {score:.4f} (best {self.best:.4f})"
+            score = float(trainer.callback_metrics[self.watched.key])
+            self.best = (max if self.watched.higher else min)(self.best, score)
+            text += f", validation {self.watched.title} {score:.4f} (best {self.best:.4f})"
         print(text, flush=True)
 
     def state_dict(self) -> dict[str, Any]:
-        """The best PCK so far, for the line after a resume."""
+        """The best figure so far, for the line after a resume."""
         return {"best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -150,21 +175,21 @@ def quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def make_trainer(recipe: Run, out: Path) -> L.Trainer:
+def make_trainer(recipe: Run, out: Path, watched: Watched) -> L.Trainer:
     """Lightning trainer with the recipe's settings.
 
     ``last.ckpt`` is written after every epoch, ``best.ckpt`` after validations that improve.
     """
     best = ModelCheckpoint(
-        dirpath=out, filename="best", monitor="pck", mode="max",
+        dirpath=out, filename="best", monitor=watched.key, mode=watched.mode,
         enable_version_counter=False, save_on_train_epoch_end=False,
     )  # fmt: skip
     last = ModelCheckpoint(
         dirpath=out, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
     )
-    callbacks: list[L.Callback] = [Console(), best, last]
+    callbacks: list[L.Callback] = [Console(watched), best, last]
     if recipe.patience:
-        callbacks.insert(1, EarlyStopping("pck", mode="max", patience=recipe.patience))
+        callbacks.insert(1, EarlyStopping(watched.key, mode=watched.mode, patience=recipe.patience))
     return L.Trainer(
         max_epochs=recipe.epochs,
         accelerator=recipe.accelerator,
