@@ -72,6 +72,20 @@ def fake_quantize_activation(x: Tensor) -> Tensor:
     return _straight_through((round_half_up(x * ONE) / ONE).clamp(-1.0, ACT_MAX / ONE), clipped)
 
 
+def fold_blocks(x: Tensor, size: int) -> Tensor:
+    """[N, C, size * H, size * W] -> [N, size * size * C, H, W], blocks become channels.
+
+    Pixel (row, column) of a block becomes channels ``C * (size * row + column)`` onwards, the
+    order of ai8x-training's folded data sets.
+    """
+    if size == 1:
+        return x
+    n, c, h, w = x.shape
+    blocks = x.reshape(n, c, h // size, size, w // size, size).permute(0, 3, 5, 1, 2, 4)
+    folded = blocks.reshape(n, size * size * c, h // size, w // size)
+    return folded.contiguous(memory_format=torch.channels_last)
+
+
 def shift_for_limit(limit: float) -> int:
     """Smallest power of two that covers ``limit``: ``ceil(log2(limit))``, kept in -15..15."""
     if limit <= 0.0:
@@ -85,6 +99,9 @@ class FusedConv2d(nn.Module):
 
     Input ``[N, in_channels, H, W]``, output ``[N, out_channels, H', W']``; float32 in the float
     and qat modes (1.0 stands for 128), float64 holding integers in the integer mode.
+
+    ``fold`` n puts every n x n block of the input's pixels side by side as channels first (see
+    :func:`fold_blocks`): the form in which the chip is given a large picture.
 
     ``stride`` 2 is allowed here because the compiler can rewrite it exactly; everything else is
     limited to what the chip has (kernel 1 or 3, padding 0..2, dilation 1, one group).
@@ -105,6 +122,7 @@ class FusedConv2d(nn.Module):
         activation: Activation = "none",
         wide: bool = False,
         shift_quantile: float = 1.0,
+        fold: int = 1,
     ) -> None:
         super().__init__()
         if kernel_size not in (1, 3):
@@ -112,7 +130,7 @@ class FusedConv2d(nn.Module):
         if wide and activation != "none":
             raise ValueError(f"a wide layer has no activation, got {activation!r}")
         self.pool, self.pool_stride, self.pooling = pool, pool_stride or pool, pooling
-        self.activation, self.wide = activation, wide
+        self.activation, self.wide, self.fold = activation, wide, fold
         self.mode: Mode = "float"
         padding = kernel_size // 2 if padding is None else padding
         self.op = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding)
@@ -139,6 +157,7 @@ class FusedConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the layer in the current mode."""
+        x = fold_blocks(x, self.fold)
         if self.mode == "integer":
             return self._forward_integer(x)
         if self.mode == "qat":
@@ -167,7 +186,7 @@ class FusedConv2d(nn.Module):
         return F.conv2d(x, weight, bias, self.op.stride, self.op.padding)
 
     def _forward_float(self, x: Tensor) -> Tensor:
-        x = self.op(self._pool(x))
+        x = self._conv(self._pool(x), self.op.weight, self.op.bias)
         if self.bn is not None:
             x = self._batchnorm(x, 2.0 ** float(self.output_shift) / BN_DIVISOR)
         elif not self.wide and float(self.output_shift):

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
 from ai8x_models.layers import Activation, FusedConv2d, Mode
+from ai8x_models.linear import FusedLinear
 
 INPUT = "input"
 HEATMAPS, PAFS = 19, 38  # 18 keypoints + background; 19 limbs x 2
@@ -21,7 +22,12 @@ HEATMAPS, PAFS = 19, 38  # 18 keypoints + background; 19 limbs x 2
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """One fused layer: input name, channels and what the chip does with them."""
+    """One fused layer: input name, channels and what the chip does with them.
+
+    ``in_channels`` are those of the convolution; with ``fold`` n (first layer only) these are the
+    n x n x C channels of an input whose n x n blocks lie side by side as channels. A ``linear``
+    layer has no kernel, pooling or batch norm; ``in_channels`` counts its inputs after flattening.
+    """
 
     name: str
     source: str
@@ -33,9 +39,15 @@ class LayerSpec:
     activation: Activation = "relu"
     batchnorm: bool = True
     wide: bool = False
+    fold: int = 1
+    op: Literal["conv2d", "linear"] = "conv2d"
 
     def build(self) -> FusedConv2d:
         """Make the torch layer."""
+        if self.op == "linear":
+            return FusedLinear(
+                self.in_channels, self.out_channels, activation=self.activation, wide=self.wide
+            )
         return FusedConv2d(
             self.in_channels,
             self.out_channels,
@@ -45,16 +57,22 @@ class LayerSpec:
             batchnorm=self.batchnorm,
             activation=self.activation,
             wide=self.wide,
+            fold=self.fold,
         )
 
     def describe(self) -> dict[str, Any]:
         """Plain description for ``extras['network']``."""
-        return {
+        described: dict[str, Any] = {
             "name": self.name,
-            "op": "conv2d",
+            "op": self.op,
             "in": [self.source],
             "in_channels": self.in_channels,
             "out_channels": self.out_channels,
+        }
+        if self.op == "linear":
+            return {**described, "flatten": True, "act": self.activation, "wide": self.wide}
+        return {
+            **described,
             "kernel": [self.kernel, self.kernel],
             "stride": self.stride,
             "pad": self.kernel // 2,
@@ -81,7 +99,7 @@ class StudentSpec:
         """Checkpoint extras the compiler reads."""
         return {
             "network": [layer.describe() for layer in self.layers],
-            "input": {"shape": list(self.input_shape)},
+            "input": {"shape": list(self.input_shape), "fold": self.layers[0].fold},
             "outputs": list(self.outputs),
         }
 
@@ -90,27 +108,34 @@ class StudentSpec:
         return asdict(self)
 
 
-# What the layers of a trunk do besides a 3x3 convolution.
+# What the layers of a trunk do besides a 3x3 convolution, in the first two students.
 _TRUNK_OPTIONS: dict[str, dict[str, Any]] = {
     "conv1": {"stride": 2}, "conv4": {"pool": 2}, "conv6": {"pool": 2}, "cpm1": {"kernel": 1},
 }  # fmt: skip
 _HEADS = ("heat_hidden", "paf_hidden")
+_HEAD_TIES = (("heat_hidden", "paf_hidden"), ("heat_out", "paf_out"))
 
 
-def _pose_layers(width: dict[str, int]) -> tuple[LayerSpec, ...]:
-    """A trunk of the named layers, one after the other, and the two heads on its last layer."""
+def _pose_student(
+    name: str, width: dict[str, int], trunk: dict[str, dict[str, Any]] = _TRUNK_OPTIONS
+) -> StudentSpec:
+    """A trunk of the named layers, one after the other, and the two heads on its last layer.
+
+    ``width`` holds output channels by layer, ``trunk`` what else a layer of the trunk does.
+    """
     layers = []
     source, channels = INPUT, 3
-    for name in (name for name in width if name not in _HEADS):
-        options = _TRUNK_OPTIONS.get(name, {})
-        layers.append(LayerSpec(name, source, channels, width[name], **options))
-        source, channels = name, width[name]
-    layers += [LayerSpec(name, source, channels, width[name], kernel=1) for name in _HEADS]
+    for layer in (layer for layer in width if layer not in _HEADS):
+        options = trunk.get(layer, {})
+        inputs = channels * options.get("fold", 1) ** 2
+        layers.append(LayerSpec(layer, source, inputs, width[layer], **options))
+        source, channels = layer, width[layer]
+    layers += [LayerSpec(head, source, channels, width[head], kernel=1) for head in _HEADS]
     out: dict[str, Any] = {"kernel": 1, "activation": "none", "batchnorm": False, "wide": True}
     heat, paf = _HEADS
     layers.append(LayerSpec("heat_out", heat, width[heat], HEATMAPS, **out))
     layers.append(LayerSpec("paf_out", paf, width[paf], PAFS, **out))
-    return tuple(layers)
+    return StudentSpec(name, (3, 128, 128), tuple(layers), ("heat_out", "paf_out"), _HEAD_TIES)
 
 
 _SEED_WIDTHS = {
@@ -127,13 +152,28 @@ _TINY_WIDTHS = {
     "heat_hidden": 64, "paf_hidden": 64,
 }  # fmt: skip
 
-_HEAD_TIES = (("heat_hidden", "paf_hidden"), ("heat_out", "paf_out"))
+
+def _native(name: str, fine: int, coarse: int) -> StudentSpec:
+    """A student whose every large layer keeps all 64 processors busy.
+
+    4x4 blocks of the picture are the 48 channels of its input; then come ``fine`` layers of 64
+    channels at 32x32, one that widens them to 128, and behind a pooling ``coarse`` layers of 128
+    channels at 16x16 (docs/adr/0010-chip-native-student.md).
+    """
+    width = {f"fine{n}": 64 for n in range(1, fine + 1)}
+    width |= {"widen": 128} | {f"coarse{n}": 128 for n in range(1, coarse + 1)}
+    width |= {"cpm": 64, "heat_hidden": 64, "paf_hidden": 64}
+    return _pose_student(name, width, {"fine1": {"fold": 4}, "coarse1": {"pool": 2}})
+
 
 SPECS: dict[str, StudentSpec] = {
-    name: StudentSpec(
-        name, (3, 128, 128), _pose_layers(widths), ("heat_out", "paf_out"), _HEAD_TIES
+    spec.name: spec
+    for spec in (
+        _pose_student("seed", _SEED_WIDTHS),
+        _pose_student("tiny", _TINY_WIDTHS),
+        _native("native", fine=10, coarse=2),
+        _native("native-half", fine=4, coarse=1),
     )
-    for name, widths in (("seed", _SEED_WIDTHS), ("tiny", _TINY_WIDTHS))
 }
 
 

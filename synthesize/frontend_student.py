@@ -3,8 +3,9 @@
 Students store their description as plain data: ``extras['network']`` is a list of mappings with
 the keys ``name``, ``op``, ``in`` (names, ``input`` for the input), ``kernel``, ``stride``, ``pad``,
 ``pool`` (None or kind, window, stride), ``act`` and ``wide``; ``extras['input']['shape']`` is the
-input [channels, rows, columns]; ``extras['outputs']`` the outputs' names (default: the layers
-nobody reads).
+input [channels, rows, columns], whose blocks of n x n pixels become channels before the first
+layer where ``extras['input']['fold']`` is n; ``extras['outputs']`` the outputs' names (default: the
+layers nobody reads).
 No torch module is imported.
 """
 
@@ -43,7 +44,7 @@ def load(checkpoint: Checkpoint) -> ir.Graph:
     if len(network) > _MAX_LAYERS:
         raise UserError(f"{checkpoint.path}: {len(network)} layers; the chip runs at most 32")
     where = ir.Where(checkpoint.path)
-    source = ir.Input(_shape(checkpoint), 1, where)
+    source = _input(checkpoint, where)
     shapes: dict[str, ir.Shape] = {ir.INPUT: source.shape}
     layers: list[ir.Layer] = []
     for entry in network:
@@ -61,6 +62,18 @@ def load(checkpoint: Checkpoint) -> ir.Graph:
         raise UserError(f"{checkpoint.path}: extras['outputs'] names layers that do not exist")
     outputs = tuple(ir.Output(str(n), str(n), 0, shapes[n][0]) for n in names)
     return ir.Graph(checkpoint.arch or "student", source, tuple(layers), outputs)
+
+
+def _input(checkpoint: Checkpoint, where: ir.Where) -> ir.Input:
+    channels, rows, columns = _shape(checkpoint)
+    fold = checkpoint.extras["input"].get("fold", 1)
+    if not isinstance(fold, int) or fold < 1 or rows % fold or columns % fold:
+        raise UserError(
+            f"{checkpoint.path}: extras['input']['fold'] is {fold!r}; it must be a whole number "
+            f"that divides {rows} rows and {columns} columns"
+        )
+    folded = (channels * fold * fold, rows // fold, columns // fold)
+    return ir.Input(folded, fold, where)
 
 
 def _shape(checkpoint: Checkpoint) -> ir.Shape:
