@@ -8,12 +8,11 @@ taken between blocks.
 
 from __future__ import annotations
 
-import ctypes
 import struct
-from collections.abc import Callable
 from typing import Any
 
 from evalkit import timing
+from evalkit.binding import BlockHook, ReadHook, WriteHook, bind
 from evalkit.cnn.faults import KitFault
 from evalkit.elf import INSTALL_HINT
 from synthesize.chip.errors import UserError
@@ -60,10 +59,16 @@ class Cpu:
             unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS
         )
         self.uc.ctl_set_cpu_model(names.UC_CPU_ARM_CORTEX_M4)
+        self._binding = bind(self.uc, self.stop_with)
+        self._read, self._write = self._binding.read, self._binding.write
+        self._ids: dict[str, int] = {}
         core = ("R0", "R1", "R2", "R3", "R12", "LR", "XPSR")
-        self._frame_names = [getattr(names, f"UC_ARM_REG_{name}") for name in core]
-        self._floating_names = [getattr(names, f"UC_ARM_REG_S{i}") for i in range(16)]
-        self._floating_names.append(names.UC_ARM_REG_FPSCR)
+        floating = (*(f"S{i}" for i in range(16)), "FPSCR")
+        self._core_ids = [self._id(name) for name in core]
+        self._floating_ids = [self._id(name) for name in floating]
+        self._tail_ids = [self._id(name) for name in ("SP", "PC")]
+        self._pc_id = self._id("PC")
+        self._mask_ids = [self._id(name) for name in ("PRIMASK", "FAULTMASK")]
         self.cycles = 0
         self.deadline = 0
         self.error: type[Exception] = unicorn.UcError
@@ -79,9 +84,9 @@ class Cpu:
         self._unmapped: tuple[str, int] | None = None
         self._resume_at: int | None = None
         self._pc = 0
-        # Blocks known to need nothing but their cost; see _add_block_hook.
+        # Blocks known to need nothing but their cost.
         self._plain: dict[int, int] = {}
-        self._add_block_hook(unicorn.UC_HOOK_BLOCK)
+        self._binding.hook_blocks(unicorn.UC_HOOK_BLOCK, self._block_hook())
         self.uc.hook_add(unicorn.UC_HOOK_INTR, self._on_exception)
         self.uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_invalid)
 
@@ -94,29 +99,9 @@ class Cpu:
             permissions |= self._unicorn.UC_PROT_WRITE
         self.uc.mem_map(base, size, permissions)
 
-    def map_device(
-        self,
-        base: int,
-        size: int,
-        read: Callable[[int, int], int],
-        write: Callable[[int, int, int], None],
-    ) -> None:
+    def map_device(self, base: int, size: int, read: ReadHook, write: WriteHook) -> None:
         """Registers: ``read(offset, size)`` and ``write(offset, size, value)``."""
-
-        def on_read(_uc: Any, offset: int, length: int, _data: Any) -> int:
-            try:
-                return read(offset, length)
-            except KitFault as fault:
-                self.stop_with(fault)
-                return 0
-
-        def on_write(_uc: Any, offset: int, length: int, value: int, _data: Any) -> None:
-            try:
-                write(offset, length, value)
-            except KitFault as fault:
-                self.stop_with(fault)
-
-        self.uc.mmio_map(base, size, on_read, None, on_write, None)
+        self._binding.map_device(base, size, read, write)
 
     def read_memory(self, address: int, size: int) -> bytes:
         """Bytes of flash or SRAM."""
@@ -133,21 +118,27 @@ class Cpu:
 
     def register(self, name: str) -> int:
         """Value of a core register, e.g. ``R0``, ``SP``, ``PC``, ``XPSR``."""
-        return int(self.uc.reg_read(getattr(self._names, f"UC_ARM_REG_{name}")))
+        return self._read(self._id(name))
 
     def set_register(self, name: str, value: int) -> None:
         """Change a core register."""
-        self.uc.reg_write(getattr(self._names, f"UC_ARM_REG_{name}"), value)
+        self._write(self._id(name), value)
+
+    def _id(self, name: str) -> int:
+        """The emulator's number of a register."""
+        if name not in self._ids:
+            self._ids[name] = int(getattr(self._names, f"UC_ARM_REG_{name}"))
+        return self._ids[name]
 
     @property
     def pc(self) -> int:
         """Address of the current (or next) instruction."""
-        return self.register("PC")
+        return self._read(self._pc_id)
 
     @property
     def interrupts_masked(self) -> bool:
         """PRIMASK or FAULTMASK is set."""
-        return bool(self.register("PRIMASK") & 1 or self.register("FAULTMASK") & 1)
+        return any(self._read(mask) & 1 for mask in self._mask_ids)
 
     # ---- running -------------------------------------------------------------------------------
 
@@ -177,6 +168,8 @@ class Cpu:
         """
         self._stopped = None
         self._unmapped = None
+        if self.cycles < self.deadline:
+            self._resume_at = None
         try:
             self.uc.emu_start(self._pc | 1, _NOWHERE, count=count)
         except self._unicorn.UcError as error:
@@ -221,43 +214,23 @@ class Cpu:
         except self._unicorn.UcError:
             return 0
 
-    def _add_block_hook(self, kind: int) -> None:
-        """Hook every block of instructions.
-
-        This callback runs some hundred thousand times a second of wall time, and the binding's
-        own way to it takes three Python calls. So the common case is handed to the emulator
-        directly where the binding has its usual inside (unicorn 2.1), else the ordinary way.
-        """
+    def _block_hook(self) -> BlockHook:
+        """What is called before each block, some hundred thousand times a second of wall time."""
         plain, uc = self._plain, self.uc
 
-        def on_block(_handle: int, address: int, size: int, _key: int) -> None:
+        def on_block(_handle: Any, address: int, size: int, _data: Any) -> None:
             cost = plain.get(address)
-            if cost is None or self.cycles >= self.deadline or self._single:
-                try:
-                    self._on_block(uc, address, size, None)
-                except BaseException as error:
-                    uc._hook_exception = error
-                    uc.emu_stop()
-            else:
-                self._resume_at = None
+            if cost is not None and self.cycles < self.deadline:
                 self.cycles += cost
+                return
+            try:
+                self._on_block(uc, address, size)
+            except BaseException as error:
+                self._binding.failed(error)
 
-        try:
-            from unicorn.unicorn_py3.unicorn import HOOK_CODE_CFUNC, uclib
+        return on_block
 
-            callback = HOOK_CODE_CFUNC(on_block)
-            handle = ctypes.c_size_t()
-            everywhere = ctypes.c_uint64(1), ctypes.c_uint64(0)
-            status = uclib.uc_hook_add(
-                uc._uch, ctypes.byref(handle), kind, callback, None, *everywhere
-            )
-            if status != 0:
-                raise AttributeError(f"uc_hook_add answered {status}")
-            self._block_callback = callback  # the emulator holds no reference of its own
-        except (ImportError, AttributeError):
-            uc.hook_add(kind, self._on_block)
-
-    def _on_block(self, uc: Any, address: int, size: int, _data: Any) -> None:
+    def _on_block(self, uc: Any, address: int, size: int) -> None:
         if self._single:
             code = bytes(uc.mem_read(address, size))
             code = code[: 4 if code[1] >= 0xE8 else 2]
@@ -322,6 +295,7 @@ class Cpu:
     def step(self) -> str:
         """Execute one instruction; returns as ``run``."""
         self._single = True
+        self._plain.clear()
         # Code translated before does not count its instructions, and the other way round.
         self.uc.ctl_flush_tb()
         try:
@@ -362,10 +336,10 @@ class Cpu:
     def enter_exception(self, handler: int) -> None:
         """Push the frame and go to a handler."""
         save_floating = self.floating_active
-        words = list(self.uc.reg_read_batch(self._frame_names))
+        words = self._binding.read_all(self._core_ids)
         words[6:] = [self._pc, words[6] & ~0x3FF | 1 << 24]
         if save_floating:
-            words += [*self.uc.reg_read_batch(self._floating_names), 0]
+            words += [*self._binding.read_all(self._floating_ids), 0]
         stack = self.register("SP")
         frame = (stack - 4 * len(words)) & ~7
         if frame != stack - 4 * len(words):
@@ -387,12 +361,10 @@ class Cpu:
         words = struct.unpack(f"<{count}I", self.uc.mem_read(frame, 4 * count))
         padding = 4 if words[7] >> 9 & 1 else 0
         restored = [*words[:6], words[7] & ~(1 << 9 | 0x1FF)]
-        pairs = list(zip(self._frame_names, restored, strict=True))
+        self._binding.write_all(self._core_ids, restored)
         if floating:
-            pairs += zip(self._floating_names, words[8:25], strict=True)
-        pairs.append((self._names.UC_ARM_REG_SP, frame + 4 * count + padding))
-        pairs.append((self._names.UC_ARM_REG_PC, words[6] | 1))
-        self.uc.reg_write_batch(pairs)
+            self._binding.write_all(self._floating_ids, words[8:25])
+        self._binding.write_all(self._tail_ids, (frame + 4 * count + padding, words[6] | 1))
         self._pc = words[6] & ~1
         self.floating_active = floating
         self._resume_at = None

@@ -86,7 +86,7 @@ class Uart(Peripheral):
         self.sent = bytearray()
         self._tx: deque[int] = deque()
         self._rx: deque[int] = deque()
-        self._incoming: deque[int] = deque()
+        self._incoming = bytearray()
         self._line_busy = False
         self._receiving = False
 
@@ -222,7 +222,8 @@ class Uart(Peripheral):
 
     def _received(self, count: int) -> None:
         self._receiving = False
-        piece = bytes(self._incoming.popleft() for _ in range(count))
+        piece = bytes(self._incoming[:count])
+        del self._incoming[:count]
         channel = self._dma_channel("rx_en", self.machine.dma.receive_channel)
         if channel is not None and self.machine.dma.room(channel) >= count:
             self.machine.dma.put(channel, piece)
