@@ -166,6 +166,21 @@ def _native(name: str, fine: int, coarse: int) -> StudentSpec:
     return _pose_student(name, width, {"fine1": {"fold": 4}, "coarse1": {"pool": 2}})
 
 
+def _lifter(name: str, *hidden: int) -> StudentSpec:
+    """A fully connected network from 16 joints in 2D (x, y of each) to 16 in 3D, in metres.
+
+    Linear layers on a single pixel are 1x1 convolutions, which may have batch norm.
+    """
+    layers = []
+    source, inputs = INPUT, 32
+    for number, outputs in enumerate(hidden, 1):
+        layers.append(LayerSpec(f"fc{number}", source, inputs, outputs, kernel=1))
+        source, inputs = f"fc{number}", outputs
+    last: dict[str, Any] = {"kernel": 1, "activation": "none", "batchnorm": False, "wide": True}
+    layers.append(LayerSpec("pose3d", source, inputs, 48, **last))
+    return StudentSpec(name, (32, 1, 1), tuple(layers), ("pose3d",))
+
+
 SPECS: dict[str, StudentSpec] = {
     spec.name: spec
     for spec in (
@@ -173,6 +188,7 @@ SPECS: dict[str, StudentSpec] = {
         _pose_student("tiny", _TINY_WIDTHS),
         _native("native", fine=10, coarse=2),
         _native("native-half", fine=4, coarse=1),
+        _lifter("lift", 64, 64, 64),
     )
 }
 
