@@ -3,6 +3,8 @@
 ``python -m distill teacher --config RECIPE.yaml [key=value ...]`` trains a teacher and
 ``python -m distill student --config RECIPE.yaml [key=value ...]`` a student (float, distilled or
 quantisation-aware), both resuming where a killed run stopped;
+``python -m distill compare --config RECIPE.yaml teacher=FILE [seeds=[1,2,3]] [key=value ...]``
+trains the same student with and without the teacher and prints what it gains;
 ``python -m distill eval CHECKPOINT ... --annotations SET.json --images DIR`` prints its PCK and,
 with ``--whole``, its OKS average precision.
 """
@@ -16,7 +18,11 @@ from pathlib import Path
 
 from synthesize.chip.errors import UserError
 
-TRAINING = ("teacher", "student")
+TRAINING = {
+    "teacher": "train a teacher",
+    "student": "train a student",
+    "compare": "train a student with and without a teacher, over several seeds",
+}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -24,8 +30,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m distill", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     stages = parser.add_subparsers(dest="stage", required=True)
-    for stage in TRAINING:
-        train = stages.add_parser(stage, help=f"train a {stage}")
+    for stage, purpose in TRAINING.items():
+        train = stages.add_parser(stage, help=purpose)
         train.add_argument("--config", type=Path, help="recipe (YAML)")
         train.add_argument("overrides", nargs="*", help="recipe settings, key=value")
     _add_evaluation(stages.add_parser("eval", help="PCK and OKS of checkpoints"))
@@ -85,6 +91,10 @@ def _train(stage: str, config: Path | None, overrides: list[str]) -> None:
 
     if stage == "teacher":
         train_teacher(load_recipe(config, overrides, TeacherRecipe))
+    elif stage == "compare":
+        from distill.compare import CompareRecipe, compare
+
+        print(compare(load_recipe(config, overrides, CompareRecipe)))
     else:
         train_student(load_recipe(config, overrides, Recipe))
 

@@ -1,0 +1,205 @@
+"""Does a teacher help? The same student with and without one, over several seeds.
+
+The runs differ in nothing but the teacher and the seed. Each is measured once, at its end, on all
+validation crops. What is finished is kept in ``OUT/comparison.json`` and not repeated; a run that
+was killed goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from ai8x_models.checkpoints import load_student
+from distill.config import Recipe
+from distill.datamodule import open_set
+from distill.evaluate import evaluate_pck
+from distill.teacher_maps import checksum
+from distill.train import train_student
+from synthesize.chip.errors import UserError
+
+log = logging.getLogger(__name__)
+
+ARMS = ("without", "with")  # a teacher
+_FREE = ("out", "seed", "seeds", "workers", "teacher", "accelerator", "devices", "nodes")
+"""Settings that may change between the runs of one comparison."""
+
+
+@dataclass
+class CompareRecipe(Recipe):
+    """A student's recipe with a teacher, and the seeds to compare it over."""
+
+    out: str = "runs/compare"
+    seeds: list[int] = field(default_factory=lambda: [1, 2, 3])
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.teacher:
+            raise UserError("a comparison needs a teacher; add teacher=FILE")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise UserError(f"seeds are {self.seeds}; give different whole numbers from 0")
+
+    def run(self, arm: str, seed: int) -> Recipe:
+        """Recipe of one run; it validates at its end only."""
+        settings = {f.name: getattr(self, f.name) for f in fields(Recipe)}
+        recipe = Recipe(
+            **{
+                **settings,
+                "seed": seed,
+                "out": str(Path(self.out) / f"{arm}-{seed}"),
+                "validate_every": self.epochs,
+                "patience": 0,
+            }
+        )
+        return recipe if arm == "with" else replace(recipe, teacher="", teacher_cache="")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """PCK@0.2 of the runs with or without a teacher, by seed."""
+
+    scores: Mapping[int, float]
+
+    @property
+    def mean(self) -> float:
+        """Mean over the seeds."""
+        return mean(self.scores.values())
+
+    @property
+    def spread(self) -> float:
+        """Highest minus lowest over the seeds."""
+        return max(self.scores.values()) - min(self.scores.values())
+
+
+def settings_key(recipe: CompareRecipe) -> str:
+    """Checksum of everything that has to be the same in all runs."""
+    same = {key: value for key, value in asdict(recipe).items() if key not in _FREE}
+    same["teacher"] = checksum(Path(recipe.teacher))
+    return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def compare(recipe: CompareRecipe) -> str:
+    """Train what is missing and return the table (Markdown).
+
+    Raises:
+        UserError: the folder holds runs with other settings, or a run fails.
+    """
+    out = Path(recipe.out)
+    stored = _read(out / "comparison.json", settings_key(recipe))
+    for seed in recipe.seeds:
+        for arm in ARMS:
+            if f"{arm}-{seed}" not in stored["runs"]:
+                log.info("== %s a teacher, seed %d", arm, seed)
+                stored["runs"][f"{arm}-{seed}"] = _measure(recipe, arm, seed)
+                _write(out, stored)
+    arms = {
+        arm: Arm({seed: stored["runs"][f"{arm}-{seed}"]["pck"] for seed in recipe.seeds})
+        for arm in ARMS
+    }
+    stored["summary"] = _summary(arms)
+    _write(out, stored)
+    return table(arms)
+
+
+def _measure(recipe: CompareRecipe, arm: str, seed: int) -> dict[str, Any]:
+    """Train one student; its PCK on all validation sets."""
+    single = recipe.run(arm, seed)
+    path = train_student(single)
+    student, _ = load_student(path)
+    # The validation set is that of the first seed, also where it is made of drawn people.
+    sets = [open_set(config, recipe.seeds[0] + 1) for config in recipe.validation]
+    results = [evaluate_pck(student.eval(), people, recipe.size) for people in sets]
+    points = sum(result.points for result in results)
+    hits = sum(result.overall * result.points for result in results if result.points)
+    if not points:
+        raise UserError("the validation sets have nobody whose torso is labelled; name others")
+    images = recipe.epochs * (recipe.samples_per_epoch // recipe.batch) * recipe.batch
+    return {
+        "pck": hits / points, "points": points, "images": images, "student": single.student,
+    }  # fmt: skip
+
+
+def _read(path: Path, key: str) -> dict[str, Any]:
+    """What is finished, or an empty record."""
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        found = stored["settings"]
+        stored["runs"].items()
+    except FileNotFoundError:
+        return {"settings": key, "runs": {}}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"cannot read {path}: {error}; remove it to start afresh") from None
+    if found != key:
+        raise UserError(
+            f"{path} holds runs with other settings or another teacher; name another folder with "
+            "out=..., or repeat the settings of the runs there"
+        )
+    return dict(stored)
+
+
+def _write(out: Path, stored: Mapping[str, Any]) -> None:
+    """Write ``comparison.json`` and ``comparison.csv``, whole or not at all."""
+    rows = io.StringIO()
+    writer = csv.writer(rows, lineterminator="\n")
+    writer.writerow(["teacher", "seed", "pck", "points", "images", "student"])
+    for name, run in stored["runs"].items():
+        arm, seed = name.rsplit("-", 1)
+        writer.writerow(
+            [arm, seed, f"{run['pck']:.6f}", run["points"], run["images"], run["student"]]
+        )
+    content = {
+        "comparison.json": json.dumps(stored, indent=1) + "\n",
+        "comparison.csv": rows.getvalue(),
+    }
+    for name, text in content.items():
+        partial = out / f"{name}.partial"
+        try:
+            partial.write_text(text, encoding="utf-8")
+            os.replace(partial, out / name)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise UserError(f"cannot write {out / name}: {error.strerror or error}") from None
+
+
+def _summary(arms: Mapping[str, Arm]) -> dict[str, Any]:
+    pairs = _margins(arms)
+    return {
+        **{arm: {"mean": found.mean, "spread": found.spread} for arm, found in arms.items()},
+        "margin": mean(pairs),
+        "margins": pairs,
+    }
+
+
+def _margins(arms: Mapping[str, Arm]) -> Sequence[float]:
+    """Gain by the teacher, seed by seed."""
+    return [arms["with"].scores[seed] - score for seed, score in arms["without"].scores.items()]
+
+
+def table(arms: Mapping[str, Arm]) -> str:
+    """Markdown: PCK@0.2 in percent by seed, mean, spread (highest - lowest), and the gain."""
+    seeds = list(arms["without"].scores)
+    lines = [
+        "| PCK@0.2 | " + " | ".join(f"seed {seed}" for seed in seeds) + " | mean | spread |",
+        "|---|" + "---:|" * (len(seeds) + 2),
+    ]
+    for arm, found in arms.items():
+        values = [*(found.scores[seed] for seed in seeds), found.mean, found.spread]
+        lines.append(f"| {arm} teacher | " + " | ".join(f"{100 * v:.2f}" for v in values) + " |")
+    pairs = _margins(arms)
+    values = [*pairs, mean(pairs), max(pairs) - min(pairs)]
+    lines.append("| gain | " + " | ".join(f"{100 * v:+.2f}" for v in values) + " |")
+    spread = max(found.spread for found in arms.values())
+    verdict = "larger" if mean(pairs) > spread else "not larger"
+    return "\n".join(lines) + (
+        f"\n\nThe gain of {100 * mean(pairs):+.2f} points is {verdict} than the spread over "
+        f"{len(seeds)} seeds ({100 * spread:.2f} points)."
+    )
