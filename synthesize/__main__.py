@@ -13,7 +13,6 @@ from synthesize import checkpoint as checkpoints
 from synthesize import compare, emit, frontend_onnx, report, report_page, rules, show, yaml_out
 from synthesize.chip.errors import UserError
 from synthesize.compiler import Compiled, compile_graph, compile_network
-from synthesize.program import Program
 
 MAX_SHOWN = 10
 
@@ -121,11 +120,6 @@ def read_sample(path: Path) -> np.ndarray:
     return sample
 
 
-def random_sample(program: Program) -> np.ndarray:
-    """Return the input that stands in for a sample: the same random integers every time."""
-    return np.random.default_rng(0).integers(-128, 128, program.input_shape).astype(np.int8)
-
-
 def _compile(options: argparse.Namespace) -> int:
     if options.out is None and options.against is None:
         raise UserError("nothing to do; give --out DIR, --against TRACE.npz or both")
@@ -133,8 +127,7 @@ def _compile(options: argparse.Namespace) -> int:
     if options.against is not None and not _compare(compiled, sample, options.against):
         return 1
     if options.out is not None:
-        if sample is None:
-            sample = random_sample(compiled.program)
+        sample = emit.example(compiled.program, sample, options.application)
         expected = compiled.known_answer(sample)
         out = emit.write_project(
             compiled.program,

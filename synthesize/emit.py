@@ -10,6 +10,7 @@ network to the next is data in generated headers:
 ``sampledata.h``        one input
 ``sampleoutput.h``      the words data memory must hold after that input
 ``input.h``             where each element of a picture goes (applications that get pictures)
+``self_test_answer.h``  what those answer to a picture that they compute
 ======================  ===========================================================
 
 Another input changes only the last two, so that the (large) weights need not be compiled again.
@@ -19,29 +20,34 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from synthesize import emit_input
-from synthesize.chip import memory_map
+from synthesize import emit_input, self_test
+from synthesize.chip import limits, memory_map
 from synthesize.chip.errors import UserError
 from synthesize.program import OutputMap, Program, RegisterWrite
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "firmware_templates"
 
 APPLICATIONS: dict[str, tuple[str, ...]] = {
-    "known-answer": ("known_answer",),
+    "known-answer": ("known_answer", "decoder"),
     "frame-injection": ("frame_injection", "decoder"),
+    "live-pose": ("live_pose", "decoder"),
 }
 """Name of an application -> folders of its C files in ``firmware_templates``."""
 
-FIRMWARE_VERSION = 0x0001_0000
+CAMERA_SIDE = 128
+"""Rows and columns of a camera picture: what the memory of the board holds beside the maps."""
+
+FIRMWARE_VERSION = 0x0001_0001
 """Major version in the upper half, minor in the lower; told in the hello frame."""
 
-_PICTURES_ONLY = {"known-answer": ("image_input.c", "image_input.h")}
-"""Common files an application cannot use."""
+_PICTURES_ONLY = ("image_input.c", "image_input.h", "self_test.c", "self_test.h")
+"""Common files for applications that get pictures."""
 
 _HEADER = "/* Generated from the network {name}; changes belong into its source. */\n"
 
@@ -58,7 +64,7 @@ def write_project(
 
     Args:
         program: what the compiler made.
-        sample: one input, integers [channels, rows, columns] in -128..127.
+        sample: one input, integers [channels, rows, columns] in -128..127; see ``example``.
         expected: for each output name the integers [channels, rows, columns] it must become.
         out_dir: folder of the project; its parent is created when missing.
         application: key of ``APPLICATIONS``.
@@ -120,8 +126,30 @@ def generated_files(
             "SAMPLEOUTPUT_H", _word_macro("SAMPLE_OUTPUT", answer)
         )
     else:
+        _check_camera(program, application)
         files["input.h"] = head + _guarded("INPUT_H", emit_input.header(program))
+        answer = self_test.header(program, expected)
+        files["self_test_answer.h"] = head + _guarded("SELF_TEST_ANSWER_H", answer)
     return files
+
+
+def example(program: Program, sample: np.ndarray | None, application: str) -> np.ndarray:
+    """The input whose answer a project carries.
+
+    Args:
+        program: what the compiler made.
+        sample: the user's input or None.
+        application: key of ``APPLICATIONS``.
+
+    Returns:
+        integers [channels, rows, columns]: what the application computes itself if it does, else
+        the sample, else random integers, the same every time.
+    """
+    if application != "known-answer":
+        return self_test.picture(program.input_shape)
+    if sample is not None:
+        return sample
+    return np.random.default_rng(0).integers(-128, 128, program.input_shape).astype(np.int8)
 
 
 def _copy_templates(target: Path, application: str) -> None:
@@ -132,9 +160,11 @@ def _copy_templates(target: Path, application: str) -> None:
                 shutil.copyfile(source, target / source.name)
     for flavour in ("standalone", "sdk"):
         (target / flavour).mkdir()
-        for source in sorted((TEMPLATES / flavour).iterdir()):
-            if source.is_file():
-                shutil.copyfile(source, target / flavour / source.name)
+        own = (TEMPLATES / name / flavour for name in APPLICATIONS[application])
+        for folder in (TEMPLATES / flavour, *own):
+            for source in sorted(folder.iterdir()) if folder.is_dir() else ():
+                if source.is_file():
+                    shutil.copyfile(source, target / flavour / source.name)
 
 
 def _belongs(source: Path, application: str) -> bool:
@@ -142,7 +172,7 @@ def _belongs(source: Path, application: str) -> bool:
     return (
         source.suffix in (".c", ".h")
         and not source.name.startswith("fuzz_")
-        and source.name not in _PICTURES_ONLY.get(application, ())
+        and not (application == "known-answer" and source.name in _PICTURES_ONLY)
     )
 
 
@@ -153,6 +183,23 @@ def _guarded(guard: str, body: str) -> str:
 def _identifier_text(name: str) -> str:
     """A name that is safe inside a C comment or string: printable ASCII without quotes."""
     return "".join(c if c.isascii() and (c.isalnum() or c in "-_. ") else "_" for c in name)[:64]
+
+
+def _check_camera(program: Program, application: str) -> None:
+    """UserError unless the network can live on camera pictures."""
+    if application != "live-pose":
+        return
+    channels, rows, columns = program.input_shape
+    if channels != 3 or rows != columns or rows % 4 or not 32 <= rows <= CAMERA_SIDE:
+        raise UserError(
+            f"{program.name}: the input is {channels} x {rows} x {columns}; live-pose needs a colour "
+            f"picture (3 channels), square, of 32 to {CAMERA_SIDE} pixels a side, a multiple of 4"
+        )
+    if _pose_outputs(program) == ["#define POSE_OUTPUTS 0"]:
+        raise UserError(
+            f"{program.name}: no pose outputs (19 heatmaps and 38 fields) for --application "
+            "live-pose; use frame-injection, which sends any network's maps"
+        )
 
 
 def _network_header(program: Program) -> str:
@@ -287,6 +334,10 @@ def _weights_header(program: Program) -> str:
         for block in program.weights
     )
     body = f"static const uint32_t weights[] = {{\n{rows}    0u,\n}};\n\n"
+    body += (
+        "/* CRC-32 of the kernel words, as they lie in weight memory. */\n"
+        f"#define WEIGHTS_CRC 0x{_weights_crc(program):08x}u\n\n"
+    )
     entries = ""
     for index, block in enumerate(program.biases):
         if int(block.words.max(initial=0)) > 0xFF:
@@ -306,6 +357,16 @@ def _weights_header(program: Program) -> str:
         f"{entries}}};\n"
     )
     return _guarded("WEIGHTS_H", body)
+
+
+def _weights_crc(program: Program) -> int:
+    """CRC-32 of all whole kernel words of all blocks, each by its bytes in order."""
+    crc = 0
+    for block in program.weights:
+        stream = block.words.astype(">u4").tobytes()
+        kernels = len(stream) // limits.WEIGHT_WORD_BYTES
+        crc = zlib.crc32(stream[: kernels * limits.WEIGHT_WORD_BYTES], crc)
+    return crc
 
 
 def _sample_header(program: Program, sample: np.ndarray) -> str:

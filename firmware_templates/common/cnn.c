@@ -5,6 +5,7 @@
  */
 #include "cnn.h"
 
+#include "crc32.h"
 #include "platform.h"
 #include "registers.h"
 #include "weights.h"
@@ -84,6 +85,30 @@ int cnn_load_weights(void)
     return CNN_OK;
 }
 
+/* The processor sees a kernel word of nine bytes as three 32-bit words and a fourth without meaning:
+ * the first byte alone, then four and four, the first of them in the highest bits. A block's address
+ * counts four bytes for each kernel word in front of it. */
+#define KERNEL_MEMORY 0x4000u /* of one processor */
+#define KERNEL_BYTES 9u
+
+int cnn_verify_weights(void)
+{
+    uint32_t crc = 0;
+    for (const uint32_t *record = weights; record[0] != 0; record += 2 + record[1]) {
+        const uint32_t first = record[0] % KERNEL_MEMORY;
+        uint32_t address = record[0] - first + 4u * first;
+        for (uint32_t left = 4u * record[1] / KERNEL_BYTES; left > 0; --left, address += 16u) {
+            const uint32_t middle = __builtin_bswap32(WORD_AT(address + 4u));
+            const uint32_t end = __builtin_bswap32(WORD_AT(address + 8u));
+            uint8_t kernel[KERNEL_BYTES] = {(uint8_t)WORD_AT(address)};
+            __builtin_memcpy(kernel + 1, &middle, sizeof middle);
+            __builtin_memcpy(kernel + 5, &end, sizeof end);
+            crc = crc32_update(crc, kernel, sizeof kernel);
+        }
+    }
+    return crc == WEIGHTS_CRC ? CNN_OK : CNN_FAIL;
+}
+
 /* One bias byte for each 32-bit word of bias memory; in flash they are stored as bytes. */
 int cnn_load_bias(void)
 {
@@ -158,14 +183,34 @@ int cnn_load_input(const uint32_t *record)
     return CNN_OK;
 }
 
+/* One row of words; four at a time, because maps are what is read most. */
+static void read_words(uint32_t address, uint32_t stride, uint32_t count, int32_t *values)
+{
+    for (; count >= 4; count -= 4, values += 4, address += 4u * stride) {
+        values[0] = (int32_t)WORD_AT(address);
+        values[1] = (int32_t)WORD_AT(address + stride);
+        values[2] = (int32_t)WORD_AT(address + 2u * stride);
+        values[3] = (int32_t)WORD_AT(address + 3u * stride);
+    }
+    for (; count > 0; --count, address += stride) *values++ = (int32_t)WORD_AT(address);
+}
+
+static void read_bytes(uint32_t address, uint32_t stride, uint32_t count, int32_t *values)
+{
+    for (; count > 0; --count, address += stride) *values++ = (int8_t)BYTE_AT(address);
+}
+
 void cnn_read_channel(const cnn_output_t *output, uint32_t channel, int32_t *values)
 {
-    uint32_t row = output->channel_address[channel];
-    for (uint32_t y = 0; y < output->rows; ++y, row += output->row_stride) {
-        uint32_t address = row;
-        for (uint32_t x = 0; x < output->columns; ++x, address += output->column_stride) {
-            *values++ = output->wide ? (int32_t)WORD_AT(address) : (int8_t)BYTE_AT(address);
+    uint32_t address = output->channel_address[channel];
+    const uint32_t columns = output->columns, stride = output->column_stride;
+    for (uint32_t y = 0; y < output->rows; ++y, address += output->row_stride) {
+        if (output->wide) {
+            read_words(address, stride, columns, values);
+        } else {
+            read_bytes(address, stride, columns, values);
         }
+        values += columns;
     }
 }
 

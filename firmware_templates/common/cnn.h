@@ -22,6 +22,9 @@
 #define CNN_CLOCK_DIVIDE_2 (0u << 14)
 #define CNN_CLOCK_DIVIDE_4 (1u << 14)
 
+/* No network takes longer: 100 million cycles of the accelerator. */
+#define CNN_TIMEOUT_US 2000000u
+
 /* Stopwatch ticks (platform.h) from cnn_start to the interrupt; 0 while it is running. */
 extern volatile uint32_t cnn_time;
 
@@ -49,6 +52,8 @@ int cnn_enable(uint32_t clock_source, uint32_t clock_divider);
 int cnn_init(void);
 /* Unpack the kernels into weight memory (kept while the power stays on). */
 int cnn_load_weights(void);
+/* Read weight memory back: CNN_OK when its CRC-32 is that of the network's weights. */
+int cnn_verify_weights(void);
 /* Copy the biases into bias memory. */
 int cnn_load_bias(void);
 /* Write all layer registers. */

@@ -22,8 +22,21 @@
 #define FRAME_END 0x03u   /* status and time of a known-answer test */
 #define FRAME_POSES 0x04u /* people found in a picture, and how long that took */
 #define FRAME_ERROR 0x05u /* why the board did not do what it was asked */
+#define FRAME_PICTURE 0x06u /* a piece of what the camera saw */
+#define FRAME_PACE 0x07u  /* how long each stage of a camera picture took */
 #define FRAME_ASK 0x10u   /* from the host: who are you? */
 #define FRAME_IMAGE 0x11u /* from the host: a piece of a picture */
+#define FRAME_SHOW 0x12u  /* from the host: send the next camera picture */
+#define FRAME_TEST 0x13u  /* from the host: run the known-answer test */
+
+/* Codes of error frames. */
+#define ERROR_TYPE 1u       /* unknown frame type */
+#define ERROR_PIECE 2u      /* a piece is no whole number of bands, or lies outside the picture */
+#define ERROR_INCOMPLETE 3u /* the last piece came, but others are missing */
+#define ERROR_TIMEOUT 4u    /* the accelerator did not finish */
+#define ERROR_WEIGHTS 5u    /* weight memory does not hold the network's weights */
+#define ERROR_CAMERA 6u     /* the camera is missing or silent */
+#define ERROR_WATCHDOG 7u   /* the watchdog has restarted the board */
 
 /* A frame is sent in pieces so that no buffer has to hold all of it: begin, any number of puts,
  * end. length is the number of payload bytes, at most FRAME_MAX_PAYLOAD, and must be put exactly.
@@ -37,5 +50,10 @@ void frame_end(void);
 /* The frames that several applications send. */
 void frame_send_hello(void);
 void frame_send_maps(void);
+void frame_send_error(uint16_t code, uint16_t number, const char *text);
+void frame_send_end(uint32_t status, uint32_t ticks);
+
+/* CRC-32 of all results, in the order and form in which frame_send_maps sends them. */
+uint32_t frame_results_crc(void);
 
 #endif

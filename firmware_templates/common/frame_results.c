@@ -1,5 +1,6 @@
 /* What every application tells about itself and its results. SPDX-License-Identifier: MIT */
 #include "cnn.h"
+#include "crc32.h"
 #include "frame.h"
 #include "network.h"
 
@@ -24,10 +25,42 @@ void frame_send_hello(void)
     frame_end();
 }
 
+void frame_send_error(uint16_t code, uint16_t number, const char *text)
+{
+    const uint32_t length = text_length(text);
+    frame_begin(FRAME_ERROR, (uint16_t)(4u + length));
+    frame_put_u16(code);
+    frame_put_u16(number);
+    frame_put(text, length);
+    frame_end();
+}
+
+void frame_send_end(uint32_t status, uint32_t ticks)
+{
+    frame_begin(FRAME_END, 8);
+    frame_put_u32(status);
+    frame_put_u32(ticks);
+    frame_end();
+}
+
+static int32_t values[CNN_LARGEST_CHANNEL]; /* one channel of a result */
+
+uint32_t frame_results_crc(void)
+{
+    uint32_t crc = 0;
+    for (uint32_t i = 0; i < CNN_OUTPUT_COUNT; ++i) {
+        const cnn_output_t *output = &cnn_outputs[i];
+        for (uint32_t c = 0; c < output->channels; ++c) {
+            cnn_read_channel(output, c, values);
+            crc = crc32_update(crc, (const uint8_t *)values, 4u * output->rows * output->columns);
+        }
+    }
+    return crc;
+}
+
 /* One frame for each channel: header, then rows * columns little-endian 32-bit integers. */
 void frame_send_maps(void)
 {
-    static int32_t values[CNN_LARGEST_CHANNEL];
     for (uint32_t i = 0; i < CNN_OUTPUT_COUNT; ++i) {
         const cnn_output_t *output = &cnn_outputs[i];
         const uint32_t size = 4u * output->rows * output->columns;

@@ -2,7 +2,7 @@
  *
  * Addresses and bit positions: public MAX78000 SDK,
  * Libraries/CMSIS/Device/Maxim/MAX78000/Include (max78000.h, max78000.svd and the *_regs.h files).
- * Only what platform.c needs is here; SPDX-License-Identifier: MIT
+ * Only what this firmware needs is here; SPDX-License-Identifier: MIT
  */
 #ifndef MAX78000_REGISTERS_H
 #define MAX78000_REGISTERS_H
@@ -27,6 +27,9 @@
 #define PCLKDIV_CNNCLKDIV_MASK (7u << 14)
 #define PCLKDIV_CNNCLKSEL_MASK (3u << 17)
 #define PCLKDIS0_GPIO0 (1u << 0)
+#define PCLKDIS0_GPIO1 (1u << 1)
+#define LPGCR_PCLKDIS REGISTER(0x4008000Cu)
+#define LPGCR_PCLKDIS_GPIO2 (1u << 0)
 #define PCLKDIS0_UART0 (1u << 9)
 #define PCLKDIS0_TMR0 (1u << 15)
 #define PCLKDIS0_CNN (1u << 25)
@@ -43,10 +46,43 @@
 #define SIMO_VREGO_C REGISTER(0x4000440Cu)
 #define SIMO_VREGO_C_CNN 0x43u
 
-/* Pins. */
-#define GPIO0_EN0_CLR REGISTER(0x40008008u)
-#define GPIO0_EN1_CLR REGISTER(0x40008070u)
-#define GPIO0_EN2_CLR REGISTER(0x4000807Cu)
+/* Pins; port is the address of a port's registers. */
+#define GPIO0 0x40008000u
+#define GPIO1 0x40009000u
+#define GPIO2 0x40080400u
+#define GPIO_EN0_SET(port) REGISTER((port) + 0x04u)
+#define GPIO_EN0_CLR(port) REGISTER((port) + 0x08u)
+#define GPIO_OUTEN_SET(port) REGISTER((port) + 0x10u)
+#define GPIO_OUTEN_CLR(port) REGISTER((port) + 0x14u)
+#define GPIO_OUT_SET(port) REGISTER((port) + 0x1Cu)
+#define GPIO_OUT_CLR(port) REGISTER((port) + 0x20u)
+#define GPIO_IN(port) REGISTER((port) + 0x24u)
+#define GPIO_PADCTRL0(port) REGISTER((port) + 0x60u)
+#define GPIO_PADCTRL1(port) REGISTER((port) + 0x64u)
+#define GPIO_EN1_SET(port) REGISTER((port) + 0x6Cu)
+#define GPIO_EN1_CLR(port) REGISTER((port) + 0x70u)
+#define GPIO_EN2_CLR(port) REGISTER((port) + 0x7Cu)
+#define GPIO_PS(port) REGISTER((port) + 0xB8u)
+#define GPIO_VSSEL(port) REGISTER((port) + 0xC0u) /* 1: the pin's level is that of VDDIOH */
+
+typedef enum { GPIO_INPUT, GPIO_OUTPUT, GPIO_ALTERNATE_1, GPIO_ALTERNATE_2 } gpio_function_t;
+
+static inline void gpio_function(uint32_t port, uint32_t mask, gpio_function_t function)
+{
+    if (function == GPIO_INPUT) GPIO_OUTEN_CLR(port) = mask;
+    if (function == GPIO_OUTPUT) GPIO_OUTEN_SET(port) = mask;
+    if (function == GPIO_INPUT || function == GPIO_OUTPUT) {
+        GPIO_EN0_SET(port) = mask;
+    } else {
+        GPIO_EN0_CLR(port) = mask;
+    }
+    if (function == GPIO_ALTERNATE_2) {
+        GPIO_EN1_SET(port) = mask;
+    } else {
+        GPIO_EN1_CLR(port) = mask;
+    }
+    GPIO_EN2_CLR(port) = mask;
+}
 
 /* Instruction cache. */
 #define ICC0_CTRL REGISTER(0x4002A100u)
@@ -86,6 +122,10 @@
 #define DMA_DST(n) REGISTER(0x4002810Cu + 0x20u * (n))
 #define DMA_CNT(n) REGISTER(0x40028110u + 0x20u * (n))
 #define DMA_CTRL_EN (1u << 0)
+#define DMA_CTRL_REQUEST_PCIF (0x0Du << 4)
+#define DMA_CTRL_SRC_WORDS (2u << 16) /* 32 bits at a time */
+#define DMA_CTRL_DST_WORDS (2u << 20)
+#define DMA_CTRL_BURST(bytes) ((uint32_t)((bytes) - 1) << 24)
 #define DMA_CTRL_REQUEST_UART0_RX (0x04u << 4)
 #define DMA_CTRL_REQUEST_UART0_TX (0x24u << 4)
 #define DMA_CTRL_SRCINC (1u << 18)
@@ -109,6 +149,60 @@
 #define TMR_CTRL1_CASCADE (1u << 31)
 #define TMR_INTFL_WRDONE (1u << 8)
 
+/* Pulse train 0. */
+#define PTG_ENABLE REGISTER(0x4003C000u)
+#define PT0_RATE_LENGTH REGISTER(0x4003C020u)
+#define PT0_LOOP REGISTER(0x4003C028u)
+#define PT_MODE_SQUARE_WAVE (1u << 27)
+#define PCLKDIS0_PT (1u << 29)
+
+/* Parallel camera interface. */
+#define GCR_PCLKDIS1 REGISTER(0x40000048u)
+#define PCLKDIS1_PCIF (1u << 18)
+#define PCIF_CTRL REGISTER(0x4000E008u)
+#define PCIF_INT_EN REGISTER(0x4000E00Cu)
+#define PCIF_INT_FL REGISTER(0x4000E010u)
+#define PCIF_CTRL_READ_ONE (1u << 0) /* the next whole picture */
+#define PCIF_CTRL_READ_MODE (3u << 0)
+#define PCIF_CTRL_FIFO_THRESHOLD(n) ((uint32_t)(n) << 5)
+#define PCIF_CTRL_DMA (1u << 16)
+#define PCIF_CTRL_DMA_THRESHOLD(n) ((uint32_t)(n) << 17)
+#define PCIF_CTRL_ON (1u << 31)
+#define PCIF_INT_IMAGE_DONE (1u << 0)
+
+/* I2C bus 1. */
+#define PCLKDIS0_I2C1 (1u << 28)
+#define I2C1_CTRL REGISTER(0x4001E000u)
+#define I2C1_INTFL0 REGISTER(0x4001E008u)
+#define I2C1_INTFL1 REGISTER(0x4001E010u)
+#define I2C1_RXCTRL0 REGISTER(0x4001E01Cu)
+#define I2C1_RXCTRL1 REGISTER(0x4001E020u)
+#define I2C1_TXCTRL0 REGISTER(0x4001E024u)
+#define I2C1_FIFO REGISTER(0x4001E02Cu)
+#define I2C1_MSTCTRL REGISTER(0x4001E030u)
+#define I2C1_CLKLO REGISTER(0x4001E034u)
+#define I2C1_CLKHI REGISTER(0x4001E038u)
+#define I2C_CTRL_EN (1u << 0)
+#define I2C_CTRL_MASTER (1u << 1)
+#define I2C_FLUSH (1u << 7)       /* RXCTRL0, TXCTRL0 */
+#define I2C_THRESHOLD_1 (1u << 8) /* RXCTRL0, TXCTRL0 */
+#define I2C_START (1u << 0)       /* MSTCTRL */
+#define I2C_RESTART (1u << 1)
+#define I2C_STOP (1u << 2)
+#define I2C_FLAG_RX (1u << 4) /* INTFL0 */
+#define I2C_FLAG_STOP (1u << 6)
+#define I2C_FLAG_ERRORS (0x7Fu << 8)
+
+/* Watchdog. */
+#define WDT0_CTRL REGISTER(0x40003000u)
+#define WDT0_RST REGISTER(0x40003004u)
+#define WDT0_CLKSEL REGISTER(0x40003008u)
+#define WDT_CTRL_RST_LATE_VAL(n) ((uint32_t)(n) << 4) /* 2^(31 - n) clocks */
+#define WDT_CTRL_EN (1u << 8)
+#define WDT_CTRL_RST_EN (1u << 11)
+#define WDT_CTRL_RST_EARLY (1u << 30)
+#define WDT_CTRL_RST_LATE (1u << 31)
+
 /* Cortex-M4 system registers (ARMv7-M Architecture Reference Manual, B3). */
 #define SYSTICK_CSR REGISTER(0xE000E010u)
 #define SYSTICK_RVR REGISTER(0xE000E014u)
@@ -125,6 +219,7 @@
 #define IRQ_UART0 14u
 #define IRQ_DMA0 28u
 #define IRQ_DMA1 29u
+#define IRQ_PCIF 91u
 #define IRQ_CNN 101u
 #define IRQ_COUNT 104u
 

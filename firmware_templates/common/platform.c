@@ -16,7 +16,8 @@
 #endif
 #define RECEIVE_SIZE 512u    /* bytes, a power of two */
 #define RECEIVE_THRESHOLD 6u /* of the 8 characters of the FIFO */
-#define TRANSMIT_SIZE 8192u  /* bytes, a power of two */
+#define TRANSMIT_SIZE 4096u  /* bytes, a power of two */
+#define WATCHDOG_PERIOD 4u   /* 2^27 clocks of 20 ns: PLATFORM_PATIENCE_US */
 #define TRANSMIT_CHANNEL 0u
 #define RECEIVE_CHANNEL 1u
 
@@ -141,9 +142,7 @@ static void start_console(void)
     GCR_PCLKDIS0 &= ~(PCLKDIS0_GPIO0 | PCLKDIS0_UART0 | PCLKDIS0_DMA);
     GCR_RST0 = RST0_UART0;
     while (GCR_RST0 & RST0_UART0) {}
-    GPIO0_EN0_CLR = 3u; /* P0.0 and P0.1: alternate function 1 */
-    GPIO0_EN1_CLR = 3u;
-    GPIO0_EN2_CLR = 3u;
+    gpio_function(GPIO0, 3u, GPIO_ALTERNATE_1); /* P0.0 and P0.1 */
     UART0_CTRL = UART_CTRL_RX_THRESHOLD(RECEIVE_THRESHOLD) | UART_CTRL_8_BITS | UART_CTRL_BCLKSRC_IBRO;
     UART0_OSR = 5;
     UART0_CLKDIV = IBRO_HZ / CONSOLE_BAUD;
@@ -161,10 +160,33 @@ void platform_init(void)
     start_clocks();
     start_stopwatch();
     start_console();
-    SYSTICK_RVR = CPU_HZ / TICK_HZ - 1;
+    platform_tick(TICK_HZ);
+    SIMO_VREGO_C = SIMO_VREGO_C_CNN;
+}
+
+void platform_tick(uint32_t hz)
+{
+    SYSTICK_RVR = CPU_HZ / hz - 1;
     SYSTICK_CVR = 0;
     SYSTICK_CSR = SYSTICK_CSR_ENABLE | SYSTICK_CSR_TICKINT | SYSTICK_CSR_CPU_CLOCK;
-    SIMO_VREGO_C = SIMO_VREGO_C_CNN;
+}
+
+/* A write of 0 clears the flags that tell why the watchdog has restarted the chip. */
+bool platform_watchdog_start(void)
+{
+    const bool restarted = (WDT0_CTRL & (WDT_CTRL_RST_LATE | WDT_CTRL_RST_EARLY)) != 0;
+    WDT0_CTRL = 0;
+    WDT0_CLKSEL = 0; /* peripheral clock */
+    WDT0_CTRL = WDT_CTRL_RST_LATE_VAL(WATCHDOG_PERIOD) | WDT_CTRL_RST_EN;
+    platform_alive();
+    WDT0_CTRL |= WDT_CTRL_EN;
+    return restarted;
+}
+
+void platform_alive(void)
+{
+    WDT0_RST = 0xA5;
+    WDT0_RST = 0x5A;
 }
 
 void platform_cnn_on(uint32_t clock_source, uint32_t clock_divider)
@@ -209,6 +231,7 @@ void platform_write(const uint8_t *bytes, uint32_t count)
         }
         platform_unmask();
         if (room > count) room = count;
+        platform_alive();
         for (uint32_t i = 0; i < room; ++i) transmit_ring[head++ % TRANSMIT_SIZE] = bytes[i];
         bytes += room;
         count -= room;
@@ -217,6 +240,11 @@ void platform_write(const uint8_t *bytes, uint32_t count)
         if (transmit_busy == 0) transmit_next();
         platform_unmask();
     }
+}
+
+uint32_t platform_write_room(void)
+{
+    return TRANSMIT_SIZE - (transmit_head - transmit_tail);
 }
 
 void platform_flush(void)
@@ -305,5 +333,6 @@ void platform_halt(void)
     platform_flush();
     while (UART0_STATUS & UART_STATUS_TX_BUSY) {}
     SYSTICK_CSR = 0;
+    WDT0_CTRL = 0;
     for (;;) __asm volatile("wfi");
 }

@@ -22,9 +22,15 @@ void platform_cnn_off(void);
 /* Stopwatch in PLATFORM_TICKS_PER_US; wraps every 85 s, so subtract as uint32_t. */
 uint32_t platform_ticks(void);
 
+/* Let the tick come so often (100 Hz at first); it ends sleep. */
+void platform_tick(uint32_t hz);
+
 /* Send bytes over the console. They are copied and sent in the background; the function waits
  * only while the copy does not fit. Not for interrupt handlers. */
 void platform_write(const uint8_t *bytes, uint32_t count);
+
+/* Bytes that platform_write() takes without waiting. */
+uint32_t platform_write_room(void);
 
 /* Wait until everything has been handed to the transmitter. */
 void platform_flush(void);
@@ -41,6 +47,12 @@ uint32_t platform_read_overruns(void);
 void platform_receive(uint8_t *to, uint32_t count);
 uint32_t platform_receive_left(void);
 uint32_t platform_receive_stop(void);
+
+/* Start the watchdog: whoever does not call platform_alive() for PLATFORM_PATIENCE_US is restarted.
+ * True when that is why the board has started. Sending and receiving count as being alive. */
+#define PLATFORM_PATIENCE_US 2684354u
+bool platform_watchdog_start(void);
+void platform_alive(void);
 
 /* Sleep until an interrupt is pending, then let it run. Call with interrupts masked
  * (platform_mask) after checking that there is nothing to do: no wake-up is lost that way. */

@@ -10,12 +10,11 @@
 #include "frame_receiver.h"
 #include "image_input.h"
 #include "network.h"
+#include "people.h"
 #include "platform.h"
-#if POSE_OUTPUTS
-#include "pose_decoder.h"
-#endif
+#include "self_test.h"
+#include "setup.h"
 
-#define INFERENCE_TIMEOUT_US 2000000u
 #define SILENCE_US 100000u /* a frame that stands still for so long will not be completed */
 #define DIRECT_BYTES 32u   /* longer remainders come by DMA */
 
@@ -23,13 +22,8 @@
 #define IMAGE_LAST 1u
 #define IMAGE_WANT_MAPS 2u
 
-/* Error codes. */
-#define ERROR_TYPE 1u       /* unknown frame type */
-#define ERROR_PIECE 2u      /* a piece is no whole number of bands, or lies outside the picture */
-#define ERROR_INCOMPLETE 3u /* the last piece came, but others are missing */
-#define ERROR_TIMEOUT 4u    /* the accelerator did not finish */
-
 static frame_receiver_t receiver;
+static int ready; /* the network is loaded */
 
 static struct {
     uint16_t number;
@@ -47,81 +41,28 @@ static uint32_t u32(const uint8_t *bytes)
     return u16(bytes) | (uint32_t)u16(bytes + 2) << 16;
 }
 
-static void send_error(uint16_t code, uint16_t number, const char *text)
-{
-    uint16_t length = 0;
-    while (text[length] != '\0') ++length;
-    frame_begin(FRAME_ERROR, (uint16_t)(4u + length));
-    frame_put_u16(code);
-    frame_put_u16(number);
-    frame_put(text, length);
-    frame_end();
-}
-
 static uint32_t microseconds(uint32_t ticks)
 {
     return ticks / PLATFORM_TICKS_PER_US;
 }
 
-#if POSE_OUTPUTS
-static pose_result_t people;
-
-static pose_map_t map_of(const cnn_output_t *output)
-{
-    const pose_map_t map = {
-        .base = 0,
-        .channel_offset = output->channel_address,
-        .row_stride = output->row_stride,
-        .column_stride = output->column_stride,
-        .wide = (uint8_t)output->wide,
-        .unit = (uint8_t)output->unit,
-    };
-    return map;
-}
-
-static void find_people(void)
-{
-    const cnn_output_t *heat = &cnn_outputs[POSE_HEAT_OUTPUT];
-    const pose_map_t heat_map = map_of(heat), paf_map = map_of(&cnn_outputs[POSE_PAF_OUTPUT]);
-    (void)pose_decode(&heat_map, &paf_map, heat->rows, heat->columns, &pose_default_settings,
-                      &people);
-}
-
-static void send_people(uint32_t decode_ticks)
-{
-    const uint16_t each = 4u + 6u * POSE_KEYPOINTS;
-    frame_begin(FRAME_POSES, (uint16_t)(16u + each * people.count));
-    frame_put_u16(picture.number);
-    frame_put_u16((uint16_t)people.count);
-    frame_put_u32(microseconds(picture.ticks));
-    frame_put_u32(microseconds(cnn_time));
-    frame_put_u32(microseconds(decode_ticks));
-    for (uint32_t i = 0; i < people.count; ++i) {
-        const pose_person_t *person = &people.people[i];
-        frame_put_u16(person->score);
-        frame_put_u16(person->count);
-        for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
-            frame_put_u16((uint16_t)person->points[k].x);
-            frame_put_u16((uint16_t)person->points[k].y);
-            frame_put_u16(person->points[k].value);
-        }
-    }
-    frame_end();
-}
-#endif
-
 static void infer(uint32_t flags)
 {
+    if (!ready) {
+        frame_send_error(ERROR_WEIGHTS, picture.number, "the network could not be loaded");
+        return;
+    }
     cnn_start();
-    if (cnn_wait(INFERENCE_TIMEOUT_US) != CNN_OK) {
-        cnn_stop();
-        send_error(ERROR_TIMEOUT, picture.number, "the accelerator did not finish");
+    if (cnn_wait(CNN_TIMEOUT_US) != CNN_OK) {
+        frame_send_error(ERROR_TIMEOUT, picture.number, "the accelerator did not finish");
+        ready = setup_again() == CNN_OK;
         return;
     }
 #if POSE_OUTPUTS
     const uint32_t start = platform_ticks();
-    find_people();
-    send_people(platform_ticks() - start);
+    people_find();
+    people_send(picture.number, microseconds(picture.ticks), microseconds(cnn_time),
+                microseconds(platform_ticks() - start));
 #else
     flags |= IMAGE_WANT_MAPS;
 #endif
@@ -131,7 +72,7 @@ static void infer(uint32_t flags)
 static void take_piece(const frame_t *frame)
 {
     if (frame->length < IMAGE_HEADER_BYTES) {
-        send_error(ERROR_PIECE, 0, "an image frame has at least 8 bytes");
+        frame_send_error(ERROR_PIECE, 0, "an image frame has at least 8 bytes");
         return;
     }
     const uint16_t number = u16(frame->payload);
@@ -142,7 +83,7 @@ static void take_piece(const frame_t *frame)
     const uint32_t count = size / INPUT_BAND_BYTES;
     if (offset % INPUT_BAND_BYTES != 0 || size % INPUT_BAND_BYTES != 0 || first > INPUT_BANDS ||
         count > INPUT_BANDS - first) {
-        send_error(ERROR_PIECE, number, "a piece must be whole bands inside the picture");
+        frame_send_error(ERROR_PIECE, number, "a piece must be whole bands inside the picture");
         return;
     }
     if (number != picture.number || first == 0) {
@@ -158,7 +99,7 @@ static void take_piece(const frame_t *frame)
     if (first == picture.bands) picture.bands = (uint16_t)(picture.bands + count);
     if (!(flags & IMAGE_LAST)) return;
     if (picture.bands != INPUT_BANDS) {
-        send_error(ERROR_INCOMPLETE, number, "pieces of the picture are missing");
+        frame_send_error(ERROR_INCOMPLETE, number, "pieces of the picture are missing");
         return;
     }
     picture.bands = 0; /* the next picture needs all of its pieces again */
@@ -174,8 +115,12 @@ static void handle(const frame_t *frame)
     case FRAME_IMAGE:
         take_piece(frame);
         break;
+    case FRAME_TEST:
+        picture.bands = 0; /* the test's picture has taken its place */
+        if (ready) ready = self_test() == CNN_OK || setup_again() == CNN_OK;
+        break;
     default:
-        send_error(ERROR_TYPE, 0, "unknown frame type");
+        frame_send_error(ERROR_TYPE, 0, "unknown frame type");
     }
 }
 
@@ -187,6 +132,7 @@ static void receive_directly(uint32_t count)
     uint32_t moved = platform_ticks();
     for (;;) {
         platform_mask();
+        platform_alive();
         left = platform_receive_left();
         if (left == 0) break;
         if (left != before) {
@@ -210,6 +156,7 @@ static void receive_byte(void)
     int byte;
     for (;;) {
         platform_mask();
+        platform_alive();
         byte = platform_read();
         if (byte >= 0) break;
         if (receiver.have != 0 && microseconds(platform_ticks() - start) > SILENCE_US) break;
@@ -227,17 +174,12 @@ static void receive_byte(void)
 int main(void)
 {
     platform_init();
-    console_text("\r\n*** frame injection ***\r\nnetwork: " NETWORK_NAME "\r\nchecksum: ");
-    console_hex(NETWORK_CHECKSUM);
-    console_text("\r\n");
-    cnn_enable(CNN_CLOCK_PERIPHERAL, CNN_CLOCK_DIVIDE_1);
-    cnn_init();
-    cnn_load_weights();
-    cnn_load_bias();
-    cnn_configure();
+    setup_banner("frame injection");
+    ready = setup_network(0) == CNN_OK;
     receiver_init(&receiver);
     frame_send_hello();
     for (;;) {
+        platform_alive();
         frame_t frame;
         while (receiver_next(&receiver, &frame)) {
             handle(&frame);

@@ -6,11 +6,11 @@
 #include "console.h"
 #include "frame.h"
 #include "network.h"
+#include "people.h"
 #include "platform.h"
 #include "sampledata.h"
 #include "sampleoutput.h"
-
-#define INFERENCE_TIMEOUT_US 2000000u
+#include "setup.h"
 
 static const uint32_t sample_input[] = SAMPLE_INPUT;
 static const uint32_t sample_output[] = SAMPLE_OUTPUT;
@@ -52,21 +52,6 @@ static uint32_t check_output(void)
     return differing;
 }
 
-static void send_end(uint32_t status)
-{
-    frame_begin(FRAME_END, 8);
-    frame_put_u32(status);
-    frame_put_u32(cnn_time);
-    frame_end();
-}
-
-static void banner(void)
-{
-    console_text("\r\n*** known-answer test ***\r\nnetwork: " NETWORK_NAME "\r\nchecksum: ");
-    console_hex(NETWORK_CHECKSUM);
-    console_text("\r\n");
-}
-
 static int infer(void)
 {
 #if CNN_INPUT_FIFO
@@ -78,23 +63,12 @@ static int infer(void)
     lap("input");
     cnn_start();
 #endif
-    return cnn_wait(INFERENCE_TIMEOUT_US);
+    return cnn_wait(CNN_TIMEOUT_US);
 }
 
-int main(void)
+/* Returns whether the known answer was met. */
+static int test(void)
 {
-    platform_init();
-    banner();
-    stopwatch = platform_ticks();
-
-    cnn_enable(CNN_CLOCK_PERIPHERAL, CNN_CLOCK_DIVIDE_1);
-    cnn_init();
-    cnn_load_weights();
-    lap("weights");
-    cnn_load_bias();
-    cnn_configure();
-    lap("biases and registers");
-
     uint32_t differing = 0;
     const int finished = infer();
     if (finished == CNN_OK) {
@@ -105,11 +79,37 @@ int main(void)
         console_text("the accelerator did not finish\r\n");
     }
     if (differing != 0) console_line("words that differ", differing, "");
-    const int passed = finished == CNN_OK && differing == 0;
+    return finished == CNN_OK && differing == 0;
+}
+
+#if POSE_OUTPUTS
+static void tell_people(void)
+{
+    const uint32_t start = platform_ticks();
+    people_find();
+    const uint32_t decode_us = (platform_ticks() - start) / PLATFORM_TICKS_PER_US;
+    console_line("people", people.count, "");
+    console_line("decoding", decode_us, " us");
+    people_send(0, 0, cnn_time / PLATFORM_TICKS_PER_US, decode_us);
+}
+#endif
+
+int main(void)
+{
+    platform_init();
+    setup_banner("known-answer test");
+    stopwatch = platform_ticks();
+    const int loaded = setup_network(lap) == CNN_OK;
+    const int passed = loaded && test();
     console_text(passed ? "PASS\r\n" : "FAIL\r\n");
 
     frame_send_hello();
-    frame_send_maps();
-    send_end(passed ? 0u : 1u);
+    if (cnn_time != 0) {
+#if POSE_OUTPUTS
+        tell_people();
+#endif
+        frame_send_maps();
+    }
+    frame_send_end(passed ? 0u : 1u, cnn_time);
     platform_halt();
 }

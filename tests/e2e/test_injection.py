@@ -31,8 +31,9 @@ def network(shared_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Netwo
     compiled = compile_case(shared_dir / "golden" / "cifar-10")
     folder = tmp_path_factory.mktemp("injection")
     program = compiled.program
-    none = np.zeros(program.input_shape, np.int8)
-    emit.write_project(program, none, {}, folder / "project", "frame-injection")
+    example = emit.example(program, None, "frame-injection")
+    expected = compiled.known_answer(example)
+    emit.write_project(program, example, expected, folder / "project", "frame-injection")
     return compiled, build.build(folder / "project", cache=folder / "objects", baud=921600)
 
 

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+#include "people.h"
+
+#if POSE_OUTPUTS
+#include "frame.h"
+
+pose_result_t people;
+
+pose_map_t people_map(const cnn_output_t *output)
+{
+    const pose_map_t map = {
+        .base = 0,
+        .channel_offset = output->channel_address,
+        .row_stride = output->row_stride,
+        .column_stride = output->column_stride,
+        .wide = (uint8_t)output->wide,
+        .unit = (uint8_t)output->unit,
+    };
+    return map;
+}
+
+void people_find(void)
+{
+    const cnn_output_t *heat = &cnn_outputs[POSE_HEAT_OUTPUT];
+    const pose_map_t heat_map = people_map(heat);
+    const pose_map_t paf_map = people_map(&cnn_outputs[POSE_PAF_OUTPUT]);
+    (void)pose_decode(&heat_map, &paf_map, heat->rows, heat->columns, &pose_default_settings,
+                      &people);
+}
+
+void people_send(uint16_t number, uint32_t input_us, uint32_t network_us, uint32_t decode_us)
+{
+    const uint16_t each = 4u + 6u * POSE_KEYPOINTS;
+    frame_begin(FRAME_POSES, (uint16_t)(16u + each * people.count));
+    frame_put_u16(number);
+    frame_put_u16((uint16_t)people.count);
+    frame_put_u32(input_us);
+    frame_put_u32(network_us);
+    frame_put_u32(decode_us);
+    for (uint32_t i = 0; i < people.count; ++i) {
+        const pose_person_t *person = &people.people[i];
+        frame_put_u16(person->score);
+        frame_put_u16(person->count);
+        for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
+            frame_put_u16((uint16_t)person->points[k].x);
+            frame_put_u16((uint16_t)person->points[k].y);
+            frame_put_u16(person->points[k].value);
+        }
+    }
+    frame_end();
+}
+#endif

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+#include "pipeline.h"
+
+#include "cnn.h"
+#include "image_input.h"
+#include "live_camera.h"
+#include "people.h"
+#include "pixels.h"
+#include "platform.h"
+
+#define SILENCE_TICKS (1000000u * PLATFORM_TICKS_PER_US)
+#define CNN_TIMEOUT_TICKS (CNN_TIMEOUT_US * PLATFORM_TICKS_PER_US)
+#define MAPS (POSE_KEYPOINTS + POSE_FIELDS)
+
+/* The picture that is coming. */
+static struct {
+    bool coming;
+    uint16_t number;
+    uint32_t stored;  /* bands of it in input memory */
+    uint32_t rows;    /* that have come */
+    uint32_t began;   /* ticks */
+    uint32_t moved;   /* ticks when the last row came */
+    uint32_t storing; /* ticks spent storing */
+} intake;
+
+/* The one the network looks at. */
+static struct {
+    bool running, started_before;
+    uint16_t number;
+    uint32_t began;
+    pace_t pace;
+} network;
+
+/* The one whose maps are in SRAM. */
+static struct {
+    bool waiting;
+    uint16_t number;
+    pace_t pace;
+} answer;
+
+static int32_t maps[MAPS][CNN_LARGEST_CHANNEL];
+static uint32_t map_offsets[MAPS];
+
+uint16_t pipeline_number;
+pace_t pipeline_pace;
+
+static uint32_t microseconds(uint32_t ticks)
+{
+    return ticks / PLATFORM_TICKS_PER_US;
+}
+
+void pipeline_init(void)
+{
+    for (uint32_t i = 0; i < MAPS; ++i) map_offsets[i] = i * (uint32_t)sizeof maps[0];
+    pipeline_restart();
+}
+
+void pipeline_restart(void)
+{
+    intake.coming = false;
+    intake.rows = 0;
+    intake.stored = 0;
+}
+
+bool pipeline_resting(void)
+{
+    return !network.running;
+}
+
+void pipeline_refill(void)
+{
+    intake.stored = 0;
+}
+
+void pipeline_sleep(void)
+{
+    platform_mask();
+    if (network.running && cnn_time != 0) {
+        platform_unmask();
+    } else {
+        platform_sleep();
+    }
+}
+
+/* ---- network -> maps in SRAM --------------------------------------------------------------- */
+
+static void copy_maps(void)
+{
+    const cnn_output_t *heat = &cnn_outputs[POSE_HEAT_OUTPUT];
+    const cnn_output_t *fields = &cnn_outputs[POSE_PAF_OUTPUT];
+    for (uint32_t c = 0; c < POSE_KEYPOINTS; ++c) cnn_read_channel(heat, c, maps[c]);
+    for (uint32_t c = 0; c < POSE_FIELDS; ++c) {
+        cnn_read_channel(fields, c, maps[POSE_KEYPOINTS + c]);
+    }
+}
+
+static pipeline_event_t finish_network(void)
+{
+    const uint32_t start = platform_ticks();
+    copy_maps();
+    network.running = false;
+    network.pace.network = microseconds(cnn_time);
+    network.pace.copy = microseconds(platform_ticks() - start);
+    answer.number = network.number;
+    answer.pace = network.pace;
+    answer.waiting = true;
+    return PIPELINE_BUSY;
+}
+
+/* ---- maps in SRAM -> people ---------------------------------------------------------------- */
+
+static pose_map_t copied(const cnn_output_t *output, uint32_t first)
+{
+    const pose_map_t map = {
+        .base = (uintptr_t)maps,
+        .channel_offset = map_offsets + first,
+        .row_stride = 4u * output->columns,
+        .column_stride = 4u,
+        .wide = 1,
+        .unit = (uint8_t)output->unit,
+    };
+    return map;
+}
+
+static pipeline_event_t find_people(void)
+{
+    const cnn_output_t *heat = &cnn_outputs[POSE_HEAT_OUTPUT];
+    const pose_map_t heat_map = copied(heat, 0);
+    const pose_map_t paf_map = copied(&cnn_outputs[POSE_PAF_OUTPUT], POSE_KEYPOINTS);
+    const uint32_t start = platform_ticks();
+    (void)pose_decode(&heat_map, &paf_map, heat->rows, heat->columns, &pose_default_settings,
+                      &people);
+    answer.waiting = false;
+    pipeline_number = answer.number;
+    pipeline_pace = answer.pace;
+    pipeline_pace.decode = microseconds(platform_ticks() - start);
+    return PIPELINE_PEOPLE;
+}
+
+/* ---- camera -> input memory ---------------------------------------------------------------- */
+
+static void store_band(uint32_t band)
+{
+    static uint8_t pixels[INPUT_BAND_BYTES] __attribute__((aligned(4)));
+    const uint32_t bytes = INPUT_FOLD * CAMERA_ROW_BYTES;
+    pixels_expand(pixels, live_camera_picture() + band * bytes, INPUT_FOLD * INPUT_COLUMNS);
+    input_store_band(band, pixels);
+}
+
+static pipeline_event_t start_network(void)
+{
+    const uint32_t now = platform_ticks();
+    network.pace.period = network.started_before ? microseconds(now - network.began) : 0;
+    network.pace.capture = microseconds(intake.moved - intake.began);
+    network.pace.store = microseconds(intake.storing);
+    network.number = intake.number;
+    network.began = now;
+    network.running = true;
+    network.started_before = true;
+    pipeline_number = intake.number++;
+    pipeline_restart();
+    cnn_start();
+    return PIPELINE_STARTED;
+}
+
+/* All rows that have come, if the memory is free; then the network. */
+static pipeline_event_t take_in(void)
+{
+    const uint32_t rows = live_camera_rows();
+    const uint32_t now = platform_ticks();
+    if (rows != intake.rows) {
+        intake.rows = rows;
+        intake.moved = now;
+    } else if (rows < INPUT_ROWS && now - intake.moved > SILENCE_TICKS) {
+        return PIPELINE_SILENT;
+    }
+    if (network.running) return PIPELINE_IDLE;
+    const uint32_t before = intake.stored;
+    while (intake.stored < rows / INPUT_FOLD) store_band(intake.stored++);
+    intake.storing += platform_ticks() - now;
+    if (intake.stored == INPUT_BANDS && live_camera_over()) return start_network();
+    return intake.stored != before ? PIPELINE_BUSY : PIPELINE_IDLE;
+}
+
+static void ask_camera(void)
+{
+    pipeline_restart();
+    intake.coming = true;
+    intake.storing = 0;
+    intake.began = platform_ticks();
+    intake.moved = intake.began;
+    live_camera_start();
+}
+
+/* Finding people takes a few milliseconds, in which rows of the next picture pile up. So it is done
+ * while the network is busy anyway, or the picture is far from complete. */
+static bool time_for_people(bool capture)
+{
+    if (!answer.waiting) return false;
+    if (network.running || !capture) return true;
+    return intake.coming && intake.rows < INPUT_ROWS / 2;
+}
+
+pipeline_event_t pipeline_step(bool capture)
+{
+    if (network.running && cnn_time != 0) return finish_network();
+    if (network.running && platform_ticks() - network.began > CNN_TIMEOUT_TICKS) {
+        network.running = false;
+        pipeline_number = network.number;
+        return PIPELINE_STUCK;
+    }
+    if (!intake.coming && capture) ask_camera();
+    if (intake.coming) {
+        const pipeline_event_t event = take_in();
+        if (event != PIPELINE_IDLE) return event;
+    }
+    return time_for_people(capture) ? find_people() : PIPELINE_IDLE;
+}
