@@ -19,8 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit import elf, protocol
+from evalkit.board import Board
 from evalkit.cnn.faults import KitFault
 from evalkit.machine import IDLE, LIMIT, SRAM_BASE, SRAM_SIZE, Machine
+from evalkit.peripherals.ov7692 import ColourBars, Source
 from evalkit.scheduler import SECOND
 from synthesize.chip import memory_map
 from synthesize.chip.errors import UserError
@@ -35,21 +37,32 @@ BUTTONS = (("GPIO0", 2), ("GPIO1", 7))
 
 Condition = str | bytes | Callable[[], bool]
 
+COLOUR_BARS = ColourBars()
+"""What the camera sees when nothing else is said."""
+
 
 class Kit:
     """A MAX78000 board with a firmware image.
 
     Args:
         firmware: path of an ELF executable.
+        camera: what the camera looks at (``evalkit.camera.Camera``, or the path of photographs or
+            a video); by default colour bars; None: no camera is plugged in.
 
     Attributes:
         machine: the chip, for whoever needs more.
+        board: what is around it.
+        camera: as given, opened.
     Raises:
         UserError: the image is unusable, or the emulator is not installed.
     """
 
-    def __init__(self, firmware: str | Path) -> None:
+    def __init__(
+        self, firmware: str | Path, camera: Source | str | Path | None = COLOUR_BARS
+    ) -> None:
         self.machine = Machine(elf.load(firmware))
+        self.camera = _opened(camera)
+        self.board = Board(self.machine, self.camera)
         self._parser = protocol.Parser()
         self._console = self.machine.uarts[0]
         self._frames: list[protocol.Frame] = []
@@ -220,6 +233,12 @@ class Kit:
                 collector.add(frame.payload)
         return collector.maps()
 
+    @property
+    def camera_wait(self) -> float:
+        """Seconds that the firmware has been waiting for a frame that does not come; else 0."""
+        since = self.machine.pcif.wanted
+        return 0.0 if since is None else (self.machine.now - since) / SECOND
+
     # ---- looking and interfering ---------------------------------------------------------------
 
     def read_memory(self, address: int, size: int) -> bytes:
@@ -249,6 +268,14 @@ class Kit:
         address, bit = address + bit // 8, bit % 8
         old = self.machine.cpu.read_memory(address, 1)[0]
         self.machine.cpu.write_memory(address, bytes((old ^ 1 << bit,)))
+
+
+def _opened(camera: Source | str | Path | None) -> Source | None:
+    if not isinstance(camera, (str, Path)):
+        return camera
+    from evalkit.camera import Camera  # needs OpenCV, which is slow to load
+
+    return Camera(camera)
 
 
 class Fault(UserError):

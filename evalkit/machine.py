@@ -19,9 +19,12 @@ from evalkit.peripherals.flc import Flc
 from evalkit.peripherals.gcfr import Gcfr
 from evalkit.peripherals.gcr import Gcr
 from evalkit.peripherals.gpio import Gpio
+from evalkit.peripherals.i2c import I2c
 from evalkit.peripherals.icc import Icc
 from evalkit.peripherals.lpgcr import Lpgcr
+from evalkit.peripherals.pcif import Pcif
 from evalkit.peripherals.power import Fcr, Mcr, Pwrseq, Sir, Trimsir
+from evalkit.peripherals.pt import PulseTrains
 from evalkit.peripherals.rtc import Rtc
 from evalkit.peripherals.simo import Simo
 from evalkit.peripherals.system import SVCALL, SystemControl
@@ -114,6 +117,13 @@ class Machine:
             Gpio(self, "GPIO1", 0x4000_9000, 25),
             Gpio(self, "GPIO2", 0x4008_0400, 26),
         )
+        self.pcif = Pcif(self, "PCIF", 0x4000_E000, 91)
+        self.pt = PulseTrains(self, "PT", 0x4003_C000, 59)
+        self.i2cs = (
+            I2c(self, "I2C0", 0x4001_D000, 13),
+            I2c(self, "I2C1", 0x4001_E000, 36),
+            I2c(self, "I2C2", 0x4001_F000, 62),
+        )
         self.peripherals: dict[str, Peripheral] = {
             p.name: p
             for p in (
@@ -136,6 +146,9 @@ class Machine:
                 *self.uarts,
                 *self.timers,
                 *self.gpios,
+                self.pcif,
+                self.pt,
+                *self.i2cs,
             )
         }
         self._slots: dict[int, Peripheral] = {}
@@ -144,7 +157,8 @@ class Machine:
             last = peripheral.base + max(peripheral.REGISTERS) - PERIPHERAL_BASE >> _SLOT
             for slot in range(first, last + 1):
                 self._slots[slot] = peripheral
-        for peripheral in (self.dma, *self.uarts[:3], *self.gpios[:2]):
+        gated = (self.dma, *self.uarts[:3], *self.gpios[:2], self.pt, *self.i2cs)
+        for peripheral in gated:
             peripheral.clock_gate = partial(self.gcr.gated, peripheral.name.lower())
         self.gpios[2].clock_gate = partial(self.lpgcr.gated, "gpio2")
         self.uarts[3].clock_gate = partial(self.lpgcr.gated, "uart3")

@@ -12,9 +12,14 @@ import numpy as np
 from evalkit import protocol
 from evalkit.dump import LayerDump
 from evalkit.gdb import GdbServer
-from evalkit.kit import DEFAULT_SECONDS, DEFAULT_WALL_SECONDS, Kit
+from evalkit.kit import COLOUR_BARS, DEFAULT_SECONDS, DEFAULT_WALL_SECONDS, Kit
+from evalkit.peripherals.ov7692 import FITS, Source
 from evalkit.timeline import write_timeline
 from synthesize.chip.errors import UserError
+
+CAMERA_PATIENCE = 0.5
+"""When the pictures are over, a run ends after the firmware has waited so long for another one
+(seconds of modelled time), so that it can finish with the last one."""
 
 
 def _arguments(given: list[str]) -> argparse.Namespace:
@@ -30,6 +35,25 @@ def _arguments(given: list[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--gdb", metavar="PORT", type=int, help="wait for a debugger on this TCP port first"
+    )
+    camera = parser.add_mutually_exclusive_group()
+    camera.add_argument(
+        "--camera",
+        metavar="PATH",
+        help="what the camera sees: photographs (folder or file) or a video, each picture once",
+    )
+    camera.add_argument("--no-camera", action="store_true", help="no camera is plugged in")
+    parser.add_argument(
+        "--frames",
+        metavar="N",
+        type=int,
+        help="send N frames, beginning again if need be",
+    )
+    parser.add_argument(
+        "--camera-fit",
+        choices=FITS,
+        default=FITS[0],
+        help="cut pictures to the frame's shape, or put them on grey at the top left",
     )
     parser.add_argument(
         "--until", metavar="TEXT", help="stop when the console has sent TEXT (else: when asleep)"
@@ -53,7 +77,7 @@ def main(given: list[str]) -> int:
         UserError: unusable image, limit reached, or the firmware did something wrong.
     """
     arguments = _arguments(given)
-    kit = Kit(arguments.firmware)
+    kit = Kit(arguments.firmware, camera=_camera(arguments))
     if arguments.dump_layers:
         kit.machine.accelerator.cnn.observer = LayerDump(Path(arguments.dump_layers))
     if arguments.send:
@@ -66,12 +90,34 @@ def main(given: list[str]) -> int:
         print(f"waiting for a debugger: target remote :{server.port}", file=sys.stderr)
         server.serve()
     try:
-        reached = kit.run_until(arguments.until, arguments.max_seconds, arguments.max_wall)
+        reached = _run(kit, arguments)
     finally:
         _write_outputs(kit, arguments)
     if not reached:
         raise UserError(f"the firmware went to sleep without sending {arguments.until!r}")
     return _status(kit)
+
+
+def _camera(arguments: argparse.Namespace) -> Source | None:
+    if arguments.frames is not None and not arguments.camera:
+        raise UserError("--frames goes with --camera; name photographs or a video")
+    if arguments.no_camera:
+        return None
+    if not arguments.camera:
+        return COLOUR_BARS
+    from evalkit.camera import Camera  # needs OpenCV, which is slow to load
+
+    frames, how = arguments.frames, arguments.camera_fit
+    return Camera(arguments.camera, frames, repeat=frames is not None, fit=how)
+
+
+def _run(kit: Kit, arguments: argparse.Namespace) -> bool:
+    """Until the text has been sent, the firmware sleeps for good, or waits for a further frame."""
+    limits = arguments.max_seconds, arguments.max_wall
+    if arguments.until or not arguments.camera:
+        return kit.run_until(arguments.until, *limits)
+    kit.run_until(lambda: kit.camera_wait >= CAMERA_PATIENCE, *limits)
+    return True
 
 
 def _write_outputs(kit: Kit, arguments: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Direct memory access between memory and UARTs, and from memory to memory.
+"""Direct memory access between memory and UARTs, from the camera, and from memory to memory.
 
 A transfer to a UART moves up to ``CHUNK`` characters as one event, one from a UART
 ``RECEIVE_CHUNK``, at the time the last of them is on the line. The count register and the memory
@@ -32,9 +32,13 @@ MEMORY_TO_MEMORY = 0x00
 UART_RECEIVE = {0x04: 0, 0x05: 1, 0x0E: 2}
 UART_TRANSMIT = {0x24: 0, 0x25: 1, 0x2E: 2}
 """CTRL.request -> UART number."""
+CAMERA_RECEIVE = 0x0D
+"""From the camera interface (camera.c in the SDK's Boards/MAX78000/Source)."""
 
 _CTRL, _STATUS, _SRC, _DST, _CNT, _SRCRLD, _DSTRLD, _CNTRLD = range(8)
 _COUNT_MASK = 0xFF_FFFF
+_WORDS = 2
+"""CTRL.srcwd and dstwd: 32 bits."""
 _RELOAD_ENABLE = 1 << 31
 
 _CTRL_FIELDS = (
@@ -170,6 +174,9 @@ class Dma(Peripheral):
         elif request in UART_RECEIVE:
             self._need_bytes(number, "src", self._uart(request).base + 0x20)
             self._uart(request).dma_changed()
+        elif request == CAMERA_RECEIVE:
+            self._need_words(number)
+            self.machine.pcif.dma_changed()
         else:
             raise self.fault(0x100 + 0x20 * number, f"request 0x{request:x} is not modelled")
 
@@ -188,6 +195,15 @@ class Dma(Peripheral):
             raise self.fault(offset, f"a UART transfer without {increment} is not modelled")
         if self.values[f"{side.upper()}{number}"] != fifo:
             raise self.fault(offset, f"{side} is not the FIFO of the UART that requests")
+
+    def _need_words(self, number: int) -> None:
+        """The camera's FIFO gives whole words to consecutive addresses."""
+        control = self.values[f"CTRL{number}"]
+        offset = 0x100 + 0x20 * number
+        if control >> 16 & 3 != _WORDS or control >> 20 & 3 != _WORDS:
+            raise self.fault(offset, "a camera transfer by other than 32 bits is not modelled")
+        if control >> 18 & 1 or not control >> 22 & 1:
+            raise self.fault(offset, "a camera transfer increments dst and nothing else")
 
     def _copy(self, number: int) -> None:
         """Memory to memory, ``CHUNK`` bytes at a time; only with both sides incrementing."""
@@ -214,6 +230,10 @@ class Dma(Peripheral):
     def receive_channel(self, uart: int) -> int | None:
         """The active channel that empties a UART."""
         return self._channel(UART_RECEIVE, uart)
+
+    def camera_channel(self) -> int | None:
+        """The active channel that empties the camera's FIFO."""
+        return self._channel({CAMERA_RECEIVE: 0}, 0)
 
     def _channel(self, requests: dict[int, int], uart: int) -> int | None:
         for number in range(CHANNELS):

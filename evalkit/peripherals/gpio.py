@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from evalkit.peripherals.base import Peripheral, whole
@@ -18,6 +19,7 @@ class Gpio(Peripheral):
 
     Attributes:
         external: levels that the world outside puts on the pins (1 = high, pulled up).
+        listeners: called when the chip changes the level or the direction of a pin.
     """
 
     REGISTERS: ClassVar[dict[int, Register]] = {
@@ -42,6 +44,7 @@ class Gpio(Peripheral):
         super().__init__(machine, name, base)
         self.irq = irq
         self.external = _ALL
+        self.listeners: list[Callable[[], None]] = []
 
     def read(self, offset: int, size: int) -> int:
         """Set and clear registers read as the register they change."""
@@ -59,9 +62,12 @@ class Gpio(Peripheral):
             name, value = name[:-4], self.values[name[:-4]] & ~value
         elif name in ("IN", "INTFL"):
             return
-        self.values[name] = value & _ALL
+        before, self.values[name] = self.values[name], value & _ALL
         if name in ("INTFL", "INTEN"):
             self._update_irq()
+        elif name in ("OUT", "OUTEN") and self.values[name] != before:
+            for listener in self.listeners:
+                listener()
 
     def output(self) -> int:
         """Levels driven by the chip; bits of pins that are no outputs are 0."""
