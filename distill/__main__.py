@@ -6,7 +6,8 @@ quantisation-aware), both resuming where a killed run stopped;
 ``python -m distill compare --config RECIPE.yaml teacher=FILE [seeds=[1,2,3]] [key=value ...]``
 trains the same student with and without the teacher and prints what it gains;
 ``python -m distill eval CHECKPOINT ... --annotations SET.json --images DIR`` prints its PCK and,
-with ``--whole``, its OKS average precision.
+with ``--whole``, its OKS average precision;
+``python -m distill export CHECKPOINT OUT.onnx`` writes any of them as ONNX.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ def _parser() -> argparse.ArgumentParser:
         train.add_argument("--config", type=Path, help="recipe (YAML)")
         train.add_argument("overrides", nargs="*", help="recipe settings, key=value")
     _add_evaluation(stages.add_parser("eval", help="PCK and OKS of checkpoints"))
+    export = stages.add_parser("export", help="write a checkpoint as ONNX")
+    export.add_argument("checkpoint", type=Path, help="student or teacher")
+    export.add_argument("out", type=Path, help="ONNX file to write")
+    export.add_argument("--size", type=int, default=128, help="side of a float input (128)")
     return parser
 
 
@@ -84,6 +89,14 @@ def _evaluate(options: argparse.Namespace) -> None:
         )  # fmt: skip
 
 
+def _export(options: argparse.Namespace) -> None:
+    """Write an ONNX file."""
+    from distill.onnx_float import export
+
+    export(options.checkpoint, options.out, options.size)
+    print(f"ONNX model written to {options.out}")
+
+
 def _train(stage: str, config: Path | None, overrides: list[str]) -> None:
     """Train what the recipe describes."""
     from distill.config import Recipe, TeacherRecipe, load_recipe
@@ -110,6 +123,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.stage in TRAINING:
             _train(options.stage, options.config, options.overrides)
+        elif options.stage == "export":
+            _export(options)
         else:
             _evaluate(options)
     except UserError as error:

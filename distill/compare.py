@@ -12,7 +12,6 @@ import hashlib
 import io
 import json
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from statistics import mean
 from typing import Any
 
 from ai8x_models.checkpoints import load_student
+from ai8x_models.files import write_file
 from distill.config import Recipe
 from distill.datamodule import open_set
 from distill.evaluate import evaluate_pck
@@ -156,18 +156,8 @@ def _write(out: Path, stored: Mapping[str, Any]) -> None:
         writer.writerow(
             [arm, seed, f"{run['pck']:.6f}", run["points"], run["images"], run["student"]]
         )
-    content = {
-        "comparison.json": json.dumps(stored, indent=1) + "\n",
-        "comparison.csv": rows.getvalue(),
-    }
-    for name, text in content.items():
-        partial = out / f"{name}.partial"
-        try:
-            partial.write_text(text, encoding="utf-8")
-            os.replace(partial, out / name)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise UserError(f"cannot write {out / name}: {error.strerror or error}") from None
+    write_file(out / "comparison.csv", rows.getvalue())
+    write_file(out / "comparison.json", json.dumps(stored, indent=1) + "\n")
 
 
 def _summary(arms: Mapping[str, Arm]) -> dict[str, Any]:

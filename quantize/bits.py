@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ai8x_models.checkpoints import load_student
+from ai8x_models.files import write_file
 from quantize.fold import fold_batchnorm
 from quantize.sensitivity import calibration_images, sensitivity
 from synthesize.allocate import Allocation, allocate, graph_of
@@ -94,11 +94,5 @@ def write_bits(
     if not out.parent.is_dir():
         raise UserError(f"cannot write {out}: its folder does not exist; make it first")
     found, costs = choose_bits(checkpoint, images, count, widths, max_cycles)
-    partial = out.with_name(out.name + ".partial")
-    try:
-        partial.write_text(recipe(found, costs, checkpoint.name), encoding="utf-8")
-        os.replace(partial, out)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise UserError(f"cannot write {out}: {error.strerror or error}") from None
+    write_file(out, recipe(found, costs, checkpoint.name))
     return found

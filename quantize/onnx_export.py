@@ -16,14 +16,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ai8x_models.files import write_file
 from ai8x_models.layers import ONE, FusedConv2d
 from ai8x_models.students import INPUT, LayerSpec, Student
 from synthesize.chip.errors import UserError
@@ -83,18 +82,9 @@ def save(student: Student, path: Path) -> None:
     """Write a student as an ONNX file, whole or not at all.
 
     Raises:
-        UserError: as :func:`to_onnx`.
+        UserError: as :func:`to_onnx`, or it cannot be written.
     """
-    content = to_onnx(student).SerializeToString()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_file(path, to_onnx(student).SerializeToString())
 
 
 class _Graph:
@@ -135,6 +125,8 @@ class _Graph:
 def _add_layer(graph: _Graph, spec: LayerSpec, layer: FusedConv2d, source: str) -> str:
     """Add one fused layer and return the tensor that holds its result."""
     name = spec.name
+    if layer.fold > 1:
+        source = graph.node("SpaceToDepth", [source], f"{name}_folded", blocksize=layer.fold)
     if layer.pooling == "avg" and layer.pool > 1:
         raise UserError(f"layer {name}: ONNX averages without truncation; use maximum pooling")
     if layer.pool > 1 or layer.pool_stride > 1:

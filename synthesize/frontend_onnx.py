@@ -63,7 +63,7 @@ def _load(model: Model) -> Loaded:
     if not builder.layers:
         raise UserError(f"{model.path}: nothing of it runs on the chip; it holds no layers")
     graph_name = re.sub(r"[^A-Za-z0-9_.+-]", "_", model.name)
-    graph = ir.Graph(graph_name, source, builder.in_order(), outputs)
+    graph = ir.Graph(graph_name, builder.source, builder.in_order(), outputs)
     ir.check_shapes(graph)
     return Loaded(graph, tuple(builder.notes))
 

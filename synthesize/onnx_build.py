@@ -69,6 +69,23 @@ class Builder:
         """Whether a tensor has one reader only."""
         return self.model.uses(tensor) == 1
 
+    def fold_input(self, value: Data, shape: ir.Shape, size: int) -> bool:
+        """Turn blocks of the input's pixels into channels; False where something else reads them.
+
+        Args:
+            value: what is to be folded; only the input can be.
+            shape: of the folded input.
+            size: side of a block.
+        """
+        same = [n for n, v in self.values.items() if isinstance(v, Data)]
+        if value.sources != (ir.INPUT,) or not value.plain or value.flatten or self.source.fold > 1:
+            return False
+        if not all(self.alone(name) for name in same) or self.layers:
+            return False
+        self.source = replace(self.source, shape=shape, fold=size)
+        self.shapes[ir.INPUT] = shape
+        return True
+
     def plain(self, node: Node, index: int = 0) -> Data:
         """Return an 8-bit input as a tensor that exists on the chip."""
         value = self.exact(node, index)

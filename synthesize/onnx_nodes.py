@@ -266,6 +266,19 @@ def concat(b: Builder, node: Node) -> Value:
     return _joined(b, node, "concat")
 
 
+def space_to_depth(b: Builder, node: Node) -> Value:
+    """SpaceToDepth of the input: its blocks become channels while it is loaded."""
+    value = b.data(node)
+    size = node.integer("blocksize", 0)
+    channels, rows, cols = value.shape
+    if size < 1 or rows % size or cols % size or value.rank != 4:
+        raise node.refuse(f"blocks of {size} x {size} do not divide data of {rows} x {cols}")
+    if not b.fold_input(value, (channels * size * size, rows // size, cols // size), size):
+        raise node.refuse("only the network's input can be folded, for all its readers at once")
+    shape = b.source.shape
+    return replace(value, shape=shape, source_shape=shape)
+
+
 def flatten(b: Builder, node: Node) -> Value:
     """Flatten all but the batch."""
     value = b.exact(node)
@@ -338,6 +351,7 @@ OPERATORS: dict[str, Callable[[Builder, Node], Value]] = {
     "QuantizeLinear": quantize_linear,
     "Relu": relu,
     "Reshape": reshape,
+    "SpaceToDepth": space_to_depth,
     "Sub": subtract,
 }
 

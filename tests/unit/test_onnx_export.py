@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -30,12 +32,17 @@ SMALL = StudentSpec(
     ),
     ("wide", "narrow"),
 )
+FOLDED = replace(
+    SMALL,
+    layers=(LayerSpec("first", "input", 12, 8, fold=2, batchnorm=False), *SMALL.layers[1:]),
+)
+both = pytest.mark.parametrize("spec", [SMALL, FOLDED], ids=["stride", "fold"])
 
 
-def random_student(seed: int = 0, shift: int = -3) -> Student:
+def random_student(seed: int = 0, shift: int = -3, spec: StudentSpec = SMALL) -> Student:
     """An integer student with random weights of all widths."""
     rng = np.random.default_rng(seed)
-    student = Student(SMALL)
+    student = Student(spec)
     for (_, layer), bits in zip(student.layers(), BITS, strict=True):
         top = 1 << (bits - 1)
         weight = rng.integers(-top, max(top, 1), layer.op.weight.shape)
@@ -47,9 +54,10 @@ def random_student(seed: int = 0, shift: int = -3) -> Student:
     return student.set_mode("integer")
 
 
-def test_onnx_runtime_agrees_exactly(tmp_path: Path) -> None:
+@both
+def test_onnx_runtime_agrees_exactly(tmp_path: Path, spec: StudentSpec) -> None:
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    student = random_student()
+    student = random_student(spec=spec)
     onnx_export.save(student, tmp_path / "student.onnx")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -64,8 +72,9 @@ def test_onnx_runtime_agrees_exactly(tmp_path: Path) -> None:
         assert narrow.unique().numel() > 5
 
 
-def test_reading_it_back_gives_the_same_program(tmp_path: Path) -> None:
-    student = random_student()
+@both
+def test_reading_it_back_gives_the_same_program(tmp_path: Path, spec: StudentSpec) -> None:
+    student = random_student(spec=spec)
     direct = tmp_path / "small-q.pth.tar"
     save_student(student, direct, 0, integer_extras(student, {}))
     onnx_export.save(student, tmp_path / "small.onnx")
@@ -79,6 +88,28 @@ def test_reading_it_back_gives_the_same_program(tmp_path: Path) -> None:
     sample = np.random.default_rng(0).integers(-128, 128, SMALL.input_shape)
     states = [compare.state_of_program(program, sample) for program in (first, second)]
     assert compare.differences(*states) == []
+
+
+def folded_model(blocksize: int, readers: int = 1) -> onnx.ModelProto:
+    """The folded student with another block size, or with further readers of its input."""
+    model = onnx_export.to_onnx(random_student(spec=FOLDED))
+    fold = next(node for node in model.graph.node if node.op_type == "SpaceToDepth")
+    fold.attribute[0].i = blocksize
+    for number in range(1, readers):
+        model.graph.node.append(onnx.helper.make_node("Identity", ["input"], [f"copy{number}"]))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("blocksize", "readers", "said"),
+    [(3, 1, "do not divide"), (0, 1, "do not divide"), (2, 2, "only the network's input")],
+)
+def test_a_fold_the_loader_cannot_do_is_refused(
+    tmp_path: Path, blocksize: int, readers: int, said: str
+) -> None:
+    onnx.save(folded_model(blocksize, readers), tmp_path / "folded.onnx")
+    with pytest.raises(UserError, match=said):
+        frontend_onnx.load(tmp_path / "folded.onnx")
 
 
 def test_a_student_in_training_is_refused() -> None:
