@@ -39,7 +39,8 @@ class Cpu:
 
     Attributes:
         cycles: clock cycles since power-up.
-        deadline: the cycle at which ``run`` comes back.
+        deadline: the cycle at which the next block has to be looked at more closely, because
+            something is planned for then (``plan``) or an interrupt waits (``attend``).
         floating_active: a floating-point instruction has been executed outside handlers or in the
             current one (CONTROL.FPCA): an exception must save those registers.
         error: the emulator's exception class.
@@ -71,6 +72,7 @@ class Cpu:
         self._mask_ids = [self._id(name) for name in ("PRIMASK", "FAULTMASK")]
         self.cycles = 0
         self.deadline = 0
+        self._planned = 0
         self.error: type[Exception] = unicorn.UcError
         self._breakpoints: dict[int, Any] = {}
         self._pass_breakpoint: int | None = None
@@ -150,6 +152,19 @@ class Cpu:
         self.set_register("PC", entry | 1)
         self._pc = entry & ~1
 
+    def plan(self, cycle: int) -> None:
+        """Let ``run`` come back at a cycle, and not because of what has been planned before."""
+        self.deadline = self._planned = cycle
+
+    def plan_earlier(self, cycle: int) -> None:
+        """Let ``run`` come back at a cycle at the latest."""
+        self.deadline = min(self.deadline, cycle)
+        self._planned = min(self._planned, cycle)
+
+    def attend(self) -> None:
+        """Let ``run`` come back as soon as interrupts are not masked."""
+        self.deadline = min(self.deadline, self.cycles)
+
     def stop_with(self, fault: KitFault) -> None:
         """Stop the current ``run`` with a fault; from inside a device callback."""
         if self._fault is None:
@@ -168,7 +183,7 @@ class Cpu:
         """
         self._stopped = None
         self._unmapped = None
-        if self.cycles < self.deadline:
+        if not self._must_stop():
             self._resume_at = None
         try:
             self.uc.emu_start(self._pc | 1, _NOWHERE, count=count)
@@ -237,7 +252,7 @@ class Cpu:
             self.cycles += timing.block_cycles(code)
             self.floating_active |= timing.uses_floating_point(code)
             return
-        if self.cycles >= self.deadline and address != self._resume_at:
+        if self._must_stop() and address != self._resume_at:
             self._resume_at = address
             self._stopped = DEADLINE
             uc.emu_stop()
@@ -260,6 +275,12 @@ class Cpu:
             self.floating_active = True
         elif address not in self._spins:
             self._plain[address] = cost
+
+    def _must_stop(self) -> bool:
+        """Whether something is due, or an interrupt that is not masked."""
+        if self.cycles < self.deadline:
+            return False
+        return self.cycles >= self._planned or not self.interrupts_masked
 
     def _on_breakpoint(self, uc: Any, address: int, _size: int, _data: Any) -> None:
         if self._pass_breakpoint == address or self._single:

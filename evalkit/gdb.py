@@ -192,7 +192,7 @@ class GdbServer:
         value = int.from_bytes(bytes.fromhex(text), "little")
         name = CORE_REGISTERS[number]
         if name == "PC":
-            self._machine.cpu.jump(value)
+            self._machine.jump(value)
         else:
             self._machine.cpu.set_register(name, value)
 

@@ -84,6 +84,7 @@ class Machine:
         self._stop_requested = False
         self._until_time = 0
         self._checked = False
+        self._waits: str | None = None
         self._last_poll: tuple[int, int] | None = None
         self._same = 0
         self._moving = 0
@@ -168,7 +169,7 @@ class Machine:
         cpu.map_memory(FLASH_BASE, FLASH_SIZE, writable=False)
         cpu.map_memory(SRAM_BASE, SRAM_SIZE, writable=True)
         cpu.map_device(PERIPHERAL_BASE, PERIPHERAL_SIZE, self._read, self._write)
-        cpu.map_device(CNN_BASE, CNN_SIZE, self._read_cnn, self._write_cnn)
+        cpu.map_device(CNN_BASE, CNN_SIZE, self.accelerator.read, self.accelerator.write)
         cpu.map_device(SYSTEM_BASE, SYSTEM_SIZE, self._read_system, self._write_system)
 
     def _load(self) -> None:
@@ -213,7 +214,7 @@ class Machine:
     def schedule(self, delay: int, action: Callable[[], None]) -> Event:
         """Plan something ``delay`` picoseconds from now."""
         event = self.scheduler.at(self.now + max(delay, 0), action)
-        self.cpu.deadline = min(self.cpu.deadline, self._cycle_of(event.time))
+        self.cpu.plan_earlier(self._cycle_of(event.time))
         return event
 
     def _cycle_of(self, time: int) -> int:
@@ -230,7 +231,7 @@ class Machine:
         self._base_time, self._base_cycles = self.now, self.cpu.cycles
         self.cpu_hz = frequency
         self.cycle_time = SECOND // frequency
-        self.cpu.deadline = 0
+        self.cpu.plan_earlier(0)
 
     # ---- bus -----------------------------------------------------------------------------------
 
@@ -240,7 +241,7 @@ class Machine:
         if peripheral is None:
             raise KitFault(f"no peripheral is modelled at 0x{address:08x}", address)
         value = peripheral.read(address - peripheral.base, size)
-        self._note_poll(address, value, peripheral.COUNTS_TIME)
+        self._note_poll(address, value, peripheral)
         return value
 
     def _write(self, offset: int, size: int, value: int) -> None:
@@ -253,7 +254,7 @@ class Machine:
 
     def _read_system(self, offset: int, size: int) -> int:
         value = self.system.read(SYSTEM_BASE + offset, size)
-        self._note_poll(SYSTEM_BASE + offset, value, counts_time=True)
+        self._note_poll(SYSTEM_BASE + offset, value, None)
         return value
 
     def _write_system(self, offset: int, size: int, value: int) -> None:
@@ -261,25 +262,20 @@ class Machine:
         self.system.write(SYSTEM_BASE + offset, size, value)
         self.interrupt_state_changed()
 
-    def _read_cnn(self, offset: int, size: int) -> int:
-        return self.accelerator.read(offset, size)
-
-    def _write_cnn(self, offset: int, size: int, value: int) -> None:
-        self.accelerator.write(offset, size, value)
-
-    def _note_poll(self, address: int, value: int, counts_time: bool) -> None:
+    def _note_poll(self, address: int, value: int, peripheral: Peripheral | None) -> None:
         """Notice a loop that waits for a register to change, and let time pass for it.
 
         Such a loop would go on reading the same value until the next event; counting its
-        instructions one by one would take the emulator far longer than the chip.
+        instructions one by one would take the emulator far longer than the chip. A register that
+        is no peripheral's is one of the processor's, and counts time.
         """
         if self._last_poll == (address, value):
             self._same += 1
-            if counts_time:
+            if peripheral is None or peripheral.COUNTS_TIME:
                 if self._same >= MOVING_LIMIT:
-                    self._skip_poll(None)
+                    self._skip_poll(peripheral, step=True)
             elif self._same >= POLL_LIMIT:
-                self._skip_poll(self.scheduler.next_time() if self._same < 1000 else None)
+                self._skip_poll(peripheral, step=self._same >= 1000)
             return
         moves = self._last_poll is not None and self._last_poll[0] == address
         self._last_poll = (address, value)
@@ -288,15 +284,19 @@ class Machine:
         if not moves:
             self._poll_start = self.now
         if self._moving >= MOVING_LIMIT:
-            self._skip_poll(None)
+            self._skip_poll(peripheral, step=True)
 
-    def _skip_poll(self, time: int | None) -> None:
-        """Jump to the next event (or a step) and let it happen."""
-        upcoming = self.scheduler.next_time()
-        if time is None:
-            step = min(POLL_STEP_MAX, max(POLL_STEP, (self.now - self._poll_start) // 400))
-            time = self.now + min(step, max(self.system.systick.period // 16, POLL_STEP))
-        self._skip_to(min(t for t in (time, upcoming, self._until_time) if t is not None))
+    def _skip_poll(self, peripheral: Peripheral | None, step: bool) -> None:
+        """Jump to the next event, or when nothing is planned or with ``step`` by a step."""
+        times = [self._until_time, self.scheduler.next_time()]
+        if peripheral is not None:
+            times.append(peripheral.next_change())
+        known = [t for t in times if t is not None]
+        if step or len(known) == 1:
+            length = min(POLL_STEP_MAX, max(POLL_STEP, (self.now - self._poll_start) // 400))
+            length = min(length, max(self.system.systick.period // 16, POLL_STEP))
+            known.append(self.now + length)
+        self._skip_to(min(known))
         self.scheduler.run_due(self.now)
         self._set_deadline()
 
@@ -339,7 +339,7 @@ class Machine:
         if self.on_uart is not None:
             self.on_uart(uart, data)
         if self._checked:
-            self.cpu.deadline = self.cpu.cycles
+            self.cpu.plan_earlier(self.cpu.cycles)
 
     def request_stop(self) -> None:
         """Come back from ``run`` after the current event."""
@@ -363,7 +363,6 @@ class Machine:
         self._stop_requested = False
         self._until_time = until_time
         self._checked = check is not None
-        waits = None
         while True:
             self.scheduler.run_due(self.now)
             if self._stop_requested or (check is not None and check()):
@@ -371,11 +370,12 @@ class Machine:
             if self.now >= until_time:
                 return LIMIT
             # A pending interrupt ends a sleep even when it is masked.
-            if self._take_interrupt() or (waits == SLEEP and self.nvic.ready() is not None):
-                waits = None
-            if waits is None:
+            ready = self._waits is not None and self.nvic.ready() is not None
+            if self._take_interrupt() or (self._waits == SLEEP and ready):
+                self._waits = None
+            if self._waits is None:
                 self._set_deadline()
-                waits = self._handle(self.cpu.run())
+                self._waits = self._handle(self.cpu.run())
             elif not self._wait(until_time):
                 return IDLE
 
@@ -389,11 +389,17 @@ class Machine:
         self._until_time = self.now + SECOND
         self.scheduler.run_due(self.now)
         self._take_interrupt()
+        self._waits = None
         waits = self._handle(self.cpu.step())
         while waits is not None and self.nvic.ready() is None:
             if not self._wait(self.now + SECOND):
                 return
             self.scheduler.run_due(self.now)
+
+    def jump(self, address: int) -> None:
+        """Go on at another address, awake."""
+        self._waits = None
+        self.cpu.jump(address)
 
     def _wait(self, until_time: int) -> bool:
         """Let time pass to the next event; False when there is none."""
@@ -409,13 +415,13 @@ class Machine:
     def _set_deadline(self) -> None:
         upcoming = self.scheduler.next_time()
         end = self._until_time if upcoming is None else min(self._until_time, upcoming)
-        self.cpu.deadline = self._cycle_of(end)
+        self.cpu.plan(self._cycle_of(end))
         self.interrupt_state_changed()
 
     def interrupt_state_changed(self) -> None:
-        """Look at interrupts after the current block (masked ones: after every block)."""
+        """Look at interrupts after the current block, or when they are not masked any more."""
         if self.nvic.ready() is not None:
-            self.cpu.deadline = self.cpu.cycles
+            self.cpu.attend()
 
     def _handle(self, reason: str) -> str | None:
         """React to the processor's stop; returns SLEEP or SPIN when it waits."""

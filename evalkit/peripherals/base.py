@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from evalkit.cnn.faults import KitFault
-from synthesize.chip.registers import RESERVED, STATUS, Field, Register
+from synthesize.chip.registers import RESERVED, STATUS, UNMODELLED, Field, Register
 
 if TYPE_CHECKING:
     from evalkit.machine import Machine
@@ -63,6 +63,11 @@ class Peripheral:
         self.clock_gate: Callable[[], str | None] | None = None
         self._readers: dict[int, Callable[[], int]] = {}
         self._writers: dict[int, Callable[[int], None]] = {}
+        # Summing up masks at every write would take longer than all the rest of it.
+        self._masks = {
+            offset: (register.mask_of(RESERVED, UNMODELLED), register.mask_of(STATUS))
+            for offset, register in self.REGISTERS.items()
+        }
         for offset, register in self.REGISTERS.items():
             reader = getattr(self, f"read_{register.name.lower()}", None)
             if reader is not None:
@@ -101,17 +106,25 @@ class Peripheral:
     def write(self, offset: int, size: int, value: int) -> None:
         """Bus write of ``size`` bytes."""
         register = self._check(offset, size)
-        wrong = register.misused(value)
-        if wrong is not None:
+        fixed, status = self._masks[offset]
+        if (value ^ register.reset) & fixed:
+            wrong = register.misused(value)
+            assert wrong is not None
             what = "reserved" if wrong.kind == RESERVED else "not modelled"
             raise self.fault(offset, f"0x{value:08x} changes {wrong.name}, which is {what}")
-        status = register.mask_of(STATUS)
         value = (value & ~status) | (self.values[register.name] & status)
         writer = self._writers.get(offset)
         if writer is not None:
             writer(value)
         else:
             self.values[register.name] = value
+
+    def next_change(self) -> int | None:
+        """When a register will change although no event is planned for then; None: never.
+
+        Asked when a program waits for a change (picoseconds since power-up).
+        """
+        return None
 
     def field(self, register: str, field: str) -> int:
         """Current value of one field."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from evalkit.peripherals.base import Peripheral, flags, whole
 from evalkit.peripherals.dma import RECEIVE_CHUNK
 from evalkit.peripherals.gcr import IBRO_HZ
-from evalkit.scheduler import SECOND
+from evalkit.scheduler import SECOND, Event
 from synthesize.chip.registers import INERT, STATUS, UNMODELLED, Field, Register
 
 if TYPE_CHECKING:
@@ -22,6 +23,23 @@ _INTERRUPTS = {"rx_ferr": 0, "rx_par": 1, "cts_ev": 2, "rx_ov": 3, "rx_thd": 4, 
 _OVERRUN = 1 << 3
 _RX_THRESHOLD = 1 << 4
 _TX_HALF_EMPTY = 1 << 6
+
+
+@dataclass
+class _Arrival:
+    """Characters on the line from outside.
+
+    since: when the first of them began (picoseconds since power-up).
+    each: picoseconds for each.
+    count: how many until the planned event.
+    channel: the DMA channel they are for; without, they are taken in when the program looks.
+    """
+
+    since: int
+    each: int
+    count: int
+    channel: int | None
+    event: Event | None = None
 
 
 class Uart(Peripheral):
@@ -86,16 +104,27 @@ class Uart(Peripheral):
         self.sent = bytearray()
         self._tx: deque[int] = deque()
         self._rx: deque[int] = deque()
-        self._incoming = bytearray()
         self._line_busy = False
-        self._receiving = False
+        self._incoming = bytearray()
+        self._arriving: _Arrival | None = None
 
     def reset(self) -> None:
         """Registers and FIFOs; bytes under way from outside are not lost."""
+        self._settle()
         super().reset()
         self._tx.clear()
         self._rx.clear()
         self._update_irq()
+
+    def read(self, offset: int, size: int) -> int:
+        """Bus read; the program sees what has arrived by now."""
+        self._settle()
+        return super().read(offset, size)
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        """Bus write; what arrived before is taken in before."""
+        self._settle()
+        super().write(offset, size, value)
 
     def character_time(self, offset: int) -> int:
         """Picoseconds on the line for one character."""
@@ -124,6 +153,7 @@ class Uart(Peripheral):
             self._rx.clear()
         value &= ~(3 << 8 | 1 << 19)
         self.values["CTRL"] = value | (value >> 15 & 1) << 19
+        self._replan()
         self._start_receiving()
         self._update_irq()
 
@@ -132,7 +162,7 @@ class Uart(Peripheral):
         tx, rx = len(self._tx), len(self._rx)
         value = (
             int(self._line_busy or tx > 0)
-            | int(self._receiving) << 1
+            | int(self._arriving is not None) << 1
             | int(rx == 0) << 4
             | int(rx == FIFO_DEPTH) << 5
             | int(tx == 0) << 6
@@ -183,6 +213,7 @@ class Uart(Peripheral):
 
     def dma_changed(self) -> None:
         """A DMA channel or its enable bit was set."""
+        self._replan()
         channel = self._dma_channel("rx_en", self.machine.dma.receive_channel)
         while channel is not None and self._rx:
             self.machine.dma.put(channel, bytes((self._rx.popleft(),)))
@@ -205,23 +236,70 @@ class Uart(Peripheral):
     @property
     def unsent(self) -> int:
         """Characters from outside that have not arrived yet."""
+        self._settle()
         return len(self._incoming)
 
+    def next_change(self) -> int | None:
+        """When the next character will have arrived."""
+        arriving = self._arriving
+        return None if arriving is None else arriving.since + arriving.each
+
     def _start_receiving(self) -> None:
-        if self._receiving or not self._incoming or not self.field("CTRL", "bclken"):
+        """Plan the next moment at which the program can notice that characters came."""
+        if self._arriving is not None or not self._incoming or not self.field("CTRL", "bclken"):
             return
         channel = self._dma_channel("rx_en", self.machine.dma.receive_channel)
-        count = 1
-        if channel is not None:
-            count = min(RECEIVE_CHUNK, self.machine.dma.room(channel), len(self._incoming))
-        self._receiving = True
-        duration = count * self.character_time(0)
-        now = self.machine.now
-        self.machine.recorder.add(f"{self.name} in", "receive", now, now + duration)
-        self.machine.schedule(duration, lambda: self._received(count))
+        if channel is None:
+            count = self._until_noticed()
+        else:
+            count = min(RECEIVE_CHUNK, self.machine.dma.room(channel))
+        each = self.character_time(0)
+        arriving = _Arrival(self.machine.now, each, min(count, len(self._incoming)), channel)
+        self._arriving = arriving
+        arriving.event = self.machine.schedule(arriving.count * each, self._arrived)
 
-    def _received(self, count: int) -> None:
-        self._receiving = False
+    def _until_noticed(self) -> int:
+        """How many characters it takes to reach the threshold of the FIFO, or to overrun it."""
+        level = len(self._rx)
+        threshold = max(1, self.field("CTRL", "rx_thd_val"))
+        return threshold - level if level < threshold else FIFO_DEPTH + 1 - level
+
+    def _settle(self) -> None:
+        """Take in the characters that have arrived since an event; the program looks at them."""
+        arriving = self._arriving
+        if arriving is None or arriving.channel is not None:
+            return
+        count = min((self.machine.now - arriving.since) // arriving.each, arriving.count - 1)
+        if count > 0:
+            self._take(arriving, count)
+            arriving.since += count * arriving.each
+            arriving.count -= count
+
+    def _replan(self) -> None:
+        """A setting has changed: what is noticed may come earlier; the next character is on."""
+        self._settle()
+        arriving = self._arriving
+        if arriving is None or arriving.channel is not None:
+            return
+        assert arriving.event is not None
+        arriving.event.cancel()
+        whole = self._dma_channel("rx_en", self.machine.dma.receive_channel) is None
+        arriving.count = min(self._until_noticed() if whole else 1, len(self._incoming))
+        ready = arriving.since + arriving.count * arriving.each
+        arriving.event = self.machine.schedule(ready - self.machine.now, self._arrived)
+
+    def _arrived(self) -> None:
+        arriving, self._arriving = self._arriving, None
+        assert arriving is not None
+        self._take(arriving, arriving.count)
+        self._start_receiving()
+
+    def _take(self, arriving: _Arrival, count: int) -> None:
+        """The next ``count`` characters have come."""
+        duration = count * arriving.each
+        self.machine.recorder.add(
+            f"{self.name} in", "receive", arriving.since, arriving.since + duration
+        )
         piece = bytes(self._incoming[:count])
         del self._incoming[:count]
         channel = self._dma_channel("rx_en", self.machine.dma.receive_channel)
@@ -230,7 +308,6 @@ class Uart(Peripheral):
         else:
             for byte in piece:
                 self._take_in(byte)
-        self._start_receiving()
 
     def _take_in(self, byte: int) -> None:
         if len(self._rx) == FIFO_DEPTH:
@@ -251,6 +328,7 @@ class Uart(Peripheral):
         self.values["INT_FL"] &= ~value & 0xFF
         if len(self._rx) >= max(1, self.field("CTRL", "rx_thd_val")):
             self.values["INT_FL"] |= _RX_THRESHOLD
+        self._replan()
         self._update_irq()
 
     def write_int_en(self, value: int) -> None:
