@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import pickle
 import warnings
 from pathlib import Path
@@ -11,22 +10,17 @@ from typing import Any
 
 import torch
 
+from ai8x_models.described import described_spec
+from ai8x_models.files import replace_file
 from ai8x_models.students import SPECS, Student
 from synthesize.chip.errors import UserError
 
 
 def write_atomically(data: Any, path: Path) -> None:
-    """Serialise to a temporary file beside ``path``, then rename; OSError when it cannot be."""
+    """Write a torch file, whole or not at all; OSError when it cannot be."""
     content = io.BytesIO()  # torch's own file writer reports a full disk as RuntimeError
     torch.save(data, content)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        partial.write_bytes(content.getbuffer())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    replace_file(path, content.getbuffer())
 
 
 def save_student(student: Student, path: Path, epoch: int, extras: dict[str, Any]) -> None:
@@ -63,11 +57,17 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def load_student(path: Path) -> tuple[Student, dict[str, Any]]:
     """Rebuild a student, in the mode and with the folding it was saved with."""
     data = read_checkpoint(path)
-    arch = data.get("arch")
-    if arch not in SPECS:
-        raise UserError(f"{path} holds architecture '{arch}'; known ones are {sorted(SPECS)}")
-    student = Student(SPECS[arch])
-    state = data["state_dict"]
+    arch, state = data.get("arch"), data["state_dict"]
+    chosen = SPECS.get(str(arch)) or described_spec(str(arch), data.get("extras", {}), state)
+    if chosen is None:
+        raise UserError(
+            f"{path} holds architecture '{arch}' and no description of a student; known ones are "
+            f"{sorted(SPECS)}"
+        )
+    try:
+        student = Student(chosen)
+    except (ValueError, RuntimeError, KeyError) as error:
+        raise UserError(f"{path} describes no network that can be built: {error}") from None
     for spec, layer in student.layers():
         if layer.bn is not None and f"{spec.name}.bn.weight" not in state:
             layer.remove_batchnorm()

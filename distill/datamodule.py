@@ -24,10 +24,16 @@ from synthesize.chip.errors import UserError
 VALIDATION_BATCH = 50
 
 
-def open_set(config: SetConfig, seed: int) -> PersonSource:
+def open_set(
+    config: SetConfig,
+    seed: int,
+    drawn: type[SyntheticSet] = SyntheticSet,
+    read: type[PeopleSet] = PeopleSet,
+) -> PersonSource:
     """Read a COCO-format set, or make procedural people.
 
-    ``synthetic:N`` are N pictures of 1 to 4 people, ``synthetic:N:P`` of P people each.
+    ``synthetic:N`` are N pictures of 1 to 4 people, ``synthetic:N:P`` of P people each. ``drawn``
+    and ``read`` are what is made of them.
     """
     kind, *numbers = config.annotations.split(":")
     if kind == "synthetic":
@@ -35,8 +41,8 @@ def open_set(config: SetConfig, seed: int) -> PersonSource:
             raise UserError(
                 f"data set '{config.annotations}' is to be written synthetic:N or synthetic:N:P"
             )
-        return SyntheticSet(int(numbers[0]), seed, *(int(number) for number in numbers[1:]))
-    return PeopleSet(Path(config.annotations), Path(config.images), config.limit)
+        return drawn(int(numbers[0]), seed, *(int(number) for number in numbers[1:]))
+    return read(Path(config.annotations), Path(config.images), config.limit)
 
 
 class Reporting(L.LightningDataModule):

@@ -128,18 +128,21 @@ def detections(
 
 
 def oks_ap(
-    annotations: Mapping[str, Any], results: Sequence[Mapping[str, Any]]
+    annotations: Mapping[str, Any],
+    results: Sequence[Mapping[str, Any]],
+    sigmas: npt.NDArray[np.float64] | None = None,
 ) -> dict[str, float]:
     """OKS average precision of ``results`` on a COCO-format set, by pycocotools.
 
     Returns AP, AP50, AP75, APm, APl, AR, AR50, AR75, ARm, ARl in 0..1 (-1: nothing of that
-    size).  No result at all is AP 0.  The number of joints is read from the set's category.
+    size).  No result at all is AP 0.  The number of joints is read from the set's category;
+    ``sigmas`` [joints] are needed where it is neither 17 (COCO) nor 14 (LSP).
     """
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
     joints = len(annotations["categories"][0].get("keypoints", []))
-    if joints not in OKS_SIGMAS:
+    if sigmas is None and joints not in OKS_SIGMAS:
         raise UserError(
             f"the set has {joints} joints per person; OKS is defined for 17 (COCO) and 14 (LSP)"
         )
@@ -152,7 +155,7 @@ def oks_ap(
         truth.createIndex()
         found = truth.loadRes(copy.deepcopy(list(results)))
         evaluation = COCOeval(truth, found, "keypoints")
-        evaluation.params.kpt_oks_sigmas = OKS_SIGMAS[joints]
+        evaluation.params.kpt_oks_sigmas = OKS_SIGMAS[joints] if sigmas is None else sigmas
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()

@@ -41,17 +41,21 @@ class TrainedModule(L.LightningModule):
         self.log("loss", loss, prog_bar=True)
         return loss
 
-    def configure_optimizers(self):  # type: ignore[no-untyped-def]
-        """AdamW; warm-up, constant rate, then linear decay to zero at the end of the run."""
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """AdamW; weights decay, offsets and batch norm do not."""
         decay = [p for p in self.parameters() if p.requires_grad and p.ndim > 1]
         plain = [p for p in self.parameters() if p.requires_grad and p.ndim <= 1]
-        optimizer = torch.optim.AdamW(
+        return torch.optim.AdamW(
             [
                 {"params": decay, "weight_decay": self.recipe.weight_decay},
                 {"params": plain, "weight_decay": 0.0},
             ],
             lr=self.recipe.learning_rate,
         )
+
+    def configure_optimizers(self):  # type: ignore[no-untyped-def]
+        """Warm-up, constant rate, then linear decay to zero at the end of the run."""
+        optimizer = self.make_optimizer()
         total = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: self._rate(step, total)

@@ -24,6 +24,8 @@ VERBS = ("teacher", "student", "quantize", "eval", "sample", "show")
 #: Modules by the tasks' names.
 TASKS: dict[str, str] = {
     "pose": "distill.tasks.pose",
+    "linear": "distill.tasks.linear",
+    "grey": "distill.tasks.grey",
 }
 
 

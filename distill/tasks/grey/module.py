@@ -1,0 +1,91 @@
+"""Detectors and students of the grey task as Lightning modules."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ai8x_models.students import Student
+from distill.data import to_input
+from distill.loss import distillation_loss
+from distill.pose_module import TrainedModule
+from distill.tasks.grey.points import points_of
+from distill.tasks.grey.recipe import GreyRecipe, GreyRun
+from distill.tasks.grey.scores import grey_pck
+
+
+def point_loss(found: Tensor, wanted: Tensor, known: Tensor, recipe: GreyRun) -> Tensor:
+    """Mean error of points [N, K, 3]: of places where they are visible, of visibility where known.
+
+    ``known`` is [N, K], 1 where the visibility itself is certain.
+    """
+    visible = wanted[..., 2:] > 0
+    weight = torch.cat([visible.expand(-1, -1, 2), (known[..., None] > 0) | visible], dim=-1)
+    if recipe.loss == "mse":
+        error = F.mse_loss(found, wanted, reduction="none")
+    else:
+        error = F.smooth_l1_loss(found, wanted, reduction="none", beta=recipe.beta)
+    return (error * weight).sum() / weight.sum().clamp_min(1)
+
+
+def student_points(student: Student, x: Tensor) -> Tensor:
+    """Points [N, K, 3] as real numbers, in any of the student's modes."""
+    (numbers,) = student.maps(x)
+    return numbers.flatten(1).unflatten(1, (-1, 3)).float()
+
+
+class PointModule(TrainedModule):
+    """A detector or a student: ground truth, and the teacher's points if the crops bring them."""
+
+    recipe: GreyRun
+
+    def __init__(self, network: nn.Module, recipe: GreyRun) -> None:
+        super().__init__(recipe)
+        self.network = network
+        self.share = recipe.teacher_share if isinstance(recipe, GreyRecipe) else 0.0
+        self.points = points_of(recipe.keypoints)
+        self.found: list[np.ndarray] = []
+        self.truth: list[np.ndarray] = []
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Points float32 [N, K, 3] of uint8 images [N, 1, size, size]."""
+        x = to_input(image)
+        if isinstance(self.network, Student):
+            return student_points(self.network, x)
+        points: Tensor = self.network(x)
+        return points.float()
+
+    def loss(self, batch: dict[str, Tensor]) -> Tensor:
+        """Ground truth, mixed with the teacher if there is one."""
+        found = self(batch["image"])
+        truth = point_loss(found, batch["points"], batch["known"], self.recipe)
+        if "taught" not in batch:
+            return truth
+        taught = point_loss(found, batch["taught"], torch.zeros_like(batch["known"]), self.recipe)
+        self.log_dict({"loss_truth": truth, "loss_teacher": taught})
+        return distillation_loss(truth, taught, self.share)
+
+    def validation_step(self, batch: dict[str, Tensor], _: int) -> None:
+        """Collect points and truth, both as fractions."""
+        self.found.append(self(batch["image"]).float().cpu().numpy())
+        self.truth.append(batch["points"].cpu().numpy())
+
+    def on_validation_epoch_end(self) -> None:
+        """PCK@0.2 of the torso over all validation crops."""
+        found, truth = np.concatenate(self.found), np.concatenate(self.truth)
+        score = grey_pck(found, truth, self.points).overall
+        self.log("pck", torch.tensor(score, dtype=torch.float32), sync_dist=True)
+        self.found, self.truth = [], []
+
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """AdamW, or SGD with momentum as it is described for the detectors."""
+        if self.recipe.optimizer == "adamw":
+            return super().make_optimizer()
+        return torch.optim.SGD(
+            [p for p in self.parameters() if p.requires_grad],
+            lr=self.recipe.learning_rate,
+            momentum=self.recipe.momentum,
+            weight_decay=self.recipe.weight_decay,
+        )

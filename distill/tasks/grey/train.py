@@ -1,0 +1,181 @@
+"""Training of the grey task: detectors, and chip students taught by them."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ai8x_models.checkpoints import load_student, read_checkpoint, save_student, write_atomically
+from ai8x_models.skeleton import FLIP_KEYPOINTS
+from ai8x_models.students import Student
+from distill.data import to_input
+from distill.tasks.grey.chip import grey_student
+from distill.tasks.grey.data import GreyCrops, GreyData, pixels_of
+from distill.tasks.grey.detectors import Detector
+from distill.tasks.grey.module import PointModule
+from distill.tasks.grey.points import points_of
+from distill.tasks.grey.recipe import GreyRecipe, GreyRun, GreyTeacherRecipe
+from distill.teacher_maps import checksum
+from distill.train import fit
+from distill.trainer import quiet
+from quantize.calibrate import bits_per_layer, calibrate
+from quantize.fold import fold_batchnorm
+from synthesize.chip.errors import UserError
+
+log = logging.getLogger(__name__)
+
+ARCH = "grey-detector"
+LESSON_BATCH = 64
+
+
+def save_detector(network: Detector, path: Path, epoch: int, extras: dict[str, Any]) -> None:
+    """Write a detector with its description."""
+    extras = {**extras, "described": network.described}
+    data = {"epoch": epoch, "arch": ARCH, "state_dict": network.state_dict(), "extras": extras}
+    write_atomically(data, path)
+
+
+def detector_from(data: dict[str, Any], path: Path) -> Detector:
+    """Rebuild a detector.
+
+    Raises:
+        UserError: the checkpoint is of another task, or damaged.
+    """
+    described = data.get("extras", {}).get("described")
+    if data.get("arch") != ARCH or not isinstance(described, dict):
+        raise UserError(
+            f"{path} holds architecture '{data.get('arch')}', but a '{ARCH}' is needed; train one "
+            "with make teacher TASK=grey"
+        )
+    try:
+        network = Detector(**described)
+        network.load_state_dict(data["state_dict"])
+    except (TypeError, ValueError, RuntimeError) as error:
+        detail = " ".join(str(error).split())[:200]
+        raise UserError(f"{path} does not fit its own description: {detail}") from None
+    return network.eval()
+
+
+def _fits(path: Path, found: tuple[int, int], recipe: GreyRun) -> None:
+    """Refuse a checkpoint of another input size or number of points."""
+    wanted = (recipe.size, recipe.keypoints)
+    if found != wanted:
+        raise UserError(
+            f"{path} is for {found[0]}x{found[0]} pixels and {found[1]} points, the recipe for "
+            f"{wanted[0]}x{wanted[0]} and {wanted[1]}; set size={found[0]} keypoints={found[1]}"
+        )
+
+
+def load_detector(path: Path, recipe: GreyRun) -> Detector:
+    """Read a detector that fits a recipe.
+
+    Raises:
+        UserError: unreadable, of another task, or of another size or number of points.
+    """
+    network = detector_from(read_checkpoint(path), path)
+    _fits(path, (network.size, network.keypoints), recipe)
+    return network
+
+
+@torch.no_grad()
+def predict(network: Detector, images: torch.Tensor, flip: bool) -> np.ndarray:
+    """Points float32 [n, K, 3] of uint8 images; with ``flip`` averaged with the mirrored ones."""
+    points = network(to_input(images)).float()
+    if flip:
+        mirrored = network(to_input(images.flip(-1))).float()
+        mirrored = mirrored[:, list(points_of(network.keypoints).mirrored)]
+        mirrored[..., 0] = 1 - mirrored[..., 0]
+        points = (points + mirrored) / 2
+    return np.asarray(points.numpy())
+
+
+def teach(network: Detector, crops: GreyCrops, flip: bool) -> None:
+    """Let the detector look at every person once, in the unchanged crop; keep its points.
+
+    Random crops of the same person move the teacher's points like the annotated ones, so the
+    teacher runs once per person instead of once per crop.
+    """
+    lesson = np.zeros((len(crops.set.people), len(FLIP_KEYPOINTS), 3))
+    done = 0
+    for images, matrices in tqdm(
+        crops.batches(LESSON_BATCH), desc="teacher", leave=False, disable=None,
+        total=-(-len(crops) // LESSON_BATCH),
+    ):  # fmt: skip
+        found = pixels_of(predict(network, images, flip), crops.size)
+        for points, matrix in zip(found, matrices, strict=True):
+            linear = np.linalg.inv(matrix[:, :2])
+            points[:, :2] = (points[:, :2] - matrix[:, 2]) @ linear.T
+            lesson[crops.chosen[done]] = crops.points.spread(points)
+            done += 1
+    crops.lesson = lesson
+
+
+def prepare_qat(student: Student, recipe: GreyRecipe, data: GreyData) -> None:
+    """Fold batch norm, set the recipe's bits and calibrate the shifts on training crops."""
+    bits = bits_per_layer(student, recipe.qat.default_bits, recipe.qat.bits)
+    fold_batchnorm(student)
+    images, _ = next(data.train[0].batches(recipe.qat.calibration_images))
+    shifts = calibrate(student, bits, to_input(images))
+    log.info("layer: bits, shift: %s", {n: (bits[n], shifts[n]) for n in bits})
+
+
+def train_teacher(recipe: GreyTeacherRecipe) -> Path:
+    """Run a detector's recipe, resuming a killed run; returns the detector's file."""
+    with quiet():
+        L.seed_everything(recipe.seed, workers=True, verbose=False)
+        if recipe.start_from:
+            network = load_detector(Path(recipe.start_from), recipe)
+        else:
+            network = Detector(
+                recipe.detector, recipe.keypoints, recipe.size, width=recipe.width,
+                mapping=recipe.mapping, enlarge=recipe.enlarge, dropout=recipe.dropout,
+                pretrained=recipe.pretrained,
+            )  # fmt: skip
+        extras = fit(PointModule(network, recipe), GreyData(recipe), recipe)
+    path = Path(recipe.out) / "teacher.pth.tar"
+    save_detector(network, path, recipe.epochs, extras)
+    log.info("teacher written to %s", path)
+    return path
+
+
+def _student(recipe: GreyRecipe) -> Student:
+    """A new student, or the one to start from."""
+    if not recipe.start_from:
+        return Student(grey_student(recipe.keypoints, recipe.size))
+    path = Path(recipe.start_from)
+    student, _ = load_student(path)
+    if student.spec.input_shape[0] != 1:
+        raise UserError(
+            f"{path} is a student for pictures {list(student.spec.input_shape)}, the grey task "
+            f"has [1, {recipe.size}, {recipe.size}]; name a checkpoint of this task"
+        )
+    outputs = student.spec.layers[-1].out_channels
+    _fits(path, (student.spec.input_shape[1], outputs // 3), recipe)
+    return student
+
+
+def train_student(recipe: GreyRecipe) -> Path:
+    """Run a student's recipe, resuming a killed run; returns the student's file."""
+    with quiet():
+        L.seed_everything(recipe.seed, workers=True, verbose=False)
+        student, data = _student(recipe), GreyData(recipe)
+        data.setup("fit")
+        if recipe.qat.enabled and student.mode == "float":
+            prepare_qat(student, recipe, data)
+        if recipe.teacher:
+            network = load_detector(Path(recipe.teacher), recipe)
+            for crops in data.train:
+                teach(network, crops, recipe.teacher_flip)
+        extras = fit(PointModule(student, recipe), data, recipe)
+    path = Path(recipe.out) / "student.pth.tar"
+    if recipe.teacher:
+        extras["teacher"] = checksum(Path(recipe.teacher))
+    save_student(student, path, recipe.epochs, extras)
+    log.info("student written to %s", path)
+    return path
