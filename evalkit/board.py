@@ -1,9 +1,10 @@
-"""What the boards have around the chip: the camera and, on MAX78000FTHR, power management.
+"""What the boards have around the chip: camera, display (EVKIT), power management (FTHR).
 
 Wiring (public MAX78000 SDK, ``Boards/MAX78000``): the sensor's input clock is pulse train 0; its
 two-wire bus are P0.30 and P0.31, which the SDK drives pin by pin and which are I2C2 as well; the
 power management of MAX78000FTHR is on I2C1, and its LDO2 supplies the camera there. Here the camera
-has power from the start, so that one model serves both boards; firmware can switch LDO2.
+has power from the start, so that one model serves both boards; firmware can switch LDO2. The
+display of the evaluation kit is the second device on SPI0.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from evalkit.machine import Machine
 from evalkit.peripherals.max20303 import Max20303
 from evalkit.peripherals.ov7692 import Ov7692, Source
 from evalkit.peripherals.sccb import Device, WireBus
+from evalkit.peripherals.ssd2119 import Ssd2119
 
 _CAMERA_CLOCK = 0
 _CAMERA_SCL, _CAMERA_SDA = 30, 31
+_DISPLAY_SELECT = 1
 
 
 class Board:
@@ -26,10 +29,13 @@ class Board:
 
     Attributes:
         sensor: the camera's sensor, None without one.
+        display: the display, whether or not the firmware uses it.
     """
 
     def __init__(self, machine: Machine, source: Source | None) -> None:
         self.sensor: Ov7692 | None = None
+        self.display = Ssd2119()
+        machine.spis[0].devices[_DISPLAY_SELECT] = self.display
         on_camera_bus: list[Device] = []
         if source is not None:
             self.sensor = Ov7692(

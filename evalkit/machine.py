@@ -27,6 +27,7 @@ from evalkit.peripherals.power import Fcr, Mcr, Pwrseq, Sir, Trimsir
 from evalkit.peripherals.pt import PulseTrains
 from evalkit.peripherals.rtc import Rtc
 from evalkit.peripherals.simo import Simo
+from evalkit.peripherals.spi import Spi
 from evalkit.peripherals.system import SVCALL, SystemControl
 from evalkit.peripherals.timer import Timer
 from evalkit.peripherals.uart import Uart
@@ -125,6 +126,7 @@ class Machine:
             I2c(self, "I2C1", 0x4001_E000, 36),
             I2c(self, "I2C2", 0x4001_F000, 62),
         )
+        self.spis = (Spi(self, "SPI0", 0x400B_E000, 56), Spi(self, "SPI1", 0x4004_6000, 16))
         self.peripherals: dict[str, Peripheral] = {
             p.name: p
             for p in (
@@ -150,6 +152,7 @@ class Machine:
                 self.pcif,
                 self.pt,
                 *self.i2cs,
+                *self.spis,
             )
         }
         self._slots: dict[int, Peripheral] = {}
@@ -158,7 +161,7 @@ class Machine:
             last = peripheral.base + max(peripheral.REGISTERS) - PERIPHERAL_BASE >> _SLOT
             for slot in range(first, last + 1):
                 self._slots[slot] = peripheral
-        gated = (self.dma, *self.uarts[:3], *self.gpios[:2], self.pt, *self.i2cs)
+        gated = (self.dma, *self.uarts[:3], *self.gpios[:2], self.pt, *self.i2cs, *self.spis)
         for peripheral in gated:
             peripheral.clock_gate = partial(self.gcr.gated, peripheral.name.lower())
         self.gpios[2].clock_gate = partial(self.lpgcr.gated, "gpio2")

@@ -30,6 +30,7 @@ def _arguments(given: list[str]) -> argparse.Namespace:
     parser.add_argument("--send", metavar="FILE", help="bytes to send to the console")
     parser.add_argument("--maps", metavar="FILE.npz", help="result maps from the map frames")
     parser.add_argument("--timeline", metavar="FILE.html", help="page that shows where time went")
+    parser.add_argument("--display", metavar="FILE.png", help="what the display shows at the end")
     parser.add_argument(
         "--dump-layers", metavar="DIR", help="inputs and outputs of each layer as .npy"
     )
@@ -130,6 +131,8 @@ def _write_outputs(kit: Kit, arguments: argparse.Namespace) -> None:
         Path(arguments.uart_raw).write_bytes(bytes(kit.machine.uarts[0].sent))
     if arguments.timeline:
         write_timeline(kit.machine, arguments.timeline)
+    if arguments.display:
+        kit.board.display.save(arguments.display)
     if arguments.maps and any(frame.type == protocol.MAP for frame in kit.frames):
         outputs: dict[str, Any] = {f"output{i}": m for i, m in enumerate(kit.maps())}
         np.savez(arguments.maps, **outputs)

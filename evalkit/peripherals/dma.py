@@ -1,4 +1,4 @@
-"""Direct memory access between memory and UARTs, from the camera, and from memory to memory.
+"""Direct memory access: memory to memory, UARTs in and out, SPI out, camera in.
 
 A transfer to a UART moves up to ``CHUNK`` characters as one event, one from a UART
 ``RECEIVE_CHUNK``, at the time the last of them is on the line. The count register and the memory
@@ -32,6 +32,8 @@ MEMORY_TO_MEMORY = 0x00
 UART_RECEIVE = {0x04: 0, 0x05: 1, 0x0E: 2}
 UART_TRANSMIT = {0x24: 0, 0x25: 1, 0x2E: 2}
 """CTRL.request -> UART number."""
+SPI_TRANSMIT = {0x2F: 0, 0x21: 1}
+"""CTRL.request -> SPI number."""
 CAMERA_RECEIVE = 0x0D
 """From the camera interface (camera.c in the SDK's Boards/MAX78000/Source)."""
 
@@ -174,6 +176,10 @@ class Dma(Peripheral):
         elif request in UART_RECEIVE:
             self._need_bytes(number, "src", self._uart(request).base + 0x20)
             self._uart(request).dma_changed()
+        elif request in SPI_TRANSMIT:
+            if not self.values[f"CTRL{number}"] >> 18 & 1:
+                raise self.fault(0x100 + 0x20 * number, "a transfer to SPI increments src")
+            self.machine.spis[SPI_TRANSMIT[request]].dma_changed()
         elif request == CAMERA_RECEIVE:
             self._need_words(number)
             self.machine.pcif.dma_changed()
@@ -230,6 +236,10 @@ class Dma(Peripheral):
     def receive_channel(self, uart: int) -> int | None:
         """The active channel that empties a UART."""
         return self._channel(UART_RECEIVE, uart)
+
+    def spi_channel(self, spi: int) -> int | None:
+        """The active channel that feeds an SPI controller."""
+        return self._channel(SPI_TRANSMIT, spi)
 
     def camera_channel(self) -> int | None:
         """The active channel that empties the camera's FIFO."""
