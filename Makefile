@@ -189,15 +189,30 @@ $(own): $(qat) | $(ready)
 	@mkdir -p $(@D)
 	$(if $(posing),$(py) -m quantize,$(task) quantize) $< $@
 
+# What eval measures on, how many crops of it eval-kit takes, and where onnx writes to.
+validation := --annotations $(DATA)/lspet/lspet_val.json --images $(DATA)/lspet/val
+COUNT      ?= 100
+ONNX       ?= $(BUILD)/network.onnx
+
 .PHONY: eval
 ifneq ($(posing),)
 eval: $(ready) ## accuracy of CHECKPOINTS="..." on DATA=folder; for pose, PCK on its 14-point validation set
-	$(py) -m distill eval $(CHECKPOINTS) --annotations $(DATA)/lspet/lspet_val.json \
-	  --images $(DATA)/lspet/val $(ARGS)
+	$(py) -m distill eval $(CHECKPOINTS) $(validation) $(ARGS)
 else
 eval: $(ready)
 	$(task) eval $(CHECKPOINTS) $(ARGS)
 endif
+
+.PHONY: eval-kit
+eval-kit: $(injection) | $(ready) ## the same on the virtual kit: COUNT crops through the firmware of CHECKPOINT=file
+	@rm -rf $(BUILD)/crops
+	$(py) -m distill crops --out $(BUILD)/crops --count $(COUNT) $(validation)
+	$(py) -m evalkit maps --kit $(injection) --camera $(BUILD)/crops -o $(BUILD)/crops.npz
+	$(py) -m distill kit "$$CHECKPOINT" $(BUILD)/crops.npz $(validation)
+
+.PHONY: onnx
+onnx: $(ready) ## write CHECKPOINT=file (teacher or student, float or integers) as ONNX=file
+	$(py) -m distill export "$$CHECKPOINT" "$(ONNX)"
 
 ##@ Checks
 

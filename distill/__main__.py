@@ -7,7 +7,9 @@ quantisation-aware), both resuming where a killed run stopped;
 trains the same student with and without the teacher and prints what it gains;
 ``python -m distill eval CHECKPOINT ... --annotations SET.json --images DIR`` prints its PCK and,
 with ``--whole``, its OKS average precision;
-``python -m distill export CHECKPOINT OUT.onnx`` writes any of them as ONNX.
+``python -m distill export CHECKPOINT OUT.onnx`` writes any of them as ONNX;
+``python -m distill crops --out DIR ...`` writes evaluation crops as pictures, and
+``python -m distill kit CHECKPOINT MAPS.npz ...`` compares what the firmware made of them.
 """
 
 from __future__ import annotations
@@ -16,8 +18,12 @@ import argparse
 import logging
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from synthesize.chip.errors import UserError
+
+if TYPE_CHECKING:
+    from distill.data import PersonSource
 
 TRAINING = {
     "teacher": "train a teacher",
@@ -40,17 +46,35 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("checkpoint", type=Path, help="student or teacher")
     export.add_argument("out", type=Path, help="ONNX file to write")
     export.add_argument("--size", type=int, default=128, help="side of a float input (128)")
+    _add_kit(stages)
     return parser
+
+
+def _add_set(stage: argparse.ArgumentParser) -> None:
+    """Options that name an evaluation set."""
+    stage.add_argument("--annotations", type=Path, help="COCO-format keypoint file")
+    stage.add_argument("--images", type=Path, help="folder of its pictures")
+    stage.add_argument("--synthetic", type=int, help="instead: so many synthetic pictures")
+    stage.add_argument("--size", type=int, default=128, help="side of the input (128)")
+    stage.add_argument("--limit", type=int, help="use only the first pictures")
+
+
+def _add_kit(stages: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The stages on both sides of the firmware."""
+    crops = stages.add_parser("crops", help="write evaluation crops as pictures")
+    crops.add_argument("--out", type=Path, required=True, help="folder to write to")
+    crops.add_argument("--count", type=int, default=100, help="how many, evenly spaced (100)")
+    kit = stages.add_parser("kit", help="compare what the firmware made of the crops")
+    kit.add_argument("checkpoint", type=Path, help="the integer student it was compiled from")
+    kit.add_argument("maps", type=Path, help="written by python -m evalkit maps")
+    for stage in (crops, kit):
+        _add_set(stage)
 
 
 def _add_evaluation(evaluate: argparse.ArgumentParser) -> None:
     """Options of the eval stage."""
     evaluate.add_argument("checkpoints", type=Path, nargs="+", help="students or teachers")
-    evaluate.add_argument("--annotations", type=Path, help="COCO-format keypoint file")
-    evaluate.add_argument("--images", type=Path, help="folder of its pictures")
-    evaluate.add_argument("--synthetic", type=int, help="instead: so many synthetic pictures")
-    evaluate.add_argument("--size", type=int, default=128, help="side of the input (128)")
-    evaluate.add_argument("--limit", type=int, help="use only the first pictures")
+    _add_set(evaluate)
     evaluate.add_argument("--flip", action="store_true", help="also test with mirrored pictures")
     evaluate.add_argument(
         "--whole", action="store_true",
@@ -59,23 +83,27 @@ def _add_evaluation(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument("--pictures", type=Path, help="folder for the best and worst cases")
 
 
-def _evaluate(options: argparse.Namespace) -> None:
-    """Print the tables that were asked for."""
-    from distill.data import PeopleSet, PersonSource, SyntheticSet
-    from distill.report import evaluate_on_crops, evaluate_on_pictures
+def _people(options: argparse.Namespace) -> PersonSource:
+    """The set that the options name."""
+    from distill.data import PeopleSet, SyntheticSet
 
     photographs = options.annotations is not None and options.images is not None
     if photographs == (options.synthetic is not None):
         raise UserError("name a set with --annotations and --images, or --synthetic N pictures")
     if options.size % 8 or options.size < 32:
         raise UserError(f"--size is {options.size}; it must be a multiple of 8, at least 32")
-    people: PersonSource
     if photographs:
-        people = PeopleSet(options.annotations, options.images, options.limit)
-    else:
-        if options.whole:
-            raise UserError("--whole needs --annotations and --images")
-        people = SyntheticSet(options.synthetic, 0)
+        return PeopleSet(options.annotations, options.images, options.limit)
+    return SyntheticSet(options.synthetic, 0)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    """Print the tables that were asked for."""
+    from distill.report import evaluate_on_crops, evaluate_on_pictures
+
+    people = _people(options)
+    if options.whole and options.synthetic is not None:
+        raise UserError("--whole needs --annotations and --images")
     print(
         evaluate_on_crops(options.checkpoints, people, options.size, options.flip, options.pictures)
     )
@@ -87,14 +115,34 @@ def _evaluate(options: argparse.Namespace) -> None:
                 options.flip, options.limit,
             )
         )  # fmt: skip
+    return 0
 
 
-def _export(options: argparse.Namespace) -> None:
+def _crops(options: argparse.Namespace) -> int:
+    """Write evaluation crops."""
+    from distill.kit_maps import write_crops
+
+    count = write_crops(_people(options), options.size, options.count, options.out)
+    print(f"{count} crops written to {options.out}")
+    return 0
+
+
+def _kit(options: argparse.Namespace) -> int:
+    """Compare maps of the firmware; exit status 1 where one differs."""
+    from distill.kit_maps import compare_maps
+
+    table, equal = compare_maps(options.checkpoint, options.maps, _people(options), options.size)
+    print(table)
+    return 0 if equal else 1
+
+
+def _export(options: argparse.Namespace) -> int:
     """Write an ONNX file."""
     from distill.onnx_float import export
 
     export(options.checkpoint, options.out, options.size)
     print(f"ONNX model written to {options.out}")
+    return 0
 
 
 def _train(stage: str, config: Path | None, overrides: list[str]) -> None:
@@ -112,6 +160,9 @@ def _train(stage: str, config: Path | None, overrides: list[str]) -> None:
         train_student(load_recipe(config, overrides, Recipe))
 
 
+STAGES = {"eval": _evaluate, "export": _export, "crops": _crops, "kit": _kit}
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one stage; exit status 2 with one sentence for bad input."""
     options, rest = _parser().parse_known_args(arguments)
@@ -123,14 +174,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.stage in TRAINING:
             _train(options.stage, options.config, options.overrides)
-        elif options.stage == "export":
-            _export(options)
-        else:
-            _evaluate(options)
+            return 0
+        return STAGES[options.stage](options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ COMMANDS = {
     "bench": ("evalkit.bench", "measure how fast the virtual board is"),
     "view": ("evalkit.view", "watch a board, the virtual board or a recording in the browser"),
     "export": ("evalkit.export", "keypoints of a camera's pictures or of a recording as COCO JSON"),
+    "maps": ("evalkit.maps", "output maps of a folder of pictures as NumPy arrays"),
     "flash": ("evalkit.flash", "write a firmware ELF into a board with OpenOCD"),
     "compare": ("evalkit.dump", "find where two layer dumps part"),
 }

@@ -1,7 +1,8 @@
-"""The whole training chain on synthetic people: it can learn, and its stages fit together."""
+"""The whole chain on synthetic people, from teacher to firmware: it can learn, its stages fit."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,11 @@ from ai8x_models.checkpoints import load_student
 from distill.__main__ import main as distill
 from distill.data import SyntheticSet
 from distill.evaluate import evaluate_pck
+from evalkit.__main__ import main as evalkit
 from quantize.__main__ import main as quantize
+from synthesize import build
+from synthesize.__main__ import main as synthesize
+from tests.conftest import REPOSITORY, find_shared
 
 QUICK = ["precision=32-true", "accelerator=cpu", "workers=0", "validate_every=1", "seed=5"]
 
@@ -34,8 +39,42 @@ def test_ten_images_can_be_learnt_by_heart(tmp_path: Path) -> None:
     assert evaluate_pck(student, people, size=96).overall >= 0.99
 
 
-def test_from_nothing_to_integers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Teacher, distilled student, quantisation-aware student, integers, evaluation."""
+def through_the_firmware(checkpoint: Path, folder: Path, count: int, people: list[str]) -> str:
+    """What ``distill kit`` says about ``count`` crops that the firmware has seen on the kit."""
+    project, crops, maps = (folder / name for name in ("project", "crops", "maps.npz"))
+    compiled = [str(checkpoint), "--quiet", "--application", "frame-injection"]
+    assert synthesize(["compile", *compiled, "--out", str(project)]) == 0
+    elf = build.build(project, cache=folder / "objects", baud=921600)
+    assert distill(["crops", "--out", str(crops), "--count", str(count), *people]) == 0
+    assert evalkit(["maps", "--kit", str(elf), "--camera", str(crops), "-o", str(maps)]) == 0
+    assert distill(["kit", str(checkpoint), str(maps), *people]) == 0
+    return f"{count} of {count} crops: all maps equal, word for word"
+
+
+@pytest.mark.long
+def test_a_hundred_validation_crops_on_the_kit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The shipped integer student and its firmware agree on photographs, or on drawn people."""
+    pytest.importorskip("unicorn", reason="the kit extra is not installed")
+    shared = find_shared()
+    people = ["--synthetic", "60"]
+    if shared is not None:
+        lspet = shared / "data" / "lspet"
+        people = ["--annotations", str(lspet / "lspet_val.json"), "--images", str(lspet / "val")]
+    shipped = REPOSITORY / "ai8x_models" / "checkpoints" / "seed-q.pth.tar"
+    said = through_the_firmware(shipped, tmp_path, 100, people)
+    table = capsys.readouterr().out
+    assert said in table
+    scores = re.findall(r"\| (?:integer student, here|firmware) \| ([\d.]+) \|", table)
+    assert len(scores) == 2
+    assert scores[0] == scores[1]
+    assert shared is None or float(scores[0]) > 40
+
+
+def test_from_nothing_to_firmware(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Teacher, distilled student, quantisation-aware student, integers, evaluation, firmware."""
+    pytest.importorskip("unicorn", reason="the kit extra is not installed")
     common = [
         *QUICK, "size=64", "epochs=1", "samples_per_epoch=8", "batch=4", "warmup_steps=1",
         "train=[{annotations: 'synthetic:6'}]", "validation=[{annotations: 'synthetic:4'}]",
@@ -54,6 +93,8 @@ def test_from_nothing_to_integers(tmp_path: Path, capsys: pytest.CaptureFixture[
     table = capsys.readouterr().out
     assert "float/student.pth.tar" in table
     assert "tiny-q.pth.tar" in table
+    said = through_the_firmware(integers, tmp_path, 2, ["--synthetic", "2"])
+    assert said in capsys.readouterr().out
     # The integers compute what quantisation-aware training computed.
     qat, _ = load_student(aware / "student.pth.tar")
     student, _ = load_student(integers)
