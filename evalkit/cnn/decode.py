@@ -28,6 +28,32 @@ SAME_EVERYWHERE = (
 """Registers whose whole value must agree in all quadrants that take part."""
 
 
+class Decoder:
+    """Decodes layers; one whose registers are as they were is not decoded again."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, tuple[int, ...], bool], tuple[list[int | None], Layer]] = {}
+        self._addresses: dict[tuple[int, tuple[int, ...]], list[int]] = {}
+
+    def decode(
+        self, words: Mapping[int, int], layer: int, quadrants: tuple[int, ...], stream: bool
+    ) -> Layer:
+        """As the function of the same name."""
+        where = (layer, quadrants)
+        if where not in self._addresses:
+            streams = registers.STREAM_REGISTERS if layer < limits.MAX_STREAM_LAYERS else ()
+            self._addresses[where] = [
+                registers.layer_address(q, layer, register)
+                for q in quadrants
+                for register in (*registers.LAYER_REGISTERS, *streams)
+            ]
+        values = [words.get(address) for address in self._addresses[where]]
+        known = self._known.get((*where, stream))
+        if known is None or known[0] != values:
+            known = self._known[(*where, stream)] = (values, decode(words, *where, stream))
+        return known[1]
+
+
 def decode(words: Mapping[int, int], layer: int, quadrants: tuple[int, ...], stream: bool) -> Layer:
     """Decode one layer.
 

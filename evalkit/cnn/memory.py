@@ -63,34 +63,54 @@ class DataMemory:
         self.lost[instance, words] = NOT_LOST
 
     def store(
-        self, layer: int, instance: int, words: slice, values: Bytes, known: NDArray[np.bool_]
+        self,
+        layer: int,
+        instances: slice,
+        words: slice,
+        values: Bytes,
+        known: NDArray[np.bool_] | None,
     ) -> None:
-        """Output of a layer: bytes [word, lane] into the first lanes of every word of a slice."""
-        lanes = values.shape[1]
-        before = self.writer[instance, words]
-        overwritten = self.unread[instance, words] & (before != layer)
-        self.lost[instance, words] = np.where(overwritten, before, NOT_LOST)
-        self.bytes[instance, words, :lanes] = values
-        self.known[instance, words, :lanes] = known
-        self.writer[instance, words] = layer
-        self.unread[instance, words] = True
+        """Output of a layer into the first lanes of some words.
+
+        Args:
+            layer: its number.
+            instances, words: which.
+            values: uint8 [instance, word, lane].
+            known: bool, of a shape that broadcasts to that, or None where all are.
+        """
+        lanes = values.shape[2]
+        before = self.writer[instances, words]
+        overwritten = self.unread[instances, words] & (before != layer)
+        if overwritten.any():
+            self.lost[instances, words] = np.where(overwritten, before, NOT_LOST)
+        else:
+            self.lost[instances, words] = NOT_LOST
+        self.bytes[instances, words, :lanes] = values
+        self.known[instances, words, :lanes] = True if known is None else known
+        self.writer[instances, words] = layer
+        self.unread[instances, words] = True
 
     def note_read(self, instances: list[int], words: slice) -> tuple[int, int, int] | None:
-        """A layer reads these words.
+        """A layer reads these words of some instances, in ascending order.
 
         Returns:
             (instance, word, writer) of a word that another layer has overwritten although the
             same writer's other words are among those read, or None: such a read mixes two
             outputs.
         """
-        lost = self.lost[instances, words]
+        first, last = instances[0], instances[-1]
+        # Neighbours are looked at where they are, others copied.
+        chosen: slice | list[int] = instances
+        if last - first + 1 == len(instances):
+            chosen = slice(first, last + 1)
+        lost = self.lost[chosen, words]
         found = None
         if (lost != NOT_LOST).any():
-            mixed = np.isin(lost, self.writer[instances, words]) & (lost != NOT_LOST)
+            mixed = np.isin(lost, self.writer[chosen, words]) & (lost != NOT_LOST)
             if mixed.any():
                 row, column = (int(i) for i in np.argwhere(mixed)[0])
                 found = (instances[row], words.start + column, int(lost[row, column]))
-        self.unread[instances, words] = False
+        self.unread[chosen, words] = False
         return found
 
     def begin_run(self) -> None:

@@ -11,6 +11,8 @@ Sources: DESIGN of the chip's arithmetic in ai8x-synthesis ``izer/simulate.py`` 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -84,60 +86,97 @@ def spread(data: Int8) -> Int8:
     return wide
 
 
-def convolve(data: Int8, weights: Int32, pad: tuple[int, int]) -> Int32:
+@dataclass(frozen=True)
+class Kernels:
+    """Weights of a convolution, ready to be used many times.
+
+    Attributes:
+        weights: int32 [output, channel, kernel row, kernel column].
+        rows: for each kernel row, float [output, channel * kernel column].
+        largest: no sum of products can be larger in magnitude.
+    """
+
+    weights: Int32
+    rows: tuple[Floats, ...]
+    largest: int
+
+    @classmethod
+    def of(cls, weights: Int32) -> Kernels:
+        """From int32 [output, channel, kernel row, kernel column]."""
+        outputs = len(weights)
+        largest = 128 * int(np.abs(weights).reshape(outputs, -1).sum(axis=1).max(initial=0))
+        # In float32 all partial sums are exact below 2**24. At most 1024 channels x 9 taps
+        # x 128 x 128 are far below 2**53.
+        kind = np.dtype(np.float32 if largest < 1 << 24 else np.float64)
+        floats: Floats = weights.astype(kind)
+        rows = tuple(
+            np.ascontiguousarray(floats[:, :, r]).reshape(outputs, -1)
+            for r in range(weights.shape[2])
+        )
+        return cls(weights, rows, largest)
+
+
+def convolve(data: Int8, kernels: Kernels, pad: tuple[int, int]) -> Int32:
     """Sums of products with stride 1.
 
     Args:
         data: int8 [channel, row, column].
-        weights: int32 [output, channel, kernel row, kernel column].
+        kernels: weights.
         pad: zero rows and columns at each end.
 
     Returns:
         int32 [output, row, column].
     """
-    outputs, channels, kernel_rows, kernel_columns = weights.shape
-    kind = _float_kind(weights)
-    if pad != (0, 0):
-        data = np.pad(data, ((0, 0), (pad[0], pad[0]), (pad[1], pad[1])))
-    rows = data.shape[1] - kernel_rows + 1
-    columns = data.shape[2] - kernel_columns + 1
-    fields = np.empty((channels, kernel_rows, kernel_columns, rows, columns), kind)
-    for r in range(kernel_rows):
-        for c in range(kernel_columns):
-            fields[:, r, c] = data[:, r : r + rows, c : c + columns]
-    matrix = weights.reshape(outputs, -1).astype(kind)
-    sums = matrix @ fields.reshape(-1, rows * columns)
+    outputs, _, kernel_rows, kernel_columns = kernels.weights.shape
+    rows = data.shape[1] + 2 * pad[0] - kernel_rows + 1
+    columns = data.shape[2] + 2 * pad[1] - kernel_columns + 1
+    fields = _fields(data, kernel_columns, pad, kernels.rows[0].dtype)
+    sums = kernels.rows[0] @ fields[:, : rows * columns]
+    for row in range(1, kernel_rows):
+        # One kernel row further down is one row of pixels further on.
+        first = row * columns
+        sums += kernels.rows[row] @ fields[:, first : first + rows * columns]
     return sums.astype(np.int32).reshape(outputs, rows, columns)
 
 
-def _float_kind(weights: Int32) -> type[np.floating]:
-    """The cheapest floating-point type in which all partial sums are exact."""
-    largest = int(np.abs(weights).reshape(len(weights), -1).sum(axis=1).max(initial=0)) * 128
-    if largest < 1 << 24:
-        return np.float32
-    # At most 1024 channels x 9 taps x 128 x 128, far below 2**53.
-    return np.float64
+def _fields(data: Int8, width: int, pad: tuple[int, int], kind: np.dtype) -> Floats:
+    """What each kernel column sees of every padded row: [channel * width, row * column]."""
+    channels, rows, columns = data.shape
+    seen = columns + 2 * pad[1] - width + 1
+    fields = np.empty((channels, width, rows + 2 * pad[0], seen), kind)
+    fields[:, :, : pad[0]] = 0
+    fields[:, :, rows + pad[0] :] = 0
+    inner = fields[:, :, pad[0] : pad[0] + rows]
+    for column in range(width):
+        shift = column - pad[1]
+        first, last = max(0, -shift), min(seen, columns - shift)
+        inner[:, column, :, :first] = 0
+        inner[:, column, :, last:] = 0
+        inner[:, column, :, first:last] = data[:, :, first + shift : last + shift]
+    return fields.reshape(channels * width, -1)
 
 
 def scale(sums: Int32, shift: int, relu: bool, absolute: bool) -> Int8:
     """8-bit output of an accumulator: shifted, rounded to nearest (halves up), clipped, activated.
 
-    ``shift`` is -15..15, positive to the left; the division by 128 comes on top. The absolute
-    value of -128 is 127. With both, the absolute value wins (POST.out_abs).
+    Sums are below 2**30 in magnitude. ``shift`` is -15..15, positive to the left; the division by
+    128 comes on top. The absolute value of -128 is 127. With both, the absolute value wins
+    (POST.out_abs).
     """
     right = 7 - shift
     if right > 0:
-        rounded = (sums.astype(np.int64) + (1 << (right - 1))) >> right
+        rounded = sums + (1 << (right - 1))
+        rounded >>= right
     else:
         rounded = sums.astype(np.int64) << -right
-    clipped = np.clip(rounded, -128, 127)
     if absolute:
-        clipped = np.minimum(np.abs(clipped), 127)
-    elif relu:
-        clipped = np.maximum(clipped, 0)
+        clipped = np.minimum(np.abs(np.clip(rounded, -128, 127)), 127)
+    else:
+        clipped = np.clip(rounded, 0 if relu else -128, 127)
     return clipped.astype(np.int8)
 
 
 def add_bias(sums: Int32, bias: Int32) -> Int32:
-    """Add one bias per output, times 128."""
-    return sums + (bias * limits.BIAS_SCALE)[:, None, None]
+    """Add one bias per output, times 128; changes ``sums``."""
+    sums += (bias * limits.BIAS_SCALE)[:, None, None]
+    return sums

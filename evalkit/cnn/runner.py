@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.cnn.decode import decode
+from evalkit.cnn.decode import Decoder
 from evalkit.cnn.faults import KitFault
 from evalkit.cnn.memory import DataMemory
 from evalkit.cnn.plan import Layer
@@ -55,6 +55,7 @@ class Runner:
 
     def __init__(self, cnn: Cnn) -> None:
         self.cnn = cnn
+        self._decoder = Decoder()
         self.running = False
         self.waiting = False
         """Started, but input is still missing from the FIFOs."""
@@ -160,7 +161,7 @@ class Runner:
             cnn.memories.data.begin_run()
         sequence = _Sequence(cnn, fifo, bool(cnn.control(leader, "poolrnd")))
         for number in range(self.next_layer, end + 1):
-            layer = decode(cnn.registers, number, self.quadrants, stream)
+            layer = self._decoder.decode(cnn.registers, number, self.quadrants, stream)
             self._check_clocks(layer)
             sequence.run(layer, number == end)
             cnn.layer_cycles.append((number, layer_cycles(layer.geometry())))
