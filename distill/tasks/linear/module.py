@@ -1,0 +1,96 @@
+"""Training of the pose transformer: loss, learning rates, validation by PCK and OKS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ai8x_models.skeleton import COCO17_TO_18
+from distill.data import to_input
+from distill.metrics import pck
+from distill.pose_module import TrainedModule
+from distill.tasks.linear.losses import set_loss
+from distill.tasks.linear.matching import oks, truth_of
+from distill.tasks.linear.model import LinearPose, People
+from distill.tasks.linear.recipe import LinearRecipe
+from distill.tasks.linear.render import best_person
+
+
+class LinearModule(TrainedModule):
+    """The pose transformer with its set loss."""
+
+    def __init__(self, network: LinearPose, recipe: LinearRecipe) -> None:
+        super().__init__(recipe)
+        self.network, self.weights = network, recipe.weights()
+        self.backbone_rate = recipe.backbone_rate
+        if not self.backbone_rate:
+            network.backbone.requires_grad_(False)
+        self.found: list[np.ndarray] = []
+        self.truth: list[np.ndarray] = []
+
+    def train(self, mode: bool = True) -> LinearModule:
+        """A frozen backbone stays as it is: its batch norm must not move either."""
+        super().train(mode)
+        if not self.backbone_rate:
+            self.network.backbone.eval()
+        return self
+
+    def forward(self, image: Tensor) -> list[People]:
+        """People of every layer for uint8 images [n, 3, h, w]."""
+        x = to_input(image).contiguous(memory_format=torch.channels_last)
+        found: list[People] = self.network(x)
+        return found
+
+    def loss(self, batch: dict[str, Tensor]) -> Tensor:
+        """The set loss, its parts logged."""
+        size = batch["image"].shape[-1]
+        truth = truth_of(batch["keypoints"], batch["channels"][:, :18] > 0, size)
+        total, parts = set_loss(self(batch["image"]), truth, batch["area"], self.weights)
+        self.log_dict({f"loss_{name}": value for name, value in parts.items()})
+        return total
+
+    def validation_step(self, batch: dict[str, Tensor], _: int) -> None:
+        """Collect the surest person of every crop, beside the truth."""
+        found = self(batch["image"])[-1]
+        self.found += list(best_person(found, batch["image"].shape[-1]))
+        self.truth += list(batch["target_person"].cpu().numpy())
+
+    def on_validation_epoch_end(self) -> None:
+        """PCK@0.2 of the torso and mean OKS over all validation crops."""
+        found, truth = np.stack(self.found), np.stack(self.truth)
+        # float32: a checkpoint that keeps a float64 cannot be resumed on Apple's MPS.
+        score = torch.tensor(pck(found, truth).overall, dtype=torch.float32)
+        self.log("pck", score, sync_dist=True)
+        self.log("oks", torch.tensor(mean_oks(found, truth, self.recipe.size)), sync_dist=True)
+        self.found, self.truth = [], []
+
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """AdamW with a rate of its own for the backbone; offsets and norms do not decay."""
+        parts: list[tuple[list[nn.Parameter], float]] = [
+            (list(self.network.backbone.parameters()), self.backbone_rate),
+            ([*self.network.encoder.parameters(), *self.network.decoder.parameters()], 1.0),
+        ]
+        groups: list[dict[str, Any]] = []
+        for parameters, rate in parts:
+            for decays in (True, False):
+                chosen = [p for p in parameters if p.requires_grad and (p.ndim > 1) == decays]
+                if chosen:
+                    weight_decay = self.recipe.weight_decay * decays
+                    rates = {"lr": rate * self.recipe.learning_rate, "weight_decay": weight_decay}
+                    groups.append({"params": chosen, **rates})
+        return torch.optim.AdamW(groups)
+
+
+def mean_oks(found: np.ndarray, truth: np.ndarray, size: int) -> float:
+    """Mean object keypoint similarity of people [n, 18, 3] in crops of ``size`` pixels a side.
+
+    COCO's 17 points count.
+    """
+    people = truth_of(torch.from_numpy(truth)[:, None], torch.ones(len(truth), 18), size)
+    points = (torch.from_numpy(found)[:, list(COCO17_TO_18), :2] + 0.5) / size
+    alike = oks(points[:, None], people.box, people.points, people.marked)
+    counted = people.marked.any(-1)
+    return float(alike[counted].mean()) if counted.any() else float("nan")
