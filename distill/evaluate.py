@@ -34,9 +34,9 @@ from distill.data import (
     to_input,
 )
 from distill.metrics import Pck, detections, oks_ap, pck, relative_errors, torso_lengths
-from distill.teachers.lightweight_openpose import LightweightOpenPose, is_teacher, teacher_from
+from distill.teacher_maps import Teacher, teacher_of
 
-Network = Student | LightweightOpenPose
+Network = Student | Teacher
 
 _NECK14, _HEAD_TOP14 = 12, 13  # places in the 14-point order
 
@@ -44,8 +44,9 @@ _NECK14, _HEAD_TOP14 = 12, 13  # places in the 14-point order
 def load_network(path: Path) -> Network:
     """A student in the mode it was saved with, or a teacher, ready for evaluation."""
     data = read_checkpoint(path)
-    if is_teacher(data):
-        return teacher_from(data, path)
+    teacher = teacher_of(data, path)
+    if teacher is not None:
+        return teacher
     return load_student(path)[0].eval()
 
 

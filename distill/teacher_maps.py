@@ -20,12 +20,44 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ai8x_models.checkpoints import read_checkpoint
 from ai8x_models.codec import FLIP_HEATMAPS, FLIP_PAFS, NUM_HEATMAPS, NUM_PAFS, STRIDE
 from distill.data import to_input
-from distill.teachers.lightweight_openpose import LightweightOpenPose
+from distill.tasks.linear import checkpoint as linear
+from distill.tasks.linear.render import LinearTeacher
+from distill.teachers.lightweight_openpose import LightweightOpenPose, is_teacher, teacher_from
 from synthesize.chip.errors import UserError
 
 MAPS = NUM_HEATMAPS + NUM_PAFS
+Teacher = LightweightOpenPose | LinearTeacher
+
+
+def teacher_of(data: dict[str, Any], path: Path) -> Teacher | None:
+    """The teacher in a checkpoint's content, or None if it is of another kind of network.
+
+    Raises:
+        UserError: it is not what it says it is.
+    """
+    if linear.is_linear(data):
+        return linear.teacher_from(data, path)
+    return teacher_from(data, path) if is_teacher(data) else None
+
+
+def load_any_teacher(path: Path) -> Teacher:
+    """A teacher of any kind that gives maps; the checkpoint says which.
+
+    Raises:
+        UserError: unreadable, no teacher of maps, or not what it says it is.
+    """
+    data = read_checkpoint(path)
+    teacher = teacher_of(data, path)
+    if teacher is None:
+        raise UserError(
+            f"{path} holds '{data.get('arch', 'a network without a name')}', which gives no maps "
+            "to learn from; a Lightweight OpenPose network or a pose transformer (make teacher "
+            "TASK=linear) is expected"
+        )
+    return teacher
 
 
 def flip_back(maps: Tensor) -> Tensor:
@@ -52,9 +84,7 @@ def resize_maps(maps: Tensor, side: int) -> Tensor:
 
 
 @torch.no_grad()
-def teacher_maps(
-    teacher: LightweightOpenPose, image: Tensor, side: int, flip: bool = False
-) -> Tensor:
+def teacher_maps(teacher: Teacher, image: Tensor, side: int, flip: bool = False) -> Tensor:
     """Maps float32 [N, 57, side, side] of uint8 images [N, 3, H, W], H any multiple of 8.
 
     With ``flip`` they are averaged with those of the mirrored images.
@@ -73,9 +103,7 @@ class TeacherMaps:
     With a cache, ``batch["sample"]`` int64 [N, 3] (set, variant, person) says which are known.
     """
 
-    def __init__(
-        self, teacher: LightweightOpenPose, flip: bool = False, cache: MapCache | None = None
-    ) -> None:
+    def __init__(self, teacher: Teacher, flip: bool = False, cache: MapCache | None = None) -> None:
         self.teacher = teacher.eval().requires_grad_(False)
         self.teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.flip, self.cache = flip, cache

@@ -20,7 +20,7 @@ from distill.config import Recipe, Run, TeacherRecipe
 from distill.data import Augmentation, CropDataset, to_input
 from distill.datamodule import PoseData, Reporting, open_set
 from distill.pose_module import PoseModule, TeacherModule, TrainedModule
-from distill.teacher_maps import CacheKey, MapCache, TeacherMaps, checksum
+from distill.teacher_maps import CacheKey, MapCache, TeacherMaps, checksum, load_any_teacher
 from distill.teachers.lightweight_openpose import (
     LightweightOpenPose,
     load_teacher,
@@ -52,7 +52,7 @@ def open_teacher(recipe: Recipe, data: PoseData) -> TeacherMaps | None:
     if not recipe.teacher:
         return None
     path = Path(recipe.teacher)
-    teacher, _ = load_teacher(path)
+    teacher = load_any_teacher(path)
     cache = None
     if recipe.teacher_cache:
         data.setup("fit")
