@@ -214,6 +214,10 @@ eval-kit: $(injection) | $(ready) ## the same on the virtual kit: COUNT crops th
 onnx: $(ready) ## write CHECKPOINT=file (teacher or student, float or integers) as ONNX=file
 	$(py) -m distill export "$$CHECKPOINT" "$(ONNX)"
 
+.PHONY: plot
+plot: $(ready) ## draw docs/results.yaml (accuracy against cycles) and docs/curves.csv (training) to docs/images
+	$(py) -m distill plot
+
 ##@ Checks
 
 # A recorded bus trace to replay, where the reference data lies.

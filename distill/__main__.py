@@ -9,7 +9,8 @@ trains the same student with and without the teacher and prints what it gains;
 with ``--whole``, its OKS average precision;
 ``python -m distill export CHECKPOINT OUT.onnx`` writes any of them as ONNX;
 ``python -m distill crops --out DIR ...`` writes evaluation crops as pictures, and
-``python -m distill kit CHECKPOINT MAPS.npz ...`` compares what the firmware made of them.
+``python -m distill kit CHECKPOINT MAPS.npz ...`` compares what the firmware made of them;
+``python -m distill curves RUN ...`` records how runs went, ``python -m distill plot`` draws it.
 """
 
 from __future__ import annotations
@@ -47,6 +48,12 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("out", type=Path, help="ONNX file to write")
     export.add_argument("--size", type=int, default=128, help="side of a float input (128)")
     _add_kit(stages)
+    curves = stages.add_parser("curves", help="record how runs went, from their TensorBoard logs")
+    curves.add_argument("runs", type=Path, nargs="+", help="out folders of runs")
+    curves.add_argument("--out", type=Path, default=Path("docs/curves.csv"), help="CSV file")
+    plot = stages.add_parser("plot", help="draw accuracy against cycles, and the curves")
+    plot.add_argument("--docs", type=Path, default=Path("docs"), help="folder of the numbers")
+    plot.add_argument("--out", type=Path, default=Path("docs/images"), help="folder to draw into")
     return parser
 
 
@@ -136,6 +143,24 @@ def _kit(options: argparse.Namespace) -> int:
     return 0 if equal else 1
 
 
+def _curves(options: argparse.Namespace) -> int:
+    """Record runs."""
+    from distill.plots import write_curves
+
+    write_curves(options.runs, options.out)
+    print(f"curves of {len(options.runs)} runs written to {options.out}")
+    return 0
+
+
+def _plot(options: argparse.Namespace) -> int:
+    """Draw the pictures."""
+    from distill.plots import draw
+
+    for path in draw(options.docs, options.out):
+        print(f"drawn: {path}")
+    return 0
+
+
 def _export(options: argparse.Namespace) -> int:
     """Write an ONNX file."""
     from distill.onnx_float import export
@@ -160,7 +185,14 @@ def _train(stage: str, config: Path | None, overrides: list[str]) -> None:
         train_student(load_recipe(config, overrides, Recipe))
 
 
-STAGES = {"eval": _evaluate, "export": _export, "crops": _crops, "kit": _kit}
+STAGES = {
+    "eval": _evaluate,
+    "export": _export,
+    "crops": _crops,
+    "kit": _kit,
+    "curves": _curves,
+    "plot": _plot,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
