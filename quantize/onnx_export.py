@@ -24,6 +24,7 @@ import numpy as np
 
 from ai8x_models.files import write_file
 from ai8x_models.layers import ONE, FusedConv2d
+from ai8x_models.linear import FusedLinear
 from ai8x_models.students import INPUT, LayerSpec, Student
 from synthesize.chip.errors import UserError
 
@@ -172,6 +173,9 @@ def _add_convolution(graph: _Graph, name: str, layer: FusedConv2d, source: str) 
     real = graph.node("DequantizeLinear", inputs, f"{name}_weight_real")
     bias = [graph.constant(f"{name}_bias", (stored * step).astype(np.float32))]
     # The node's name becomes the layer's name when the model is read back.
+    if isinstance(layer, FusedLinear):  # the data loses its two axes of length 1
+        flat = graph.node("Flatten", [source], f"{name}_flat")
+        return graph.node("Gemm", [flat, real, *bias], f"{name}_sum", name, transB=1)
     return graph.node(
         "Conv", [source, real, *(bias if layer.op.bias is not None else [])], f"{name}_sum", name,
         kernel_shape=list(layer.op.kernel_size), strides=list(layer.op.stride),
@@ -181,7 +185,8 @@ def _add_convolution(graph: _Graph, name: str, layer: FusedConv2d, source: str) 
 
 def _check_exact(name: str, layer: FusedConv2d, weight: np.ndarray, stored: np.ndarray) -> None:
     """Refuse sums that some input could drive beyond the integers of float32."""
-    largest = ONE * float((np.abs(weight).sum(axis=(1, 2, 3)) + np.abs(stored)).max())
+    sums = np.abs(weight).reshape(len(weight), -1).sum(axis=1)
+    largest = ONE * float((sums + np.abs(stored)).max())
     if not layer.wide:
         # One half of the result, in steps of the accumulator, is added for rounding.
         largest += 64 * 2.0 ** -(int(layer.output_shift) + 8 - int(layer.weight_bits))

@@ -14,10 +14,11 @@ import pytest
 import torch
 from torch import nn
 
+from ai8x_models.linear import FusedLinear
 from ai8x_models.students import Student
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.fold import fold_batchnorm
-from quantize.integer import to_integer
+from quantize.integer import integer_layer, to_integer
 from tests.unit.test_quantize import pixels, warmed_student
 
 
@@ -79,3 +80,24 @@ def test_integer_student(ai8x: ModuleType) -> None:
     with torch.no_grad():
         for ours, theirs in zip(student(x), run(twin, student, x), strict=True):
             assert torch.equal(ours, theirs)
+
+
+def test_linear_layer(ai8x: ModuleType) -> None:
+    ai8x.set_device(85, simulate=True, round_avg=False)
+    for wide in (False, True):
+        torch.manual_seed(3)
+        layer = FusedLinear(48, 10, activation="none" if wide else "relu", wide=wide)
+        layer.weight_bits.fill_(8)
+        layer.bias_bits.fill_(8)
+        layer.output_shift.fill_(-3)
+        layer.quantize_activation.fill_(True)
+        layer.op.bias.data.uniform_(-0.5, 0.5)
+        layer.mode = "qat"
+        integer_layer("layer", layer)
+        twin = ai8x.Linear(48, 10, bias=True, wide=wide, activation=None if wide else "ReLU")
+        twin.load_state_dict(layer.state_dict())
+        twin.set_functions()
+        x = torch.randint(-128, 128, (20, 3, 4, 4)).double()
+        with torch.no_grad():
+            theirs = twin.double().eval()(x.flatten(1))
+            assert torch.equal(layer(x).flatten(1), theirs)

@@ -11,10 +11,11 @@ import torch
 from ai8x_models.checkpoints import save_student
 from ai8x_models.linear import FusedLinear
 from ai8x_models.students import LayerSpec, Student, StudentSpec
+from quantize import onnx_export
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.integer import integer_extras, integer_layer, to_integer
-from synthesize import checkpoint, reference
-from synthesize.compiler import compile_network
+from synthesize import checkpoint, frontend_onnx, frontend_student, reference
+from synthesize.compiler import compile_graph, compile_network
 from tests.virtual import run_on_kit
 
 SPEC = StudentSpec(
@@ -91,3 +92,27 @@ def test_more_than_1024_is_refused(features: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="at most 1024"):
         FusedLinear(*features)
     assert FusedLinear(1024, 4).op.weight.shape == (4, 1024)
+
+
+def test_onnx_computes_the_same_and_reads_back_the_same(tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    student = integer_student(8)
+    direct, path = tmp_path / "head-q.pth.tar", tmp_path / "head.onnx"
+    save_student(student, direct, 0, integer_extras(student, {}))
+    onnx_export.save(student, path)
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = runtime.InferenceSession(str(path), options)
+    pixels = torch.randint(-128, 128, (1, *SPEC.input_shape))
+    (real,) = session.run(None, {"input": (pixels.float() / 128).numpy()})
+    with torch.no_grad():
+        (wanted,) = student.maps(pixels)
+    assert np.array_equal(real.reshape(-1), wanted.flatten().numpy())
+    loaded = frontend_onnx.load(path)
+    described = frontend_student.load(checkpoint.load(direct))
+    sample = pixels[0].numpy().astype(np.int8)
+    assert np.array_equal(
+        reference.run(loaded.graph, sample)["out"], reference.run(described, sample)["out"]
+    )
+    first, second = compile_network(checkpoint.load(direct)), compile_graph(loaded.graph)
+    assert first.program.checksum == second.program.checksum
