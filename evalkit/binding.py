@@ -15,13 +15,18 @@ from typing import Any
 
 from evalkit.cnn.faults import KitFault
 
-BlockHook = Callable[[Any, int, int, Any], None]
-"""Called with something, address and size in bytes of a block of instructions, and something,
-before the block is executed. It must not raise anything, but give it to ``failed``."""
+BlockHook = Callable[[Any, int, int], None]
+"""Called with something, address and size in bytes of a block of instructions before the block is
+executed. It must not raise anything, but give it to ``failed``."""
 ReadHook = Callable[[int, int], int]
 """Called with offset and size in bytes of a read; returns the value."""
 WriteHook = Callable[[int, int, int], None]
 """Called with offset, size in bytes and value of a write."""
+
+_FUNCTIONS = (
+    *("uc_emu_start", "uc_hook_add", "uc_mmio_map", "uc_mem_read", "uc_reg_read", "uc_reg_write"),
+    *("uc_reg_read_batch", "uc_reg_write_batch"),
+)
 
 
 class Binding:
@@ -38,10 +43,14 @@ class Binding:
 
     def hook_blocks(self, kind: int, hook: BlockHook) -> None:
         """Call ``hook`` before every block."""
-        self.uc.hook_add(kind, hook)
+
+        def on_block(uc: Any, address: int, size: int, _data: Any) -> None:
+            hook(uc, address, size)
+
+        self.uc.hook_add(kind, on_block)
 
     def failed(self, error: BaseException) -> None:
-        """A callback failed: the emulator stops, and ``emu_start`` raises the error."""
+        """A callback failed: the emulator stops, and ``start`` raises the error."""
         raise error
 
     def map_device(self, base: int, size: int, read: ReadHook, write: WriteHook) -> None:
@@ -62,6 +71,13 @@ class Binding:
 
         self.uc.mmio_map(base, size, on_read, None, on_write, None)
 
+    def start(self, address: int, until: int, count: int) -> None:
+        """Execute from an address on, at most ``count`` instructions (0: any number).
+
+        Raises the emulator's exception, or what a callback raised.
+        """
+        self.uc.emu_start(address, until, count=count)
+
     def read(self, register: int) -> int:
         """Value of a register."""
         return int(self.uc.reg_read(register))
@@ -69,6 +85,10 @@ class Binding:
     def write(self, register: int, value: int) -> None:
         """Set a register."""
         self.uc.reg_write(register, value)
+
+    def read_memory(self, address: int, size: int) -> bytes:
+        """Bytes of memory; raises the emulator's exception where there is none."""
+        return bytes(self.uc.mem_read(address, size))
 
     def read_all(self, registers: Sequence[int]) -> list[int]:
         """Values of several registers."""
@@ -84,19 +104,25 @@ class Direct(Binding):
 
     def __init__(self, uc: Any, on_fault: Callable[[KitFault], None]) -> None:
         super().__init__(uc, on_fault)
-        from unicorn.unicorn_py3.unicorn import (
-            HOOK_CODE_CFUNC,
-            MMIO_READ_CFUNC,
-            MMIO_WRITE_CFUNC,
-            uclib,
-        )
+        from unicorn import UcError
+        from unicorn.unicorn_py3.unicorn import MMIO_READ_CFUNC, MMIO_WRITE_CFUNC, uclib
 
-        self._kinds = HOOK_CODE_CFUNC, MMIO_READ_CFUNC, MMIO_WRITE_CFUNC
-        self._library = uclib
+        # The emulator gives a block hook a pointer as well. It comes in a register that a function
+        # of three arguments does not look at, and need not be made a number for every block.
+        block_hook = ctypes.CFUNCTYPE(None, ctypes.c_size_t, ctypes.c_uint64, ctypes.c_uint32)
+        self._kinds = block_hook, MMIO_READ_CFUNC, MMIO_WRITE_CFUNC
+        # Python's lock is kept while the emulator runs: almost all of its time it spends in
+        # callbacks, which need it, and which give it to other threads like any Python code.
+        self._library: Any = ctypes.PyDLL(uclib._name)
+        for name in _FUNCTIONS:
+            getattr(self._library, name).argtypes = getattr(uclib, name).argtypes
+        self._error: type[Exception] = UcError
+        self._raised: BaseException | None = None
         self._handle = uc._uch
         self._value = ctypes.c_uint64()
+        self._buffer = ctypes.create_string_buffer(128)
         self._where = ctypes.byref(self._value)
-        self._read, self._write = uclib.uc_reg_read, uclib.uc_reg_write
+        self._read, self._write = self._library.uc_reg_read, self._library.uc_reg_write
         self._batches: dict[tuple[int, ...], tuple[Any, Any, Any]] = {}
         # The emulator holds no references to what it calls.
         self._callbacks: list[Any] = []
@@ -114,9 +140,19 @@ class Direct(Binding):
         self._callbacks.append(callback)
 
     def failed(self, error: BaseException) -> None:
-        """A callback failed: the emulator stops, and ``emu_start`` raises the error."""
-        self.uc._hook_exception = error
+        """A callback failed: the emulator stops, and ``start`` raises the error."""
+        self._raised = self._raised or error
         self.uc.emu_stop()
+
+    def start(self, address: int, until: int, count: int) -> None:
+        """Execute, as ``Binding.start``."""
+        self._raised = self.uc._hook_exception = None
+        status = self._library.uc_emu_start(self._handle, address, until, 0, count)
+        raised = self._raised or self.uc._hook_exception
+        if raised is not None:
+            raise raised
+        if status != 0:
+            raise self._error(status)
 
     def map_device(self, base: int, size: int, read: ReadHook, write: WriteHook) -> None:
         """Registers: every access calls a function."""
@@ -152,6 +188,14 @@ class Direct(Binding):
         self._value.value = 0
         self._read(self._handle, register, self._where)
         return self._value.value
+
+    def read_memory(self, address: int, size: int) -> bytes:
+        """Bytes of memory; raises the emulator's exception where there is none."""
+        if size <= len(self._buffer):
+            status = self._library.uc_mem_read(self._handle, address, self._buffer, size)
+            if status == 0:
+                return self._buffer.raw[:size]
+        return super().read_memory(address, size)
 
     def write(self, register: int, value: int) -> None:
         """Set a register."""

@@ -107,7 +107,7 @@ class Cpu:
 
     def read_memory(self, address: int, size: int) -> bytes:
         """Bytes of flash or SRAM."""
-        return bytes(self.uc.mem_read(address, size))
+        return self._binding.read_memory(address, size)
 
     def write_memory(self, address: int, data: bytes) -> None:
         """Change flash or SRAM behind the program's back; its code is translated again."""
@@ -186,7 +186,7 @@ class Cpu:
         if not self._must_stop():
             self._resume_at = None
         try:
-            self.uc.emu_start(self._pc | 1, _NOWHERE, count=count)
+            self._binding.start(self._pc | 1, _NOWHERE, count)
         except self._unicorn.UcError as error:
             self._pc = self.pc
             return self._after_error(error)
@@ -225,7 +225,7 @@ class Cpu:
 
     def _halfword(self, address: int) -> int:
         try:
-            return int.from_bytes(self.uc.mem_read(address & ~1, 2), "little")
+            return int.from_bytes(self._binding.read_memory(address & ~1, 2), "little")
         except self._unicorn.UcError:
             return 0
 
@@ -233,13 +233,12 @@ class Cpu:
         """What is called before each block, some hundred thousand times a second of wall time."""
         plain, uc = self._plain, self.uc
 
-        def on_block(_handle: Any, address: int, size: int, _data: Any) -> None:
-            cost = plain.get(address)
-            if cost is not None and self.cycles < self.deadline:
-                self.cycles += cost
-                return
+        def on_block(_handle: Any, address: int, size: int) -> None:
             try:
-                self._on_block(uc, address, size)
+                if address in plain and self.cycles < self.deadline:
+                    self.cycles += plain[address]
+                else:
+                    self._on_block(uc, address, size)
             except BaseException as error:
                 self._binding.failed(error)
 
@@ -379,7 +378,7 @@ class Cpu:
         floating = not self.pc & 0x10
         frame = self.register("SP")
         count = 26 if floating else 8
-        words = struct.unpack(f"<{count}I", self.uc.mem_read(frame, 4 * count))
+        words = struct.unpack(f"<{count}I", self._binding.read_memory(frame, 4 * count))
         padding = 4 if words[7] >> 9 & 1 else 0
         restored = [*words[:6], words[7] & ~(1 << 9 | 0x1FF)]
         self._binding.write_all(self._core_ids, restored)

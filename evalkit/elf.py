@@ -142,7 +142,8 @@ def _line_table(elf: Any) -> list[tuple[int, str, int]]:
         base = 0 if program.header["version"] >= 5 else 1
         for entry in program.get_entries():
             state = entry.state
-            if state is None:
+            # Line 0: instructions of no line in particular; they belong to those before.
+            if state is None or (not state.line and not state.end_sequence):
                 continue
             name = ""
             if not state.end_sequence and 0 <= state.file - base < len(files):
