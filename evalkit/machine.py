@@ -46,8 +46,9 @@ SYSTEM_BASE, SYSTEM_SIZE = 0xE000_0000, 0x10_0000
 _SLOT = 10
 """Peripherals are at multiples of 1 KiB."""
 
-POLL_LIMIT = 1
-"""Repeated reads of a status register with one result and nothing between: time jumps on."""
+POLL_LIMIT = 3
+"""So many further reads of a status register with one result and nothing between: time jumps on.
+Interrupt handlers test two or three bits one after the other without waiting for anything."""
 MOVING_LIMIT = 24
 """The same with changing results: a register that counts time."""
 POLL_STEP = SECOND // 100_000

@@ -19,11 +19,22 @@ MAP = 0x02
 END = 0x03
 POSES = 0x04
 ERROR = 0x05
+PICTURE = 0x06
+PACE = 0x07
 ASK = 0x10
 IMAGE = 0x11
+SHOW = 0x12
+TEST = 0x13
+
+NO_WEIGHTS = 5
+"""Code of an error frame: the network could not be loaded."""
+NO_CAMERA = 6
+"""Code of an error frame: the camera is missing or silent."""
 
 IMAGE_LAST = 1
 IMAGE_WANT_MAPS = 2
+
+SHOW_MOST_STEP = 16
 
 KEYPOINTS = 18
 TICKS_PER_SECOND = 50_000_000
@@ -158,6 +169,100 @@ def parse_error(payload: bytes) -> Error:
         raise ValueError(f"error frame of {len(payload)} bytes (at least 4)")
     code, number = struct.unpack_from("<HH", payload)
     return Error(code, number, payload[4:].decode("ascii", errors="replace"))
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long each stage of a camera picture took, in microseconds.
+
+    Attributes:
+        number: of the picture.
+        period: from the start of the network to its next start, 0 for the first picture.
+        capture: from asking the camera to the last row.
+        store: processor time to unpack the rows and store them in input memory.
+        network: accelerator time.
+        copy: processor time to copy the maps out of the accelerator's memory.
+        decode: processor time to find the people.
+    """
+
+    number: int
+    period: int
+    capture: int
+    store: int
+    network: int
+    copy: int
+    decode: int
+
+
+def parse_pace(payload: bytes) -> Pace:
+    """Decode a pace frame's payload; ValueError when its length is wrong."""
+    if len(payload) != 28:
+        raise ValueError(f"pace frame of {len(payload)} bytes (28)")
+    number, _, *times = struct.unpack("<HH6I", payload)
+    return Pace(number, *times)
+
+
+def rgb565(data: bytes, rows: int, columns: int) -> NDArray[np.uint8]:
+    """Unpack camera pixels as the firmware does.
+
+    Args:
+        data: two bytes for each pixel: red 5, green 6, blue 5 bits from the highest bit of the
+            first byte on.
+
+    Returns:
+        uint8 [rows, columns, 3]; the highest bits of a colour are repeated behind its lowest.
+    """
+    pixel = np.frombuffer(data, ">u2").astype(np.uint16).reshape(rows, columns)
+    red, green, blue = pixel >> 11, pixel >> 5 & 0x3F, pixel & 0x1F
+    full = (red << 3 | red >> 2, green << 2 | green >> 4, blue << 3 | blue >> 2)
+    return np.stack(full, axis=-1).astype(np.uint8)
+
+
+_RGB565 = 0
+
+
+class PictureCollector:
+    """Puts the pieces of camera pictures together again."""
+
+    def __init__(self) -> None:
+        self._number: int | None = None
+        self._shape = (0, 0)
+        self._data = bytearray()
+
+    def add(self, payload: bytes) -> tuple[int, NDArray[np.uint8]] | None:
+        """Take one picture frame's payload.
+
+        Returns:
+            number and uint8 [rows, columns, 3] when that completes a picture, else None. A picture
+            with a piece missing is forgotten.
+
+        Raises:
+            ValueError: the payload contradicts itself, or its format is unknown.
+        """
+        if len(payload) < 12:
+            raise ValueError(f"picture frame of {len(payload)} bytes (at least 12)")
+        number, form, rows, columns, offset = struct.unpack_from("<4HI", payload)
+        if form != _RGB565:
+            raise ValueError(f"picture frame in the unknown format {form}")
+        size = 2 * rows * columns
+        if offset + len(payload) - 12 > size:
+            raise ValueError(f"piece of a picture outside its {rows} x {columns} pixels")
+        if offset == 0:
+            self._number, self._shape, self._data = number, (rows, columns), bytearray()
+        whole = (number, (rows, columns), offset) == (self._number, self._shape, len(self._data))
+        if not whole:
+            self._number = None
+            return None
+        self._data += payload[12:]
+        if len(self._data) < size:
+            return None
+        self._number = None
+        return number, rgb565(bytes(self._data), rows, columns)
+
+
+def show_frame(step: int, sequence: int = 0) -> Frame:
+    """Ask for the next camera picture, every ``step``-th pixel each way, 1..16."""
+    return Frame(SHOW, sequence, struct.pack("<H", step))
 
 
 def image_frames(

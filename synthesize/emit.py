@@ -37,6 +37,7 @@ APPLICATIONS: dict[str, tuple[str, ...]] = {
     "known-answer": ("known_answer", "decoder"),
     "frame-injection": ("frame_injection", "decoder"),
     "live-pose": ("live_pose", "decoder"),
+    "two-networks": ("two_networks", "second"),
 }
 """Name of an application -> folders of its C files in ``firmware_templates``."""
 
@@ -45,6 +46,9 @@ CAMERA_SIDE = 128
 
 FIRMWARE_VERSION = 0x0001_0001
 """Major version in the upper half, minor in the lower; told in the hello frame."""
+
+STORED = ("known-answer", "two-networks")
+"""Applications that carry an input; the others get pictures."""
 
 _PICTURES_ONLY = ("image_input.c", "image_input.h", "self_test.c", "self_test.h")
 """Common files for applications that get pictures."""
@@ -59,6 +63,7 @@ def write_project(
     out_dir: str | Path,
     application: str = "known-answer",
     units: Mapping[str, int] | None = None,
+    more: Mapping[str, str] | None = None,
 ) -> Path:
     """Write the C project of a program; an older project in ``out_dir`` is replaced as a whole.
 
@@ -70,6 +75,7 @@ def write_project(
         application: key of ``APPLICATIONS``.
         units: for each output name the exponent u with which 1.0 is the integer 2**u; 7 for
             outputs that are not named.
+        more: text of further generated files, by name.
 
     Returns:
         The folder.
@@ -86,7 +92,7 @@ def write_project(
     out_dir = Path(out_dir)
     if not _replaceable(out_dir):
         raise UserError(f"{out_dir} exists and is no generated project; name another folder")
-    files = generated_files(program, sample, expected, application, units)
+    files = generated_files(program, sample, expected, application, units) | dict(more or {})
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out_dir.parent, prefix=".emit-") as temporary:
         staging = Path(temporary) / out_dir.name
@@ -113,23 +119,25 @@ def generated_files(
     units: Mapping[str, int] | None = None,
 ) -> dict[str, str]:
     """Return the text of every generated header by file name; arguments as ``write_project``."""
-    head = _HEADER.format(name=_identifier_text(program.name))
+    head = _HEADER.format(name=identifier_text(program.name))
     files = {
         "network.h": head + _network_header(program),
-        "registers.h": head + _registers_header(program, units or {}),
-        "weights.h": head + _weights_header(program),
+        "registers.h": head + registers_header(program, units or {}),
+        "weights.h": head + weights_header(program),
     }
-    if application == "known-answer":
+    if application in STORED:
         answer = program.known_answer(expected)
-        files["sampledata.h"] = head + _sample_header(program, sample)
-        files["sampleoutput.h"] = head + _guarded(
-            "SAMPLEOUTPUT_H", _word_macro("SAMPLE_OUTPUT", answer)
+        files["sampledata.h"] = head + guarded(
+            "SAMPLEDATA_H", sample_macro("SAMPLE_INPUT", program, sample)
+        )
+        files["sampleoutput.h"] = head + guarded(
+            "SAMPLEOUTPUT_H", word_macro("SAMPLE_OUTPUT", answer)
         )
     else:
         _check_camera(program, application)
-        files["input.h"] = head + _guarded("INPUT_H", emit_input.header(program))
+        files["input.h"] = head + guarded("INPUT_H", emit_input.header(program))
         answer = self_test.header(program, expected)
-        files["self_test_answer.h"] = head + _guarded("SELF_TEST_ANSWER_H", answer)
+        files["self_test_answer.h"] = head + guarded("SELF_TEST_ANSWER_H", answer)
     return files
 
 
@@ -145,7 +153,7 @@ def example(program: Program, sample: np.ndarray | None, application: str) -> np
         integers [channels, rows, columns]: what the application computes itself if it does, else
         the sample, else random integers, the same every time.
     """
-    if application != "known-answer":
+    if application not in STORED:
         return self_test.picture(program.input_shape)
     if sample is not None:
         return sample
@@ -165,6 +173,7 @@ def _copy_templates(target: Path, application: str) -> None:
             for source in sorted(folder.iterdir()) if folder.is_dir() else ():
                 if source.is_file():
                     shutil.copyfile(source, target / flavour / source.name)
+    shutil.copytree(TEMPLATES / "vscode", target / ".vscode")
 
 
 def _belongs(source: Path, application: str) -> bool:
@@ -172,15 +181,16 @@ def _belongs(source: Path, application: str) -> bool:
     return (
         source.suffix in (".c", ".h")
         and not source.name.startswith("fuzz_")
-        and not (application == "known-answer" and source.name in _PICTURES_ONLY)
+        and not (application in STORED and source.name in _PICTURES_ONLY)
     )
 
 
-def _guarded(guard: str, body: str) -> str:
+def guarded(guard: str, body: str) -> str:
+    """A header's text with its include guard."""
     return f"#ifndef {guard}\n#define {guard}\n\n{body}\n#endif\n"
 
 
-def _identifier_text(name: str) -> str:
+def identifier_text(name: str) -> str:
     """A name that is safe inside a C comment or string: printable ASCII without quotes."""
     return "".join(c if c.isascii() and (c.isalnum() or c in "-_. ") else "_" for c in name)[:64]
 
@@ -192,8 +202,9 @@ def _check_camera(program: Program, application: str) -> None:
     channels, rows, columns = program.input_shape
     if channels != 3 or rows != columns or rows % 4 or not 32 <= rows <= CAMERA_SIDE:
         raise UserError(
-            f"{program.name}: the input is {channels} x {rows} x {columns}; live-pose needs a colour "
-            f"picture (3 channels), square, of 32 to {CAMERA_SIDE} pixels a side, a multiple of 4"
+            f"{program.name}: the input is {channels} x {rows} x {columns}; live-pose takes a "
+            f"colour picture (3 channels), square, 32 to {CAMERA_SIDE} pixels a side, a multiple "
+            "of 4"
         )
     if _pose_outputs(program) == ["#define POSE_OUTPUTS 0"]:
         raise UserError(
@@ -206,7 +217,7 @@ def _network_header(program: Program) -> str:
     words = sum(_unload_words(out) for out in program.outputs)
     largest = max(out.shape[1] * out.shape[2] for out in program.outputs)
     lines = [
-        f'#define NETWORK_NAME "{_identifier_text(program.name)}"',
+        f'#define NETWORK_NAME "{identifier_text(program.name)}"',
         f"#define NETWORK_CHECKSUM 0x{program.checksum:08x}u",
         f"#define FIRMWARE_VERSION 0x{FIRMWARE_VERSION:08x}u",
         f"#define CNN_OUTPUT_COUNT {len(program.outputs)}u",
@@ -223,7 +234,7 @@ def _network_header(program: Program) -> str:
             f"#define CNN_INPUT_FIFO_STATUS 0x{program.fifo.status_address:08x}u",
             f"#define CNN_INPUT_FIFO_FULL 0x{program.fifo.full_mask:08x}u",
         ]
-    return _guarded("NETWORK_H", "\n".join(lines) + "\n")
+    return guarded("NETWORK_H", "\n".join(lines) + "\n")
 
 
 def _pose_outputs(program: Program) -> list[str]:
@@ -243,10 +254,12 @@ def _unload_words(out: OutputMap) -> int:
     return elements if out.wide else (elements + 3) // 4
 
 
-def _registers_header(program: Program, units: Mapping[str, int]) -> str:
+def registers_header(
+    program: Program, units: Mapping[str, int], table: str = "cnn_outputs[CNN_OUTPUT_COUNT]"
+) -> str:
+    """Tables of a program's registers, and of its outputs under the name ``table``."""
     init, configure = split_initialisation(program.registers)
-    body = "typedef struct {\n    uint32_t address, value;\n} register_write_t;\n\n"
-    body += _write_table("init_writes", init)
+    body = _write_table("init_writes", init)
     body += _write_table("configure_writes", configure)
     body += _write_table("start_writes", program.start)
     for index, out in enumerate(program.outputs):
@@ -254,8 +267,8 @@ def _registers_header(program: Program, units: Mapping[str, int]) -> str:
     entries = "".join(
         _output_entry(i, out, units.get(out.name, 7)) for i, out in enumerate(program.outputs)
     )
-    body += f"const cnn_output_t cnn_outputs[CNN_OUTPUT_COUNT] = {{\n{entries}}};\n"
-    return _guarded("REGISTERS_H", body)
+    body += f"const cnn_output_t {table} = {{\n{entries}}};\n"
+    return guarded("REGISTERS_H", body)
 
 
 def split_initialisation(
@@ -268,12 +281,13 @@ def split_initialisation(
     """
     for count, write in enumerate(registers):
         place = memory_map.locate(write.address)
-        if place is None or not (place.kind == "fifo" or _is_control(place)):
+        if place is None or not (place.kind == "fifo" or is_control(place)):
             return tuple(registers[:count]), tuple(registers[count:])
     return tuple(registers), ()
 
 
-def _is_control(place: memory_map.Location) -> bool:
+def is_control(place: memory_map.Location) -> bool:
+    """Whether a place is a register that controls a quadrant as a whole."""
     return place.kind == "register" and place.offset < 0x10
 
 
@@ -322,12 +336,13 @@ def _output_entry(index: int, out: OutputMap, unit: int) -> str:
     _, row, column = strides(out)
     channels, rows, columns = out.shape
     return (
-        f'    {{"{_identifier_text(out.name)}", {channels}, {rows}, {columns}, {int(out.wide)}, '
+        f'    {{"{identifier_text(out.name)}", {channels}, {rows}, {columns}, {int(out.wide)}, '
         f"{unit}, {row}u, {column}u, output_{index}_channels}},\n"
     )
 
 
-def _weights_header(program: Program) -> str:
+def weights_header(program: Program) -> str:
+    """Packed kernels and biases."""
     rows = "".join(
         f"    /* {_comment(block.comment or 'kernels')} */\n"
         f"    0x{block.address:08x}u, {len(block.words)}u,\n{_word_rows(block.words)}"
@@ -350,13 +365,11 @@ def _weights_header(program: Program) -> str:
     count = len(program.biases)
     entries = entries or "    {0u, 0u, 0},\n"
     body += (
-        "typedef struct {\n    uint32_t address, count;\n    const uint8_t *bytes;\n"
-        "} bias_block_t;\n\n"
         f"#define BIAS_BLOCK_COUNT {count}u\n"
         f"static const bias_block_t bias_blocks[{max(count, 1)}] = {{\n"
         f"{entries}}};\n"
     )
-    return _guarded("WEIGHTS_H", body)
+    return guarded("WEIGHTS_H", body)
 
 
 def _weights_crc(program: Program) -> int:
@@ -369,15 +382,16 @@ def _weights_crc(program: Program) -> int:
     return crc
 
 
-def _sample_header(program: Program, sample: np.ndarray) -> str:
+def sample_macro(name: str, program: Program, sample: np.ndarray) -> str:
+    """One input as the records that the driver stores."""
     parts: list[np.ndarray] = []
     for block in program.pack_input(sample):
         parts += [np.array([block.address, len(block.words)], np.uint32), block.words]
     words = np.concatenate([*parts, np.zeros(1, np.uint32)])
-    return _guarded("SAMPLEDATA_H", _word_macro("SAMPLE_INPUT", words))
+    return word_macro(name, words)
 
 
-def _word_macro(name: str, words: np.ndarray) -> str:
+def word_macro(name: str, words: np.ndarray) -> str:
     """A brace initialiser as a one-line-per-row macro, usable for any array."""
     rows = _word_rows(words).rstrip("\n").replace("\n", " \\\n")
     return f"#define {name} {{ \\\n{rows} \\\n}}\n"

@@ -17,9 +17,10 @@ import numpy as np
 
 from evalkit import protocol
 from evalkit.host.links import Link, LinkLost
+from evalkit.host.own_camera import OwnCamera, enlarged
 from evalkit.host.pictures import Camera, Picture, fit, shown
 from evalkit.host.recording import Recorder, read_recording
-from evalkit.host.session import Session, heatmaps, read_answer
+from evalkit.host.session import Session, heatmaps
 from evalkit.host.shots import Shot, brightness
 from synthesize.chip.errors import UserError
 
@@ -96,12 +97,14 @@ class Options:
         recorder: gets everything, or None.
         network: the network that the firmware must run, or "" for any.
         count: end after so many pictures; None: go on.
+        step: of the board's own pictures ask for every so-many-th pixel; 0: for none.
     """
 
     camera: Camera | None = None
     recorder: Recorder | None = None
     network: str = ""
     count: int | None = None
+    step: int = 0
 
 
 class LiveFeed(Feed):
@@ -157,9 +160,10 @@ class LiveFeed(Feed):
 
     def _talk(self, session: Session) -> None:
         self._meet(session)
+        own = OwnCamera(self._options.step)
         while not self._over():
             if self._pictures is None:
-                self._listen(session)
+                self._listen(session, own)
                 continue
             picture = next(self._pictures, None)
             if picture is None:
@@ -198,9 +202,12 @@ class LiveFeed(Feed):
             Shot(self._now(), picture.name, width, height, fitted.scale, jpeg, answer.payload, heat)
         )
 
-    def _listen(self, session: Session) -> None:
+    def _listen(self, session: Session, own: OwnCamera) -> None:
         """Take answers that the board sends by itself."""
         assert session.hello is not None
+        request = own.request(session.link.clock())
+        if request is not None:
+            session.send(request)
         frame = session.next_frame(_LISTEN_SECONDS)
         if frame is None:
             if self._now() > _SILENT_SECONDS and self._taken == 0:
@@ -209,17 +216,39 @@ class LiveFeed(Feed):
                     f"{session.link.name} runs network {session.hello.network} and waits for "
                     "pictures; give it some with --camera",
                 )
-            return
-        if frame.type == protocol.ERROR:
-            self.listener.log(f"the board says: {protocol.parse_error(frame.payload).text}")
+        elif frame.type == protocol.ERROR:
+            self._complain(protocol.parse_error(frame.payload))
         elif frame.type == protocol.HELLO:
             self._began_again(session, frame)
-        elif frame.type == protocol.POSES:
-            _, rows, columns = session.hello.input_shape
-            answer = read_answer(frame)
-            name = f"camera #{answer.poses.number}"
-            scale = (1.0, 1.0)
-            self._publish(Shot(self._now(), name, columns, rows, scale, b"", frame.payload))
+        else:
+            self._take_own(session, own, frame)
+
+    def _complain(self, error: protocol.Error) -> None:
+        text = f"the board says: {error.text}"
+        self.listener.log(text)
+        if error.code in (protocol.NO_CAMERA, protocol.NO_WEIGHTS):
+            self.listener.status(LIVE, text)
+
+    def _take_own(self, session: Session, own: OwnCamera, frame: protocol.Frame) -> None:
+        assert session.hello is not None
+        try:
+            seen = own.take(frame)
+        except ValueError as error:
+            raise LinkLost(f"{session.link.name} sends what makes no sense: {error}") from None
+        if seen is None:
+            return
+        _, rows, columns = session.hello.input_shape
+        jpeg = b"" if seen.pixels is None else shown(enlarged(seen.pixels, rows, columns))
+        number = protocol.parse_poses(seen.payload).number
+        shot = Shot(self._now(), f"camera #{number}", columns, rows, (1.0, 1.0), jpeg, seen.payload)
+        self._publish(shot)
+        if own.pace is not None and own.pace.period:
+            rate = 1e6 / own.pace.period
+            self.listener.status(
+                LIVE,
+                f"{session.link.name} runs network {session.hello.network} on its own camera, "
+                f"{rate:.1f} pictures a second",
+            )
 
     def _began_again(self, session: Session, frame: protocol.Frame) -> None:
         before = session.hello

@@ -141,23 +141,43 @@ def _why_not_open(port: str, error: Exception) -> str:
     return f"{port} is not there; plug the board in or name its port with --port{known}"
 
 
+def has_own_camera(firmware: Path) -> bool:
+    """Whether an ELF image is firmware that takes pictures itself.
+
+    Raises:
+        UserError: it is no usable image.
+    """
+    from evalkit import elf
+
+    return "live_camera_open" in elf.load(firmware).symbols
+
+
 class KitLink:
     """The virtual kit, running a firmware image.
 
     Its clock is the modelled one, so that time-outs do not depend on this machine's speed.
 
+    Args:
+        firmware: ELF image.
+        scene: what the board's camera looks at, for firmware that uses it: photographs or a video.
+
     Raises:
         LinkLost: the image is missing or unusable.
+        UserError: the scene is.
     """
 
-    def __init__(self, firmware: Path) -> None:
+    def __init__(self, firmware: Path, scene: Path | None = None) -> None:
+        from evalkit.camera import Camera
         from evalkit.kit import Kit
 
         self.name = f"virtual kit ({firmware.name})"
         self.baud: int | None = None
         self._waited = 0.0
         try:
-            self._kit: Kit = Kit(firmware)
+            if scene is not None and has_own_camera(firmware):
+                self._kit: Kit = Kit(firmware, Camera(scene))
+            else:
+                self._kit = Kit(firmware)
         except UserError as error:
             raise LinkLost(str(error)) from error
 

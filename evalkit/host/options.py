@@ -6,9 +6,10 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from evalkit import protocol
 from evalkit.host import links
 from evalkit.host.feed import Feed, Listener, LiveFeed, Options, ReplayFeed
-from evalkit.host.links import KitLink, Link, SerialLink
+from evalkit.host.links import KitLink, Link, SerialLink, has_own_camera
 from evalkit.host.pictures import open_camera
 from evalkit.host.recording import Recorder, read_recording
 from synthesize.chip.errors import UserError
@@ -28,7 +29,16 @@ def parser(name: str, what: str) -> argparse.ArgumentParser:
         "--camera",
         type=Path,
         metavar="PATH",
-        help="photographs (folder or file) or video to send; else the board's own camera is used",
+        help="photographs (folder or file) or video to send, or for the virtual kit's camera to "
+        "look at; else the board's own camera is used",
+    )
+    result.add_argument(
+        "--step",
+        type=int,
+        default=2,
+        metavar="N",
+        help="of the board's own pictures ask for every Nth pixel each way (1 to 16, default 2; "
+        "0: skeletons only); fewer pixels, more pictures a second",
     )
     result.add_argument("--network", default="", help="refuse firmware of any other network")
     result.add_argument("--record", type=Path, metavar="FILE", help="record everything")
@@ -51,10 +61,15 @@ def feed(options: argparse.Namespace, listener: Listener, count: int | None) -> 
             raise UserError("--record and --camera make no sense with --replay; leave them out")
         next(read_recording(options.replay), None)
         return ReplayFeed(listener, options.replay, repeat=count is None)
+    if not 0 <= options.step <= protocol.SHOW_MOST_STEP:
+        raise UserError(f"--step is {options.step}; choose 0 to {protocol.SHOW_MOST_STEP}")
     camera = open_camera(options.camera) if options.camera is not None else None
     open_link = _opener(options)
+    if options.kit is not None and has_own_camera(options.kit):
+        camera = None  # the firmware sees them through the sensor
     recorder = Recorder(options.record) if options.record is not None else None
-    return LiveFeed(listener, open_link, Options(camera, recorder, options.network, count))
+    how = Options(camera, recorder, options.network, count, options.step)
+    return LiveFeed(listener, open_link, how)
 
 
 def _opener(options: argparse.Namespace) -> Callable[[], Link]:
@@ -65,4 +80,4 @@ def _opener(options: argparse.Namespace) -> Callable[[], Link]:
         raise UserError("the virtual kit has no camera of its own; give it one with --camera")
     if not options.kit.is_file():
         raise UserError(f"{options.kit} does not exist; build it with: make injection")
-    return lambda: KitLink(options.kit)
+    return lambda: KitLink(options.kit, options.camera)

@@ -95,7 +95,8 @@ class Session:
                 self._log(f"board: {clean.decode('ascii')}")
         self._strange += sum(byte > 126 for byte in text)
 
-    def _send(self, *frames: Frame) -> None:
+    def send(self, *frames: Frame) -> None:
+        """Send frames as they are."""
         self.link.write(b"".join(map(protocol.encode, frames)))
         self._sequence = (frames[-1].sequence + 1) & 0xFF
 
@@ -108,7 +109,7 @@ class Session:
             LinkLost: nobody answers, or not in frames; or the firmware is of another network.
         """
         for _ in range(TRIES):
-            self._send(Frame(protocol.ASK, self._sequence, b""))
+            self.send(Frame(protocol.ASK, self._sequence, b""))
             end = self.link.clock() + HELLO_SECONDS
             while (left := end - self.link.clock()) > 0:
                 frame = self.next_frame(left)
@@ -161,7 +162,7 @@ class Session:
         for attempt in range(TRIES):
             frames = protocol.image_frames(pixels, number, self._sequence, want_maps)
             size = sum(len(frame.payload) for frame in frames)
-            self._send(*frames)
+            self.send(*frames)
             answer = self._wait(number, want_maps, size)
             if answer is not None:
                 return answer

@@ -30,7 +30,7 @@ void CNN_ISR(void)
     cnn_time = elapsed != 0 ? elapsed : 1;
 }
 
-static void write_registers(const register_write_t *writes, uint32_t count)
+void cnn_write_registers(const register_write_t *writes, uint32_t count)
 {
     for (uint32_t i = 0; i < count; ++i) WORD_AT(writes[i].address) = writes[i].value;
 }
@@ -49,7 +49,7 @@ int cnn_disable(void)
 
 int cnn_init(void)
 {
-    write_registers(init_writes, sizeof init_writes / sizeof init_writes[0]);
+    cnn_write_registers(init_writes, sizeof init_writes / sizeof init_writes[0]);
     return CNN_OK;
 }
 
@@ -72,9 +72,8 @@ void memcpy32(uint32_t *dst, const uint32_t *src, int n)
 
 /* A weight block is a stream of 9-byte kernel words without gaps: a byte write to address + 1
  * sets the place in weight memory, then every 32-bit write to the block goes on from there. */
-int cnn_load_weights(void)
+void cnn_copy_kernels(const uint32_t *record)
 {
-    const uint32_t *record = weights;
     while (record[0] != 0) {
         const uint32_t address = record[0];
         const uint32_t count = record[1];
@@ -82,6 +81,11 @@ int cnn_load_weights(void)
         memcpy32((uint32_t *)(uintptr_t)address, record + 2, (int)count);
         record += 2 + count;
     }
+}
+
+int cnn_load_weights(void)
+{
+    cnn_copy_kernels(weights);
     return CNN_OK;
 }
 
@@ -110,30 +114,39 @@ int cnn_verify_weights(void)
 }
 
 /* One bias byte for each 32-bit word of bias memory; in flash they are stored as bytes. */
-int cnn_load_bias(void)
+void cnn_copy_biases(const bias_block_t *blocks, uint32_t count)
 {
-    for (uint32_t i = 0; i < BIAS_BLOCK_COUNT; ++i) {
-        for (uint32_t j = 0; j < bias_blocks[i].count; ++j) {
-            WORD_AT(bias_blocks[i].address + 4u * j) = bias_blocks[i].bytes[j];
+    for (uint32_t i = 0; i < count; ++i) {
+        for (uint32_t j = 0; j < blocks[i].count; ++j) {
+            WORD_AT(blocks[i].address + 4u * j) = blocks[i].bytes[j];
         }
     }
+}
+
+int cnn_load_bias(void)
+{
+    cnn_copy_biases(bias_blocks, BIAS_BLOCK_COUNT);
     return CNN_OK;
 }
 
 int cnn_configure(void)
 {
-    write_registers(configure_writes, sizeof configure_writes / sizeof configure_writes[0]);
+    cnn_write_registers(configure_writes, sizeof configure_writes / sizeof configure_writes[0]);
+    return CNN_OK;
+}
+
+int cnn_start_with(const register_write_t *writes, uint32_t count)
+{
+    cnn_time = 0;
+    cnn_write_registers(writes, count - 1);
+    start_ticks = platform_ticks();
+    cnn_write_registers(writes + count - 1, 1); /* the last write is the one that starts */
     return CNN_OK;
 }
 
 int cnn_start(void)
 {
-    cnn_time = 0;
-    const uint32_t last = sizeof start_writes / sizeof start_writes[0] - 1;
-    write_registers(start_writes, last);
-    start_ticks = platform_ticks();
-    write_registers(start_writes + last, 1); /* the last write is the one that starts */
-    return CNN_OK;
+    return cnn_start_with(start_writes, sizeof start_writes / sizeof start_writes[0]);
 }
 
 int cnn_stop(void)

@@ -43,6 +43,16 @@ typedef struct {
 
 extern const cnn_output_t cnn_outputs[CNN_OUTPUT_COUNT];
 
+/* Generated tables. */
+typedef struct {
+    uint32_t address, value;
+} register_write_t;
+
+typedef struct {
+    uint32_t address, count;
+    const uint8_t *bytes;
+} bias_block_t;
+
 /* All of these return CNN_OK or CNN_FAIL. In the order of use: */
 
 /* Power and clock the accelerator, enable its interrupt; source and divider as the clock register
@@ -79,6 +89,12 @@ int cnn_unload(uint32_t *out_buf);
 
 /* Read one channel as 32-bit integers, row by row; values holds rows * columns. */
 void cnn_read_channel(const cnn_output_t *output, uint32_t channel, int32_t *values);
+
+/* What the functions above are made of, for another network's tables (second.c). */
+void cnn_write_registers(const register_write_t *writes, uint32_t count);
+void cnn_copy_kernels(const uint32_t *records);
+void cnn_copy_biases(const bias_block_t *blocks, uint32_t count);
+int cnn_start_with(const register_write_t *writes, uint32_t count);
 
 /* Interrupt of the accelerator. */
 void CNN_ISR(void);

@@ -2,6 +2,7 @@
  * report times, then send the result maps as frames (docs/protocol.md).
  * SPDX-License-Identifier: MIT
  */
+#include "check.h"
 #include "cnn.h"
 #include "console.h"
 #include "frame.h"
@@ -22,34 +23,6 @@ static void lap(const char *what)
     const uint32_t ticks = platform_ticks() - stopwatch;
     console_line(what, ticks / PLATFORM_TICKS_PER_US, " us");
     stopwatch = platform_ticks();
-}
-
-/* Compare with records (address, mask, n, n words) ended by a zero. Returns the number of words
- * that differ and describes the first of them. */
-static uint32_t check_output(void)
-{
-    uint32_t differing = 0;
-    const uint32_t *record = sample_output;
-    while (record[0] != 0) {
-        const uint32_t address = record[0];
-        const uint32_t mask = record[1];
-        const uint32_t count = record[2];
-        record += 3;
-        for (uint32_t i = 0; i < count; ++i) {
-            const uint32_t got = ((const volatile uint32_t *)(uintptr_t)address)[i] & mask;
-            if (got == record[i]) continue;
-            if (differing++ != 0) continue;
-            console_text("first difference at ");
-            console_hex(address + 4u * i);
-            console_text(": got ");
-            console_hex(got);
-            console_text(", expected ");
-            console_hex(record[i]);
-            console_text("\r\n");
-        }
-        record += count;
-    }
-    return differing;
 }
 
 static int infer(void)
@@ -74,7 +47,7 @@ static int test(void)
     if (finished == CNN_OK) {
         console_line("inference", cnn_time / PLATFORM_TICKS_PER_US, " us");
         console_line("CNN clock cycles", cnn_time, "");
-        differing = check_output();
+        differing = check_words(sample_output);
     } else {
         console_text("the accelerator did not finish\r\n");
     }

@@ -2,11 +2,16 @@
 #ifndef DISPLAY_H
 #define DISPLAY_H
 
+#include <stdbool.h>
+
 #include "pose_decoder.h"
 
 void display_open(void);
 
-/* Draw the skeletons in place of the last ones. */
+/* Draw these skeletons in place of the last ones, when there is time. */
 void display_people(const pose_result_t *people);
+
+/* Draw a little. False when there is nothing to draw. */
+bool display_step(void);
 
 #endif

@@ -189,7 +189,7 @@ static void step(void)
     case PIPELINE_BUSY:
         return;
     case PIPELINE_IDLE:
-        if (!show_step()) pipeline_sleep();
+        if (!show_step() && !display_step()) pipeline_sleep();
     }
 }
 

@@ -9,3 +9,8 @@ void display_people(const pose_result_t *people)
 {
     (void)people;
 }
+
+bool display_step(void)
+{
+    return false;
+}
