@@ -9,10 +9,21 @@ from pathlib import Path
 
 import numpy as np
 
+from synthesize import (
+    beside,
+    compare,
+    emit,
+    frontend_onnx,
+    report,
+    report_page,
+    rules,
+    show,
+    yaml_out,
+)
 from synthesize import checkpoint as checkpoints
-from synthesize import compare, emit, frontend_onnx, report, report_page, rules, show, yaml_out
 from synthesize.chip.errors import UserError
 from synthesize.compiler import Compiled, compile_graph, compile_network
+from synthesize.reserved import Reserved, starting_at
 
 MAX_SHOWN = 10
 
@@ -45,6 +56,15 @@ def _parser() -> argparse.ArgumentParser:
         choices=sorted(emit.APPLICATIONS),
         help="program around the network (default: %(default)s)",
     )
+    compile_.add_argument(
+        "--second",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="another network, resident beside the first one: a project that runs both in turn",
+    )
+    compile_.add_argument(
+        "--second-sample", type=Path, metavar="INPUT.npy", help="one input of the second network"
+    )
     compile_.add_argument("--quiet", action="store_true", help="do not print the table")
     compile_.set_defaults(run=_compile, untrained=False)
     check = commands.add_parser(
@@ -70,6 +90,20 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--sample", type=Path, metavar="INPUT.npy", help="one input, CHW integers")
     parser.add_argument(
+        "--weight-start",
+        type=int,
+        default=0,
+        metavar="N",
+        help="leave the kernel words in front of this one to another network",
+    )
+    parser.add_argument(
+        "--bias-start",
+        type=int,
+        default=0,
+        metavar="N",
+        help="leave the bias bytes in front of this one, in every quadrant, to another network",
+    )
+    parser.add_argument(
         "--trust-placement",
         action="store_true",
         help="compile a hand-written placement although it overwrites or misses data",
@@ -77,6 +111,17 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
 
 
 def _load(options: argparse.Namespace, trust: bool = False) -> tuple[Compiled, np.ndarray | None]:
+    sample = None if options.sample is None else read_sample(options.sample)
+    reserved = starting_at(options.weight_start, options.bias_start)
+    compiled = _compile_named(options, reserved, sample, trust)
+    _warn(compiled)
+    return compiled, sample
+
+
+def _compile_named(
+    options: argparse.Namespace, reserved: Reserved, sample: np.ndarray | None, trust: bool = False
+) -> Compiled:
+    """Compile the network that the command line names, beside what is reserved."""
     if len(options.network) > 2:
         raise UserError("give at most a network description and a checkpoint")
     *descriptions, path = options.network
@@ -85,22 +130,23 @@ def _load(options: argparse.Namespace, trust: bool = False) -> tuple[Compiled, n
         raise UserError(f"{path}: give the checkpoint as well, after the network description")
     if untrained:
         descriptions = [*descriptions, path]
-    sample = None if options.sample is None else read_sample(options.sample)
     if str(path).endswith(".onnx"):
         if descriptions:
             raise UserError(f"{path}: an ONNX model describes itself; leave {descriptions[0]} out")
         read = frontend_onnx.load(path)
-        compiled = compile_graph(read.graph, read.notes)
-    else:
-        compiled = compile_network(
-            None if untrained else checkpoints.load(path),
-            descriptions[0] if descriptions else None,
-            None if sample is None else sample.shape,
-            trust_placement=trust or options.trust_placement,
-        )
+        return compile_graph(read.graph, read.notes, reserved)
+    return compile_network(
+        None if untrained else checkpoints.load(path),
+        descriptions[0] if descriptions else None,
+        None if sample is None else sample.shape,
+        trust_placement=trust or options.trust_placement,
+        reserved=reserved,
+    )
+
+
+def _warn(compiled: Compiled) -> None:
     for warning in compiled.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    return compiled, sample
 
 
 def read_sample(path: Path) -> np.ndarray:
@@ -123,6 +169,8 @@ def read_sample(path: Path) -> np.ndarray:
 def _compile(options: argparse.Namespace) -> int:
     if options.out is None and options.against is None:
         raise UserError("nothing to do; give --out DIR, --against TRACE.npz or both")
+    if options.second is not None:
+        return _compile_pair(options)
     compiled, sample = _load(options, trust=options.against is not None)
     if options.against is not None and not _compare(compiled, sample, options.against):
         return 1
@@ -142,6 +190,31 @@ def _compile(options: argparse.Namespace) -> int:
         _write_description(compiled, sample, out)
     if not options.quiet:
         print(report.table(compiled), end="")
+    return 0
+
+
+def _compile_pair(options: argparse.Namespace) -> int:
+    """Write a project of two networks, and their tables."""
+    if options.against is not None or options.out is None:
+        raise UserError("--second needs --out DIR and does not go with --against")
+    given = [None if path is None else read_sample(path) for path in
+             (options.sample, options.second_sample)]  # fmt: skip
+    pair = beside.compile_pair(
+        lambda reserved: _compile_named(options, reserved, given[0]),
+        lambda reserved: compile_network(checkpoints.load(options.second), reserved=reserved),
+    )
+    both = (pair.first, pair.second)
+    first, second = (
+        emit.example(compiled.program, sample, "two-networks")
+        for compiled, sample in zip(both, given, strict=True)
+    )
+    units = (report.output_units(pair.first), report.output_units(pair.second))
+    out = beside.write_project(pair, (first, second), options.out, units)
+    for name, compiled in zip(("report.json", "second.json"), both, strict=True):
+        _warn(compiled)
+        (out / name).write_text(report.to_json(compiled), encoding="utf-8")
+        if not options.quiet:
+            print(report.table(compiled))
     return 0
 
 

@@ -35,6 +35,7 @@ from synthesize.chip.errors import UserError
 from synthesize.ir import Graph, Shape
 from synthesize.placement import Placement, bit_count, bits_of
 from synthesize.program import FifoPort, LayerInfo, Program
+from synthesize.reserved import NOTHING, Reserved
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def compile_network(
     description: str | Path | None = None,
     input_shape: tuple[int, ...] | None = None,
     trust_placement: bool = False,
+    reserved: Reserved = NOTHING,
 ) -> Compiled:
     """Compile a network.
 
@@ -75,6 +77,7 @@ def compile_network(
         input_shape: shape of the sample, for descriptions that do not give the input's size.
         trust_placement: compile a hand-written placement although the check finds that it
             overwrites or misses data; the findings become warnings.
+        reserved: weight and bias memory that another network keeps.
 
     Raises:
         UserError: the network cannot be compiled; one sentence says where and why.
@@ -83,29 +86,31 @@ def compile_network(
         read = frontend_yaml.load(description, checkpoint, input_shape)
         notes = checkpoint.notes if checkpoint else ()
         if read.hints is None:
-            return compile_graph(read.graph, notes)
+            return compile_graph(read.graph, notes, reserved)
         rules.check(read.graph)
         streaming.check(read.graph, read.hints)
         on = [hint.streaming for hint in read.hints.layers]
         legal = streaming.widen_kernels(read.graph, on)
-        placement = place.by_hand(legal, read.hints)
+        placement = place.by_hand(legal, read.hints, reserved)
         return _finish(notes, read.graph, legal, placement, trust_placement)
     if checkpoint is None:
         raise UserError("give a checkpoint, a network description or both")
-    return compile_graph(frontend_student.load(checkpoint), checkpoint.notes)
+    return compile_graph(frontend_student.load(checkpoint), checkpoint.notes, reserved)
 
 
-def compile_graph(described: Graph, notes: tuple[str, ...] = ()) -> Compiled:
+def compile_graph(
+    described: Graph, notes: tuple[str, ...] = (), reserved: Reserved = NOTHING
+) -> Compiled:
     """Compile a graph that has no placement yet; ``notes`` are passed on as warnings.
 
     Raises:
         UserError: the network cannot be compiled; one sentence says where and why.
     """
-    legal, placement = place_automatically(described)
+    legal, placement = place_automatically(described, reserved)
     return _finish(notes, described, legal, placement, False)
 
 
-def place_automatically(described: Graph) -> tuple[Graph, Placement]:
+def place_automatically(described: Graph, reserved: Reserved = NOTHING) -> tuple[Graph, Placement]:
     """Legalise a graph and place it; of all rewrites that fit, return the fastest.
 
     Raises:
@@ -118,7 +123,7 @@ def place_automatically(described: Graph) -> tuple[Graph, Placement]:
         try:
             rules.check(candidate)
             candidate = streaming.widen_first(candidate, search.streaming_layers(candidate))
-            placement = search.search(candidate)
+            placement = search.search(candidate, reserved=reserved)
         except UserError as failure:
             error = error or failure
             continue

@@ -81,10 +81,14 @@ def _numbered_kernels(layer: Layer, place: LayerPlace) -> np.ndarray:
 
 
 def bias_blocks(graph: Graph, placement: Placement) -> tuple[MemoryBlock, ...]:
-    """Return the contents of the bias memories, one byte per word, one block per quadrant."""
+    """Return the contents of the bias memories, one byte per word, one block per quadrant.
+
+    Bytes that another network keeps are not among them.
+    """
     size = limits.BIAS_BYTES_PER_QUADRANT
     memory = np.zeros((limits.QUADRANTS, size), np.uint32)
-    filled = [0] * limits.QUADRANTS
+    begin = placement.reserved.biases
+    filled = list(begin)
     for i, (layer, place) in enumerate(zip(graph.layers, placement.layers, strict=True)):
         if place.bias_quadrant is None or layer.bias is None:
             continue
@@ -93,9 +97,13 @@ def bias_blocks(graph: Graph, placement: Placement) -> tuple[MemoryBlock, ...]:
         memory[place.bias_quadrant, start:end] = layer.bias & 0xFF
         filled[place.bias_quadrant] = max(filled[place.bias_quadrant], end)
     return tuple(
-        MemoryBlock(memory_map.bias_address(q), memory[q, : filled[q]], f"biases, quadrant {q}")
+        MemoryBlock(
+            memory_map.bias_address(q, begin[q]),
+            memory[q, begin[q] : filled[q]],
+            f"biases, quadrant {q}",
+        )
         for q in range(limits.QUADRANTS)
-        if filled[q]
+        if filled[q] > begin[q]
     )
 
 

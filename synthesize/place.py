@@ -25,17 +25,19 @@ from synthesize.placement import (
     LayerPlace,
     Placement,
     bit_count,
+    bits_of,
     channels_per_pass,
     first_bit,
     last_bit,
 )
+from synthesize.reserved import NOTHING, Reserved
 
 ALL_PROCESSORS = (1 << limits.PROCESSORS) - 1
 KERNEL_ALIGNMENT = 4
 """Layers start at a multiple of this many kernel words."""
 
 
-def by_hand(graph: Graph, hints: Hints) -> Placement:
+def by_hand(graph: Graph, hints: Hints, reserved: Reserved = NOTHING) -> Placement:
     """Turn a hand-written placement into a complete one.
 
     Raises:
@@ -70,7 +72,7 @@ def by_hand(graph: Graph, hints: Hints) -> Placement:
         )
     wishes = [hint.bias_quadrants for hint in hints.layers]
     fifo = hints.layers[0].streaming
-    return complete(graph, places, wishes, chw=hints.chw, fifo=fifo, hand=True)
+    return complete(graph, places, wishes, chw=hints.chw, fifo=fifo, hand=True, reserved=reserved)
 
 
 def complete(
@@ -80,6 +82,7 @@ def complete(
     chw: bool = False,
     fifo: bool = False,
     hand: bool = False,
+    reserved: Reserved = NOTHING,
 ) -> Placement:
     """Give every layer its kernel words and its place in the bias memories.
 
@@ -91,14 +94,14 @@ def complete(
         replace(place, words=kernel_words(layer, place), kernels=kernel_count(layer, place))
         for layer, place in zip(graph.layers, places, strict=True)
     ]
-    starts = allocate_words(graph, full)
+    starts = allocate_words(graph, full, reserved)
     full = [replace(p, first_word=s) for p, s in zip(full, starts, strict=True)]
-    biases = allocate_biases(graph, full, quadrants, bias_wishes)
+    biases = allocate_biases(graph, full, quadrants, bias_wishes, reserved)
     full = [
         replace(p, bias_quadrant=b[0], bias_offset=b[1]) if b else p
         for p, b in zip(full, biases, strict=True)
     ]
-    return Placement(tuple(full), quadrants, chw=chw, fifo=fifo, by_hand=hand)
+    return Placement(tuple(full), quadrants, chw=chw, fifo=fifo, by_hand=hand, reserved=reserved)
 
 
 def used_quadrants(places: Sequence[LayerPlace], hand: bool = False) -> tuple[int, ...]:
@@ -150,17 +153,38 @@ def kernel_words(layer: Layer, place: LayerPlace) -> int:
     return int(max(generous, needed))
 
 
-def allocate_words(graph: Graph, places: Sequence[LayerPlace]) -> list[int]:
+def allocate_words(
+    graph: Graph, places: Sequence[LayerPlace], reserved: Reserved = NOTHING
+) -> list[int]:
     """Return the first kernel word of every layer (0 for layers without weights).
+
+    The order is the public generator's. Beside another network, where no description for that
+    generator could be written anyway, the widest and longest layers are tried first as well.
 
     Raises:
         UserError: a layer does not fit into the 768 words of one of its processors.
     """
-    order = sorted(
-        (i for i, p in enumerate(places) if p.words),
-        key=lambda i: places[i].processors != ALL_PROCESSORS,
-    )
-    used = np.zeros((limits.PROCESSORS, limits.WEIGHT_WORDS), bool)
+    loaded = [i for i, p in enumerate(places) if p.words]
+    orders = [sorted(loaded, key=lambda i: places[i].processors != ALL_PROCESSORS)]
+    if reserved != NOTHING:
+        size = {i: (bit_count(places[i].processors), places[i].words) for i in loaded}
+        orders.append(sorted(loaded, key=lambda i: size[i], reverse=True))
+        orders.append(sorted(loaded, key=lambda i: size[i][::-1], reverse=True))
+    error: UserError | None = None
+    for order in orders:
+        try:
+            return _fill_words(graph, places, order, reserved)
+        except UserError as failure:
+            error = error or failure
+    assert error is not None
+    raise error
+
+
+def _fill_words(
+    graph: Graph, places: Sequence[LayerPlace], order: Sequence[int], reserved: Reserved
+) -> list[int]:
+    """Give each layer in turn the first place that is free in all its processors."""
+    used = reserved.table()
     starts = [0] * len(places)
     for i in order:
         place = places[i]
@@ -192,6 +216,7 @@ def allocate_biases(
     places: Sequence[LayerPlace],
     quadrants: Sequence[int],
     wishes: Sequence[tuple[int, ...] | None] | None = None,
+    reserved: Reserved = NOTHING,
 ) -> list[tuple[int, int] | None]:
     """Return (quadrant, first byte) of every layer's biases, None for layers without bias.
 
@@ -214,7 +239,7 @@ def allocate_biases(
             else:
                 key = limits.BIAS_BYTES_PER_QUADRANT - size
             need.append((key, i, size))
-    filled = dict.fromkeys(range(limits.QUADRANTS), 0)
+    filled = dict(enumerate(reserved.biases))
     result: list[tuple[int, int] | None] = [None] * len(places)
     for _, i, size in sorted(need, key=lambda entry: entry[0]):
         quadrant = min(allowed[i], key=lambda q: filled[q])
@@ -227,6 +252,19 @@ def allocate_biases(
         result[i] = (quadrant, filled[quadrant])
         filled[quadrant] += size
     return result
+
+
+def reserve(graph: Graph, placement: Placement) -> Reserved:
+    """Return what a placed network takes, and what it has left to others already."""
+    words = list(placement.reserved.words)
+    biases = list(placement.reserved.biases)
+    for i, (layer, place) in enumerate(zip(graph.layers, placement.layers, strict=True)):
+        for processor in bits_of(place.processors):
+            words[processor] |= ((1 << place.words) - 1) << place.first_word
+        if place.bias_quadrant is not None:
+            end = place.bias_offset + bias_bytes(layer, place, first=i == 0)
+            biases[place.bias_quadrant] = max(biases[place.bias_quadrant], end)
+    return Reserved(tuple(words), tuple(biases))
 
 
 def bias_bytes(layer: Layer, place: LayerPlace, first: bool) -> int:

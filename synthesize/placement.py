@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from synthesize.ir import Where
+from synthesize.reserved import NOTHING, Reserved
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class Placement:
         by_hand: the offsets and processors come from a network description.
         warnings: sentences worth showing (a hand-written placement that cannot compute what the
             network means).
+        reserved: memory that another network keeps, which this one leaves alone.
     """
 
     layers: tuple[LayerPlace, ...]
@@ -94,6 +96,7 @@ class Placement:
     fifo: bool = False
     by_hand: bool = False
     warnings: tuple[str, ...] = ()
+    reserved: Reserved = NOTHING
 
 
 def first_bit(mask: int) -> int:

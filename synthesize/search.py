@@ -29,6 +29,7 @@ from synthesize.ir import INPUT, Graph, Layer, at
 from synthesize.passes.copy_operands import interleaved
 from synthesize.place import complete, kernel_words
 from synthesize.placement import LayerPlace, Placement, channels_per_pass
+from synthesize.reserved import NOTHING, Reserved
 
 ATTEMPTS = 400
 _SHARED = limits.PROCESSORS_PER_INSTANCE
@@ -70,14 +71,18 @@ class _Tie:
     delta: int
 
 
-def search(graph: Graph, seed: int = 0, attempts: int = ATTEMPTS) -> Placement:
+def search(
+    graph: Graph, seed: int = 0, attempts: int = ATTEMPTS, reserved: Reserved = NOTHING
+) -> Placement:
     """Place a legal graph, trying so many shuffled orders after the promising ones.
+
+    Kernel words and bias bytes that are ``reserved`` are left alone.
 
     Raises:
         UserError: a tensor is too large for data memory, the weights or biases do not fit, or no
             arrangement was found; the sentence names the layer and what to change.
     """
-    problem = _Problem(graph, streaming_layers(graph))
+    problem = _Problem(graph, streaming_layers(graph), reserved)
     error: UserError | None = None
     rng = random.Random(seed)
     for order, restless in problem.orders(rng, attempts):
@@ -86,7 +91,9 @@ def search(graph: Graph, seed: int = 0, attempts: int = ATTEMPTS) -> Placement:
             continue
         try:
             places = problem.places(spots)
-            return complete(graph, places, chw=problem.chw, fifo=problem.streaming > 0)
+            return complete(
+                graph, places, chw=problem.chw, fifo=problem.streaming > 0, reserved=reserved
+            )
         except UserError as failure:
             error = error or failure
     if error is not None:
@@ -127,10 +134,12 @@ class _Problem:
     Args:
         graph: a legal graph.
         streaming: how many of its first layers stream.
+        reserved: what another network keeps.
     """
 
-    def __init__(self, graph: Graph, streaming: int = 0) -> None:
+    def __init__(self, graph: Graph, streaming: int = 0, reserved: Reserved = NOTHING) -> None:
         self.graph = graph
+        self.reserved = reserved
         self.streaming = streaming
         self.chw = not streaming and _needs_chw(graph)
         self.buffers: list[_Buffer] = []
@@ -177,7 +186,7 @@ class _Problem:
         ``restless``, anywhere it fits.
         """
         spots: dict[int, tuple[int, int]] = {}
-        load = [0] * limits.PROCESSORS
+        load = self.reserved.counts()
         for index in order:
             words = self.buffers[index].load
             edges = (0, limits.PROCESSORS - self.buffers[index].span)

@@ -25,6 +25,7 @@ from synthesize.lower import rollover
 from synthesize.placement import LayerPlace, Placement
 
 _NOBODY = -1
+_OTHER = -2
 _LANES = limits.PROCESSORS_PER_INSTANCE
 _SIZE = limits.DATA_INSTANCES * limits.DATA_INSTANCE_WORDS
 
@@ -342,6 +343,7 @@ def _passthrough(graph: Graph, placement: Placement) -> list[Finding]:
 def _weights(graph: Graph, placement: Placement) -> list[Finding]:
     """Check that no kernel word has two owners and none lies outside the memory."""
     owner = np.full((limits.PROCESSORS, limits.WEIGHT_WORDS), _NOBODY)
+    owner[placement.reserved.table()] = _OTHER
     for index, (layer, place) in enumerate(zip(graph.layers, placement.layers, strict=True)):
         if not place.words:
             continue
@@ -354,7 +356,8 @@ def _weights(graph: Graph, placement: Placement) -> list[Finding]:
         taken = np.argwhere(region != _NOBODY)
         if len(taken):
             row, word = taken[0]
-            other = graph.layers[int(region[row, word])].name
+            index = int(region[row, word])
+            other = "another network" if index == _OTHER else graph.layers[index].name
             sentence = (
                 f"{at(layer)}kernel word {place.first_word + word} of processor {rows[row]} "
                 f"belongs to {other}"
@@ -366,7 +369,11 @@ def _weights(graph: Graph, placement: Placement) -> list[Finding]:
 
 def _biases(graph: Graph, placement: Placement) -> list[Finding]:
     """Check that no bias byte has two owners and none lies outside the memory."""
-    owner: dict[tuple[int, int], str] = {}
+    owner = {
+        (quadrant, byte): "another network"
+        for quadrant, count in enumerate(placement.reserved.biases)
+        for byte in range(count)
+    }
     for layer, place in zip(graph.layers, placement.layers, strict=True):
         if place.bias_quadrant is None:
             continue
