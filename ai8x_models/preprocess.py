@@ -90,6 +90,16 @@ def to_bytes(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.int8]:
     return np.ascontiguousarray((pixels ^ 0x80).view(np.int8).transpose(2, 0, 1))
 
 
+def to_grey(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """uint8 [h, w, 3] RGB -> uint8 [h, w], with OpenCV's weights (those of ITU-R BT.601)."""
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+
+
+def grey_bytes(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.int8]:
+    """uint8 [h, w, 3] RGB -> int8 [1, h, w], grey level - 128."""
+    return np.ascontiguousarray((to_grey(pixels) ^ 0x80).view(np.int8)[None])
+
+
 def write_array(path: Path, array: npt.NDArray[np.generic]) -> None:
     """Write a ``.npy`` file, whole or not at all.
 

@@ -71,7 +71,8 @@ def _equalize(options: argparse.Namespace) -> None:
     from quantize.sensitivity import calibration_images
 
     student, data = load_student(options.checkpoint)
-    images = calibration_images(options.images, options.count, student.spec.input_shape[1])
+    channels, size, _ = student.spec.input_shape
+    images = calibration_images(options.images, options.count, size, channels)
     channels = equalize(fold_batchnorm(student), images)
     save_student(student, options.out, data["epoch"], {})
     print(f"{channels} channels levelled; float student written to {options.out}")

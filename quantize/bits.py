@@ -41,7 +41,8 @@ def choose_bits(
     """
     student, _ = load_student(checkpoint)
     description = student.spec.describe()
-    pictures = calibration_images(images, count, student.spec.input_shape[1])
+    channels, size, _ = student.spec.input_shape
+    pictures = calibration_images(images, count, size, channels)
     fold_batchnorm(student)
     with tqdm(total=len(student.spec.layers), desc="sensitivity", unit="layer") as bar:
 

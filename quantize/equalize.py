@@ -62,10 +62,10 @@ def equalize(student: Student, images: Tensor) -> int:
 
 def _factor(layer: FusedConv2d, readers: list[FusedConv2d], highest: Tensor) -> Tensor:
     """Number to divide every output channel by, float [out]; 1 where it must stay."""
-    own = layer.op.weight.abs().amax(dim=(1, 2, 3))
+    own = layer.op.weight.abs().flatten(1).amax(dim=1)
     own = own / own.max().clamp_min(1e-12)
     read = torch.stack(
-        [m.op.weight.abs().amax(dim=(0, 2, 3)) / m.op.weight.abs().max() for m in readers]
+        [_by_input(m, len(own)).abs().amax(dim=(0, 2)) / m.op.weight.abs().max() for m in readers]
     ).amax(dim=0)
     usable = (highest < CLIPPING) & (highest > SILENT) & (own > 0) & (read > 0)
     level = (own / read.clamp_min(1e-12)).clamp_min(1e-12).sqrt() ** DAMPING
@@ -74,8 +74,14 @@ def _factor(layer: FusedConv2d, readers: list[FusedConv2d], highest: Tensor) -> 
 
 
 def _apply(layer: FusedConv2d, readers: list[FusedConv2d], factor: Tensor) -> None:
-    layer.op.weight.div_(factor.view(-1, 1, 1, 1))
+    layer.op.weight.view(len(factor), -1).div_(factor[:, None])
     if layer.op.bias is not None:
         layer.op.bias.div_(factor)
     for reader in readers:
-        reader.op.weight.mul_(factor.view(1, -1, 1, 1))
+        _by_input(reader, len(factor)).mul_(factor[None, :, None])
+
+
+def _by_input(layer: FusedConv2d, channels: int) -> Tensor:
+    """A view [out, channels, n] of a layer's weights: n is the kernel, or the flattened pixels."""
+    weight = layer.op.weight
+    return weight.view(len(weight), channels, -1)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ai8x_models.preprocess import prepare, read_picture
+from ai8x_models.preprocess import grey_bytes, prepare, read_picture
 from ai8x_models.students import INPUT, Student
 from quantize.calibrate import BITS, choose_shift, real_output
 from synthesize.chip.errors import UserError
@@ -87,20 +87,23 @@ def _difference(
     return total / count
 
 
-def calibration_images(folder: Path, count: int, size: int) -> Tensor:
+def calibration_images(folder: Path, count: int, size: int, channels: int = 3) -> Tensor:
     """Read pictures as the network will see them, evenly spread over a folder.
 
     Args:
         folder: holds JPEG or PNG files, searched in sub-folders as well.
         count: most pictures to use.
         size: side of the network's input in pixels.
+        channels: 3 for colour, 1 for grey.
 
     Returns:
-        float32 [N, 3, size, size], (pixel - 128) / 128.
+        float32 [N, channels, size, size], (pixel - 128) / 128.
 
     Raises:
-        UserError: there are no pictures, or one cannot be read.
+        UserError: there are no pictures, one cannot be read, or the network sees none.
     """
+    if channels not in (1, 3):
+        raise UserError(f"the student's input has {channels} channels; pictures have 3, or 1 grey")
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder; name one with JPEG or PNG pictures")
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES)
@@ -109,5 +112,6 @@ def calibration_images(folder: Path, count: int, size: int) -> Tensor:
     if count < 1:
         raise UserError(f"{count} calibration pictures are too few; use at least 1")
     chosen = paths[:: max(1, len(paths) // count)][:count]
-    data = np.stack([prepare(read_picture(path), size).data for path in chosen])
-    return torch.from_numpy(data).float() / 128
+    fitted = [prepare(read_picture(path), size) for path in chosen]
+    data = [one.data if channels == 3 else grey_bytes(one.pixels) for one in fitted]
+    return torch.from_numpy(np.stack(data)).float() / 128

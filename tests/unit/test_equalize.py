@@ -92,3 +92,20 @@ def test_the_whole_seed_student_keeps_its_function() -> None:
         equalize(student, images)
         for old, new in zip(before, student(images), strict=True):
             torch.testing.assert_close(new, old, rtol=1e-3, atol=1e-5)
+
+
+def test_a_linear_layer_behind_several_pixels_reads_the_same() -> None:
+    torch.manual_seed(6)
+    layers = (
+        LayerSpec("first", INPUT, 3, 8, pool=4, batchnorm=False),
+        LayerSpec("hidden", "first", 8 * 16, 6, op="linear"),
+        LayerSpec("out", "hidden", 6, 4, op="linear", activation="none", wide=True),
+    )
+    student = Student(StudentSpec("head", (3, 16, 16), layers, ("out",))).eval()
+    images = pixels(4, 16)
+    with torch.no_grad():
+        student.first.op.weight.mul_(2.0 ** torch.linspace(-4, 0, 8).view(-1, 1, 1, 1))
+        (before,) = student(images)
+        assert equalize(student, images) > 8
+        (after,) = student(images)
+    torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-6)

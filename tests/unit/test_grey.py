@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ai8x_models.checkpoints import load_student, save_student
-from ai8x_models.preprocess import prepare
+from ai8x_models.preprocess import grey_bytes, prepare, to_grey
 from ai8x_models.skeleton import KEYPOINTS
 from ai8x_models.students import Student
 from distill.config import AugmentConfig, load_recipe
@@ -27,11 +27,9 @@ from distill.tasks.grey.data import (
     fractions,
     pixels_of,
     split_by_series,
-    to_grey,
 )
 from distill.tasks.grey.detectors import Detector, Encoder, multiplications, parameters
 from distill.tasks.grey.module import point_loss
-from distill.tasks.grey.picture import grey_input
 from distill.tasks.grey.points import POINTS
 from distill.tasks.grey.recipe import GreyRun, GreyTeacherRecipe
 from distill.tasks.grey.scores import grey_oks, grey_pck
@@ -341,7 +339,7 @@ def test_a_picture_becomes_signed_grey_levels(tmp_path: Path) -> None:
     assert main(["grey", "sample", str(file), "-o", str(out)]) == 0
     sample = np.load(out)
     assert (sample.shape, sample.dtype) == ((1, 64, 64), np.int8)
-    assert np.array_equal(sample, grey_input(prepare(scene.pixels, 64)))
+    assert np.array_equal(sample, grey_bytes(prepare(scene.pixels, 64).pixels))
     assert (sample[0, 48:] == 0).all()  # padded below with grey 128
     level = to_grey(prepare(scene.pixels, 64).pixels).astype(int)
     assert np.array_equal(sample[0], level - 128)

@@ -99,6 +99,16 @@ def test_pictures_become_network_input(pictures) -> None:
     assert (images[:, :, 24:] == 0).all()  # 60 of 80 rows; below it is grey
 
 
+def test_pictures_become_grey_input_for_a_grey_student(pictures) -> None:
+    colour, grey = (calibration_images(pictures, 2, 32, channels) for channels in (3, 1))
+    assert grey.shape == (2, 1, 32, 32)
+    weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)  # ITU-R BT.601
+    wanted = (colour * weights).sum(1, keepdim=True)
+    torch.testing.assert_close(grey, wanted, rtol=0, atol=1 / 128)
+    with pytest.raises(UserError, match="32 channels"):
+        calibration_images(pictures, 2, 32, 32)
+
+
 @pytest.mark.parametrize("name", ["missing", "empty"])
 def test_a_folder_without_pictures_is_refused(tmp_path, name: str) -> None:
     (tmp_path / "empty").mkdir()

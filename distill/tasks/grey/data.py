@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import ConcatDataset, DataLoader, WeightedRandomSampler
 
+from ai8x_models.preprocess import to_grey
 from ai8x_models.skeleton import FLIP_KEYPOINTS
 from distill.config import SetConfig
 from distill.data import (
@@ -34,11 +35,6 @@ from distill.datamodule import VALIDATION_BATCH, Reporting, open_set
 from distill.tasks.grey.points import Points, points_of
 from distill.tasks.grey.recipe import GreyRun
 from synthesize.chip.errors import UserError
-
-
-def to_grey(pixels: np.ndarray) -> np.ndarray:
-    """uint8 [h, w, 3] RGB -> uint8 [h, w], OpenCV's weights (those of ITU-R BT.601)."""
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
 
 
 class _Grey(PersonSource):

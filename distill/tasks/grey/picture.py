@@ -10,19 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_models.overlay import draw_people, write_png
-from ai8x_models.preprocess import GREY, Prepared, prepare, read_picture, write_array
+from ai8x_models.preprocess import grey_bytes, prepare, read_picture, write_array
 from ai8x_models.show import load_maps, load_outputs
-from distill.tasks.grey.data import pixels_of, to_grey
+from distill.tasks.grey.data import pixels_of
 from distill.tasks.grey.points import POINTS, Points
 from synthesize.chip.errors import UserError
 
 SIDE = 480  # longer side of the picture that is drawn
 SEEN = 0.5  # visibility from which a point is drawn
-
-
-def grey_input(prepared: Prepared) -> npt.NDArray[np.int8]:
-    """int8 [1, size, size], grey level - 128."""
-    return (to_grey(prepared.pixels).astype(np.int16) - GREY).astype(np.int8)[None]
 
 
 def _size(text: str) -> int:
@@ -39,7 +34,8 @@ def sample(arguments: list[str]) -> int:
     parser.add_argument("-o", "--output", type=Path, required=True, help=".npy file to write")
     parser.add_argument("--size", type=_size, default=64, help="side of the input (%(default)s)")
     options = parser.parse_args(arguments)
-    write_array(options.output, grey_input(prepare(read_picture(options.picture), options.size)))
+    prepared = prepare(read_picture(options.picture), options.size)
+    write_array(options.output, grey_bytes(prepared.pixels))
     return 0
 
 
