@@ -62,6 +62,21 @@ def maps(peaks: Sequence[tuple[int, int, int]]) -> list[bytes]:
     ]
 
 
+def picture_frames(number: int, scene: np.ndarray) -> list[Frame]:
+    """A camera picture, uint8 [rows, columns, 3], row by row as RGB565."""
+    rows, columns, _ = scene.shape
+    red, green, blue = (scene[..., i].astype(np.uint16) for i in range(3))
+    pixels = (red >> 3 << 11 | green >> 2 << 5 | blue >> 3).astype(">u2")
+    return [
+        Frame(
+            protocol.PICTURE,
+            0,
+            struct.pack("<4HI", number, 0, rows, columns, 2 * columns * y) + pixels[y].tobytes(),
+        )
+        for y in range(rows)
+    ]
+
+
 @dataclass
 class FakeBoard:
     """Answers to bytes with bytes.
@@ -69,6 +84,7 @@ class FakeBoard:
     Attributes:
         ignore: how many pictures to leave unanswered.
         pictures: what was received, uint8 [rows, columns, 3].
+        scene: what its own camera sees, uint8 [128, 128, 3]; None: it has none.
     """
 
     identity: bytes = field(default_factory=hello)
@@ -77,6 +93,7 @@ class FakeBoard:
     ignore: int = 0
     answer: Callable[[int], list[Frame]] | None = None
     pictures: list[np.ndarray] = field(default_factory=list)
+    scene: np.ndarray | None = None
     _parser: Parser = field(default_factory=Parser)
     _received: bytearray = field(default_factory=bytearray)
     _number: int = -1
@@ -89,6 +106,8 @@ class FakeBoard:
     def _take(self, frame: Frame) -> list[Frame]:
         if frame.type == protocol.ASK:
             return [Frame(protocol.HELLO, 0, self.identity)]
+        if self.scene is not None and frame.type == protocol.SHOW:
+            return self._show(struct.unpack("<H", frame.payload)[0])
         assert frame.type == protocol.IMAGE
         number, flags, offset = struct.unpack_from("<HHI", frame.payload)
         if offset == 0 or number != self._number:
@@ -112,6 +131,17 @@ class FakeBoard:
         if flags & protocol.IMAGE_WANT_MAPS:
             answers += [Frame(protocol.MAP, 0, payload) for payload in maps(self.peaks)]
         return answers
+
+    def _show(self, step: int) -> list[Frame]:
+        """The next picture of its own camera and what it sees there."""
+        assert self.scene is not None
+        self._number += 1
+        pace = struct.pack("<HH6I", self._number, 0, 40_000, 34_000, 3_000, 22_900, 1_000, 2_500)
+        return [
+            *picture_frames(self._number, self.scene[::step, ::step]),
+            Frame(protocol.POSES, 0, poses(self._number, self.people)),
+            Frame(protocol.PACE, 0, pace),
+        ]
 
 
 class FakeLink:

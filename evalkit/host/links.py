@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from synthesize.chip.errors import UserError
 
 if TYPE_CHECKING:
+    from evalkit.camera import Camera
     from evalkit.kit import Kit
 
 BAUD = 115200
@@ -161,6 +162,9 @@ class KitLink:
         firmware: ELF image.
         scene: what the board's camera looks at, for firmware that uses it: photographs or a video.
 
+    Attributes:
+        camera: what it looks at, if anything was given.
+
     Raises:
         LinkLost: the image is missing or unusable.
         UserError: the scene is.
@@ -172,12 +176,12 @@ class KitLink:
 
         self.name = f"virtual kit ({firmware.name})"
         self.baud: int | None = None
+        self.camera: Camera | None = None
         self._waited = 0.0
         try:
             if scene is not None and has_own_camera(firmware):
-                self._kit: Kit = Kit(firmware, Camera(scene))
-            else:
-                self._kit = Kit(firmware)
+                self.camera = Camera(scene)
+            self._kit: Kit = Kit(firmware, self.camera) if self.camera else Kit(firmware)
         except UserError as error:
             raise LinkLost(str(error)) from error
 

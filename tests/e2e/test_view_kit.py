@@ -92,6 +92,29 @@ def test_board_with_a_camera_of_its_own(tmp_path: Path) -> None:
     np.testing.assert_array_equal(shots[0].people()[0][0][:, :2], STANDING)
 
 
+def test_virtual_kit_with_a_camera_of_its_own(tmp_path: Path) -> None:
+    """Pictures of the live-pose firmware come with the skeletons that belong to them."""
+    pytest.importorskip("unicorn", reason="the kit extra is not installed")
+    from tests.live_board import expected_people, live_firmware, shipped
+
+    elf = live_firmware(tmp_path)
+    links: list[KitLink] = []
+
+    def open_link() -> KitLink:
+        links.append(KitLink(elf, PEOPLE))
+        return links[-1]
+
+    path = tmp_path / "own.p78"
+    feed = LiveFeed(Board(), open_link, Options(recorder=Recorder(path), count=2, step=4))
+    feed.start()
+    feed.wait()
+    assert not feed.failed
+    shots = [entry for entry in read_recording(path) if isinstance(entry, Shot)]
+    seen = links[0].camera.sent[0].data
+    assert [shot.payload[16:] for shot in shots] == [expected_people(shipped(), seen)] * 2
+    assert all(shot.jpeg and (shot.width, shot.height) == (128, 128) for shot in shots)
+
+
 def test_another_network_than_wanted() -> None:
     options = Options(Photographs(PEOPLE), network="tiny", count=1)
     feed = LiveFeed(Board(), lambda: FakeLink(FakeBoard()), options)

@@ -192,6 +192,31 @@ def test_heatmap_glows_where_its_peak_is(page: Browser, tmp_path: Path) -> None:
     assert after[-60, 60].sum() < before[-60, 60].sum()  # the picture is dimmed
 
 
+@pytest.mark.parametrize("step", [1, 2])
+def test_picture_of_the_boards_own_camera(page: Browser, step: int) -> None:
+    scene = np.full((128, 128, 3), BACKGROUND, np.uint8)
+    scene[:32, :32] = (230, 230, 230)
+    board = FakeBoard(people=(STANDING,), scene=scene)
+    page.resize(1280, 800)
+    with Viewer(lambda listener: LiveFeed(listener, lambda: paced(board), Options(step=step))) as v:
+        page.open(v.server.url)
+        page.wait(SHOWN)
+        page.wait("document.body.textContent.includes('own camera, 25.0 pictures a second')")
+        drawn = settled(page)
+        page.evaluate("document.getElementById('skeletons').click()")
+        plain = settled(page)
+    width, height = page.evaluate("[stage.clientWidth, stage.clientHeight]")
+    zoom = min(width, height) / 128
+    corner = np.array([(width - 128 * zoom) / 2, (height - 128 * zoom) / 2])
+    for point, colour in (((10, 10), 230), ((60, 100), BACKGROUND)):
+        x, y = corner + (np.array(point) + 0.5) * zoom
+        assert abs(plain[round(y), round(x)] - colour).max() < 14
+    for point in STANDING:
+        x, y = corner + (np.array(point) + 0.5) * zoom
+        assert drawn[round(y), round(x)].min() > 225
+    assert page.errors == []
+
+
 def test_numbers_of_the_board_are_shown(page: Browser) -> None:
     with Viewer(live(lambda: paced(FakeBoard(people=(STANDING, STANDING))))) as viewer:
         page.open(viewer.server.url)
