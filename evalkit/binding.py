@@ -40,6 +40,7 @@ class Binding:
     def __init__(self, uc: Any, on_fault: Callable[[KitFault], None]) -> None:
         self.uc = uc
         self.on_fault = on_fault
+        self._raised: BaseException | None = None
 
     def hook_blocks(self, kind: int, hook: BlockHook) -> None:
         """Call ``hook`` before every block."""
@@ -51,7 +52,8 @@ class Binding:
 
     def failed(self, error: BaseException) -> None:
         """A callback failed: the emulator stops, and ``start`` raises the error."""
-        raise error
+        self._raised = self._raised or error
+        self.uc.emu_stop()
 
     def map_device(self, base: int, size: int, read: ReadHook, write: WriteHook) -> None:
         """Registers: every access calls a function."""
@@ -61,13 +63,17 @@ class Binding:
                 return read(offset, length)
             except KitFault as fault:
                 self.on_fault(fault)
-                return 0
+            except BaseException as error:
+                self.failed(error)
+            return 0
 
         def on_write(_uc: Any, offset: int, length: int, value: int, _data: Any) -> None:
             try:
                 write(offset, length, value)
             except KitFault as fault:
                 self.on_fault(fault)
+            except BaseException as error:
+                self.failed(error)
 
         self.uc.mmio_map(base, size, on_read, None, on_write, None)
 
@@ -76,7 +82,12 @@ class Binding:
 
         Raises the emulator's exception, or what a callback raised.
         """
-        self.uc.emu_start(address, until, count=count)
+        self._raised = None
+        try:
+            self.uc.emu_start(address, until, count=count)
+        finally:
+            if self._raised is not None:
+                raise self._raised
 
     def read(self, register: int) -> int:
         """Value of a register."""
@@ -117,7 +128,6 @@ class Direct(Binding):
         for name in _FUNCTIONS:
             getattr(self._library, name).argtypes = getattr(uclib, name).argtypes
         self._error: type[Exception] = UcError
-        self._raised: BaseException | None = None
         self._handle = uc._uch
         self._value = ctypes.c_uint64()
         self._buffer = ctypes.create_string_buffer(128)
@@ -138,11 +148,6 @@ class Direct(Binding):
         if status != 0:
             raise RuntimeError(f"uc_hook_add answered {status}")
         self._callbacks.append(callback)
-
-    def failed(self, error: BaseException) -> None:
-        """A callback failed: the emulator stops, and ``start`` raises the error."""
-        self._raised = self._raised or error
-        self.uc.emu_stop()
 
     def start(self, address: int, until: int, count: int) -> None:
         """Execute, as ``Binding.start``."""

@@ -166,10 +166,11 @@ class Cpu:
         self.deadline = min(self.deadline, self.cycles)
 
     def stop_with(self, fault: KitFault) -> None:
-        """Stop the current ``run`` with a fault; from inside a device callback."""
+        """Stop the current ``run`` with a fault; from inside a device callback.
+
+        The emulator knows the exact program counter only when it has stopped.
+        """
         if self._fault is None:
-            if fault.pc is None:
-                fault.pc = self.pc
             self._fault = fault
         self.uc.emu_stop()
 
@@ -203,6 +204,8 @@ class Cpu:
     def _raise_fault(self) -> None:
         if self._fault is not None:
             fault, self._fault = self._fault, None
+            if fault.pc is None:
+                fault.pc = self._pc
             raise fault
 
     def _after_error(self, error: Exception) -> str:
