@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,18 @@ class KeypointFile:
             )
             points[outside] = 0
         return list(points.reshape(-1))
+
+
+def looks_whole(path: Path) -> bool:
+    """Whether a file is there and, if it is a JPEG, has its end; it is not decoded."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_JPEG_START))
+            length = file.seek(0, os.SEEK_END)
+            file.seek(max(0, length - _JPEG_TAIL))
+            return bool(start) and (start != _JPEG_START or _JPEG_END in file.read())
+    except OSError:
+        return False
 
 
 def read_pixels(path: Path, image: dict[str, Any], skipped: Skipped) -> np.ndarray | None:

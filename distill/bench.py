@@ -6,8 +6,10 @@ All data are synthetic people, so the numbers can be measured anywhere.
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,7 +17,8 @@ import torch
 
 from ai8x_models.codec import encode_batch
 from ai8x_models.decode import decode, decode_single
-from distill.data import Augmentation, CropDataset, SyntheticSet, collate
+from distill.data import MAX_SIDE, Augmentation, CropDataset, PeopleSet, SyntheticSet, collate
+from distill.synthetic import write_set
 
 BATCH = 32
 # Figures below which training on one core would wait for its data, images per second.
@@ -63,9 +66,30 @@ def measure() -> dict[str, float]:
     return {
         "targets, 3 people": rate(targets),
         "crops with targets": rate(loader),
+        **measure_files(),
         "decode, one person": rate(single),
         "decode, any number": rate(several),
     }
+
+
+def measure_files(count: int = 32) -> dict[str, float]:
+    """The same from JPEG files as large as photographs that do not stay in memory, 640 x 480."""
+    augment = Augmentation(scale=(1.1, 1.6), rotate=40, shift=0.1, flip=0.5, colour=0.3, cutout=0.2)
+    with tempfile.TemporaryDirectory() as folder:
+        annotations = write_set(Path(folder) / "set", count, seed=0, size=640, height=480)
+        people = PeopleSet(annotations, annotations.parent, in_memory=False)
+        crops = CropDataset(people, 128, augment)
+
+        def decode() -> int:
+            for picture in people.pictures:
+                assert picture.pixels.shape[1] == MAX_SIDE
+            return count
+
+        def loader() -> int:
+            collate([crops[index % len(crops)] for index in range(BATCH)])
+            return BATCH
+
+        return {"decode 640 x 480 JPEG": rate(decode), "crops from such files": rate(loader)}
 
 
 def main() -> int:
@@ -74,7 +98,7 @@ def main() -> int:
     cv2.setNumThreads(1)
     results = measure()
     for name, value in results.items():
-        print(f"{name:<20} {value:10,.0f} images/s")
+        print(f"{name:<22} {value:10,.0f} images/s")
     slow = [
         f"{name}: {results[name]:.0f} images/s, at least {limit:.0f} are needed"
         for name, limit in (

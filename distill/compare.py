@@ -119,7 +119,7 @@ def _measure(recipe: CompareRecipe, arm: str, seed: int) -> dict[str, Any]:
     sets = [open_set(config, recipe.seeds[0] + 1) for config in recipe.validation]
     results = [evaluate_pck(student.eval(), people, recipe.size) for people in sets]
     points = sum(result.points for result in results)
-    hits = sum(result.overall * result.points for result in results if result.points)
+    hits = sum(result.correct for result in results)
     if not points:
         raise UserError("the validation sets have nobody whose torso is labelled; name others")
     images = recipe.epochs * (recipe.samples_per_epoch // recipe.batch) * recipe.batch

@@ -28,6 +28,7 @@ class SetConfig:
     images: str = ""
     weight: float = 1.0
     limit: int | None = None
+    in_memory: bool = True  # false: decode pictures whenever they are needed (large sets)
 
 
 @dataclass

@@ -20,7 +20,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ai8x_models import codec, skeleton
-from distill.annotations import KeypointFile, Skipped, read_pixels
+from distill.annotations import KeypointFile, Skipped, looks_whole, read_pixels
 from distill.synthetic import make_scene
 from synthesize.chip.errors import UserError
 
@@ -66,6 +66,36 @@ class Picture:
     ignore: np.ndarray  # float32 [B, 4]
     scale: float  # stored pixels over annotation pixels
     source: dict[str, Any]
+    broken: bool = False
+
+
+class FilePicture(Picture):
+    """A picture that stays in its file and is decoded whenever its pixels are asked for.
+
+    ``broken`` says that it could not be; its pixels are grey then.
+    """
+
+    def __init__(
+        self, path: Path, people: np.ndarray, ignore: np.ndarray, scale: float,
+        source: dict[str, Any],
+    ) -> None:  # fmt: skip
+        self.path, self.people, self.ignore = path, people, ignore
+        self.scale, self.source, self.broken = scale, source, False
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """uint8 [H, W, 3], RGB."""
+        found = None if self.broken else read_pixels(self.path, self.source, Skipped())
+        if found is not None:
+            return _resize(found)[0]
+        if not self.broken:
+            log.warning("%s cannot be decoded; nothing is learnt from it", self.path)
+            self.broken = True
+        return np.full((8, 8, 3), GREY, np.uint8)
+
+    @pixels.setter
+    def pixels(self, value: np.ndarray) -> None:
+        raise UserError("pictures of this kind are kept in memory only; leave in_memory out")
 
 
 def _resize(pixels: np.ndarray) -> tuple[np.ndarray, float]:
@@ -126,9 +156,15 @@ class SyntheticSet(PersonSource):
 
 
 class PeopleSet(PersonSource):
-    """A COCO-format set. What cannot be used is left out and counted in ``skipped``."""
+    """A COCO-format set. What cannot be used is left out and counted in ``skipped``.
 
-    def __init__(self, annotations: Path, images: Path, limit: int | None = None) -> None:
+    With ``in_memory`` false the pictures stay in their files, of which only presence and end are
+    looked at; for sets that are larger than memory (one of 640 x 480 takes 0.33 MB).
+    """
+
+    def __init__(
+        self, annotations: Path, images: Path, limit: int | None = None, in_memory: bool = True
+    ) -> None:
         self.content = KeypointFile(annotations)
         self.joints = self.content.joints
         if self.joints not in _CONVERTERS:
@@ -140,7 +176,11 @@ class PeopleSet(PersonSource):
         super().__init__(labelled, mask_missing)
         self.skipped = self.content.skipped
         for image in self.content.images[:limit]:
-            pixels = read_pixels(images / image["file_name"], image, self.skipped)
+            path = images / image["file_name"]
+            if not in_memory and {"width", "height"} <= image.keys():
+                self._add_file(image, path)
+                continue
+            pixels = read_pixels(path, image, self.skipped)
             if pixels is not None:
                 self._add(image, pixels)
         if self.skipped:
@@ -154,11 +194,27 @@ class PeopleSet(PersonSource):
     def _add(self, image: dict[str, Any], pixels: np.ndarray) -> None:
         height, width = pixels.shape[:2]
         pixels, scale = _resize(pixels)
+        people, ignore, marked = self._people(image, width, height, scale)
+        self.add(Picture(pixels, people, ignore, scale, image), marked)
+
+    def _add_file(self, image: dict[str, Any], path: Path) -> None:
+        if not looks_whole(path):
+            self.skipped.add("pictures missing or broken", path.name)
+            return
+        width, height = image["width"], image["height"]
+        scale = min(1.0, MAX_SIDE / max(width, height))
+        people, ignore, marked = self._people(image, width, height, scale)
+        self.add(FilePicture(path, people, ignore, scale, image), marked)
+
+    def _people(
+        self, image: dict[str, Any], width: int, height: int, scale: float
+    ) -> tuple[np.ndarray, np.ndarray, Sequence[dict[str, Any]]]:
+        """Keypoints [P, 18, 3] and boxes to ignore in stored pixels, and the annotations."""
         marked, boxes = self.content.people_of(image, width, height)
         points = np.array([a["keypoints"] for a in marked], np.float32)
         points = self.convert(points.reshape(-1, self.joints, 3))
         people = np.where(points[..., 2:] > 0, _scale_points(points, scale), 0).astype(np.float32)
-        self.add(Picture(pixels, people, boxes * scale, scale, image), marked)
+        return people, boxes * scale, marked
 
 
 def person_box(keypoints: np.ndarray) -> tuple[float, float, float]:
@@ -294,10 +350,11 @@ class CropDataset(Dataset[dict[str, torch.Tensor]]):
         variant = self.epoch % self.variants if self.variants else self.epoch
         rng = np.random.default_rng((self.seed, variant, index))
         matrix, flip = self._matrix(person.keypoints, rng)
-        crops = [warp(picture.pixels, matrix, self.size)]
+        pixels = picture.pixels
+        crops = [warp(pixels, matrix, self.size)]
         if self.teacher_size:
             larger = _scale_matrix(matrix, self.teacher_size / self.size)
-            crops.append(warp(picture.pixels, larger, self.teacher_size))
+            crops.append(warp(pixels, larger, self.teacher_size))
         if self.augment.colour:
             table = _colour_table(self.augment.colour, rng)
             crops = [cv2.LUT(pixels, table) for pixels in crops]
@@ -309,6 +366,8 @@ class CropDataset(Dataset[dict[str, torch.Tensor]]):
         labelled = self.set.labelled
         if self.set.mask_missing:
             labelled = labelled & (points[..., 2] > 0).all(axis=0)
+        if picture.broken:
+            points, labelled = np.zeros_like(points), np.zeros_like(labelled)
         heat, pafs = skeleton.loss_masks(labelled)
         area = _ignore_map(picture.ignore, matrix, self.size, codec.STRIDE)
         images = [torch.from_numpy(np.ascontiguousarray(c.transpose(2, 0, 1))) for c in crops]

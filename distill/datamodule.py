@@ -42,7 +42,7 @@ def open_set(
                 f"data set '{config.annotations}' is to be written synthetic:N or synthetic:N:P"
             )
         return drawn(int(numbers[0]), seed, *(int(number) for number in numbers[1:]))
-    return read(Path(config.annotations), Path(config.images), config.limit)
+    return read(Path(config.annotations), Path(config.images), config.limit, config.in_memory)
 
 
 class Reporting(L.LightningDataModule):

@@ -46,6 +46,11 @@ class Pck:
     people: int
     skipped: int
 
+    @property
+    def correct(self) -> int:
+        """Correct points counted."""
+        return round(self.overall * self.points) if self.points else 0
+
 
 def torso_lengths(truth: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Distance from left shoulder to right hip, [n]; NaN where either is not labelled.

@@ -101,10 +101,16 @@ class MapModule(TrainedModule):
         self.truth += list(batch["target_person"].cpu().numpy())
 
     def on_validation_epoch_end(self) -> None:
-        """PCK@0.2 of the torso over all validation crops."""
-        score = pck(np.stack(self.found), np.stack(self.truth)).overall
+        """PCK@0.2 of the torso over all validation crops, those of other processes included.
+
+        Points are counted, because a mean of each process's share would weigh them unequally. (To
+        give every process as many crops, the sampler repeats up to one less than there are.)
+        """
+        score = pck(np.stack(self.found), np.stack(self.truth))
         # float32: a checkpoint that keeps a float64 cannot be resumed on Apple's MPS.
-        self.log("pck", torch.tensor(score, dtype=torch.float32), sync_dist=True)
+        counts = torch.tensor([score.correct, score.points], dtype=torch.float32)
+        counts = self.trainer.strategy.reduce(counts.to(self.device), reduce_op="sum")
+        self.log("pck", counts[0] / counts[1], sync_dist=True)
         self.found, self.truth = [], []
 
 

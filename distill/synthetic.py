@@ -409,23 +409,27 @@ _COCO_NAMES = (
 ).split()
 
 
-def write_set(folder: Path, count: int, seed: int = 0, size: int = 192) -> Path:
+def write_set(
+    folder: Path, count: int, seed: int = 0, size: int = 192, height: int | None = None
+) -> Path:
     """Write ``count`` pictures and ``annotations.json`` in COCO format; returns the JSON's path.
 
-    The folder appears only when everything in it is complete.
+    Pictures are ``size`` pixels wide and as high, unless ``height`` is given. The folder appears
+    only when everything in it is complete.
     """
     if folder.exists():
         raise UserError(f"{folder} exists already; remove it or name another folder")
+    height = height or size
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for index in range(count):
-        scene = make_scene(seed + index, size, size)
+        scene = make_scene(seed + index, size, height)
         name = f"{index:06d}.jpg"
         write_picture(partial / name, scene.pixels)
-        images.append({"id": index + 1, "file_name": name, "width": size, "height": size})
+        images.append({"id": index + 1, "file_name": name, "width": size, "height": height})
         annotations += coco_annotations(scene, index + 1, 100 * (index + 1))
     categories = [{"id": 1, "name": "person", "keypoints": _COCO_NAMES}]
     content = {"images": images, "annotations": annotations, "categories": categories}

@@ -8,10 +8,12 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from distill.annotations import Skipped
-from distill.data import PeopleSet
+from distill.data import Augmentation, CropDataset, FilePicture, PeopleSet
 from distill.synthetic import write_set
 from synthesize.chip.errors import UserError
 
@@ -100,6 +102,44 @@ def test_truncated_and_foreign_pictures_are_counted(sound: Path, tmp_path: Path)
     people = PeopleSet(sound, tmp_path)
     assert people.skipped.reasons == {"pictures broken": (3, "000000.jpg")}
     assert len(people.pictures) == 1
+
+
+def test_pictures_left_in_their_files_give_the_same_crops(sound: Path) -> None:
+    augment = Augmentation(scale=(1.1, 1.6), rotate=30, flip=0.5, colour=0.3, cutout=0.5)
+    kept, left = (
+        CropDataset(PeopleSet(sound, sound.parent, in_memory=memory), 64, augment, seed=1)
+        for memory in (True, False)
+    )
+    assert len(left.set.pictures) == 4
+    assert isinstance(left.set.pictures[0], FilePicture)
+    assert len(kept) == len(left)
+    for index in range(len(kept)):
+        for key, value in kept[index].items():
+            assert torch.equal(value, left[index][key]), key
+
+
+def test_a_picture_that_breaks_later_teaches_nothing(
+    sound: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = sorted(sound.parent.glob("*.jpg"))
+    for index, path in enumerate(files):
+        raw = bytearray(path.read_bytes())
+        if index == 0:
+            raw[2:-2] = bytes(len(raw) - 4)  # has its start and its end, and nothing between
+        (tmp_path / path.name).write_bytes(raw[:100] if index == 1 else raw)
+    (tmp_path / files[2].name).unlink()
+    people = PeopleSet(sound, tmp_path, in_memory=False)
+    assert people.skipped.reasons == {"pictures missing or broken": (2, files[1].name)}
+    items = CropDataset(people, 64, Augmentation())
+    first = [p.picture for p in people.people].index(0)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            item = items[first]
+    assert item["channels"].sum() == 0
+    assert (item["target_person"] == 0).all()
+    assert caplog.text.count("cannot be decoded") == 1
+    with pytest.raises(UserError, match="in memory only"):
+        people.pictures[0].pixels = np.zeros((2, 2, 3), np.uint8)
 
 
 def test_counts_read_as_a_sentence() -> None:
