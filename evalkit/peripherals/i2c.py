@@ -33,8 +33,9 @@ _FIFO, _MSTCTRL = 0x2C, 0x30
 class I2c(Peripheral):
     """One I2C controller (i2c_regs.h, i2c_reva.c); slave mode and 10-bit addresses are refused.
 
-    Bytes take nine clocks each. START is cleared when the address goes out; RESTART and STOP act
-    when the transmit FIFO is empty (and everything asked for has been read).
+    Bytes take nine clocks each. START reads as 1 until the STOP, as the driver expects that wants
+    to know whether to start or to start again. RESTART and STOP act when the transmit FIFO is empty
+    (and everything asked for has been read).
 
     Attributes:
         devices: who is on the bus; an address of nobody is not acknowledged.
@@ -61,7 +62,14 @@ class I2c(Peripheral):
             ),
         ),
         0x04: Register("STATUS", (Field("bits", 0, 6, STATUS),)),
-        0x08: flags("INTFL0", _FLAGS0),
+        # The driver clears the flags with 0xffffff, bits without a flag included (i2c_reva.h).
+        0x08: Register(
+            "INTFL0",
+            (
+                *(Field(name, bit) for name, bit in _FLAGS0.items()),
+                Field("none", 17, 5, INERT),
+            ),
+        ),
         0x0C: flags("INTEN0", _FLAGS0),
         0x10: flags("INTFL1", _FLAGS1),
         0x14: flags("INTEN1", _FLAGS1),
@@ -219,7 +227,7 @@ class I2c(Peripheral):
         return value
 
     def write_mstctrl(self, value: int) -> None:
-        """START, RESTART, STOP: bits clear themselves when done."""
+        """START, RESTART, STOP: the bits clear themselves when done."""
         if value & 7 and not (self.field("CTRL", "en") and self.field("CTRL", "mst_mode")):
             raise self.fault(
                 _MSTCTRL, "used while the controller is off or no master (CTRL.en, CTRL.mst_mode)"
@@ -262,7 +270,6 @@ class I2c(Peripheral):
             return
         if self._phase in ("idle", "address"):
             if self._tx and (self._phase == "address" or control & _START):
-                self.values["MSTCTRL"] &= ~_START
                 self._phase = "address"
                 self._after(_BITS_PER_BYTE + 1, "_addressed", self._tx.popleft())
             elif control & _STOP:
@@ -272,7 +279,7 @@ class I2c(Peripheral):
                 self._after(_BITS_PER_BYTE, "_received")
         elif self._phase == "write" and self._tx:
             self._after(_BITS_PER_BYTE, "_written", self._tx.popleft())
-        elif control & (_RESTART | _START):
+        elif control & _RESTART:
             self._after(1, "_restarted")
         elif control & _STOP:
             self._after(1, "_stopped")
@@ -307,7 +314,7 @@ class I2c(Peripheral):
 
     def _restarted(self, _: int) -> None:
         self._release()
-        self.values["MSTCTRL"] &= ~(_RESTART | _START)
+        self.values["MSTCTRL"] &= ~_RESTART
         self._phase = "address"
 
     def _stopped(self, _: int) -> None:

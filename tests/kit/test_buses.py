@@ -131,6 +131,28 @@ def test_reading_more_than_the_fifo_holds_waits(chip: Chip) -> None:
     assert i2c.read(0x08, 4) & 1
 
 
+def test_start_stays_until_the_stop(chip: Chip) -> None:
+    """The driver looks at it to know whether it must start again (i2c_reva.c)."""
+    i2c = chip.machine.i2cs[1]
+    chip.i2c_on(1)
+    i2c.write(0x08, 4, 0xFF_FFFF)  # as the driver clears all flags
+    i2c.write(0x2C, 4, 0x50)
+    i2c.write(0x30, 4, 1)
+    i2c.write(0x2C, 4, 0x00)
+    chip.wait(SECOND // 1000)
+    assert i2c.read(0x30, 4) & 1
+    i2c.write(0x20, 4, 1)
+    i2c.write(0x30, 4, i2c.read(0x30, 4) | 2)
+    chip.wait(SECOND // 1000)
+    assert i2c.read(0x30, 4) == 1
+    i2c.write(0x2C, 4, 0x51)
+    chip.wait(SECOND // 1000)
+    assert i2c.read(0x2C, 4) == 0x02
+    i2c.write(0x30, 4, 5)
+    chip.wait(SECOND // 1000)
+    assert i2c.read(0x30, 4) == 0
+
+
 def test_recovery_by_hand_sees_its_own_levels(chip: Chip) -> None:
     i2c = chip.machine.i2cs[0]
     seen = []
