@@ -22,6 +22,8 @@ _FLAGS = {
 _TX_THD, _TX_EMPTY, _RX_THD, _RX_FULL = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 _MASTER_DONE, _RX_OVERRUN = 1 << 11, 1 << 14
 _FIFO, _CTRL0, _CTRL2, _DMA = 0x00, 0x04, 0x0C, 0x1C
+_CHANGING = (_DMA, 0x20, 0x30)
+"""Registers that change by themselves: levels of the FIFOs, flags, busy."""
 _START = 1 << 5
 
 
@@ -119,7 +121,11 @@ class Spi(Peripheral):
     def read(self, offset: int, size: int) -> int:
         """The FIFO takes and gives 8, 16 or 32 bits at a time."""
         if offset != _FIFO:
+            if offset not in _CHANGING:
+                # Looked at twice in a row by the driver, and no sign that it waits.
+                self.machine.note_activity()
             return super().read(offset, size)
+        self.machine.note_activity()
         self._check(offset, 4)
         if len(self._rx) < size:
             raise self._fifo_fault(f"{size} bytes are read, but the FIFO holds {len(self._rx)}")
