@@ -85,10 +85,24 @@ class FilePicture(Picture):
     @property
     def pixels(self) -> np.ndarray:
         """uint8 [H, W, 3], RGB."""
-        found = None if self.broken else read_pixels(self.path, self.source, Skipped())
-        if found is not None:
-            return _resize(found)[0]
+        return _resize(self._read())[0]
+
+    def reduced(self, zoom: float) -> tuple[np.ndarray, float]:
+        """Pixels fine enough for a crop of ``zoom`` crop pixels per stored one, and their size.
+
+        The size is in pixels as stored. JPEG decoders shrink by 2 or 4 at hardly any cost, but
+        not as :func:`cv2.resize` does, so this is for training only.
+        """
+        reduce = next((n for n in (4, 2) if zoom * self.scale * n <= 1), 1)
+        if reduce == 1:
+            return self.pixels, 1.0
+        return self._read(reduce), reduce * self.scale
+
+    def _read(self, reduce: int = 1) -> np.ndarray:
         if not self.broken:
+            found = read_pixels(self.path, self.source, Skipped(), reduce)
+            if found is not None:
+                return found
             log.warning("%s cannot be decoded; nothing is learnt from it", self.path)
             self.broken = True
         return np.full((8, 8, 3), GREY, np.uint8)
@@ -250,12 +264,11 @@ def transform_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 def warp(pixels: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     """Crop uint8 [size, size, 3]; outside the picture it is grey 128."""
-    scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    scale = _zoom(matrix)
     if scale < 0.5:  # bilinear sampling alone would skip pixels
         small = cv2.resize(pixels, None, fx=2 * scale, fy=2 * scale, interpolation=cv2.INTER_AREA)
-        factor = np.array([pixels.shape[1] / small.shape[1], pixels.shape[0] / small.shape[0]])
-        offset = matrix[:, 2] + matrix[:, :2] @ (0.5 * factor - 0.5)
-        matrix = np.hstack([matrix[:, :2] * factor, offset[:, None]])
+        step = np.array([pixels.shape[1] / small.shape[1], pixels.shape[0] / small.shape[0]])
+        matrix = _matrix_from(matrix, step)
         pixels = small
     return cv2.warpAffine(
         pixels, matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=(GREY, GREY, GREY)
@@ -267,6 +280,18 @@ def evaluation_crop(picture: Picture, keypoints: np.ndarray, size: int) -> tuple
     x, y, extent = person_box(keypoints)
     matrix = crop_matrix((x, y), CROP_FACTOR * extent, size)
     return warp(picture.pixels, matrix, size), matrix
+
+
+def _matrix_from(matrix: np.ndarray, step: float | np.ndarray) -> np.ndarray:
+    """The affine map to the same crop from a picture whose pixels are ``step`` (x, y) wide."""
+    factor = np.broadcast_to(step, 2)
+    offset = matrix[:, 2] + matrix[:, :2] @ (0.5 * factor - 0.5)
+    return np.hstack([matrix[:, :2] * factor, offset[:, None]])
+
+
+def _zoom(matrix: np.ndarray) -> float:
+    """Crop pixels per pixel of the picture."""
+    return float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
 
 
 def _scale_matrix(matrix: np.ndarray, factor: float) -> np.ndarray:
@@ -344,17 +369,25 @@ class CropDataset(Dataset[dict[str, torch.Tensor]]):
         flip = bool(rng.random() < augment.flip)
         return crop_matrix((x + shift[0], y + shift[1]), side, self.size, angle, flip), flip
 
+    def _crops(self, picture: Picture, matrix: np.ndarray) -> list[np.ndarray]:
+        """The student's crop and, where it is to see another size, the teacher's."""
+        views = [(matrix, self.size)]
+        if self.teacher_size:
+            larger = _scale_matrix(matrix, self.teacher_size / self.size)
+            views.append((larger, self.teacher_size))
+        if not isinstance(picture, FilePicture) or self.augment == Augmentation():
+            pixels = picture.pixels
+            return [warp(pixels, view, size) for view, size in views]
+        pixels, step = picture.reduced(max(_zoom(view) for view, _ in views))
+        return [warp(pixels, _matrix_from(view, step), size) for view, size in views]
+
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         person = self.set.people[index]
         picture = self.set.pictures[person.picture]
         variant = self.epoch % self.variants if self.variants else self.epoch
         rng = np.random.default_rng((self.seed, variant, index))
         matrix, flip = self._matrix(person.keypoints, rng)
-        pixels = picture.pixels
-        crops = [warp(pixels, matrix, self.size)]
-        if self.teacher_size:
-            larger = _scale_matrix(matrix, self.teacher_size / self.size)
-            crops.append(warp(pixels, larger, self.teacher_size))
+        crops = self._crops(picture, matrix)
         if self.augment.colour:
             table = _colour_table(self.augment.colour, rng)
             crops = [cv2.LUT(pixels, table) for pixels in crops]
