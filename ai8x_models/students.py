@@ -188,7 +188,7 @@ SPECS: dict[str, StudentSpec] = {
         _pose_student("tiny", _TINY_WIDTHS),
         _native("native", fine=10, coarse=2),
         _native("native-half", fine=4, coarse=1),
-        _lifter("lift", 64, 64, 64),
+        _lifter("lift", 64, 64),
     )
 }
 

@@ -26,6 +26,7 @@ TASKS: dict[str, str] = {
     "pose": "distill.tasks.pose",
     "linear": "distill.tasks.linear",
     "grey": "distill.tasks.grey",
+    "lift": "distill.tasks.lift",
 }
 
 
