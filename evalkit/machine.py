@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from evalkit import deep_sleep
 from evalkit.accelerator import BASE as CNN_BASE
 from evalkit.accelerator import SIZE as CNN_SIZE
 from evalkit.accelerator import Accelerator
@@ -32,6 +33,7 @@ from evalkit.peripherals.system import SVCALL, SystemControl
 from evalkit.peripherals.timer import Timer
 from evalkit.peripherals.uart import Uart
 from evalkit.peripherals.wdt import Wdt
+from evalkit.peripherals.wut import Wut
 from evalkit.scheduler import SECOND, Event, Scheduler
 from evalkit.spans import Recorder
 from synthesize.chip import registers
@@ -55,6 +57,9 @@ POLL_STEP = SECOND // 100_000
 POLL_STEP_MAX = SECOND // 1000
 """How far time jumps when no event is known to end the wait: 1/400 of the time waited so
 far, at least 10 microseconds, at most 1 millisecond or a sixteenth of SysTick's period."""
+
+_SLEEPS = "asleep"
+"""On the timeline; deep sleeps are called otherwise."""
 
 IDLE = "idle"
 """The firmware sleeps and nothing can wake it."""
@@ -87,6 +92,7 @@ class Machine:
         self._until_time = 0
         self._checked = False
         self._waits: str | None = None
+        self._asleep = _SLEEPS
         self._last_poll: tuple[int, int] | None = None
         self._same = 0
         self._moving = 0
@@ -145,6 +151,7 @@ class Machine:
                 Mcr(self, "MCR", 0x4000_6C00),
                 Flc(self, "FLC", 0x4002_9000),
                 Rtc(self, "RTC", 0x4000_6000),
+                Wut(self, "WUT", 0x4000_6400),
                 Wdt(self, "WDT0", 0x4000_3000, 1),
                 Wdt(self, "WDT1", 0x4008_0800, 57),
                 *self.uarts,
@@ -375,6 +382,8 @@ class Machine:
                 return LIMIT
             # A pending interrupt ends a sleep even when it is masked.
             ready = self._waits is not None and self.nvic.ready() is not None
+            if ready:
+                self._wake_up()
             if self._take_interrupt() or (self._waits == SLEEP and ready):
                 self._waits = None
             if self._waits is None:
@@ -399,10 +408,18 @@ class Machine:
             if not self._wait(self.now + SECOND):
                 return
             self.scheduler.run_due(self.now)
+        if waits is not None:
+            self._wake_up()
+
+    def _wake_up(self) -> None:
+        """An interrupt ends a sleep, if it can end a deep one."""
+        if self._asleep != _SLEEPS:
+            deep_sleep.check_wake_up(self)
+            self._asleep = _SLEEPS
 
     def jump(self, address: int) -> None:
         """Go on at another address, awake."""
-        self._waits = None
+        self._waits, self._asleep = None, _SLEEPS
         self.cpu.jump(address)
 
     def _wait(self, until_time: int) -> bool:
@@ -413,7 +430,7 @@ class Machine:
             return False
         start = self.now
         self._skip_to(min(upcoming, until_time))
-        self.recorder.add("processor", "asleep", start, self.now)
+        self.recorder.add("processor", self._asleep, start, self.now)
         return True
 
     def _set_deadline(self) -> None:
@@ -439,6 +456,8 @@ class Machine:
         elif reason == CALL:
             self.nvic.pend(SVCALL)
         elif reason in (SLEEP, SPIN):
+            if reason == SLEEP and deep_sleep.wanted(self):
+                self._asleep = f"in deep sleep ({deep_sleep.enter(self)})"
             return reason
         elif reason == SLEEP_EVENT:
             upcoming = self.scheduler.next_time()

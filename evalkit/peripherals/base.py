@@ -126,6 +126,10 @@ class Peripheral:
         """
         return None
 
+    def under_way(self) -> str | None:
+        """What goes on here that a stopped clock would tear apart, e.g. ``UART0 sends``."""
+        return None
+
     def field(self, register: str, field: str) -> int:
         """Current value of one field."""
         lsb, maximum = self._fields[register, field]

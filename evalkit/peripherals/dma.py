@@ -166,6 +166,11 @@ class Dma(Peripheral):
     def _active(self, number: int) -> bool:
         return bool(self.values[f"CTRL{number}"] & 1 and self.values[f"CNT{number}"])
 
+    def under_way(self) -> str | None:
+        """Transfers that are not complete."""
+        active = [n for n in range(CHANNELS) if self._active(n)]
+        return f"DMA channel {active[0]} transfers" if active else None
+
     def _start(self, number: int) -> None:
         request = self._request(number)
         if request == MEMORY_TO_MEMORY:

@@ -72,7 +72,7 @@ class Gcr(Peripheral):
         0x0C: Register(
             "PM",
             (
-                Field("mode", 0, 4, UNMODELLED),
+                Field("mode", 0, 4),
                 Field("gpio_we", 4, 1, INERT),
                 Field("rtc_we", 5, 1, INERT),
                 Field("wut_we", 7, 1, INERT),
@@ -130,6 +130,26 @@ class Gcr(Peripheral):
                 8, f"the system clock is switched to an oscillator that is off ({enabled})"
             )
         self.machine.set_cpu_clock(OSCILLATOR_HZ[select] >> self.field("CLKCTRL", "sysclk_div"))
+
+    def write_pm(self, value: int) -> None:
+        """Power mode and sources of wake-up; the modes that lose the memory begin at once."""
+        mode = value & 0xF
+        lost = {4: "BACKUP", 10: "POWERDOWN"}.get(mode)
+        if lost is not None:
+            raise self.fault(
+                0x0C,
+                f"the firmware enters {lost}: the chip loses its memory and starts from reset when"
+                " it wakes, which is not modelled",
+            )
+        if mode not in (0, 1, 2, 8, 9):
+            raise self.fault(0x0C, f"mode {mode} does not exist")
+        self.values["PM"] = value
+
+    @property
+    def ertco_on(self) -> bool:
+        """Whether the 32.768 kHz oscillator runs; either of two bits keeps it on."""
+        kept = self.machine.peripherals["MCR"].values["CTRL"] >> 3 & 1
+        return bool(self.field("CLKCTRL", "ertco_en") or kept)
 
     @property
     def ibro_on(self) -> bool:

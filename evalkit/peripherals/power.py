@@ -5,10 +5,14 @@ Sources: pwrseq_regs.h, mcr_regs.h, trimsir_regs.h, fcr_regs.h, sir_regs.h of th
 
 from __future__ import annotations
 
-from typing import ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
 
 from evalkit.peripherals.base import Peripheral, whole
 from synthesize.chip.registers import INERT, STATUS, Field, Register
+
+if TYPE_CHECKING:
+    from evalkit.machine import Machine
 
 
 def _plain(*names: str) -> dict[int, Register]:
@@ -16,7 +20,7 @@ def _plain(*names: str) -> dict[int, Register]:
 
 
 class Pwrseq(Peripheral):
-    """PWRSEQ: wake-up enables and status; deep sleep itself is not modelled."""
+    """PWRSEQ: which pins end a deep sleep, and which have (``evalkit.deep_sleep``)."""
 
     REGISTERS: ClassVar[dict[int, Register]] = {
         **_plain(
@@ -28,6 +32,16 @@ class Pwrseq(Peripheral):
         0x48: whole("GP0", kind=INERT),
         0x4C: whole("GP1", kind=INERT),
     }  # fmt: skip
+
+    def __init__(self, machine: Machine, name: str, base: int) -> None:
+        super().__init__(machine, name, base)
+        for offset, register in self.REGISTERS.items():
+            if register.name.startswith("LPWKST") or register.name == "LPPWST":
+                self._writers[offset] = partial(self._clear, register.name)
+
+    def _clear(self, register: str, value: int) -> None:
+        """Wake-up status is cleared by writing 1."""
+        self.values[register] &= ~value
 
 
 class Mcr(Peripheral):

@@ -265,6 +265,8 @@ class SystemControl:
             self.systick.write(address & 0xFFF, value)
         elif size == 4 and address in (0xE000_ED28, 0xE000_ED2C):
             self.values[address] &= ~value
+        elif size == 4 and address == 0xE000_ED10 and value & ~0x14:
+            raise KitFault(f"SCR 0x{value:x}: only SLEEPDEEP and SEVONPEND are modelled", address)
         elif size == 4 and address in self.values:
             self.values[address] = value
         elif size == 4 and address == 0xE000_ED04:

@@ -107,6 +107,10 @@ class Timer(Peripheral):
     def _running(self) -> bool:
         return bool(self.values["CTRL0"] >> 15 & 1)
 
+    def under_way(self) -> str | None:
+        """Counting."""
+        return f"{self.name} counts" if self._running() else None
+
     def read_cnt(self) -> int:
         """Current count."""
         if not self._running():

@@ -126,6 +126,12 @@ class Uart(Peripheral):
         self._settle()
         super().write(offset, size, value)
 
+    def under_way(self) -> str | None:
+        """Characters on the line or in the FIFOs' way out."""
+        if self._line_busy or self._tx:
+            return f"{self.name} sends"
+        return f"{self.name} receives" if self._arriving is not None else None
+
     def character_time(self, offset: int) -> int:
         """Picoseconds on the line for one character."""
         divider = self.field("CLKDIV", "clkdiv")
