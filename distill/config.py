@@ -41,12 +41,21 @@ class AugmentConfig:
     flip: float = 0.5
     colour: float = 0.3
     cutout: float = 0.2
+    whole: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("flip", "cutout", "whole"):
+            if not 0 <= getattr(self, name) <= 1:
+                value = getattr(self, name)
+                raise UserError(f"augment.{name} is {value}; it is a probability, 0 to 1")
+        if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1]:
+            raise UserError(f"augment.scale is {self.scale}; give two sizes, the smaller one first")
 
     def build(self) -> Augmentation:
         """The immutable form the data set takes."""
         low, high = self.scale
         return Augmentation(
-            (low, high), self.rotate, self.shift, self.flip, self.colour, self.cutout
+            (low, high), self.rotate, self.shift, self.flip, self.colour, self.cutout, self.whole
         )
 
 

@@ -45,6 +45,7 @@ class Augmentation:
     flip: float = 0.0  # probability
     colour: float = 0.0  # strength of brightness, contrast, and per-channel gain changes
     cutout: float = 0.0  # probability
+    whole: float = 0.0  # probability of the whole picture, fitted in as in deployment
 
 
 @dataclass
@@ -68,6 +69,10 @@ class Picture:
     source: dict[str, Any]
     broken: bool = False
 
+    def size(self) -> tuple[int, int]:
+        """Width and height of the pixels."""
+        return self.pixels.shape[1], self.pixels.shape[0]
+
 
 class FilePicture(Picture):
     """A picture that stays in its file and is decoded whenever its pixels are asked for.
@@ -82,10 +87,19 @@ class FilePicture(Picture):
         self.path, self.people, self.ignore = path, people, ignore
         self.scale, self.source, self.broken = scale, source, False
 
+    def size(self) -> tuple[int, int]:
+        """See :class:`Picture`; nothing is decoded."""
+        width, height = (round(self.source[key] * self.scale) for key in ("width", "height"))
+        return width, height
+
     @property
     def pixels(self) -> np.ndarray:
         """uint8 [H, W, 3], RGB."""
         return _resize(self._read())[0]
+
+    @pixels.setter
+    def pixels(self, value: np.ndarray) -> None:
+        raise UserError("pictures of this kind are kept in memory only; leave in_memory out")
 
     def reduced(self, zoom: float) -> tuple[np.ndarray, float]:
         """Pixels fine enough for a crop of ``zoom`` crop pixels per stored one, and their size.
@@ -106,10 +120,6 @@ class FilePicture(Picture):
             log.warning("%s cannot be decoded; nothing is learnt from it", self.path)
             self.broken = True
         return np.full((8, 8, 3), GREY, np.uint8)
-
-    @pixels.setter
-    def pixels(self, value: np.ndarray) -> None:
-        raise UserError("pictures of this kind are kept in memory only; leave in_memory out")
 
 
 def _resize(pixels: np.ndarray) -> tuple[np.ndarray, float]:
@@ -254,6 +264,18 @@ def crop_matrix(
     return np.hstack([linear, offset[:, None]])
 
 
+def whole_matrix(shape: tuple[int, int], size: int, flip: bool = False) -> np.ndarray:
+    """Affine map of a picture (width, height) into ``size`` pixels as in deployment.
+
+    The longer side fills the input, the rest at the right and below is grey (flipped: mirrored).
+    """
+    matrix = _scale_matrix(np.eye(2, 3), size / max(shape))
+    if flip:
+        matrix[0] = -matrix[0]
+        matrix[0, 2] += size - 1
+    return matrix
+
+
 def transform_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Apply an affine map to points [..., 3], keeping visibility and zeroing missing ones."""
     out = points.copy()
@@ -360,6 +382,15 @@ class CropDataset(Dataset[dict[str, torch.Tensor]]):
     def __len__(self) -> int:
         return len(self.set.people)
 
+    def _view(
+        self, picture: Picture, keypoints: np.ndarray, rng: np.random.Generator
+    ) -> tuple[Any, bool]:
+        """The map into a crop about a person, or now and then of the whole picture."""
+        if self.augment.whole and rng.random() < self.augment.whole:
+            flip = bool(rng.random() < self.augment.flip)
+            return whole_matrix(picture.size(), self.size, flip), flip
+        return self._matrix(keypoints, rng)
+
     def _matrix(self, keypoints: np.ndarray, rng: np.random.Generator) -> tuple[Any, bool]:
         augment = self.augment
         x, y, extent = person_box(keypoints)
@@ -386,7 +417,7 @@ class CropDataset(Dataset[dict[str, torch.Tensor]]):
         picture = self.set.pictures[person.picture]
         variant = self.epoch % self.variants if self.variants else self.epoch
         rng = np.random.default_rng((self.seed, variant, index))
-        matrix, flip = self._matrix(person.keypoints, rng)
+        matrix, flip = self._view(picture, person.keypoints, rng)
         crops = self._crops(picture, matrix)
         if self.augment.colour:
             table = _colour_table(self.augment.colour, rng)

@@ -157,6 +157,8 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path, capsys: pytest.CaptureFix
         ("validation=[]", "no data set under 'validation'"),
         ("train=[{annotations: 'synthetic:x'}]", "written synthetic:N"),
         ("teacher=nowhere.pth", "nowhere.pth"),
+        ("augment.whole=1.5", "augment.whole is 1.5"),
+        ("augment.scale=[2,1]", "augment.scale is [2.0, 1.0]"),
         ("student=none", "student 'none' is unknown"),
         ("nonsense=1", "nonsense"),
         ("epochs", "has no '='"),
