@@ -83,7 +83,7 @@ FORCE:
 $(choice): FORCE
 	@mkdir -p $(@D)
 	@{ for file in "$$IMAGE" "$$CHECKPOINT" "$$NETWORK" "$$SAMPLE"; do \
-	  echo "$$file"; cksum < "$$file"; done; echo "$(BAUD)"; } > $@.new 2>/dev/null; \
+	  echo "$$file"; cksum < "$$file"; done; echo "$(BAUD) $(BOARD)"; } > $@.new 2>/dev/null; \
 	  if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; rm -f $(results); fi
 
 $(input): $(choice) ai8x_models/preprocess.py | $(ready)
@@ -105,33 +105,42 @@ PORT   ?=
 CAMERA ?= $(IMAGE)
 # A recording to play instead.
 REPLAY ?=
-# Rate of the board's console with the frame-injection firmware.
+# Rate of the board's console with these firmwares.
 BAUD   ?= 921600
+# Which board: fthr (MAX78000FTHR) or evkit (MAX78000EVKIT).
+BOARD  ?= fthr
 
 injection := $(BUILD)/injection/firmware.elf
-# What is flashed.
+live      := $(BUILD)/live/firmware.elf
+# What is flashed or watched on the virtual kit.
 FIRMWARE ?= $(injection)
 
 .PHONY: injection
 injection: $(injection) ## build the firmware that takes pictures over the serial line
 	@echo $(injection)
 
-$(BUILD)/injection/report.json: $(choice) \
-  $(wildcard synthesize/*.py synthesize/*/*.py firmware_templates/*/*) | $(ready)
-	@$(py) -m synthesize compile $${NETWORK:+"$$NETWORK"} "$$CHECKPOINT" --quiet \
-	  --application frame-injection --out $(@D)
+.PHONY: live
+live: $(live) ## build the firmware that uses the board's own camera (then: make view FIRMWARE=build/live/firmware.elf)
+	@echo $(live)
 
-$(injection): $(BUILD)/injection/report.json | $(ready)
-	@$(py) -m synthesize.build $(@D) --cache $(BUILD)/objects --baud $(BAUD)
+$(BUILD)/injection/report.json: application := frame-injection
+$(BUILD)/live/report.json: application := live-pose
+$(BUILD)/injection/report.json $(BUILD)/live/report.json: $(choice) \
+  $(wildcard synthesize/*.py synthesize/*/*.py firmware_templates/*/* firmware_templates/*/*/*) | $(ready)
+	@$(py) -m synthesize compile $${NETWORK:+"$$NETWORK"} "$$CHECKPOINT" --quiet \
+	  --application $(application) --out $(@D)
+
+$(injection) $(live): %/firmware.elf: %/report.json | $(ready)
+	@$(py) -m synthesize.build $(@D) --cache $(BUILD)/objects --baud $(BAUD) --board $(BOARD)
 
 .PHONY: flash
 flash: $(FIRMWARE) | $(ready) ## write FIRMWARE=file into the board (ARGS="--mass-erase" erases it first)
 	@$(py) -m evalkit flash "$(FIRMWARE)" $(ARGS)
 
 .PHONY: view
-view: $(if $(PORT)$(REPLAY),,$(injection)) | $(ready) ## watch PORT=/dev/ttyACM0 or the virtual kit look at CAMERA=folder, or REPLAY=file
+view: $(if $(PORT)$(REPLAY),,$(FIRMWARE)) | $(ready) ## watch PORT=/dev/ttyACM0 or the virtual kit look at CAMERA=folder, or REPLAY=file
 	@$(py) -m evalkit view $(if $(REPLAY),--replay "$(REPLAY)",$(if $(PORT),--port "$(PORT)" \
-	  --baud $(BAUD),--kit $(injection)) $(if $(CAMERA),--camera "$(CAMERA)")) $(ARGS)
+	  --baud $(BAUD),--kit "$(FIRMWARE)") $(if $(CAMERA),--camera "$(CAMERA)")) $(ARGS)
 
 ##@ Training
 

@@ -305,6 +305,8 @@ class Cpu:
     def remove_breakpoint(self, address: int) -> None:
         """Forget a breakpoint."""
         handle = self._breakpoints.pop(address, None)
+        if self._pass_breakpoint == address:
+            self._pass_breakpoint = None
         if handle is not None:
             self.uc.hook_del(handle)
             self.uc.ctl_flush_tb()

@@ -85,11 +85,16 @@ BAUD_RATES = (115200, 230400, 460800, 921600)
 """Rates of the console that its 7.3728 MHz clock divides to exactly."""
 
 
+BOARDS: dict[str, tuple[str, ...]] = {"fthr": (), "evkit": ("-DBOARD_EVKIT",)}
+"""Name of a board -> compiler options: MAX78000FTHR, MAX78000EVKIT."""
+
+
 def build(
     project: str | Path,
     cache: str | Path | None = None,
     toolchain: Toolchain | None = None,
     baud: int = BAUD_RATES[0],
+    board: str = "fthr",
 ) -> Path:
     """Compile and link a generated project.
 
@@ -98,13 +103,14 @@ def build(
         cache: folder of cached objects; default ``.objects`` beside the project.
         toolchain: default ``find_toolchain()``.
         baud: rate of the console, one of ``BAUD_RATES``.
+        board: whose buttons, LEDs and camera supply, one of ``BOARDS``.
 
     Returns:
         Path of the ELF image, ``project/firmware.elf``.
 
     Raises:
-        UserError: no project there, no compiler, another baud rate, or the program does not fit
-            the memories.
+        UserError: no project there, no compiler, another baud rate or board, or the program does
+            not fit the memories.
     """
     project = Path(project)
     if not (project / "network.h").is_file():
@@ -112,12 +118,18 @@ def build(
     if baud not in BAUD_RATES:
         rates = ", ".join(map(str, BAUD_RATES))
         raise UserError(f"a console of {baud} baud is not possible; choose one of {rates}")
+    if board not in BOARDS:
+        raise UserError(f"board {board} is not known; choose one of {', '.join(BOARDS)}")
     toolchain = toolchain or find_toolchain()
     cache = Path(cache) if cache is not None else project.parent / ".objects"
     cache.mkdir(parents=True, exist_ok=True)
     sources = [*sorted(project.glob("*.c")), *sorted((project / "standalone").glob("*.c"))]
-    defines = (f"-DCONSOLE_BAUD={baud}u",)
-    objects = [_compile(toolchain, project, source, cache, defines) for source in sources]
+    objects = []
+    for source in sources:
+        defines = list(BOARDS[board])
+        if source.name == "platform.c":
+            defines.append(f"-DCONSOLE_BAUD={baud}u")
+        objects.append(_compile(toolchain, project, source, cache, defines))
     return _link(toolchain, project, objects)
 
 
@@ -137,12 +149,10 @@ def _headers(source: Path, folders: tuple[Path, ...], seen: dict[str, bytes]) ->
 
 
 def _compile(
-    toolchain: Toolchain, project: Path, source: Path, cache: Path, defines: tuple[str, ...]
+    toolchain: Toolchain, project: Path, source: Path, cache: Path, defines: list[str]
 ) -> Path:
     relative = source.relative_to(project)
-    arguments = [*toolchain.compile_command, *COMMON_FLAGS]
-    if source.name == "platform.c":
-        arguments += defines
+    arguments = [*toolchain.compile_command, *COMMON_FLAGS, *defines]
     digest = hashlib.sha256()
     for part in (*arguments, str(relative)):
         digest.update(part.encode() + b"\0")
@@ -197,9 +207,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("project", help="folder of a generated C project")
     parser.add_argument("--cache", help="folder of cached objects")
     parser.add_argument("--baud", type=int, default=BAUD_RATES[0], help="rate of the console")
+    parser.add_argument("--board", default="fthr", help=f"{' or '.join(BOARDS)} (default: fthr)")
     arguments = parser.parse_args(argv)
     try:
-        print(build(arguments.project, arguments.cache, baud=arguments.baud))
+        path = build(arguments.project, arguments.cache, baud=arguments.baud, board=arguments.board)
+        print(path)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

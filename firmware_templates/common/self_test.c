@@ -7,6 +7,7 @@
 #include "image_input.h"
 #include "platform.h"
 #include "self_test_answer.h"
+#include "setup.h"
 
 /* A linear congruential generator (Numerical Recipes' constants), its upper byte; the same as
  * synthesize/self_test.py. */
@@ -33,11 +34,13 @@ static int check(void)
     return frame_results_crc() == SELF_TEST_ANSWER ? CNN_OK : CNN_FAIL;
 }
 
-int self_test(void)
+int self_test(int loaded)
 {
     cnn_time = 0;
-    const int right = check();
+    const int right = loaded ? check() : CNN_FAIL;
+    const uint32_t ticks = cnn_time;
+    const int usable = right == CNN_OK ? CNN_OK : setup_again(); /* first: nobody listens meanwhile */
     console_text(right == CNN_OK ? "known-answer test: PASS\r\n" : "known-answer test: FAIL\r\n");
-    frame_send_end(right == CNN_OK ? 0u : 1u, cnn_time);
-    return right;
+    frame_send_end(right == CNN_OK ? 0u : 1u, ticks);
+    return usable;
 }

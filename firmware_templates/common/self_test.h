@@ -4,9 +4,10 @@
 #ifndef SELF_TEST_H
 #define SELF_TEST_H
 
-/* Check weight memory, run the network on the computed picture, check all outputs; sends an end
- * frame (docs/protocol.md) and says PASS or FAIL on the console. Returns CNN_OK when all was right.
- * The accelerator must be idle. */
-int self_test(void);
+/* Check weight memory, run the network on the computed picture, check all outputs; when something
+ * is wrong, load the network again. Then tell the result with an end frame (docs/protocol.md) and
+ * with PASS or FAIL on the console. Returns whether the accelerator can be used: CNN_OK or CNN_FAIL.
+ * It must be idle; loaded: whether the network is in it. */
+int self_test(int loaded);
 
 #endif

@@ -48,14 +48,10 @@ static uint32_t microseconds(uint32_t ticks)
 
 static void infer(uint32_t flags)
 {
-    if (!ready) {
-        frame_send_error(ERROR_WEIGHTS, picture.number, "the network could not be loaded");
-        return;
-    }
     cnn_start();
     if (cnn_wait(CNN_TIMEOUT_US) != CNN_OK) {
+        ready = setup_again() == CNN_OK; /* first: nobody listens meanwhile */
         frame_send_error(ERROR_TIMEOUT, picture.number, "the accelerator did not finish");
-        ready = setup_again() == CNN_OK;
         return;
     }
 #if POSE_OUTPUTS
@@ -81,6 +77,12 @@ static void take_piece(const frame_t *frame)
     const uint32_t size = frame->length - IMAGE_HEADER_BYTES;
     const uint32_t first = offset / INPUT_BAND_BYTES;
     const uint32_t count = size / INPUT_BAND_BYTES;
+    if (!ready) { /* the accelerator is off */
+        if (flags & IMAGE_LAST) {
+            frame_send_error(ERROR_WEIGHTS, number, "the network could not be loaded");
+        }
+        return;
+    }
     if (offset % INPUT_BAND_BYTES != 0 || size % INPUT_BAND_BYTES != 0 || first > INPUT_BANDS ||
         count > INPUT_BANDS - first) {
         frame_send_error(ERROR_PIECE, number, "a piece must be whole bands inside the picture");
@@ -117,7 +119,7 @@ static void handle(const frame_t *frame)
         break;
     case FRAME_TEST:
         picture.bands = 0; /* the test's picture has taken its place */
-        if (ready) ready = self_test() == CNN_OK || setup_again() == CNN_OK;
+        ready = self_test(ready) == CNN_OK;
         break;
     default:
         frame_send_error(ERROR_TYPE, 0, "unknown frame type");

@@ -86,8 +86,11 @@ static void handle(const frame_t *frame)
     case FRAME_TEST:
         testing = true;
         break;
+    case FRAME_IMAGE:
+        frame_send_error(ERROR_TYPE, 0, "this firmware looks through its own camera; send none");
+        break;
     default:
-        frame_send_error(ERROR_TYPE, 0, "unknown frame type: this firmware uses its own camera");
+        frame_send_error(ERROR_TYPE, 0, "unknown frame type");
     }
 }
 
@@ -146,9 +149,9 @@ static void tell_people(void)
 
 static void network_is_stuck(void)
 {
+    ready = setup_again() == CNN_OK; /* first: nobody listens meanwhile */
     console_text("the accelerator did not finish\r\n");
     frame_send_error(ERROR_TIMEOUT, pipeline_number, "the accelerator did not finish");
-    ready = setup_again() == CNN_OK;
     pipeline_refill();
     light(LIGHT_ERROR, !ready);
 }
@@ -156,7 +159,7 @@ static void network_is_stuck(void)
 static void test(void)
 {
     testing = false;
-    ready = self_test() == CNN_OK || setup_again() == CNN_OK;
+    ready = self_test(ready) == CNN_OK;
     pipeline_refill();
     light(LIGHT_ERROR, !ready || trouble != 0);
 }

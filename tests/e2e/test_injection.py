@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evalkit import protocol
-from evalkit.kit import Kit
+from evalkit.kit import Fault, Kit
 from evalkit.protocol import Frame, encode, image_frames
 from synthesize import build, checkpoint, emit
 from synthesize.chip.errors import UserError
@@ -173,3 +173,85 @@ def test_network_that_streams_is_refused(shared_dir: Path, tmp_path: Path) -> No
     with pytest.raises(UserError, match="streams its input"):
         emit.write_project(program, none, {}, tmp_path / "project", "frame-injection")
     assert list(tmp_path.iterdir()) == []
+
+
+def fresh(network: Network) -> Kit:
+    """A board that has just got power."""
+    return Kit(network[1])
+
+
+FIRST_KERNEL = 0x5018_0000
+IRQ_CNN = 16 + 101
+
+
+def flip_before_check(kit: Kit) -> None:
+    """Damage weight memory once the weights are there, before they are checked."""
+    assert kit.run_to("cnn_verify_weights")
+    kit.flip_bit(FIRST_KERNEL, 5)
+
+
+def test_weight_that_was_not_stored_is_noticed_and_loaded_again(network: Network) -> None:
+    kit = fresh(network)
+    flip_before_check(kit)
+    said = wait_error(kit)
+    assert said.code == 5
+    assert said.text == "weight memory does not hold the network's weights"
+    kit.run_until_frame(protocol.HELLO)
+    assert kit.uart_text().count(said.text) == 1
+    image = picture(network, 1)
+    send(kit, *image_frames(image, 1))
+    check_answer(kit, network, image)
+
+
+def test_weight_memory_that_is_broken(network: Network) -> None:
+    """The board says so, refuses pictures with an error, and keeps talking."""
+    kit = fresh(network)
+    for _ in range(3):
+        flip_before_check(kit)
+        wait_error(kit)
+    kit.run_until_frame(protocol.HELLO)
+    errors = [protocol.parse_error(f.payload) for f in kit.frames if f.type == protocol.ERROR]
+    assert [error.code for error in errors] == [5, 5, 5]
+    send(kit, *image_frames(picture(network, 1), 1))
+    said = wait_error(kit)
+    assert (said.code, said.number) == (5, 1)
+    assert said.text == "the network could not be loaded"
+    send(kit, Frame(protocol.TEST, 0, b""))  # it has another try, and now memory is right
+    assert protocol.parse_end(kit.run_until_frame(protocol.END).payload).status == 1
+    send(kit, Frame(protocol.TEST, 0, b""))
+    assert protocol.parse_end(kit.run_until_frame(protocol.END).payload).status == 0
+
+
+def test_known_answer_on_demand(kit: Kit, network: Network) -> None:
+    image = picture(network, 3)
+    send(kit, Frame(protocol.TEST, 0, b""))
+    end = protocol.parse_end(kit.run_until_frame(protocol.END).payload)
+    assert end.status == 0
+    assert end.ticks >= network[0].program.cycles
+    kit.flip_bit(FIRST_KERNEL, 5)
+    send(kit, Frame(protocol.TEST, 0, b""))
+    assert protocol.parse_end(kit.run_until_frame(protocol.END).payload).status == 1
+    assert "known-answer test: FAIL" in kit.uart_text()
+    send(kit, *image_frames(image, 3))  # the weights have been loaded again
+    check_answer(kit, network, image)
+
+
+def test_network_that_does_not_finish(kit: Kit, network: Network) -> None:
+    kit.machine.nvic.enabled.discard(IRQ_CNN)
+    image = picture(network, 9)
+    send(kit, *image_frames(image, 9))
+    said = wait_error(kit)
+    assert (said.code, said.number) == (4, 9)
+    assert said.text == "the accelerator did not finish"
+    send(kit, *image_frames(image, 9))
+    check_answer(kit, network, image)
+
+
+def test_loop_that_hangs_is_ended_by_the_watchdog(kit: Kit) -> None:
+    branch_to_itself = b"\xfe\xe7"
+    kit.machine.cpu.write_memory(kit.machine.firmware.symbols["frame_send_hello"][0], branch_to_itself)
+    send(kit, Frame(protocol.ASK, 0, b""))
+    before = kit.seconds
+    with pytest.raises(Fault, match="watchdog was not fed in time"):
+        kit.run_until(max_seconds=10)
+    assert 2.5 < kit.seconds - before < 2.9
