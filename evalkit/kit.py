@@ -32,8 +32,9 @@ DEFAULT_WALL_SECONDS = 120.0
 _SLICE = SECOND // 100
 """Modelled time between two looks at the wall clock."""
 
-BUTTONS = (("GPIO0", 2), ("GPIO1", 7))
-"""Push buttons of the MAX78000FTHR board (board.c): port and pin, pressed = low."""
+BUTTONS = ((("GPIO0", 2), ("GPIO2", 6)), (("GPIO1", 7), ("GPIO2", 7)))
+"""Push buttons (board.c): port and pin on MAX78000FTHR and on the EVKIT, pressed = low. Where one
+board has a button, the other has an output or nothing, so that a press can act on both."""
 
 Condition = str | bytes | Callable[[], bool]
 
@@ -253,9 +254,9 @@ class Kit:
 
     def press_button(self, number: int, pressed: bool = True) -> None:
         """Press or let go of button 0 or 1."""
-        port, pin = BUTTONS[number]
-        gpio = next(g for g in self.machine.gpios if g.name == port)
-        gpio.set_pin(pin, 0 if pressed else 1)
+        for port, pin in BUTTONS[number]:
+            gpio = next(g for g in self.machine.gpios if g.name == port)
+            gpio.set_pin(pin, 0 if pressed else 1)
 
     def flip_bit(self, address: int, bit: int) -> None:
         """Invert one bit of SRAM, or of the accelerator's memories (bit 0..31 of the word)."""
