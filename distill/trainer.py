@@ -145,6 +145,7 @@ class Console(L.Callback):
 # What the trainer library says that users of a recipe can do nothing about.
 _CHATTER = (
     r".*does not have many workers.*",
+    r".*module\(s\) in eval mode at the start of training.*",  # a frozen backbone is
     r".*exists and is not empty.*",
     r".*treespec, LeafSpec.*",
     r".*number of training batches \(\d+\) is smaller than the logging interval.*",

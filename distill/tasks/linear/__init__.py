@@ -6,9 +6,10 @@ teacher is the pose task's.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from distill.tasks import Task, recipe_from
+from distill.tasks import Task, Verb, recipe_from
 from distill.tasks.pose import TASK as POSE
 
 FOLDER = Path(__file__).parent
@@ -23,9 +24,47 @@ def train_teacher(arguments: list[str]) -> int:
     return 0
 
 
+def growth(arguments: list[str]) -> int:
+    """``[-o PICTURE.png]``."""
+    from distill.tasks.linear.growth import main
+
+    return main(arguments)
+
+
+def figures(arguments: list[str]) -> int:
+    """No arguments: parameters, FLOPs and speed."""
+    from distill.tasks.linear.figures import main
+
+    return main(arguments)
+
+
+def onnx(arguments: list[str]) -> int:
+    """``TEACHER.pth.tar -o MODEL.onnx``."""
+    from distill.tasks.linear.to_onnx import main
+
+    return main(arguments)
+
+
+def evaluate(arguments: list[str]) -> int:
+    """``CHECKPOINT ...``; the 14-point validation set of POSE78_DATA unless a set is named."""
+    if not any(argument.startswith(("--annotations", "--synthetic")) for argument in arguments):
+        data = Path(os.environ.get("POSE78_DATA", "data")) / "lspet"
+        named = ["--annotations", str(data / "lspet_val.json"), "--images", str(data / "val")]
+        arguments = [*arguments, *named]
+    return POSE.verbs["eval"](arguments)
+
+
+OWN_VERBS: dict[str, Verb] = {
+    "teacher": train_teacher,
+    "eval": evaluate,
+    "growth": growth,
+    "figures": figures,
+    "onnx": onnx,
+}
+
 TASK = Task(
     name="linear",
     what="the pose student, taught by a pose transformer with linear attention",
-    verbs={**POSE.verbs, "teacher": train_teacher},
-    recipes={"teacher": FOLDER / "teacher.yaml"},
+    verbs={**POSE.verbs, **OWN_VERBS},
+    recipes={stage: FOLDER / f"{stage}.yaml" for stage in ("teacher", "student")},
 )

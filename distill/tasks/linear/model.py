@@ -114,7 +114,7 @@ def place_code(position: Tensor, width: int) -> Tensor:
     have similar codes, and a cell of a 16 x 16 grid is half a period of the fastest.
     """
     count = width // 4
-    periods = torch.logspace(-2, 3, count, base=2.0, device=position.device)
+    periods = 2 ** torch.linspace(-2, 3, count, device=position.device)
     angle = position.float().unsqueeze(-1) * (2 * math.pi * periods)
     return torch.cat([angle.sin(), angle.cos()], dim=-1).flatten(-2)
 

@@ -58,6 +58,7 @@ class LinearTeacher(nn.Module):
         super().__init__()
         self.network, self.sigma = network, sigma
 
+    @torch.no_grad()
     def forward(self, x: Tensor) -> list[Tensor]:
         """A list of one tensor float32 [n, 57, size / 8, size / 8] for [n, 3, size, size]."""
         found: People = self.network(x)[-1]
