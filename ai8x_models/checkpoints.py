@@ -23,12 +23,24 @@ def write_atomically(data: Any, path: Path) -> None:
     replace_file(path, content.getbuffer())
 
 
-def save_student(student: Student, path: Path, epoch: int, extras: dict[str, Any]) -> None:
-    """Write ``epoch, arch, state_dict, extras``; the network's description joins the extras."""
+def save_student(
+    student: Student, path: Path, epoch: int, extras: dict[str, Any], compact: bool = False
+) -> None:
+    """Write ``epoch, arch, state_dict, extras``; the network's description joins the extras.
+
+    ``compact`` keeps an integer student's weights as bytes and its biases as 16-bit integers, a
+    quarter of the size; the values are the same.
+    """
+    state = student.state_dict()
+    if compact and student.mode == "integer":
+        kinds = {".op.weight": torch.int8, ".op.bias": torch.int16}
+        for key, value in state.items():
+            kind = next((kinds[end] for end in kinds if key.endswith(end)), value.dtype)
+            state[key] = value.to(kind)
     data = {
         "epoch": epoch,
         "arch": student.spec.name,
-        "state_dict": student.state_dict(),
+        "state_dict": state,
         "extras": {**student.spec.describe(), "mode": student.mode, **extras},
     }
     write_atomically(data, path)

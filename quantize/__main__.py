@@ -29,6 +29,9 @@ def _parser() -> argparse.ArgumentParser:
     convert = commands.add_parser("convert", help="write the integer checkpoint of a student")
     convert.add_argument("checkpoint", type=Path, help="student after quantisation-aware training")
     convert.add_argument("out", type=Path, help="integer checkpoint to write")
+    convert.add_argument(
+        "--compact", action="store_true", help="weights as bytes: a quarter of the file"
+    )
     bits = commands.add_parser("bits", help="choose the weight bits of every layer")
     bits.add_argument("checkpoint", type=Path, help="float student (student.pth.tar)")
     bits.add_argument("--images", type=Path, required=True, help="folder of pictures to measure on")
@@ -51,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def convert(checkpoint: Path, out: Path) -> None:
+def convert(checkpoint: Path, out: Path, compact: bool = False) -> None:
     """Write the integer checkpoint of a student after quantisation-aware training."""
     from ai8x_models.checkpoints import load_student, save_student
     from quantize.integer import integer_extras, to_integer
@@ -60,7 +63,7 @@ def convert(checkpoint: Path, out: Path) -> None:
     to_integer(student)
     described = {"network", "input", "outputs", "mode"}
     extras = {k: v for k, v in data["extras"].items() if k not in described}
-    save_student(student, out, data["epoch"], integer_extras(student, extras))
+    save_student(student, out, data["epoch"], integer_extras(student, extras), compact)
     print(f"integer student written to {out}")
 
 
@@ -73,9 +76,9 @@ def _equalize(options: argparse.Namespace) -> None:
     student, data = load_student(options.checkpoint)
     channels, size, _ = student.spec.input_shape
     images = calibration_images(options.images, options.count, size, channels)
-    channels = equalize(fold_batchnorm(student), images)
+    levelled = equalize(fold_batchnorm(student), images)
     save_student(student, options.out, data["epoch"], {})
-    print(f"{channels} channels levelled; float student written to {options.out}")
+    print(f"{levelled} channels levelled; float student written to {options.out}")
 
 
 def _choose(options: argparse.Namespace) -> None:
@@ -105,7 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
         elif options.command == "equalize":
             _equalize(options)
         else:
-            convert(options.checkpoint, options.out)
+            convert(options.checkpoint, options.out, options.compact)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

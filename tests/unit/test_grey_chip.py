@@ -106,3 +106,16 @@ def test_it_describes_itself_to_the_compiler(untrained: Path) -> None:
     assert network.described.input.described_shape == (1, 64, 64)
     assert network.described.input.shape == (4, 32, 32)
     assert [layer.op for layer in network.described.layers][-1] == "linear"
+
+
+def test_a_compact_checkpoint_holds_the_same_integers(tmp_path: Path) -> None:
+    whole, compact = tmp_path / "whole-q.pth.tar", tmp_path / "compact-q.pth.tar"
+    write_untrained(whole)
+    student, data = load_student(whole)
+    save_student(student, compact, 0, data["extras"], compact=True)
+    assert compact.stat().st_size < 0.3 * whole.stat().st_size
+    found, _ = load_student(compact)
+    for key, value in student.state_dict().items():
+        assert torch.equal(found.state_dict()[key], value), key
+    programs = [compiled(path).program for path in (whole, compact)]
+    assert programs[0].checksum == programs[1].checksum

@@ -29,10 +29,10 @@ def train_student(arguments: list[str]) -> int:
 
 
 def quantize(arguments: list[str]) -> int:
-    """``QAT.pth.tar OUT-q.pth.tar``."""
+    """``QAT.pth.tar OUT-q.pth.tar``; weights are kept as bytes."""
     from quantize.__main__ import main
 
-    return main(["convert", *arguments])
+    return main(["convert", "--compact", *arguments])
 
 
 def evaluate(arguments: list[str]) -> int:

@@ -1,0 +1,42 @@
+"""The grey student can learn a few pictures by heart: data, targets, loss, optimiser and scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ai8x_models.checkpoints import load_student
+from distill.data import Augmentation
+from distill.tasks.__main__ import main
+from distill.tasks.grey.data import GreyCrops, GreySynthetic, pixels_of
+from distill.tasks.grey.evaluate import ground_truth, predict
+from distill.tasks.grey.points import POINTS
+from distill.tasks.grey.scores import grey_oks, grey_pck
+
+
+@pytest.mark.long
+def test_eight_pictures_can_be_learnt_by_heart(tmp_path: Path) -> None:
+    settings = [
+        "train=[{annotations: 'synthetic:8:1'}]", "validation=[{annotations: 'synthetic:2:1'}]",
+        "precision=32-true", "accelerator=cpu", "workers=0", "seed=5", "epochs=1", "size=32",
+        "samples_per_epoch=2400", "batch=8", "learning_rate=4e-3", "warmup_steps=20",
+        "decay_fraction=0.5", "weight_decay=0", "validate_every=1",
+        "augment={scale: [1.3, 1.3], rotate: 0, shift: 0, flip: 0, colour: 0, cutout: 0}",
+        f"out={tmp_path}",
+    ]  # fmt: skip
+    assert main(["grey", "student", "--config=distill/tasks/grey/toy.yaml", *settings]) == 0
+    student, _ = load_student(tmp_path / "student.pth.tar")
+    crops = GreyCrops(GreySynthetic(8, 5, 1), POINTS[13], 32, Augmentation())
+    (images, _), *_ = crops.batches(8)
+    found = pixels_of(predict(student.eval(), images), 32)
+    truth, areas = ground_truth(crops)
+    assert torch.isfinite(torch.from_numpy(found)).all()
+    assert grey_pck(found, truth, POINTS[13]).overall >= 0.99
+    assert grey_oks(found, truth, list(areas), POINTS[13])["AP"] >= 0.9
+    # Visibility is learnt as well.
+    hidden = truth[..., 2] == 0
+    assert ((found[..., 2] < 0.5) == hidden).mean() >= 0.95
+    assert np.abs(found[..., 2] - ~hidden).mean() < 0.1
