@@ -45,6 +45,7 @@ PERIPHERAL_BASE, PERIPHERAL_SIZE = 0x4000_0000, 0x20_0000
 SYSTEM_BASE, SYSTEM_SIZE = 0xE000_0000, 0x10_0000
 """Memory map (max78000.h, ARMv7-M)."""
 
+_MEMORIES = [(SRAM_BASE, SRAM_SIZE), (FLASH_BASE, FLASH_SIZE)]
 _SLOT = 10
 """Peripherals are at multiples of 1 KiB."""
 
@@ -331,6 +332,11 @@ class Machine:
             return False
         peripheral.reset()
         return True
+
+    def has_memory(self, address: int, size: int, writable: bool) -> bool:
+        """Whether all of it is SRAM, or flash when it is only read."""
+        places = [(SRAM_BASE, SRAM_SIZE)] if writable else _MEMORIES
+        return any(base <= address and address + size <= base + length for base, length in places)
 
     def read_flash(self, offset: int, size: int) -> bytes:
         """Bytes of flash, counted from its beginning."""

@@ -228,8 +228,7 @@ class Dma(Peripheral):
     def _copied(self, number: int, count: int) -> None:
         if not self._active(number):
             return
-        data = self.machine.cpu.read_memory(self.values[f"SRC{number}"], count)
-        self.machine.cpu.uc.mem_write(self.values[f"DST{number}"], data)
+        self._store(number, self._load(number, count))
         self._advance(number, count, count, count)
         if self._active(number):
             self._copy(number)
@@ -259,9 +258,22 @@ class Dma(Peripheral):
     def take(self, number: int) -> bytes:
         """Up to ``CHUNK`` bytes from a channel's memory side."""
         count = min(self.values[f"CNT{number}"], CHUNK)
-        data = self.machine.cpu.read_memory(self.values[f"SRC{number}"], count)
+        data = self._load(number, count)
         self._advance(number, count, source=count)
         return data
+
+    def _load(self, number: int, count: int) -> bytes:
+        address = self.values[f"SRC{number}"]
+        if not self.machine.has_memory(address, count, writable=False):
+            raise self.fault(0x108 + 0x20 * number, f"{count} bytes at 0x{address:08x}: no memory")
+        return self.machine.cpu.read_memory(address, count)
+
+    def _store(self, number: int, data: bytes) -> None:
+        address = self.values[f"DST{number}"]
+        if not self.machine.has_memory(address, len(data), writable=True):
+            text = f"{len(data)} bytes at 0x{address:08x}: no memory that can be written"
+            raise self.fault(0x10C + 0x20 * number, text)
+        self.machine.cpu.uc.mem_write(address, data)
 
     def room(self, number: int) -> int:
         """How many bytes a channel can take before it completes or reloads."""
@@ -269,7 +281,7 @@ class Dma(Peripheral):
 
     def put(self, number: int, data: bytes) -> None:
         """Bytes for a channel's memory side; at most ``room``."""
-        self.machine.cpu.uc.mem_write(self.values[f"DST{number}"], data)
+        self._store(number, data)
         self._advance(number, len(data), destination=len(data))
 
     def _advance(self, number: int, count: int, source: int = 0, destination: int = 0) -> None:

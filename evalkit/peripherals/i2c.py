@@ -245,6 +245,10 @@ class I2c(Peripheral):
         active = fl & self.values["INTEN0"] or self.values["INTFL1"] & self.values["INTEN1"]
         self.machine.nvic.set_line(self.irq, bool(active))
 
+    def under_way(self) -> str | None:
+        """A transfer."""
+        return f"{self.name} transfers" if self._phase != "idle" else None
+
     # ---- the bus -------------------------------------------------------------------------------
 
     def _after(self, clocks: int, action: str, value: int = 0) -> None:

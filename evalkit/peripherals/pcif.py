@@ -159,6 +159,10 @@ class Pcif(Peripheral):
         self._stop()
         self._fifo.clear()
 
+    def under_way(self) -> str | None:
+        """A frame, or the wait for one."""
+        return f"{self.name} takes an image" if self._active else None
+
     def _update_flags(self) -> None:
         level, threshold = len(self._fifo), self.field("CTRL", "fifo_thrsh")
         fl = self.values["INT_FL"]

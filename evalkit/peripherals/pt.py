@@ -122,6 +122,10 @@ class PulseTrains(Peripheral):
         self._update_irq()
         self._changed()
 
+    def under_way(self) -> str | None:
+        """A train."""
+        return f"{self.name} puts out pulses" if self.values["ENABLE"] else None
+
     def _update_irq(self) -> None:
         active = self.values["INTFL"] & self.values["INTEN"]
         self.machine.nvic.set_line(self.irq, bool(active))

@@ -210,6 +210,10 @@ class Spi(Peripheral):
             self._level = level
             self.machine.nvic.set_line(self.irq, level)
 
+    def under_way(self) -> str | None:
+        """A transfer."""
+        return f"{self.name} transfers" if self._left else None
+
     # ---- transfers -----------------------------------------------------------------------------
 
     @property

@@ -400,6 +400,29 @@ def test_camera_dma_is_by_words_to_consecutive_addresses(
         chip.machine.dma.write(0x160, 4, control)
 
 
+def test_dma_into_nothing_is_a_fault(make: Make) -> None:
+    chip = running(make)
+    chip.start_dma(64)
+    chip.machine.dma.write(0x16C, 4, 0x2001_FFF8)
+    chip.capture(extra=1 << 16 | 1 << 17)
+    with pytest.raises(KitFault, match=r"DMA\.DST3: 24 bytes at 0x2001fff8: no memory that can be"):
+        chip.wait(SECOND // 5)
+
+
+def test_what_a_deep_sleep_would_tear_apart(make: Make) -> None:
+    chip = make()
+    machine = chip.machine
+    parts = (machine.pcif, machine.pt, machine.i2cs[2], machine.spis[0])
+    assert [part.under_way() for part in parts] == [None] * 4
+    chip.start_clock()
+    chip.capture()
+    chip.i2c_on(2)
+    machine.i2cs[2].write(0x2C, 4, 0x78)
+    machine.i2cs[2].write(0x30, 4, 1)
+    named = [part.under_way() for part in parts]
+    assert named == ["PCIF takes an image", "PT puts out pulses", "I2C2 transfers", None]
+
+
 # ---- pictures --------------------------------------------------------------------------------
 
 
