@@ -18,6 +18,7 @@ from ai8x_models.codec import STRIDE
 from ai8x_models.files import write_file
 from ai8x_models.students import Student
 from distill.evaluate import Network, load_network
+from distill.tasks.linear.render import LinearTeacher
 from quantize import onnx_export
 from synthesize.chip.errors import UserError
 
@@ -52,6 +53,11 @@ def to_onnx(network: Network, size: int) -> bytes:
         raise UserError(
             f"the student is in {network.mode} mode, whose rounding a float model cannot state; "
             "turn it into integers (make quantize) and export those"
+        )
+    if isinstance(network, LinearTeacher):
+        raise UserError(
+            "a pose transformer finds people, whose maps are drawn afterwards; write it with "
+            "python -m distill.tasks linear onnx CHECKPOINT -o MODEL.onnx"
         )
     content = io.BytesIO()
     with warnings.catch_warnings():

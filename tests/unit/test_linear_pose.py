@@ -482,6 +482,10 @@ def test_an_exported_model_says_the_same(teacher_file: Path, tmp_path: Path) -> 
     np.testing.assert_allclose(found[1], wanted.points.numpy(), atol=1e-4)
     assert [p.name for p in tmp_path.iterdir()] == ["people.onnx"]
     assert main(["linear", "onnx", str(teacher_file), "-o", str(path), "--size", "50"]) == 2
+    from distill.onnx_float import export
+
+    with pytest.raises(UserError, match=r"python -m distill\.tasks linear onnx"):
+        export(teacher_file, tmp_path / "maps.onnx", 64)
 
 
 def test_counted_weights_are_the_networks() -> None:

@@ -142,7 +142,7 @@ def draw(costs: list[Cost], path: Path) -> None:
         panel.axvline(TRAINED**2, color="grey", linewidth=0.8)
         panel.axvline((10 * TRAINED) ** 2, color="grey", linewidth=0.8, linestyle=":")
         panel.grid(alpha=0.3)
-    panels[0].legend(fontsize=8)
+    panels[1].legend(fontsize=8, loc="lower right")
     figure.suptitle("training grid (grey line) to ten times its sides (dotted)")
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,17 +8,19 @@ as fractions of the picture.
 from __future__ import annotations
 
 import argparse
-import os
+import io
 import warnings
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from ai8x_models.files import write_file
 from distill.tasks.linear.checkpoint import load_network
 from distill.tasks.linear.model import LinearPose, People
 from synthesize.chip.errors import UserError
 
+OPSET = 17
 OUTPUTS = ("score", "box", "points", "seen")
 
 
@@ -42,20 +44,14 @@ def export(network: LinearPose, path: Path, size: int = 128) -> None:
     """
     if size % 32 or size < 64:
         raise UserError(f"--size is {size}; it must be a multiple of 32, at least 64")
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the exporter's own future
-            torch.onnx.export(
-                _LastLayer(network).eval(), (torch.zeros(1, 3, size, size),), str(partial),
-                input_names=["image"], output_names=list(OUTPUTS), dynamo=False, opset_version=17,
-            )  # fmt: skip
-        os.replace(partial, path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    content = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own future
+        torch.onnx.export(
+            _LastLayer(network).eval(), (torch.zeros(1, 3, size, size),), content,  # type: ignore[arg-type]
+            input_names=["image"], output_names=list(OUTPUTS), dynamo=False, opset_version=OPSET,
+        )  # fmt: skip
+    write_file(path, content.getvalue())
 
 
 def main(arguments: list[str]) -> int:
