@@ -10,11 +10,12 @@ program, which they hardly do. Modelled time is the board's.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,11 +68,10 @@ def measure_firmware(
     kit = Kit(path)
     hello = protocol.parse_hello(kit.run_until_frame(protocol.HELLO).payload)
     watch.lap()
-    source = np.random.default_rng(0)
+    images = _pictures(hello.input_shape, photograph)
     poses = None
     for number in range(count + 1):
-        image = _picture(hello.input_shape, photograph, source)
-        poses = _ask(kit, image, number, hello.outputs if want_maps else 0)
+        poses = _ask(kit, next(images), number, hello.outputs if want_maps else 0)
         watch.lap()
     assert poses is not None
     return {
@@ -86,13 +86,15 @@ def measure_firmware(
     }
 
 
-def _picture(
-    shape: tuple[int, int, int], photograph: Path | None, source: np.random.Generator
-) -> NDArray[np.uint8]:
+def _pictures(shape: tuple[int, int, int], photograph: Path | None) -> Iterator[NDArray[np.uint8]]:
+    """Endlessly the photograph, which is prepared once, or different noise."""
     channels, rows, columns = shape
-    if photograph is None:
-        return source.integers(0, 256, (rows, columns, channels), np.uint8)
-    return pictures.fit(pictures.read_photograph(photograph), rows, columns).pixels
+    if photograph is not None:
+        fitted = pictures.fit(pictures.read_photograph(photograph), rows, columns).pixels
+        yield from itertools.repeat(fitted)
+    source = np.random.default_rng(0)
+    while True:
+        yield source.integers(0, 256, (rows, columns, channels), np.uint8)
 
 
 def _ask(kit: Kit, image: NDArray[np.uint8], number: int, maps: int) -> protocol.Poses:
