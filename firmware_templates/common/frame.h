@@ -53,6 +53,10 @@ void frame_send_maps(void);
 void frame_send_error(uint16_t code, uint16_t number, const char *text);
 void frame_send_end(uint32_t status, uint32_t ticks);
 
+/* Say that bytes come which are no frames, and the console's rate. */
+#define FRAME_STRAYS 256u /* after so many bytes */
+void frame_tell_strays(void);
+
 /* CRC-32 of all results, in the order and form in which frame_send_maps sends them. */
 uint32_t frame_results_crc(void);
 

@@ -14,6 +14,7 @@ void receiver_init(frame_receiver_t *receiver)
     receiver->end = 0;
     receiver->matching = 0;
     receiver->rejected = 0;
+    receiver->strays = 0;
     receiver->stuffing = 0;
     receiver->whole = 0;
     receiver->abandon = 0;
@@ -92,6 +93,7 @@ static int take(frame_receiver_t *receiver, uint8_t byte)
     }
     if (receiver->have < FRAME_MAGIC_BYTES) {
         receiver->have = receiver->matching;
+        if (receiver->matching == 0) ++receiver->strays;
         return 0;
     }
     if (matched == FRAME_MAGIC_BYTES - 1) receiver->stuffing = FRAME_STUFFING_BYTES;
@@ -142,6 +144,7 @@ int receiver_next(frame_receiver_t *receiver, frame_t *frame)
         const uint8_t byte = receiver->buffer[receiver->next++];
         if (!take(receiver, byte)) continue;
         receiver->whole = 1;
+        receiver->strays = 0;
         frame->type = receiver->buffer[4];
         frame->sequence = receiver->buffer[5];
         frame->length = (uint16_t)payload_bytes(receiver);

@@ -6,7 +6,7 @@
  *     put at most receiver_room(&receiver) bytes at receiver_space(&receiver);
  *     receiver_add(&receiver, how many);
  *
- * Memory: sizeof(frame_receiver_t), 4136 bytes; no more, no heap. SPDX-License-Identifier: MIT
+ * Memory: sizeof(frame_receiver_t), 4140 bytes; no more, no heap. SPDX-License-Identifier: MIT
  */
 #ifndef FRAME_RECEIVER_H
 #define FRAME_RECEIVER_H
@@ -23,6 +23,7 @@ typedef struct {
     uint32_t end;      /* behind the last of them */
     uint32_t matching; /* how many of the latest bytes are the beginning of a magic */
     uint32_t rejected; /* frames that were begun and did not pass */
+    uint32_t strays;   /* bytes since the last frame that belong to none */
     uint8_t stuffing;  /* zeros that must come before the frame goes on */
     uint8_t whole;     /* the frame at hand is complete and was handed out */
     uint8_t abandon;   /* forget what is begun once all bytes have been looked at */

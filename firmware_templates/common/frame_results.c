@@ -1,8 +1,10 @@
 /* What every application tells about itself and its results. SPDX-License-Identifier: MIT */
 #include "cnn.h"
+#include "console.h"
 #include "crc32.h"
 #include "frame.h"
 #include "network.h"
+#include "platform.h"
 
 static uint32_t text_length(const char *text)
 {
@@ -41,6 +43,12 @@ void frame_send_end(uint32_t status, uint32_t ticks)
     frame_put_u32(status);
     frame_put_u32(ticks);
     frame_end();
+}
+
+void frame_tell_strays(void)
+{
+    console_line("bytes come in that are no frames; the rate of this console is", platform_baud(),
+                 " baud");
 }
 
 static int32_t values[CNN_LARGEST_CHANNEL]; /* one channel of a result */

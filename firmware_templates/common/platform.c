@@ -307,6 +307,11 @@ int platform_read(void)
     return byte;
 }
 
+uint32_t platform_baud(void)
+{
+    return CONSOLE_BAUD;
+}
+
 uint32_t platform_read_overruns(void)
 {
     return receive_lost;

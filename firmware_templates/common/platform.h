@@ -38,6 +38,9 @@ void platform_flush(void);
 /* Next byte received over the console, or -1. */
 int platform_read(void);
 
+/* Rate of the console. */
+uint32_t platform_baud(void);
+
 /* Bytes lost because nobody called platform_read() in time. */
 uint32_t platform_read_overruns(void);
 

@@ -187,6 +187,10 @@ int main(void)
             handle(&frame);
             receiver_release(&receiver);
         }
+        if (receiver.strays >= FRAME_STRAYS) {
+            receiver.strays = 0;
+            frame_tell_strays();
+        }
         const uint32_t room = receiver_room(&receiver);
         if (receiver.have >= FRAME_HEADER_BYTES && room > DIRECT_BYTES) {
             receive_directly(room);

@@ -106,6 +106,10 @@ static void listen(void)
             receiver_release(&receiver);
         }
     }
+    if (receiver.strays >= FRAME_STRAYS) {
+        receiver.strays = 0;
+        frame_tell_strays();
+    }
     if (receiver.have != 0 && platform_ticks() - heard > SILENCE_TICKS) receiver_give_up(&receiver);
 }
 

@@ -138,6 +138,7 @@ def test_silence_in_the_middle_of_a_frame_is_survived(kit: Kit, network: Network
 def test_noise_is_ignored(kit: Kit, network: Network) -> None:
     kit.uart_write(np.random.default_rng(5).integers(0, 256, 3_000, np.uint8).tobytes())
     let_everything_arrive(kit)
+    assert "no frames; the rate of this console is: 921600 baud" in kit.uart_text()
     image = picture(network, 6)
     send(kit, *image_frames(image, 6))
     check_answer(kit, network, image)
@@ -249,7 +250,8 @@ def test_network_that_does_not_finish(kit: Kit, network: Network) -> None:
 
 def test_loop_that_hangs_is_ended_by_the_watchdog(kit: Kit) -> None:
     branch_to_itself = b"\xfe\xe7"
-    kit.machine.cpu.write_memory(kit.machine.firmware.symbols["frame_send_hello"][0], branch_to_itself)
+    function = kit.machine.firmware.symbols["frame_send_hello"][0]
+    kit.machine.cpu.write_memory(function, branch_to_itself)
     send(kit, Frame(protocol.ASK, 0, b""))
     before = kit.seconds
     with pytest.raises(Fault, match="watchdog was not fed in time"):

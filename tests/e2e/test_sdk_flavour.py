@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evalkit.camera import Camera
 from evalkit.kit import Kit
 from synthesize import checkpoint, emit
 from synthesize.compiler import compile_network
+from tests.live_board import live_firmware, paces, same_people, scenes, shipped, watch
 
 pytest.importorskip("unicorn", reason="the kit extra is not installed")
 
@@ -39,3 +41,19 @@ def test_known_answer_with_the_vendor_sdk(shared_dir: Path, tmp_path: Path, boar
     kit = Kit(project / "sdk" / "build" / "max78000.elf")
     kit.run_until()
     assert "PASS" in kit.uart_text()
+
+
+@pytest.mark.long
+@pytest.mark.skipif(
+    not SDK or not shutil.which("arm-none-eabi-gcc"),
+    reason="the vendor SDK is not here (set MAXIM_PATH, put arm-none-eabi-gcc on the path)",
+)
+def test_live_pose_with_the_vendor_sdk(tmp_path: Path) -> None:
+    """The vendor's camera driver, 20 pictures a second or more, the Python pipeline's skeletons."""
+    camera = Camera(scenes(4))
+    project = live_firmware(tmp_path).parent
+    command = ["make", "-C", str(project / "sdk"), f"MAXIM_PATH={SDK}", "BAUD=921600"]
+    subprocess.run(command, check=True, capture_output=True)
+    kit = Kit(project / "sdk" / "build" / "max78000.elf", camera=camera)
+    same_people(shipped(), camera, watch(kit, 4))
+    assert max(pace.period for pace in paces(kit)) < 50_000
