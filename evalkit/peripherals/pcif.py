@@ -7,8 +7,10 @@ is therefore exact at the end of each row, DMA transfer and FIFO threshold.
 Facts: public MAX78000 SDK, ``cameraif_regs.h``, ``cameraif_reva.c``, ``Boards/MAX78000/Source/
 camera.c``. Assumed, because no public text says it: a FIFO of 16 words (the threshold has five
 bits, the DMA's four); ``READ_MODE`` returns to 0 after a single image; the lower bits of the three
-channels are 0. The driver writes CTRL before it switches the block's clock on, so the registers can
-be reached without it; an image cannot be taken without it.
+channels are 0; the flags for a FIFO that is not empty or at its threshold follow its level (the
+driver's interrupt handler relies on the first after it has emptied the FIFO). The driver writes
+CTRL before it switches the block's clock on, so the registers can be reached without it; an image
+cannot be taken without it.
 """
 
 from __future__ import annotations
@@ -137,7 +139,7 @@ class Pcif(Peripheral):
         self._update_flags()
 
     def write_int_fl(self, value: int) -> None:
-        """Flags are cleared by writing 1; levels that still hold come back."""
+        """Image done and FIFO full are cleared by writing 1; the others follow the FIFO."""
         self.values["INT_FL"] &= ~value
         self._update_flags()
 
@@ -165,7 +167,7 @@ class Pcif(Peripheral):
 
     def _update_flags(self) -> None:
         level, threshold = len(self._fifo), self.field("CTRL", "fifo_thrsh")
-        fl = self.values["INT_FL"]
+        fl = self.values["INT_FL"] & (IMAGE_DONE | FIFO_FULL)
         if level:
             fl |= FIFO_NOT_EMPTY
         if threshold and level >= threshold:

@@ -310,6 +310,22 @@ def test_fifo_threshold_interrupts(make: Make) -> None:
     assert bytes(taken) == chip.kit.camera.sent[0].data
 
 
+def test_flags_follow_the_fifo(make: Make) -> None:
+    """The driver empties the FIFO and then looks at the flag (camera.c)."""
+    chip = running(make, 4, 4)
+    pcif = chip.machine.pcif
+    chip.capture(extra=8 << 5)
+    chip.wait_for(lambda: pcif.read(0x10, 4) & DONE)
+    assert pcif.read(0x10, 4) & (THRESHOLD | NOT_EMPTY) == THRESHOLD | NOT_EMPTY
+    pcif.write(0x10, 4, 0xF)
+    assert pcif.read(0x10, 4) == THRESHOLD | NOT_EMPTY
+    pcif.read(0x30, 4)
+    assert pcif.read(0x10, 4) == NOT_EMPTY
+    for _ in range(7):
+        pcif.read(0x30, 4)
+    assert pcif.read(0x10, 4) == 0
+
+
 def test_words_nobody_takes_are_lost(make: Make) -> None:
     chip = running(make, 8, 12)
     pcif = chip.machine.pcif
