@@ -128,12 +128,12 @@ def generated_files(
     }
     if application in STORED:
         stored = sum(block.words.size for block in program.pack_input(sample))
-        answer = known.fitting(program, program.known_answer(expected), stored)
+        words = known.fitting(program, program.known_answer(expected), stored)
         files["sampledata.h"] = head + guarded(
             "SAMPLEDATA_H", sample_macro("SAMPLE_INPUT", program, sample)
         )
         files["sampleoutput.h"] = head + guarded(
-            "SAMPLEOUTPUT_H", word_macro("SAMPLE_OUTPUT", answer)
+            "SAMPLEOUTPUT_H", word_macro("SAMPLE_OUTPUT", words)
         )
     else:
         _check_camera(program, application)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from ai8x_models import preprocess, show
 from ai8x_models.checkpoints import load_student, save_student
 from ai8x_models.students import Student
+from distill.config import load_recipe
 from distill.synthetic import demonstration, make_scene, write_picture
 from evalkit.__main__ import main as evalkit
 from quantize.calibrate import bits_per_layer, calibrate
@@ -20,18 +22,19 @@ from quantize.integer import integer_extras, to_integer
 from synthesize import build, reference
 from synthesize import checkpoint as checkpoints
 from synthesize.__main__ import main as synthesize
+from synthesize.answer import CRC_FLAG
 from synthesize.frontend_student import load as read_graph
 from tests.conftest import REPOSITORY, find_shared
 
 SHIPPED = REPOSITORY / "ai8x_models" / "checkpoints" / "seed-q.pth.tar"
-FOUR_BITS = ("conv4", "conv5", "conv6", "conv7", "conv8", "cpm2", "cpm3")
 PICTURES = 20
 
 
-def random_student(path: Path) -> Path:
-    """An integer checkpoint of the seed student with random weights, as uneven as trained ones."""
+def random_student(path: Path, name: str = "seed", recipe: str = "seed-qat") -> Path:
+    """An integer checkpoint with random weights, as uneven as trained ones, at a recipe's bits."""
     torch.manual_seed(78)
-    student = Student("seed")
+    student = Student(name)
+    qat = load_recipe(REPOSITORY / "distill" / "configs" / f"{recipe}.yaml", []).qat
     for _, layer in student.layers():
         if layer.bn is not None:
             torch.nn.init.uniform_(layer.bn.weight, 0.5, 2.0)
@@ -41,7 +44,7 @@ def random_student(path: Path) -> Path:
     with torch.no_grad():
         student(noise)
     fold_batchnorm(student.eval())
-    calibrate(student, bits_per_layer(student, 8, dict.fromkeys(FOUR_BITS, 4)), noise)
+    calibrate(student, bits_per_layer(student, qat.default_bits, qat.bits), noise)
     save_student(to_integer(student), path, 0, integer_extras(student, {}))
     return path
 
@@ -93,10 +96,32 @@ def agree(checkpoint: Path, data: np.ndarray, firmware: list[np.ndarray]) -> Non
         assert np.array_equal(wanted[name], by_firmware), f"{name}: reference and firmware differ"
 
 
-def test_random_weights_through_the_firmware(work: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["seed", "native"])
+def test_random_weights_through_the_firmware(work: Path, tmp_path: Path, name: str) -> None:
     data = preprocess.prepare(make_scene(1, 200, 150).pixels).data
-    checkpoint = random_student(tmp_path / "random-q.pth.tar")
+    checkpoint = random_student(tmp_path / "random-q.pth.tar", name, f"{name}-qat")
     agree(checkpoint, data, firmware_answer(checkpoint, data, work))
+
+
+@pytest.mark.long
+def test_a_wrong_checksum_of_a_long_answer_fails(work: Path, tmp_path: Path) -> None:
+    """The native student's answer is stored as checksums, for want of flash memory."""
+    data = preprocess.prepare(make_scene(1, 200, 150).pixels).data
+    np.save(tmp_path / "input.npy", data)
+    checkpoint = random_student(tmp_path / "random-q.pth.tar", "native", "native-qat")
+    arguments = [str(checkpoint), "--sample", str(tmp_path / "input.npy"), "--quiet"]
+    assert synthesize(["compile", *arguments, "--out", str(tmp_path / "project")]) == 0
+    header = tmp_path / "project" / "sampleoutput.h"
+    words = re.findall(r"0x[0-9a-f]{8}", header.read_text())
+    assert int(words[2], 16) & CRC_FLAG
+    wrong = f"0x{int(words[3], 16) ^ 1:08x}"
+    header.write_text(header.read_text().replace(words[3], wrong, 1))
+    elf = build.build(tmp_path / "project", cache=work / "objects")
+    assert evalkit(["run", str(elf), "--uart", str(tmp_path / "console.txt")]) == 1
+    console = (tmp_path / "console.txt").read_text()
+    assert "FAIL" in console
+    assert f"the words differ from {words[0]}" in console.lower()
+    assert "words that differ: 1" in console
 
 
 def test_many_pictures_through_the_firmware(work: Path, tmp_path: Path) -> None:
