@@ -42,7 +42,7 @@ class PulseTrains(Peripheral):
 
     A channel puts out one bit of its train for every ``rate`` clocks of the peripheral clock; in
     square-wave mode it toggles as often. (An OV7692 was seen to get 7.5 MHz from a MAX78002 whose
-    SDK sets rate 4 at a peripheral clock of 60 MHz: public MSDK repository, issue 981.)
+    SDK sets rate 4 at a peripheral clock of 60 MHz: analogdevicesinc/msdk, report 981.)
 
     Attributes:
         listeners: called whenever an output starts, stops or changes.
