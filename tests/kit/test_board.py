@@ -99,6 +99,24 @@ def test_received_characters_are_echoed(make: Make) -> None:
     kit.run_until("IBM" * 20)
 
 
+def test_polling_program_sees_each_character_when_it_comes(make: Make) -> None:
+    """Characters are taken in when the program looks; below the threshold nothing else happens."""
+    kit = make(
+        'platform_init(); console_text("go "); platform_flush(); WORD(0x40042008) = 0;'
+        "uint32_t before = 0; for (int i = 0; i < 4; ++i) {"
+        " while (WORD(0x40042004) & 0x10) {} const uint32_t now = platform_ticks();"
+        " const uint8_t byte = (uint8_t)WORD(0x40042020); platform_write(&byte, 1);"
+        " if (i) console_unsigned((now - before) / PLATFORM_TICKS_PER_US); before = now; }"
+        "platform_halt();"
+    )
+    kit.run_until("go ")
+    kit.uart_write(b"abcd")
+    kit.run_until()
+    found = re.fullmatch(r"go ab(\d+)c(\d+)d(\d+)", kit.uart_text())
+    assert found is not None
+    assert all(86 <= int(us) <= 88 for us in found.groups())  # ten bits at 115,200 baud
+
+
 def test_a_run_is_the_same_every_time(tmp_path: Path, cache: Path) -> None:
     source = HEAD + (
         "int main(void) { platform_init(); console_unsigned(platform_ticks()); platform_halt(); }"
