@@ -5,8 +5,8 @@ Facts and their sources: register numbers and the values that select formats: pu
 ``ov7692_regs.h`` of HP's webOS kernel; 846 x 512 clocks for each frame (30 frames a second from
 26 MHz divided by 2), line length in registers 0x2A and 0x2B, further lines in 0x2A and 0x2C: public
 MediaTek driver ``ov7692yuv_Sensor``; pixel clock equal to the input clock with the SDK's settings
-at small sizes: measured in report 981 of analogdevicesinc/msdk; order of bytes: ``pc_utility/imgConverter.py`` of the
-SDK's CameraIF example.
+at small sizes: measured in report 981 of analogdevicesinc/msdk; order of bytes:
+``pc_utility/imgConverter.py`` of the SDK's CameraIF example.
 """
 
 from __future__ import annotations
