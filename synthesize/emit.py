@@ -171,8 +171,8 @@ def _copy_templates(target: Path, application: str) -> None:
     for flavour in ("standalone", "sdk"):
         (target / flavour).mkdir()
         own = (TEMPLATES / name / flavour for name in APPLICATIONS[application])
-        for folder in (TEMPLATES / flavour, *own):
-            for source in sorted(folder.iterdir()) if folder.is_dir() else ():
+        for root in (TEMPLATES / flavour, *own):
+            for source in sorted(root.iterdir()) if root.is_dir() else ():
                 if source.is_file():
                     shutil.copyfile(source, target / flavour / source.name)
     shutil.copytree(TEMPLATES / "vscode", target / ".vscode")
