@@ -102,6 +102,7 @@ class Machine:
         self.nvic = self.system.nvic
         self.nvic.on_change = self.interrupt_state_changed
         self._make_peripherals()
+        self._connect_peripherals()
         self.accelerator = Accelerator(self)
         self._map()
         self._load()
@@ -164,6 +165,9 @@ class Machine:
                 *self.spis,
             )
         }
+
+    def _connect_peripherals(self) -> None:
+        """Who answers at which address, and which clock gates stop whom."""
         self._slots: dict[int, Peripheral] = {}
         for peripheral in self.peripherals.values():
             first = peripheral.base - PERIPHERAL_BASE >> _SLOT
