@@ -145,7 +145,11 @@ class Cpu:
     # ---- running -------------------------------------------------------------------------------
 
     def start(self, stack: int, entry: int) -> None:
-        """State after reset."""
+        """State after reset; general registers and memory keep what they hold."""
+        for name in ("CONTROL", "PRIMASK", "FAULTMASK", "BASEPRI", "FPSCR"):
+            self.set_register(name, 0)
+        self.floating_active = False
+        self._resume_at = None
         self.set_register("MSP", stack)
         self.set_register("SP", stack)
         self.set_register("LR", 0xFFFF_FFFF)

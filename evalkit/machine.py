@@ -11,14 +11,14 @@ from evalkit import deep_sleep
 from evalkit.accelerator import BASE as CNN_BASE
 from evalkit.accelerator import SIZE as CNN_SIZE
 from evalkit.accelerator import Accelerator
-from evalkit.cnn.faults import KitFault
+from evalkit.cnn.faults import ChipReset, KitFault
 from evalkit.cpu import BREAKPOINT, CALL, RETURN, SLEEP, SLEEP_EVENT, SPIN, Cpu
 from evalkit.elf import Firmware
 from evalkit.peripherals.base import Peripheral
 from evalkit.peripherals.dma import Dma
 from evalkit.peripherals.flc import Flc
 from evalkit.peripherals.gcfr import Gcfr
-from evalkit.peripherals.gcr import Gcr
+from evalkit.peripherals.gcr import RESET_HZ, Gcr
 from evalkit.peripherals.gpio import Gpio
 from evalkit.peripherals.i2c import I2c
 from evalkit.peripherals.icc import Icc
@@ -34,6 +34,7 @@ from evalkit.peripherals.timer import Timer
 from evalkit.peripherals.uart import Uart
 from evalkit.peripherals.wdt import Wdt
 from evalkit.peripherals.wut import Wut
+from evalkit.restart import restart
 from evalkit.scheduler import SECOND, Event, Scheduler
 from evalkit.spans import Recorder
 from synthesize.chip import registers
@@ -76,36 +77,47 @@ class Machine:
         firmware: what runs.
         recorder: what went on when.
         on_uart: called with (UART, bytes) for characters sent.
+        restarts: a reset by watchdog or software starts the firmware again (``evalkit.restart``);
+            otherwise it ends the run with a fault.
+        resets: those so far: picoseconds since power-up and cause.
+        on_reset: called with the same.
     """
 
     firmware: Firmware
     recorder: Recorder = field(default_factory=Recorder)
     on_uart: Callable[[Uart, bytes], None] | None = None
+    restarts: bool = True
+    resets: list[tuple[int, str]] = field(default_factory=list)
+    on_reset: Callable[[int, str], None] | None = None
 
     def __post_init__(self) -> None:
         self.cpu = Cpu()
         self.scheduler = Scheduler()
-        self.cpu_hz = 60_000_000
+        self.cpu_hz = RESET_HZ
         self.cycle_time = SECOND // self.cpu_hz
         self._base_time = 0
         self._base_cycles = 0
         self._stop_requested = False
         self._until_time = 0
         self._checked = False
-        self._waits: str | None = None
-        self._asleep = _SLEEPS
-        self._last_poll: tuple[int, int] | None = None
         self._same = 0
         self._moving = 0
         self._poll_start = 0
-        self.system = SystemControl(self)
-        self.nvic = self.system.nvic
-        self.nvic.on_change = self.interrupt_state_changed
+        self.reset_core()
         self._make_peripherals()
         self._connect_peripherals()
         self.accelerator = Accelerator(self)
         self._map()
         self._load()
+
+    def reset_core(self) -> None:
+        """The processor's own peripherals as after power-up; awake."""
+        self._waits: str | None = None
+        self._asleep = _SLEEPS
+        self._last_poll: tuple[int, int] | None = None
+        self.system = SystemControl(self)
+        self.nvic = self.system.nvic
+        self.nvic.on_change = self.interrupt_state_changed
 
     # ---- construction --------------------------------------------------------------------------
 
@@ -200,6 +212,14 @@ class Machine:
                     "link with the linker script of the MAX78000"
                 )
             self.cpu.uc.mem_write(segment.address, segment.data)
+        self.boot()
+
+    def boot(self) -> None:
+        """Let the processor begin where the vector table says.
+
+        Raises:
+            UserError: there is none.
+        """
         vectors = self.cpu.read_memory(FLASH_BASE, 8)
         stack, entry = (int.from_bytes(vectors[i : i + 4], "little") for i in (0, 4))
         in_flash = FLASH_BASE <= entry < FLASH_BASE + FLASH_SIZE
@@ -385,6 +405,13 @@ class Machine:
         self._until_time = until_time
         self._checked = check is not None
         while True:
+            try:
+                return self._run(until_time, check)
+            except ChipReset as reset:
+                restart(self, reset)
+
+    def _run(self, until_time: int, check: Callable[[], bool] | None) -> str:
+        while True:
             self.scheduler.run_due(self.now)
             if self._stop_requested or (check is not None and check()):
                 return STOPPED
@@ -410,6 +437,12 @@ class Machine:
         """
         self._stop_requested = False
         self._until_time = self.now + SECOND
+        try:
+            self._step()
+        except ChipReset as reset:
+            restart(self, reset)
+
+    def _step(self) -> None:
         self.scheduler.run_due(self.now)
         self._take_interrupt()
         self._waits = None

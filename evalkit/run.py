@@ -14,6 +14,7 @@ from evalkit.dump import LayerDump
 from evalkit.gdb import GdbServer
 from evalkit.kit import COLOUR_BARS, DEFAULT_SECONDS, DEFAULT_WALL_SECONDS, Kit
 from evalkit.peripherals.ov7692 import FITS, Source
+from evalkit.scheduler import SECOND
 from evalkit.timeline import write_timeline
 from synthesize.chip.errors import UserError
 
@@ -60,6 +61,11 @@ def _arguments(given: list[str]) -> argparse.Namespace:
         "--until", metavar="TEXT", help="stop when the console has sent TEXT (else: when asleep)"
     )
     parser.add_argument(
+        "--no-restart",
+        action="store_true",
+        help="a reset by watchdog or software ends the run (else: starts the firmware again)",
+    )
+    parser.add_argument(
         "--max-seconds", type=float, default=DEFAULT_SECONDS, help="limit on modelled time"
     )
     parser.add_argument(
@@ -79,6 +85,8 @@ def main(given: list[str]) -> int:
     """
     arguments = _arguments(given)
     kit = Kit(arguments.firmware, camera=_camera(arguments))
+    kit.machine.restarts = not arguments.no_restart
+    kit.machine.on_reset = _tell_reset
     if arguments.dump_layers:
         kit.machine.accelerator.cnn.observer = LayerDump(Path(arguments.dump_layers))
     if arguments.send:
@@ -97,6 +105,10 @@ def main(given: list[str]) -> int:
     if not reached:
         raise UserError(f"the firmware went to sleep without sending {arguments.until!r}")
     return _status(kit)
+
+
+def _tell_reset(time: int, cause: str) -> None:
+    print(f"{cause} reset at {time / SECOND:.6f} s", file=sys.stderr, flush=True)
 
 
 def _camera(arguments: argparse.Namespace) -> Source | None:

@@ -41,6 +41,12 @@ class Scheduler:
         heapq.heappush(self._queue, (time, next(self._count), event))
         return event
 
+    def clear(self) -> None:
+        """Nothing planned so far will happen."""
+        for _, _, event in self._queue:
+            event.cancel()
+        self._queue.clear()
+
     def next_time(self) -> int | None:
         """Time of the earliest event, None when nothing is planned."""
         while self._queue and self._queue[0][2].action is None:

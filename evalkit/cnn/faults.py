@@ -67,3 +67,15 @@ class KitFault(Exception):
         if self.pc is not None:
             place.append(f"pc 0x{self.pc:08x}")
         return ": ".join([", ".join(place), self.message]) if place else self.message
+
+
+class ChipReset(KitFault):
+    """The chip resets itself; ends the run unless the machine restarts.
+
+    Attributes:
+        cause: ``watchdog`` or ``software``.
+    """
+
+    def __init__(self, cause: str, message: str, address: int) -> None:
+        super().__init__(message, address)
+        self.cause = cause

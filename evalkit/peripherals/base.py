@@ -139,3 +139,7 @@ class Peripheral:
         """Back to the state after power-up."""
         for register in self.REGISTERS.values():
             self.values[register.name] = register.reset
+
+    def restart(self) -> None:
+        """The whole chip is reset, and nothing that was planned will happen."""
+        self.reset()

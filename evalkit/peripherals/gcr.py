@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from evalkit.cnn.faults import ChipReset
 from evalkit.peripherals.base import Peripheral, flags, whole
 from synthesize.chip.registers import INERT, STATUS, UNMODELLED, Field, Register
 
@@ -11,6 +12,8 @@ OSCILLATOR_HZ = {0: 60_000_000, 3: 8_000, 4: 100_000_000, 5: 7_372_800, 6: 32_76
 """Frequency by CLKCTRL.SYSCLK_SEL (system_max78000.h): ISO, INRO, IPO, IBRO, ERTCO."""
 
 IBRO_HZ = OSCILLATOR_HZ[5]
+RESET_HZ = OSCILLATOR_HZ[0]
+"""The processor's clock after a reset."""
 
 _RESETS0 = {
     "dma": 0, "wdt0": 1, "gpio0": 2, "gpio1": 3, "tmr0": 5, "tmr1": 6, "tmr2": 7, "tmr3": 8,
@@ -113,6 +116,10 @@ class Gcr(Peripheral):
         for name, bit in names.items():
             if not value >> bit & 1:
                 continue
+            if name == "sys":
+                raise ChipReset(
+                    "software", "the firmware resets the chip (GCR.RST0.sys)", self.base
+                )
             if not self.machine.reset_peripheral(name):
                 raise self.fault(0, f"{register}: resetting {name} is not modelled")
 

@@ -111,6 +111,11 @@ class Rtc(Peripheral):
             self._plan()
         self._update_irq()
 
+    def restart(self) -> None:
+        """It keeps time while the rest of the chip is reset."""
+        self._plan()
+        self._update_irq()
+
     def _plan(self) -> None:
         for event in self._alarms:
             event.cancel()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
-from evalkit.cnn.faults import KitFault
+from evalkit.cnn.faults import ChipReset, KitFault
 from evalkit.scheduler import Event
 
 if TYPE_CHECKING:
@@ -294,4 +294,5 @@ class SystemControl:
         if value >> 16 != 0x05FA:
             raise KitFault("AIRCR written without its key 0x05FA", 0xE000_ED0C)
         if value & 4:
-            raise KitFault("the firmware resets the chip (AIRCR.SYSRESETREQ)", 0xE000_ED0C)
+            message = "the firmware resets the chip (AIRCR.SYSRESETREQ)"
+            raise ChipReset("software", message, 0xE000_ED0C)

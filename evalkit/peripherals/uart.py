@@ -116,6 +116,11 @@ class Uart(Peripheral):
         self._rx.clear()
         self._update_irq()
 
+    def restart(self) -> None:
+        """What is being sent is lost; what comes from outside waits for the clock."""
+        self._line_busy, self._arriving = False, None
+        self.reset()
+
     def read(self, offset: int, size: int) -> int:
         """Bus read; the program sees what has arrived by now."""
         self._settle()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from evalkit.cnn.faults import ChipReset
 from evalkit.peripherals.base import Peripheral
 from evalkit.peripherals.gcr import IBRO_HZ
 from evalkit.scheduler import SECOND, Event
@@ -17,12 +18,15 @@ _INT_LATE = 1 << 9
 _INT_ENABLE = 1 << 10
 _RESET_ENABLE = 1 << 11
 _WINDOW = 1 << 29
+_RESET_EARLY = 1 << 30
+_RESET_LATE = 1 << 31
 
 
 class Wdt(Peripheral):
-    """WDT0 or WDT1 (wdt_regs.h, wdt_revb.c). Its reset ends the run.
+    """WDT0 or WDT1 (wdt_regs.h, wdt_revb.c). Its reset restarts the chip.
 
-    In window mode feeding too early is as bad as feeding too late.
+    In window mode feeding too early is as bad as feeding too late. The flags that tell which of the
+    two it was outlive the reset: a program reads them to learn why it starts.
     """
 
     COUNTS_TIME: ClassVar[bool] = True
@@ -60,8 +64,10 @@ class Wdt(Peripheral):
         self._events: list[Event] = []
 
     def reset(self) -> None:
-        """Stopped."""
+        """Stopped; the flags of a reset stay."""
+        flags = self.values["CTRL"] & (_RESET_EARLY | _RESET_LATE)
         super().reset()
+        self.values["CTRL"] |= flags
         self._plan()
 
     def _period(self, value: int) -> int:
@@ -95,7 +101,7 @@ class Wdt(Peripheral):
         if control & wanted != wanted:
             return
         if self.machine.now - self._fed < self._period(control >> 20 & 0xF):
-            raise self.fault(0x04, "the watchdog was fed too early and resets the chip")
+            raise self._reset_chip(_RESET_EARLY, "was fed too early")
 
     def _plan(self) -> None:
         for event in self._events:
@@ -118,7 +124,12 @@ class Wdt(Peripheral):
         self._update_irq()
 
     def _expire(self) -> None:
-        raise self.fault(0x00, "the watchdog was not fed in time and resets the chip")
+        raise self._reset_chip(_RESET_LATE, "was not fed in time")
+
+    def _reset_chip(self, flag: int, why: str) -> ChipReset:
+        self.values["CTRL"] |= flag
+        message = f"{self.describe(0)}: the watchdog {why} and resets the chip"
+        return ChipReset("watchdog", message, self.base)
 
     def _update_irq(self) -> None:
         control = self.values["CTRL"]

@@ -225,6 +225,7 @@ WRONG = {
 def test_wrong_access_is_stopped_where_it_happens(make: Make, name: str) -> None:
     body, message = WRONG[name]
     kit = make(f"platform_init();\n{body}\nplatform_halt();")
+    kit.machine.restarts = False
     with pytest.raises(Fault) as caught:
         kit.run_until(max_seconds=1)
     text = str(caught.value)

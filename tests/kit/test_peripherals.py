@@ -99,6 +99,7 @@ def test_watchdog_is_kept_quiet(make: Make) -> None:
 
 def test_hungry_watchdog_ends_the_run(make: Make) -> None:
     kit = make(WATCHDOG + "for (;;) {}")
+    kit.machine.restarts = False
     with pytest.raises(Fault, match=r"WDT0\.CTRL: the watchdog was not fed in time"):
         text_of(kit)
     assert kit.seconds == pytest.approx(2**22 / 50e6, rel=0.01)
@@ -147,7 +148,7 @@ def test_locked_flash_reports_an_access_fault(make: Make) -> None:
 
 def test_dma_copies_and_reloads(make: Make) -> None:
     kit = make(
-        "for (int i = 0; i < 64; ++i) from[i] = i;"
+        "for (int i = 0; i < 64; ++i) from[i] = i;\n"
         "WORD(0x40028148) = (uint32_t)(uintptr_t)from; WORD(0x4002814C) = (uint32_t)(uintptr_t)to;"
         "WORD(0x40028150) = 128; WORD(0x40028154) = (uint32_t)(uintptr_t)(from + 32);"
         "WORD(0x40028158) = (uint32_t)(uintptr_t)(to + 32); WORD(0x4002815C) = 1u << 31 | 128;"
