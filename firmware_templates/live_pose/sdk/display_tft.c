@@ -25,15 +25,16 @@ bool display_step(void)
 
 #define SIDE 240 /* of the screen that stands for the network's input */
 #define LEFT 40
-#define SQUARE 3
+#define SQUARE 4 /* the driver sends four pixels at once, others one by one */
 #define LIMBS 17
 
 /* A pixel of the driver: two words of nine bits, of which the highest says "data". */
 #define COLOUR(rgb565) (0x01000100u | (rgb565) >> 8 | ((rgb565) & 0xFFu) << 16)
 #define BLACK COLOUR(0x0000u)
 
-/* The driver wants a file of pictures and palettes; this one says that there are none. */
-const unsigned int _bin_start_[8] = {0};
+/* The driver looks for a file of pictures and palettes where the SDK's linker script puts this
+ * section; this one says that there are none. */
+static const unsigned int no_pictures[8] __attribute__((section(".bin_storage_img"), used)) = {0};
 
 static const uint8_t limbs[LIMBS][2] = {
     {1, 8}, {8, 9}, {9, 10}, {1, 11}, {11, 12}, {12, 13}, {1, 2}, {2, 3}, {3, 4},
