@@ -21,6 +21,7 @@ POSES = 0x04
 ERROR = 0x05
 PICTURE = 0x06
 PACE = 0x07
+POSES3D = 0x08
 ASK = 0x10
 IMAGE = 0x11
 SHOW = 0x12
@@ -37,6 +38,8 @@ IMAGE_WANT_MAPS = 2
 SHOW_MOST_STEP = 16
 
 KEYPOINTS = 18
+JOINTS = 16
+"""Joints of a 3D pose; the pelvis, its origin, is not among them."""
 TICKS_PER_SECOND = 50_000_000
 
 
@@ -152,6 +155,47 @@ def parse_poses(payload: bytes) -> Poses:
         points[:, 2] = raw[:, 2].astype(np.uint16) / 2**15
         people.append(Person(points, score / 2**14))
     return Poses(number, tuple(people), input_us, inference_us, decode_us)
+
+
+@dataclass(frozen=True)
+class Person3D:
+    """One person in 3D.
+
+    Attributes:
+        person: which of the poses frame with the same number.
+        known: bool [16], whether the joint's place in the picture was known.
+        joints: int16 [16, 3], millimetres from the pelvis: right, down, away from the camera.
+    """
+
+    person: int
+    known: NDArray[np.bool_]
+    joints: NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class Poses3D:
+    """The people of a picture in 3D, those whose hips were found; the time in microseconds."""
+
+    number: int
+    people: tuple[Person3D, ...]
+    lift_us: int
+
+
+def parse_poses3d(payload: bytes) -> Poses3D:
+    """Decode a poses3d frame's payload; ValueError when its length is wrong."""
+    each = 4 + 6 * JOINTS
+    if len(payload) < 8 or (len(payload) - 8) % each:
+        raise ValueError(f"poses3d frame of {len(payload)} bytes")
+    number, count, lift_us = struct.unpack_from("<HHI", payload)
+    if count != (len(payload) - 8) // each:
+        raise ValueError(f"poses3d frame for {count} people has {len(payload)} bytes")
+    people = []
+    for at in range(8, len(payload), each):
+        person, known = struct.unpack_from("<HH", payload, at)
+        joints = np.frombuffer(payload, "<i2", 3 * JOINTS, at + 4).reshape(JOINTS, 3)
+        seen = known >> np.arange(JOINTS) & 1 == 1
+        people.append(Person3D(person, seen, joints.astype(np.int16)))
+    return Poses3D(number, tuple(people), lift_us)
 
 
 @dataclass(frozen=True)

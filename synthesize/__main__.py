@@ -171,6 +171,8 @@ def _compile(options: argparse.Namespace) -> int:
         raise UserError("nothing to do; give --out DIR, --against TRACE.npz or both")
     if options.second is not None:
         return _compile_pair(options)
+    if options.application in emit.PAIRS:
+        raise UserError(f"--application {options.application} needs another network; give --second")
     compiled, sample = _load(options, trust=options.against is not None)
     if options.against is not None and not _compare(compiled, sample, options.against):
         return 1
@@ -193,10 +195,22 @@ def _compile(options: argparse.Namespace) -> int:
     return 0
 
 
+_PAIRED = {"known-answer": "two-networks", "frame-injection": "frame-injection-3d"} | {
+    name: name for name in emit.PAIRS
+}
+"""Application of one network -> that of two."""
+
+
 def _compile_pair(options: argparse.Namespace) -> int:
     """Write a project of two networks, and their tables."""
     if options.against is not None or options.out is None:
         raise UserError("--second needs --out DIR and does not go with --against")
+    application = _PAIRED.get(options.application)
+    if application is None:
+        raise UserError(
+            f"--second does not go with --application {options.application}; choose "
+            "two-networks or frame-injection"
+        )
     given = [None if path is None else read_sample(path) for path in
              (options.sample, options.second_sample)]  # fmt: skip
     pair = beside.compile_pair(
@@ -205,11 +219,11 @@ def _compile_pair(options: argparse.Namespace) -> int:
     )
     both = (pair.first, pair.second)
     first, second = (
-        emit.example(compiled.program, sample, "two-networks")
-        for compiled, sample in zip(both, given, strict=True)
+        emit.example(compiled.program, sample, known)
+        for compiled, sample, known in zip(both, given, (application, "two-networks"), strict=True)
     )
     units = (report.output_units(pair.first), report.output_units(pair.second))
-    out = beside.write_project(pair, (first, second), options.out, units)
+    out = beside.write_project(pair, (first, second), options.out, units, application)
     for name, compiled in zip(("report.json", "second.json"), both, strict=True):
         _warn(compiled)
         (out / name).write_text(report.to_json(compiled), encoding="utf-8")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synthesize import emit, place
+from synthesize import emit, emit_input, place
 from synthesize.chip import memory_map
 from synthesize.chip.errors import UserError
 from synthesize.compiler import Compiled
@@ -23,6 +23,10 @@ from synthesize.reserved import NOTHING, Reserved
 
 Compile = Callable[[Reserved], Compiled]
 """Compiles one network beside what is reserved."""
+
+_LIFTER_INPUT, _LIFTER_OUTPUT = (32, 1, 1), (48, 1, 1)
+"""What ``firmware_templates/lifting`` feeds a lifter with, and takes from it."""
+_LIFTER_MOST_UNIT = 20
 
 
 @dataclass(frozen=True)
@@ -65,14 +69,20 @@ def write_project(
     samples: tuple[np.ndarray, np.ndarray],
     out: Path,
     units: tuple[Mapping[str, int], Mapping[str, int]] = ({}, {}),
+    application: str = "two-networks",
 ) -> Path:
-    """Write the C project of a pair, with known answers of both; see :func:`emit.write_project`.
+    """Write the C project of a pair; see :func:`emit.write_project`.
 
     Args:
         pair: what :func:`compile_pair` made.
         samples: an input of each, integers [channels, rows, columns].
         out: folder of the project.
         units: of the outputs of each.
+        application: one of ``emit.PAIRS``; ``two-networks`` carries known answers of both,
+            ``frame-injection-3d`` only of the first.
+
+    Raises:
+        UserError: the networks are none for the application; which, and what it takes, is said.
     """
     one, two = pair.programs()
     if one.fifo is not None or two.fifo is not None:
@@ -81,6 +91,8 @@ def write_project(
             f"{streamed.name}: its input is streamed through FIFOs; two networks in turn both need "
             "an input that fits data memory"
         )
+    if application == "frame-injection-3d":
+        _check_lifter(one, two, units[1])
     expected = pair.first.known_answer(samples[0])
     answer = two.known_answer(pair.second.known_answer(samples[1]))
     name = emit.identifier_text(two.name)
@@ -94,11 +106,52 @@ def write_project(
             two, units[1], "second_outputs[SECOND_OUTPUT_COUNT]"
         ),
         "second_weights.h": emit.weights_header(two),
+        "second_input.h": emit.guarded("SECOND_INPUT_H", _input_table(two)),
         "second_sample.h": emit.guarded(
             "SECOND_SAMPLE_H", sample + "\n" + emit.word_macro("SECOND_OUTPUT", answer)
         ),
     }
-    return emit.write_project(one, samples[0], expected, out, "two-networks", units[0], more)
+    return emit.write_project(one, samples[0], expected, out, application, units[0], more)
+
+
+def _check_lifter(pose: Program, lifter: Program, units: Mapping[str, int]) -> None:
+    """UserError unless the second network lifts what the first finds."""
+    channels = sorted(out.shape[0] for out in pose.outputs)
+    if channels != [19, 38]:
+        raise UserError(
+            f"{pose.name}: no pose outputs (19 heatmaps and 38 fields) for frame-injection with "
+            "--second; compile a pose network, or use --application two-networks"
+        )
+    shapes = [out.shape for out in lifter.outputs]
+    if lifter.input_shape != _LIFTER_INPUT or shapes != [_LIFTER_OUTPUT]:
+        raise UserError(
+            f"{lifter.name}: input {list(lifter.input_shape)} and outputs "
+            f"{[list(shape) for shape in shapes]}; frame-injection with --second takes a lifter, "
+            f"{list(_LIFTER_INPUT)} and [{list(_LIFTER_OUTPUT)}]; others run in two-networks"
+        )
+    unit = units.get(lifter.outputs[0].name, 7)
+    if not 0 <= unit <= _LIFTER_MOST_UNIT:
+        raise UserError(
+            f"{lifter.name}: an answer of 1 m is 2^{unit}; the firmware takes 2^0 to "
+            f"2^{_LIFTER_MOST_UNIT}"
+        )
+
+
+def _input_table(program: Program) -> str:
+    """Addresses of the words that hold four channels each, of an input of one pixel.
+
+    No table of another input: its application stores prepared records.
+    """
+    if program.input_shape[1:] != (1, 1) or program.input_shape[0] % 4:
+        return "/* Not an input of single words. */\n"
+    groups = emit_input.element_addresses(program).reshape(-1, 4)
+    if (groups[:, 0] % 4).any() or (np.diff(groups) != 1).any():
+        return "/* Not an input of single words. */\n"
+    rows = "".join(f"    0x{int(address):08x}u,\n" for address in groups[:, 0])
+    return (
+        f"#include <stdint.h>\n\n#define SECOND_INPUT_WORDS {len(groups)}u\n\n"
+        f"static const uint32_t second_input_words[] = {{\n{rows}}};\n"
+    )
 
 
 def clearing(program: Program, other: Program) -> Program:

@@ -39,6 +39,7 @@ APPLICATIONS: dict[str, tuple[str, ...]] = {
     "frame-injection": ("frame_injection", "decoder"),
     "live-pose": ("live_pose", "decoder"),
     "two-networks": ("two_networks", "second"),
+    "frame-injection-3d": ("frame_injection", "decoder", "second", "lifting"),
 }
 """Name of an application -> folders of its C files in ``firmware_templates``."""
 
@@ -50,6 +51,9 @@ FIRMWARE_VERSION = 0x0001_0001
 
 STORED = ("known-answer", "two-networks")
 """Applications that carry an input; the others get pictures."""
+
+PAIRS = ("two-networks", "frame-injection-3d")
+"""Applications of two networks, which :mod:`synthesize.beside` writes."""
 
 _PICTURES_ONLY = ("image_input.c", "image_input.h", "self_test.c", "self_test.h")
 """Common files for applications that get pictures."""
@@ -122,7 +126,7 @@ def generated_files(
     """Return the text of every generated header by file name; arguments as ``write_project``."""
     head = _HEADER.format(name=identifier_text(program.name))
     files = {
-        "network.h": head + _network_header(program),
+        "network.h": head + _network_header(program, application),
         "registers.h": head + registers_header(program, units or {}),
         "weights.h": head + weights_header(program),
     }
@@ -215,7 +219,7 @@ def _check_camera(program: Program, application: str) -> None:
         )
 
 
-def _network_header(program: Program) -> str:
+def _network_header(program: Program, application: str) -> str:
     words = sum(_unload_words(out) for out in program.outputs)
     largest = max(out.shape[1] * out.shape[2] for out in program.outputs)
     lines = [
@@ -226,6 +230,7 @@ def _network_header(program: Program) -> str:
         f"#define CNN_UNLOAD_WORDS {words}u",
         f"#define CNN_LARGEST_CHANNEL {largest}u",
         f"#define CNN_INPUT_FIFO {int(program.fifo is not None)}",
+        f"#define SECOND_NETWORK {int(application in PAIRS)}",
         f"#define INPUT_CHANNELS {program.input_shape[0]}u",
         f"#define INPUT_ROWS {program.input_shape[1]}u",
         f"#define INPUT_COLUMNS {program.input_shape[2]}u",

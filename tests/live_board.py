@@ -66,7 +66,13 @@ def paces(kit: Kit) -> list[protocol.Pace]:
 def expected_people(compiled: Compiled, data: bytes) -> bytes:
     """The people part of the poses frame that the Python pipeline makes of camera bytes."""
     pixels = protocol.rgb565(data, SIDE, SIDE)
-    chw = (pixels.astype(np.int16) - 128).astype(np.int8).transpose(2, 0, 1)
+    return expected_from_chw(
+        compiled, (pixels.astype(np.int16) - 128).astype(np.int8).transpose(2, 0, 1)
+    )
+
+
+def expected_from_chw(compiled: Compiled, chw: np.ndarray) -> bytes:
+    """The people part of the poses frame of a network input, int8 [3, rows, columns]."""
     maps = reference.run(compiled.described, chw)
     units = output_units(compiled)
     names = sorted(maps, key=lambda name: maps[name].shape[0])

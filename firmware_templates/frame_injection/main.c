@@ -14,6 +14,10 @@
 #include "platform.h"
 #include "self_test.h"
 #include "setup.h"
+#if SECOND_NETWORK
+#include "lift_people.h"
+#include "second.h"
+#endif
 
 #define SILENCE_US 100000u /* a frame that stands still for so long will not be completed */
 #define DIRECT_BYTES 32u   /* longer remainders come by DMA */
@@ -46,19 +50,44 @@ static uint32_t microseconds(uint32_t ticks)
     return ticks / PLATFORM_TICKS_PER_US;
 }
 
+/* Take note of whether the first network is loaded; what is resident beside it comes along. */
+static void loaded(int status)
+{
+    ready = status == CNN_OK;
+#if SECOND_NETWORK
+    if (ready) second_load();
+#endif
+}
+
+static void did_not_finish(void)
+{
+    loaded(setup_again()); /* first: nobody listens meanwhile */
+    frame_send_error(ERROR_TIMEOUT, picture.number, "the accelerator did not finish");
+}
+
 static void infer(uint32_t flags)
 {
     cnn_start();
     if (cnn_wait(CNN_TIMEOUT_US) != CNN_OK) {
-        ready = setup_again() == CNN_OK; /* first: nobody listens meanwhile */
-        frame_send_error(ERROR_TIMEOUT, picture.number, "the accelerator did not finish");
+        did_not_finish();
         return;
     }
 #if POSE_OUTPUTS
+    const uint32_t network_ticks = cnn_time;
     const uint32_t start = platform_ticks();
     people_find();
-    people_send(picture.number, microseconds(picture.ticks), microseconds(cnn_time),
-                microseconds(platform_ticks() - start));
+    const uint32_t decode_ticks = platform_ticks() - start;
+#if SECOND_NETWORK
+    /* The second network writes over the maps, so they go first; poses end the answer. */
+    if (flags & IMAGE_WANT_MAPS) frame_send_maps();
+    flags = 0;
+    if (lift_people(picture.number) != CNN_OK) {
+        did_not_finish();
+        return;
+    }
+#endif
+    people_send(picture.number, microseconds(picture.ticks), microseconds(network_ticks),
+                microseconds(decode_ticks));
 #else
     flags |= IMAGE_WANT_MAPS;
 #endif
@@ -119,7 +148,7 @@ static void handle(const frame_t *frame)
         break;
     case FRAME_TEST:
         picture.bands = 0; /* the test's picture has taken its place */
-        ready = self_test(ready) == CNN_OK;
+        loaded(self_test(ready));
         break;
     default:
         frame_send_error(ERROR_TYPE, 0, "unknown frame type");
@@ -177,7 +206,7 @@ int main(void)
 {
     platform_init();
     setup_banner("frame injection");
-    ready = setup_network(0) == CNN_OK;
+    loaded(setup_network(0));
     receiver_init(&receiver);
     frame_send_hello();
     for (;;) {

@@ -1,0 +1,174 @@
+"""From a picture to 3D on the virtual board: pose network, decoder, second network."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ai8x_models.decode_fixed import decode_fixed
+from ai8x_models.preprocess import prepare, read_picture
+from distill.tasks.lift.fixed import millimetres, view_bytes
+from distill.tasks.lift.student import load_lifter
+from evalkit import protocol
+from evalkit.kit import Kit
+from evalkit.protocol import Frame, encode, image_frames
+from synthesize import beside, build, checkpoint, reference
+from synthesize.__main__ import main
+from synthesize.chip.errors import UserError
+from synthesize.compiler import Compiled, compile_network
+from synthesize.report import output_units
+from tests.conftest import REPOSITORY
+from tests.live_board import expected_from_chw, scenes
+
+SEED, LIFTER = (
+    REPOSITORY / "ai8x_models" / "checkpoints" / f"{name}-q.pth.tar" for name in ("seed", "lift")
+)
+PEOPLE = REPOSITORY / "docs" / "images" / "people.png"
+INJECTION = ("--application", "frame-injection", "--quiet")
+
+
+@dataclass
+class Pipeline:
+    """What the board should answer, by other means."""
+
+    pose: Compiled
+    lifter: Compiled
+
+    def answer(self, image: np.ndarray) -> tuple[bytes, bytes]:
+        """The people of the poses frame and of the poses3d frame."""
+        chw = (image.astype(np.int16) - 128).astype(np.int8).transpose(2, 0, 1)
+        payload = expected_from_chw(self.pose, chw)
+        lifted = b""
+        for index in range(len(payload) // 112):
+            points = np.array(struct.unpack_from("<" + 18 * "hhH", payload, 112 * index + 4))
+            made = view_bytes(points.reshape(18, 3))
+            if made is not None:
+                joints = self._lift(made[0])
+                lifted += struct.pack("<HH", index, made[1]) + joints.astype("<i2").tobytes()
+        return payload, lifted
+
+    def _lift(self, view: np.ndarray) -> np.ndarray:
+        (out,) = reference.run(self.lifter.described, view.reshape(32, 1, 1)).values()
+        (unit,) = output_units(self.lifter).values()
+        student = load_lifter(LIFTER)
+        torch_out = student.maps(torch.from_numpy(view.reshape(1, 32, 1, 1)).float())[0]
+        np.testing.assert_array_equal(torch_out.detach().numpy().reshape(-1) * 2**unit, out.flat)
+        return millimetres(out, unit)
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Pipeline:
+    return Pipeline(*(compile_network(checkpoint.load(path)) for path in (SEED, LIFTER)))
+
+
+@pytest.fixture(scope="module")
+def kit(tmp_path_factory: pytest.TempPathFactory) -> Kit:
+    pytest.importorskip("unicorn", reason="the kit extra is not installed")
+    folder = tmp_path_factory.mktemp("lifting")
+    words = ["compile", str(SEED), "--second", str(LIFTER), *INJECTION]
+    assert main([*words, "--out", str(folder / "project")]) == 0
+    elf = build.build(folder / "project", cache=folder / "objects", baud=921600)
+    board = Kit(elf)
+    board.run_until_frame(protocol.HELLO)
+    return board
+
+
+def send(kit: Kit, *frames: Frame) -> None:
+    kit.uart_write(b"".join(map(encode, frames)))
+
+
+def look(kit: Kit, image: np.ndarray, number: int) -> tuple[bytes, bytes]:
+    """Payloads of the poses and the poses3d frame."""
+    send(kit, *image_frames(image, number))
+    lifted = kit.run_until_frame(protocol.POSES3D, protocol.ERROR)
+    assert lifted.type == protocol.POSES3D, lifted.payload
+    poses = kit.run_until_frame(protocol.POSES)
+    assert poses.payload[:2] == lifted.payload[:2] == number.to_bytes(2, "little")
+    return poses.payload, lifted.payload
+
+
+def test_people_are_lifted_as_the_python_pipeline_lifts_them(kit: Kit, pipeline: Pipeline) -> None:
+    images = [prepare(read_picture(PEOPLE)).pixels, *(prepare(s).pixels for s in scenes(2))]
+    total = 0
+    for number, image in enumerate(images):
+        poses, lifted = look(kit, image, number)
+        expected, expected3d = pipeline.answer(image)
+        assert poses[16:] == expected
+        assert lifted[8:] == expected3d
+        people = protocol.parse_poses3d(lifted).people
+        total += len(people)
+        for person in people:  # a body, not noise: nobody is smaller than 0.5 m or larger than 3
+            extent = np.ptp(person.joints.astype(int), axis=0).max()
+            assert 500 < extent < 3000
+    assert total >= 3
+
+
+def test_nobody_in_the_picture_and_the_known_answer_in_between(
+    kit: Kit, pipeline: Pipeline
+) -> None:
+    empty = np.full((128, 128, 3), 128, np.uint8)
+    poses, lifted = look(kit, empty, 8)
+    assert (poses[2:4], lifted[2:4]) == (b"\0\0", b"\0\0")
+    send(kit, Frame(protocol.TEST, 0, b""))
+    assert protocol.parse_end(kit.run_until_frame(protocol.END).payload).status == 0
+    image = prepare(read_picture(PEOPLE)).pixels
+    assert look(kit, image, 9)[1][8:] == pipeline.answer(image)[1] != b""
+
+
+def test_both_networks_come_back_after_a_failed_test(kit: Kit, pipeline: Pipeline) -> None:
+    kit.flip_bit(0x5018_0000, 5)  # a weight of the first network
+    send(kit, Frame(protocol.TEST, 0, b""))
+    assert protocol.parse_end(kit.run_until_frame(protocol.END).payload).status == 1
+    image = prepare(read_picture(PEOPLE)).pixels
+    assert look(kit, image, 10)[1][8:] == pipeline.answer(image)[1]
+
+
+def test_maps_are_those_of_the_first_network(kit: Kit, pipeline: Pipeline) -> None:
+    image = prepare(read_picture(PEOPLE)).pixels
+    send(kit, *image_frames(image, 11, want_maps=True))
+    collector = protocol.MapCollector()
+    for _ in range(57):
+        collector.add(kit.run_until_frame(protocol.MAP).payload)
+    lifted = kit.run_until_frame(protocol.POSES3D).payload
+    kit.run_until_frame(protocol.POSES)
+    units = output_units(pipeline.pose)
+    names = [out.name for out in pipeline.pose.program.outputs]
+    maps = sorted(zip(collector.maps(), names, strict=True), key=lambda pair: len(pair[0]))
+    values = [found.astype(np.int64) for found, _ in maps]
+    people = decode_fixed(*values, *(units[name] for _, name in maps))
+    views = [view_bytes(np.asarray(person.points, np.int64)) for person in people]
+    assert protocol.parse_poses3d(lifted).number == 11
+    assert lifted[2] == sum(view is not None for view in views) > 0
+
+
+def test_pairs_that_do_not_go_together_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ["--out", str(tmp_path / "no")]
+    cases = (
+        ([str(LIFTER), "--second", str(LIFTER), *INJECTION], "no pose outputs"),
+        ([str(SEED), "--second", str(LIFTER), "--application", "live-pose"],
+         "--second does not go with --application live-pose"),
+        ([str(SEED), "--application", "frame-injection-3d"], "give --second"),
+    )  # fmt: skip
+    for words, message in cases:
+        assert main(["compile", *words, *out]) == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_second_network_that_is_no_lifter_is_refused(pipeline: Pipeline, tmp_path: Path) -> None:
+    other = replace(pipeline.lifter.program, input_shape=(16, 1, 1))
+    pair = beside.Pair(pipeline.pose, replace(pipeline.lifter, program=other))
+    samples = (np.zeros(0), np.zeros(0))
+    with pytest.raises(UserError, match=r"input \[16, 1, 1\].*takes a lifter, \[32, 1, 1\]"):
+        beside.write_project(pair, samples, tmp_path / "no", ({}, {}), "frame-injection-3d")
+    units = ({}, {"pose3d": 25})
+    pair = beside.Pair(pipeline.pose, pipeline.lifter)
+    with pytest.raises(UserError, match=r"an answer of 1 m is 2\^25"):
+        beside.write_project(pair, samples, tmp_path / "no", units, "frame-injection-3d")
