@@ -99,7 +99,7 @@ static bool draw_square(uint32_t colour)
     const spot_t *b = &drawn.spots[pen.person][limbs[pen.limb][1]];
     if (a->x < 0 || b->x < 0) return false;
     const int32_t dx = distance(a->x, b->x), dy = distance(a->y, b->y);
-    const int32_t squares = (dx > dy ? dx : dy) / SQUARE + 1;
+    const int32_t squares = (dx > dy ? dx : dy) / (SQUARE - 1) + 1; /* they overlap */
     if (pen.at > squares) return false;
     const int32_t x = a->x + (b->x - a->x) * pen.at / squares;
     const int32_t y = a->y + (b->y - a->y) * pen.at / squares;
