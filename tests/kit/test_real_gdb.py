@@ -41,6 +41,8 @@ int main(void)
 }
 """
 
+# Values are numbered only as far as that does not depend on the compiler: after "finish" the
+# debugger shows the result, and numbers it, when the debugging information tells where it is.
 SCRIPT = """
 set pagination off
 set confirm off
@@ -56,9 +58,9 @@ continue
 info args
 finish
 monitor time
-print (int) $sp & 3
+printf "stack %d\\n", (int) $sp & 3
 set var starts = 7
-print starts
+printf "changed to %d\\n", starts
 stepi
 continue
 backtrace 1
@@ -110,8 +112,8 @@ def test_arguments_and_return(session: tuple[str, str]) -> None:
     assert re.search(r"Breakpoint 2, layers_of \(network=3\)", shown)
     assert "network = 3" in shown
     assert re.search(r"0x1000[0-9a-f]{4} in cnn_start \(\) at", shown)  # finish
-    assert "$3 = 0" in shown  # the stack is aligned
-    assert "$4 = 7" in shown  # a variable that the debugger has changed
+    assert "stack 0\n" in shown  # the stack is aligned
+    assert "changed to 7\n" in shown  # a variable that the debugger has changed
 
 
 def test_time_stands_still_and_is_told(session: tuple[str, str]) -> None:
