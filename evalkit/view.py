@@ -41,8 +41,9 @@ def _serve(server: Server, feed: Feed, open_page: bool) -> str:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
     server.on_heat = lambda wanted: setattr(feed, "want_heat", wanted)
     server.start()
-    feed.start()
+    # Before the feed starts, whose thread prints the log: two prints at once may share a line.
     print(f"viewer: {server.url} (Ctrl-C ends it)", flush=True)
+    feed.start()
     if open_page:
         webbrowser.open(server.url)
     try:
