@@ -49,6 +49,14 @@ def poses(
     return payload
 
 
+def poses3d(number: int, people: Sequence[np.ndarray], known: int = 0xFFFF) -> bytes:
+    """Payload of a poses3d frame; of each person int [16, 3], millimetres."""
+    payload = struct.pack("<HHI", number, len(people), 260)
+    for index, joints in enumerate(people):
+        payload += struct.pack("<HH", index, known) + joints.astype("<i2").tobytes()
+    return payload
+
+
 def maps(peaks: Sequence[tuple[int, int, int]]) -> list[bytes]:
     """Payloads of map frames: 19 channels of 16 x 16 with peaks at (channel, row, column)."""
     values = np.zeros((19, 16, 16), "<i4")
@@ -84,6 +92,7 @@ class FakeBoard:
     Attributes:
         ignore: how many pictures to leave unanswered.
         pictures: what was received, uint8 [rows, columns, 3].
+        lifted: the people in 3D, int [16, 3] each; None: it does not lift.
         scene: what its own camera sees, uint8 [128, 128, 3]; None: it has none.
     """
 
@@ -94,6 +103,7 @@ class FakeBoard:
     answer: Callable[[int], list[Frame]] | None = None
     pictures: list[np.ndarray] = field(default_factory=list)
     scene: np.ndarray | None = None
+    lifted: Sequence[np.ndarray] | None = None
     _parser: Parser = field(default_factory=Parser)
     _received: bytearray = field(default_factory=bytearray)
     _number: int = -1
@@ -130,6 +140,9 @@ class FakeBoard:
         answers = [Frame(protocol.POSES, 0, poses(number, self.people))]
         if flags & protocol.IMAGE_WANT_MAPS:
             answers += [Frame(protocol.MAP, 0, payload) for payload in maps(self.peaks)]
+        if self.lifted is not None:  # its poses come last
+            answers.append(Frame(protocol.POSES3D, 0, poses3d(number, self.lifted)))
+            answers.append(answers.pop(0))
         return answers
 
     def _show(self, step: int) -> list[Frame]:

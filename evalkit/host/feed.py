@@ -198,9 +198,8 @@ class LiveFeed(Feed):
             heat = brightness(maps, self._largest)
         height, width = picture.pixels.shape[:2]
         jpeg = shown(picture.pixels)
-        self._publish(
-            Shot(self._now(), picture.name, width, height, fitted.scale, jpeg, answer.payload, heat)
-        )
+        seen = (fitted.scale, jpeg, answer.payload, heat, answer.payload3d)
+        self._publish(Shot(self._now(), picture.name, width, height, *seen))
 
     def _listen(self, session: Session, own: OwnCamera) -> None:
         """Take answers that the board sends by itself."""

@@ -59,6 +59,8 @@ class Recorder:
                 "shape": list(shot.heat.shape),
                 "data": _pack(shot.heat.tobytes()),
             }
+        if shot.payload3d:
+            line["shot"]["poses3d"] = _pack(shot.payload3d)
         self._write(line)
 
     def close(self) -> None:
@@ -124,8 +126,11 @@ def _shot(entry: dict[str, Any]) -> Shot:
             raise ValueError("heatmaps of another shape")
     payload = _unpack(entry["poses"])
     protocol.parse_poses(payload)
-    name = str(entry["name"])
-    return Shot(seconds, name, width, height, (x, y), _unpack(entry["jpeg"]), payload, heat)
+    payload3d = _unpack(entry.get("poses3d", ""))
+    if payload3d:
+        protocol.parse_poses3d(payload3d)
+    seen = ((x, y), _unpack(entry["jpeg"]), payload, heat, payload3d)
+    return Shot(seconds, str(entry["name"]), width, height, *seen)
 
 
 def _pack(data: bytes) -> str:

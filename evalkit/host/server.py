@@ -20,13 +20,14 @@ from typing import Any
 from evalkit import protocol
 from evalkit.host.coco import export
 from evalkit.host.feed import WAITING, heat_bytes
-from evalkit.host.shots import KEYPOINTS, LIMBS, Shot
+from evalkit.host.shots import BONES_3D, KEYPOINTS, LIMBS, Shot
 from synthesize.chip.errors import UserError
 
 PAGE = Path(__file__).parent / "page"
 _FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/style.css": ("style.css", "text/css; charset=utf-8"),
+    "/solid.js": ("solid.js", "text/javascript; charset=utf-8"),
     "/app.js": ("app.js", "text/javascript; charset=utf-8"),
 }
 _LOG_LINES = 200
@@ -57,7 +58,7 @@ class Board:
         self.status(WAITING, "starting")
 
     def _tables(self) -> None:
-        self._keep("tables", {"keypoints": KEYPOINTS, "limbs": LIMBS})
+        self._keep("tables", {"keypoints": KEYPOINTS, "limbs": LIMBS, "bones": BONES_3D})
 
     def _keep(self, kind: str, event: Event) -> None:
         with self.changed:
@@ -149,10 +150,22 @@ def shot_event(shot: Shot, rate: float) -> Event:
         "rate": round(rate, 3),
         "jpeg": base64.b64encode(shot.jpeg).decode("ascii"),
     }
+    lifted = shot.poses3d
+    if lifted is not None:
+        event["solid"] = {"micros": lifted.lift_us, "people": list(map(_solid, lifted.people))}
     heat = heat_bytes(shot)
     if heat is not None:
         event["heat"] = {"shape": heat[0], "data": base64.b64encode(heat[1]).decode("ascii")}
     return event
+
+
+def _solid(person: protocol.Person3D) -> Event:
+    """A person in 3D as the page wants it: 17 joints in millimetres, the pelvis first."""
+    return {
+        "person": person.person,
+        "known": [True, *person.known.tolist()],
+        "joints": [[0, 0, 0], *person.joints.tolist()],
+    }
 
 
 class Server:

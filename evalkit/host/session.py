@@ -38,11 +38,13 @@ class Answer:
         payload: the poses frame's payload, as it came.
         poses: the same, decoded.
         maps: int32 [channels, rows, columns] of each output, empty when not asked for.
+        payload3d: the poses3d frame's payload, empty when the firmware does not lift.
     """
 
     payload: bytes
     poses: protocol.Poses
     maps: list[NDArray[np.int32]]
+    payload3d: bytes = b""
 
 
 class Session:
@@ -177,7 +179,7 @@ class Session:
         end = self.link.clock() + ANSWER_SECONDS + on_line
         answer: Answer | None = None
         collector = protocol.MapCollector()
-        missing = 0
+        lifted = b""
         while (left := end - self.link.clock()) > 0:
             frame = self.next_frame(left)
             if frame is None:
@@ -188,16 +190,16 @@ class Session:
                 return None
             if frame.type == protocol.POSES and answer is None:
                 answer = self._poses(frame, number)
-                if answer is not None and not want_maps:
-                    return answer
+            elif frame.type == protocol.POSES3D:
+                lifted = _lifted(frame, number) or lifted
             elif frame.type == protocol.MAP:
-                missing = self._add_map(collector, frame)
-                if answer is not None and not missing:
-                    maps = collector.maps()
-                    if self.hello is not None and len(maps) == self.hello.outputs:
-                        return Answer(answer.payload, answer.poses, maps)
-                elif answer is None and not want_maps:
+                self._add_map(collector, frame)
+                if answer is None and not want_maps:
                     raise LinkLost(self._no_poses())
+            # Maps come behind the poses, or, from firmware that lifts, in front of them.
+            maps = self._all_maps(collector) if want_maps else []
+            if answer is not None and maps is not None:
+                return Answer(answer.payload, answer.poses, maps, lifted)
         return None
 
     def _poses(self, frame: Frame, number: int) -> Answer | None:
@@ -205,17 +207,19 @@ class Session:
         # An answer to a picture sent before, which came too late.
         return answer if answer.poses.number == number else None
 
-    def _add_map(self, collector: protocol.MapCollector, frame: Frame) -> bool:
-        """Whether maps are missing still."""
+    def _add_map(self, collector: protocol.MapCollector, frame: Frame) -> None:
         try:
             collector.add(frame.payload)
         except ValueError as error:
             raise LinkLost(f"{self.link.name} sends maps that do not fit: {error}") from None
+
+    def _all_maps(self, collector: protocol.MapCollector) -> list[NDArray[np.int32]] | None:
+        """The maps of all outputs; None while some are missing."""
         try:
-            collector.maps()
+            maps = collector.maps()
         except ValueError:
-            return True
-        return False
+            return None
+        return maps if self.hello is not None and len(maps) == self.hello.outputs else None
 
     def _no_poses(self) -> str:
         name = self.hello.network if self.hello else "?"
@@ -264,6 +268,17 @@ def read_answer(frame: Frame) -> Answer:
         return Answer(frame.payload, protocol.parse_poses(frame.payload), [])
     except ValueError as error:
         raise LinkLost(f"the board's answer has another size than it should: {error}") from None
+
+
+def _lifted(frame: Frame, number: int) -> bytes:
+    """Payload of a poses3d frame, empty for another picture's; LinkLost when broken."""
+    try:
+        lifted = protocol.parse_poses3d(frame.payload)
+    except ValueError as error:
+        raise LinkLost(
+            f"the board's 3D poses have another size than they should: {error}"
+        ) from None
+    return frame.payload if lifted.number == number else b""
 
 
 def heatmaps(maps: list[NDArray[np.int32]]) -> NDArray[np.int32] | None:

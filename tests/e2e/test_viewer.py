@@ -217,6 +217,68 @@ def test_picture_of_the_boards_own_camera(page: Browser, step: int) -> None:
     assert page.errors == []
 
 
+BODY = np.array([
+    (-110, 0, 0), (-60, 400, -90), (-100, 800, 40), (110, 0, 0), (120, 420, 60), (100, 810, 130),
+    (0, -240, 20), (0, -480, 40), (0, -560, 20), (0, -700, 10), (170, -450, 30), (300, -250, 90),
+    (280, -40, -200), (-170, -450, 60), (-330, -300, 150), (-500, -160, 250),
+])  # fmt: skip
+
+
+def in_column(joints: np.ndarray, turn: float, size: tuple[float, float], column: int,
+              zoom: float) -> np.ndarray:  # fmt: skip
+    """Where joints [n, 3] belong on the canvas of two people, by a rotation matrix."""
+    c, s, down, tilt = np.cos(turn), np.sin(turn), np.cos(0.2), np.sin(0.2)
+    about_vertical = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+    from_above = np.array([[1, 0, 0], [0, down, -tilt]])
+    flat = joints @ (from_above @ about_vertical).T * zoom
+    return np.asarray(flat + (size[0] * (column + 0.5) / 2, size[1] / 2))
+
+
+def test_people_in_3d(page: Browser) -> None:
+    board = FakeBoard(people=(STANDING, STANDING), lifted=(BODY, BODY // 2))
+    page.resize(1280, 900)
+    frozen = (
+        "solid.free = false; solid.turn = {}; drawSolid(); [depth.clientWidth, depth.clientHeight]"
+    )
+    with Viewer(live(lambda: paced(board))) as viewer:
+        page.open(viewer.server.url)
+        page.wait("!document.getElementById('solid').hidden && solid.people.length === 2")
+        turned = page.evaluate("solid.turn")
+        page.wait(f"solid.turn > {turned}")
+        assert page.evaluate("document.getElementById('lift-time').textContent") == "0.26 ms"
+        for turn in (0.0, 0.8, 3.0):
+            size = page.evaluate(frozen.format(turn))
+            drawn = page.canvas("depth").astype(int)
+            zoom = page.evaluate("solidZoom(depth.clientWidth, depth.clientHeight)")
+            for column, body in enumerate((BODY, BODY // 2)):
+                for x, y in in_column(body, turn, size, column, zoom):
+                    assert drawn[round(y - 0.5), round(x - 0.5)].min() > 200  # a white dot
+            rows, columns = np.nonzero(drawn[..., 3])
+            assert rows.min() > 0
+            assert rows.max() < size[1] - 1
+            assert columns.max() > size[0] / 2 > columns.min()
+        board.lifted = None
+        page.wait("document.getElementById('solid').hidden")
+    assert page.errors == []
+
+
+def test_hand_turns_the_people(page: Browser) -> None:
+    page.resize(1280, 900)
+    with Viewer(live(lambda: paced(FakeBoard(lifted=(BODY,))))) as viewer:
+        page.open(viewer.server.url)
+        page.wait("solid.people.length === 1")
+        x, y = page.evaluate(
+            "(() => { const b = depth.getBoundingClientRect(); return [b.x + 50, b.y + 50] })()"
+        )
+        for kind, at in (("mousePressed", x), ("mouseMoved", x + 40), ("mouseReleased", x + 40)):
+            page.call("Input.dispatchMouseEvent", type=kind, x=at, y=y, button="left", clickCount=1)
+            if kind == "mousePressed":
+                before = page.evaluate("solid.turn")
+        assert page.evaluate("solid.turn") == pytest.approx(before + 0.4)
+        assert page.evaluate("solid.free") is False
+    assert page.errors == []
+
+
 def test_numbers_of_the_board_are_shown(page: Browser) -> None:
     with Viewer(live(lambda: paced(FakeBoard(people=(STANDING, STANDING))))) as viewer:
         page.open(viewer.server.url)
@@ -311,7 +373,7 @@ def test_layout_does_not_jump(page: Browser, tmp_path: Path) -> None:
 def test_page_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
     path = recording(tmp_path / "known.p78")
     with Viewer(lambda board: ReplayFeed(board, path)) as viewer:
-        for name in ("", "style.css", "app.js"):
+        for name in ("", "style.css", "solid.js", "app.js"):
             with urllib.request.urlopen(viewer.server.url + name) as answer:
                 text = answer.read().decode()
                 assert "https:" not in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ai8x_models import preprocess, skeleton
+from distill.tasks.lift import skeleton as lifting
 from evalkit.__main__ import main
 from evalkit.host import coco, shots
 from evalkit.host.pictures import Photographs, fit, open_camera, shown, to_picture
@@ -21,7 +23,7 @@ from evalkit.host.recording import Recorder, read_recording
 from evalkit.host.shots import Shot
 from evalkit.protocol import Hello
 from synthesize.chip.errors import UserError
-from tests.fake_board import STANDING, hello, poses
+from tests.fake_board import STANDING, hello, poses, poses3d
 
 
 def random_picture(rows: int, columns: int, seed: int = 0) -> np.ndarray:
@@ -55,6 +57,10 @@ def test_tables_are_those_of_the_networks() -> None:
         side, _, rest = name.partition("_")
         expected = f"{sides[side]}_{rest}" if rest else name
         assert shots.KEYPOINTS[of_18] == expected
+
+
+def test_bones_are_those_of_lifting() -> None:
+    assert set(shots.BONES_3D) == set(lifting.BONES)
 
 
 def test_cameras(tmp_path: Path) -> None:
@@ -128,6 +134,25 @@ def test_recording_comes_back_as_it_was(recording: Path) -> None:
     assert first.heat is not None
     assert first.heat.shape == (18, 16, 16)
     assert second.heat is None
+
+
+def test_recording_keeps_people_in_3d(tmp_path: Path) -> None:
+    path = tmp_path / "solid.p78"
+    recorder = Recorder(path)
+    lifted = poses3d(1, (np.arange(48).reshape(16, 3),))
+    recorder.shot(replace(shot(), payload3d=lifted))
+    recorder.shot(shot(2))
+    recorder.close()
+    first, second = read_recording(path)
+    assert isinstance(first, Shot)
+    assert isinstance(second, Shot)
+    assert first.payload3d == lifted
+    assert first.poses3d is not None
+    assert second.poses3d is None
+    text = path.read_text()
+    path.write_text(text.replace('"poses3d":"', '"poses3d":"AAAA'))
+    with pytest.raises(UserError, match="line 2, is damaged"):
+        list(read_recording(path))
 
 
 def test_recording_cut_off_in_its_last_line_is_good_up_to_there(recording: Path) -> None:

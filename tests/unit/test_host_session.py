@@ -14,7 +14,16 @@ from evalkit.host.links import LinkLost, SerialLink
 from evalkit.host.session import Session, heatmaps
 from evalkit.protocol import Frame
 from synthesize.chip.errors import UserError
-from tests.fake_board import CHECKSUM, STANDING, FakeBoard, FakeLink, hello, plugged_in, poses
+from tests.fake_board import (
+    CHECKSUM,
+    STANDING,
+    FakeBoard,
+    FakeLink,
+    hello,
+    plugged_in,
+    poses,
+    poses3d,
+)
 
 
 def picture(seed: int = 0) -> np.ndarray:
@@ -44,6 +53,32 @@ def test_maps_come_when_asked_for() -> None:
     heat = heatmaps(answer.maps)
     assert heat is not None
     assert np.argwhere(heat).tolist() == [[3, 5, 7]]
+
+
+@pytest.mark.parametrize("want_maps", [False, True])
+def test_people_in_3d_come_along(want_maps: bool) -> None:
+    joints = np.arange(48).reshape(16, 3) - 20
+    talk, _ = session(FakeBoard(lifted=(joints, -joints)))
+    answer = talk.look(picture(), 3, want_maps)
+    assert len(answer.maps) == (2 if want_maps else 0)
+    lifted = protocol.parse_poses3d(answer.payload3d)
+    assert (lifted.number, lifted.lift_us) == (3, 260)
+    assert [person.person for person in lifted.people] == [0, 1]
+    np.testing.assert_array_equal(lifted.people[1].joints, -joints)
+    assert lifted.people[0].known.all()
+    assert session(FakeBoard())[0].look(picture(), 3, want_maps).payload3d == b""
+
+
+def test_3d_of_another_picture_is_passed_over_and_a_broken_one_is_not() -> None:
+    def answer(number: int) -> list[Frame]:
+        late = poses3d(number - 1, (np.ones((16, 3)),))
+        return [Frame(protocol.POSES3D, 0, late), Frame(protocol.POSES, 0, poses(number, ()))]
+
+    assert session(FakeBoard(answer=answer))[0].look(picture(), 2, False).payload3d == b""
+    for payload in (b"", bytes(9), poses3d(1, ())[:2] + b"\1\0" + bytes(4)):
+        broken = FakeBoard(answer=lambda n, p=payload: [Frame(protocol.POSES3D, 0, p)])
+        with pytest.raises(LinkLost, match="3D poses have another size"):
+            session(broken)[0].look(picture(), 1, False)
 
 
 def test_a_picture_without_answer_is_sent_again() -> None:

@@ -193,6 +193,7 @@ const take = {
 function accept(event, image) {
   state.shot = event;
   state.image = image;
+  showSolid(event.solid);
   state.heat = event.heat ? { shape: event.heat.shape, data: bytes(event.heat.data) } : null;
   state.times.push(event.micros);
   if (state.times.length > 400) state.times.shift();
