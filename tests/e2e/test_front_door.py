@@ -4,19 +4,10 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Call make with the Python that runs the tests, results going to ``folder``."""
-    # -o: this Python has what it needs; nothing is to be installed.
-    fixed = ["make", "-o", f"{sys.prefix}/.ready", f"VENV={sys.prefix}", f"BUILD={folder}"]
-    return subprocess.run([*fixed, *arguments], cwd=ROOT, capture_output=True, text=True)
+from front_door import ROOT, make
 
 
 def helped() -> set[str]:

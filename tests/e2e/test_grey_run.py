@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import torch
+from front_door import ROOT, make
 
 from ai8x_models.checkpoints import load_student
 from ai8x_models.preprocess import prepare, read_picture
 from distill.tasks.grey.data import pixels_of
 from distill.tasks.grey.module import student_points
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    # -o: this Python has what it needs; nothing is to be installed.
-    fixed = ["make", "-o", f"{sys.prefix}/.ready", f"VENV={sys.prefix}", f"BUILD={folder}"]
-    return subprocess.run(
-        [*fixed, "TASK=grey", *arguments], cwd=ROOT, capture_output=True, text=True
-    )
-
 
 def test_run_prints_the_points_that_torch_computes(tmp_path: Path) -> None:
-    result = make(tmp_path, "run")
+    result = make(tmp_path, "run", "TASK=grey")
     assert result.returncode == 0, result.stderr
     assert "\nPASS\n" in result.stdout
     assert f"overlay: {tmp_path}/overlay.png" in result.stdout
@@ -47,6 +36,6 @@ def test_run_prints_the_points_that_torch_computes(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_another_task_is_refused(tmp_path: Path) -> None:
     seed = ROOT / "ai8x_models" / "checkpoints" / "seed-q.pth.tar"
-    result = make(tmp_path, "synth", f"CHECKPOINT={seed}")
+    result = make(tmp_path, "synth", "TASK=grey", f"CHECKPOINT={seed}")
     assert result.returncode == 2
     assert "the input has shape 1x64x64 but the network expects 3x128x128" in result.stderr

@@ -128,12 +128,12 @@ def test_a_loss_that_is_not_a_number_stops_the_run(
 def test_a_full_disk_is_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import ai8x_models.checkpoints as checkpoints
+    import ai8x_models.files as files
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoints.os, "replace", full)
+    monkeypatch.setattr(files.os, "replace", full)
     assert run("student", "student=tiny", f"out={tmp_path}") == 2
     assert "cannot write the checkpoint" in (error := capsys.readouterr().err)
     assert "No space left on device" in error
