@@ -9,7 +9,7 @@ import pytest
 
 from synthesize import build, emit
 
-_COMMON = (
+BOARD_SUPPORT = (
     "platform.c",
     "platform.h",
     "max78000_registers.h",
@@ -17,8 +17,6 @@ _COMMON = (
     "console.h",
     "crc32.c",
     "crc32.h",
-    "frame.c",
-    "frame.h",
 )
 _NETWORK = '#define NETWORK_NAME "none"\n'
 
@@ -30,7 +28,7 @@ def build_program(folder: Path, source: str, cache: Path | None = None) -> Path:
     """
     pytest.importorskip("unicorn", reason="the kit extra is not installed")
     folder.mkdir(parents=True, exist_ok=True)
-    for name in _COMMON:
+    for name in (*BOARD_SUPPORT, "frame.c", "frame.h"):
         shutil.copyfile(emit.TEMPLATES / "common" / name, folder / name)
     shutil.copytree(emit.TEMPLATES / "standalone", folder / "standalone", dirs_exist_ok=True)
     (folder / "network.h").write_text(_NETWORK, encoding="ascii")

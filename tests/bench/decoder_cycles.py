@@ -18,18 +18,10 @@ from ai8x_models.codec import encode
 from evalkit.kit import Kit
 from synthesize import build, emit
 from tests.decoder_cases import DECODER, STANDING, quantised
+from tests.mini_firmware import BOARD_SUPPORT
 
 CLOCK_MHZ = 100
 AT_MOST_MS = 5.0  # for four people
-_COMMON = (
-    "platform.c",
-    "platform.h",
-    "max78000_registers.h",
-    "console.c",
-    "console.h",
-    "crc32.c",
-    "crc32.h",
-)
 
 
 def group_photo(people: int, noise: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -73,7 +65,7 @@ def measure(
     with tempfile.TemporaryDirectory() as temporary:
         project = Path(temporary) / "project"
         project.mkdir()
-        sources = [emit.TEMPLATES / "common" / name for name in _COMMON]
+        sources = [emit.TEMPLATES / "common" / name for name in BOARD_SUPPORT]
         sources += [*DECODER.glob("pose_*.[ch]"), Path(__file__).with_name("decoder_bench.c")]
         for source in sources:
             shutil.copyfile(source, project / source.name)
