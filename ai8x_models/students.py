@@ -153,17 +153,17 @@ _TINY_WIDTHS = {
 }  # fmt: skip
 
 
-def _native(name: str, fine: int, coarse: int) -> StudentSpec:
-    """A student whose every large layer keeps all 64 processors busy.
-
-    4x4 blocks of the picture are the 48 channels of its input; then come ``fine`` layers of 64
-    channels at 32x32, one that widens them to 128, and behind a pooling ``coarse`` layers of 128
-    channels at 16x16 (docs/adr/0010-chip-native-student.md).
-    """
-    width = {f"fine{n}": 64 for n in range(1, fine + 1)}
-    width |= {"widen": 128} | {f"coarse{n}": 128 for n in range(1, coarse + 1)}
-    width |= {"cpm": 64, "heat_hidden": 64, "paf_hidden": 64}
-    return _pose_student(name, width, {"fine1": {"fold": 4}, "coarse1": {"pool": 2}})
+# Designed with the cycle model (docs/adr/0011-second-native-student.md): two narrow layers at 64x64,
+# where 32 inputs cost as much as 64 would, then only layers that keep all 64 processors busy.
+_NATIVE_WIDTHS = {
+    "conv1": 32, "conv2": 32,
+    "conv3": 64, "conv4": 64, "conv5": 64, "conv6": 64, "conv7": 64, "conv8": 64,
+    "conv9": 128, "conv10": 128, "conv11": 128, "conv12": 128, "cpm": 64,
+    "heat_hidden": 64, "paf_hidden": 64,
+}  # fmt: skip
+_NATIVE_OPTIONS: dict[str, dict[str, Any]] = {
+    "conv1": {"stride": 2}, "conv3": {"pool": 2}, "conv9": {"pool": 2},
+}  # fmt: skip
 
 
 def _lifter(name: str, *hidden: int) -> StudentSpec:
@@ -186,8 +186,7 @@ SPECS: dict[str, StudentSpec] = {
     for spec in (
         _pose_student("seed", _SEED_WIDTHS),
         _pose_student("tiny", _TINY_WIDTHS),
-        _native("native", fine=10, coarse=2),
-        _native("native-half", fine=4, coarse=1),
+        _pose_student("native", _NATIVE_WIDTHS, _NATIVE_OPTIONS),
         _lifter("lift", 64, 64),
     )
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
 from omegaconf import OmegaConf
@@ -73,6 +73,8 @@ class QatConfig:
 class Run:
     """What every training run is told: data, schedule, machine."""
 
+    OPTIMIZERS: ClassVar[tuple[str, ...]] = ("adamw", "muon")
+
     size: int = 128
     train: list[SetConfig] = field(default_factory=list)
     validation: list[SetConfig] = field(default_factory=list)
@@ -83,13 +85,15 @@ class Run:
     epochs: int = 30
     samples_per_epoch: int = 8000
     batch: int = 32
+    optimizer: str = "adamw"  # or "muon": faster by the step for plain convolutional networks
     learning_rate: float = 3e-3
+    muon_rate: float = 0.02  # rate of the hidden layers' weights under muon
     weight_decay: float = 1e-4
     warmup_steps: int = 300
     decay_fraction: float = 0.3  # share of the run at its end in which the rate falls to zero
     positive_weight: float = 4.0  # extra loss weight where a target is non-zero
     paf_weight: float = 1.0
-    precision: str = "bf16-mixed"
+    precision: str = "auto"  # bf16-mixed where the machine computes it fast, else 32-true
     accelerator: str = "auto"
     devices: int = 1
     nodes: int = 1
@@ -111,19 +115,47 @@ class Run:
                 f"samples_per_epoch is {self.samples_per_epoch}, less than one batch of "
                 f"{self.batch}; raise it or lower batch"
             )
-        if self.size % STRIDE or self.size < 4 * STRIDE:
-            raise UserError(
-                f"size is {self.size}; it must be a multiple of {STRIDE} and at least {4 * STRIDE}"
-            )
+        _check_side("size", self.size)
+        if self.optimizer not in self.OPTIMIZERS:
+            known = ", ".join(self.OPTIMIZERS)
+            raise UserError(f"optimizer is '{self.optimizer}'; it must be one of {known}")
         if not 0 <= self.decay_fraction <= 1:
             raise UserError(f"decay_fraction is {self.decay_fraction}; it must be in 0..1")
-        for name in ("learning_rate", "sigma"):
+        for name in ("learning_rate", "muon_rate", "sigma"):
             if not getattr(self, name) > 0:
                 raise UserError(f"{name} is {getattr(self, name)}; it must be positive")
 
 
+def _check_side(name: str, side: int) -> None:
+    if side % STRIDE or side < 4 * STRIDE:
+        raise UserError(
+            f"{name} is {side}; it must be a multiple of {STRIDE} and at least {4 * STRIDE}"
+        )
+
+
 @dataclass
-class Recipe(Run):
+class MapRun(Run):
+    """A run of a network that answers with maps, hence may see crops of any size.
+
+    Small crops cost less, so a run may begin with them; what is learnt carries over.
+    """
+
+    early_share: float = 0.0  # of the epochs, at the run's beginning, with crops of early_size
+    early_size: int = 96
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_side("early_size", self.early_size)
+        if not 0 <= self.early_share <= 1:
+            raise UserError(f"early_share is {self.early_share}; it must be in 0..1")
+
+    def side(self, epoch: int) -> int:
+        """Side of the training crops in an epoch, in pixels; epochs count from 0."""
+        return self.early_size if epoch < int(self.early_share * self.epochs) else self.size
+
+
+@dataclass
+class Recipe(MapRun):
     """A student's training run, with or without a teacher."""
 
     student: str = "seed"
@@ -153,10 +185,15 @@ class Recipe(Run):
                 "teacher_cache keeps maps of crops that come again, but augment_variants is 0 and "
                 "every crop is new; set augment_variants, 8 for example, or drop teacher_cache"
             )
+        if self.teacher_cache and self.early_share:
+            raise UserError(
+                "teacher_cache keeps maps of one size, but early_share takes crops of another at "
+                "the beginning; set one of them only"
+            )
 
 
 @dataclass
-class TeacherRecipe(Run):
+class TeacherRecipe(MapRun):
     """A teacher's training run."""
 
     out: str = "runs/teacher"

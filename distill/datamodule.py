@@ -10,7 +10,7 @@ import lightning as L
 import torch
 from torch.utils.data import ConcatDataset, DataLoader, WeightedRandomSampler
 
-from distill.config import Recipe, Run, SetConfig
+from distill.config import MapRun, Recipe, Run, SetConfig
 from distill.data import (
     Augmentation,
     CropDataset,
@@ -110,6 +110,8 @@ class PoseData(Reporting):
         epoch = self.trainer.current_epoch if self.trainer else 0
         for dataset in self.train:
             dataset.epoch = epoch
+            if isinstance(self.recipe, MapRun):
+                dataset.size = self.recipe.side(epoch)
         total = sum(self.weights)
         weights = [
             weight / total / len(dataset)

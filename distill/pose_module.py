@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import lightning as L
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ai8x_models.decode import decode_single
 from ai8x_models.students import Student
@@ -13,6 +15,7 @@ from distill.config import Recipe, Run, TeacherRecipe
 from distill.data import to_input
 from distill.loss import distillation_loss, map_loss
 from distill.metrics import pck
+from distill.muon import Muon
 from distill.teacher_maps import TeacherMaps
 from distill.teachers.lightweight_openpose import LightweightOpenPose
 from synthesize.chip.errors import UserError
@@ -42,16 +45,30 @@ class TrainedModule(L.LightningModule):
         return loss
 
     def make_optimizer(self) -> torch.optim.Optimizer:
-        """AdamW; weights decay, offsets and batch norm do not."""
-        decay = [p for p in self.parameters() if p.requires_grad and p.ndim > 1]
-        plain = [p for p in self.parameters() if p.requires_grad and p.ndim <= 1]
-        return torch.optim.AdamW(
-            [
-                {"params": decay, "weight_decay": self.recipe.weight_decay},
-                {"params": plain, "weight_decay": 0.0},
-            ],
-            lr=self.recipe.learning_rate,
-        )
+        """AdamW or Muon; weights decay, offsets and batch norm do not.
+
+        Under Muon the weights that write the answer stay with AdamW, and so do kernels that read
+        one channel each, whose rows have nothing in common.
+        """
+        recipe, answer = self.recipe, {id(weight) for weight in self.answer_weights()}
+        trained = [p for p in self.parameters() if p.requires_grad]
+        hidden: list[nn.Parameter] = []
+        if recipe.optimizer == "muon":
+            hidden = [p for p in trained if p.ndim > 1 and p.shape[1] > 1 and id(p) not in answer]
+        chosen = {id(p) for p in hidden}
+        decay = [p for p in trained if p.ndim > 1 and id(p) not in chosen]
+        plain = [p for p in trained if p.ndim <= 1]
+        groups: list[dict[str, Any]] = [
+            {"params": decay, "weight_decay": recipe.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+        ]
+        if not hidden:
+            return torch.optim.AdamW(groups, lr=recipe.learning_rate)
+        return Muon(hidden, groups, recipe.learning_rate, recipe.muon_rate, recipe.weight_decay)
+
+    def answer_weights(self) -> list[nn.Parameter]:
+        """Weights of the layers that write the network's answer."""
+        return []
 
     def configure_optimizers(self):  # type: ignore[no-untyped-def]
         """Warm-up, constant rate, then linear decay to zero at the end of the run."""
@@ -133,6 +150,11 @@ class PoseModule(MapModule):
         maps = self.student.maps(self.network_input(image))
         return torch.cat([m.float() for m in maps], dim=1)
 
+    def answer_weights(self) -> list[nn.Parameter]:
+        """Those of the student's output layers."""
+        layers = dict(self.student.named_children())
+        return [layers[name].op.weight for name in self.student.spec.outputs]  # type: ignore
+
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
         """Ground truth, mixed with the teacher's maps if there is a teacher.
 
@@ -163,6 +185,12 @@ class TeacherModule(MapModule):
         """Maps of the last stage."""
         last: Tensor = self.teacher(self.network_input(image))[-1]
         return last.float()
+
+    def answer_weights(self) -> list[nn.Parameter]:
+        """Those of the last layers of all stages' heads."""
+        stages = [self.teacher.initial_stage, *self.teacher.refinement_stages]
+        heads = [head for stage in stages for head in (stage.heatmaps, stage.pafs)]
+        return [head[-1][0].weight for head in heads]  # type: ignore[index]
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
         """Sum over the stages; each must find the pose from what the stage before left."""

@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ai8x_models.checkpoints import read_checkpoint
+from ai8x_models.checkpoints import load_student, read_checkpoint
 from ai8x_models.codec import FLIP_HEATMAPS, FLIP_PAFS, NUM_HEATMAPS, NUM_PAFS, STRIDE
+from ai8x_models.students import Student
 from distill.data import to_input
 from distill.tasks.linear import checkpoint as linear
 from distill.tasks.linear.render import LinearTeacher
@@ -29,7 +30,31 @@ from distill.teachers.lightweight_openpose import LightweightOpenPose, is_teache
 from synthesize.chip.errors import UserError
 
 MAPS = NUM_HEATMAPS + NUM_PAFS
-Teacher = LightweightOpenPose | LinearTeacher
+
+
+class StudentTeacher(nn.Module):
+    """A trained student that teaches another: a small network after a large one, or its like."""
+
+    def __init__(self, student: Student) -> None:
+        super().__init__()
+        self.student = student
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Maps [N, 57, H/8, W/8] of inputs [N, 3, H, W], in a list like a teacher's stages."""
+        return [torch.cat([maps.float() for maps in self.student.maps(x)], dim=1)]
+
+
+Teacher = LightweightOpenPose | LinearTeacher | StudentTeacher
+
+
+def _student_of(path: Path) -> StudentTeacher | None:
+    """A pose student that works in real numbers, or None."""
+    student, _ = load_student(path)
+    layers = student.spec.layers
+    widths = [layer.out_channels for layer in layers if layer.name in student.spec.outputs]
+    if widths != [NUM_HEATMAPS, NUM_PAFS] or student.mode == "integer":
+        return None
+    return StudentTeacher(student)
 
 
 def teacher_of(data: dict[str, Any], path: Path) -> Teacher | None:
@@ -51,11 +76,13 @@ def load_any_teacher(path: Path) -> Teacher:
     """
     data = read_checkpoint(path)
     teacher = teacher_of(data, path)
+    if teacher is None and "network" in data.get("extras", {}):
+        teacher = _student_of(path)
     if teacher is None:
         raise UserError(
             f"{path} holds '{data.get('arch', 'a network without a name')}', which gives no maps "
-            "to learn from; a Lightweight OpenPose network or a pose transformer (make teacher "
-            "TASK=linear) is expected"
+            "to learn from; a Lightweight OpenPose network, a pose transformer (make teacher "
+            "TASK=linear) or a pose student in real numbers is expected"
         )
     return teacher
 

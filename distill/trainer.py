@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from ai8x_models.checkpoints import write_atomically
 from distill.config import Run
+from distill.machine import keep_memory, resolve_precision
 from synthesize.chip.errors import UserError
 
 
@@ -181,6 +182,7 @@ def make_trainer(recipe: Run, out: Path, watched: Watched) -> L.Trainer:
 
     ``last.ckpt`` is written after every epoch, ``best.ckpt`` after validations that improve.
     """
+    keep_memory()
     best = ModelCheckpoint(
         dirpath=out, filename="best", monitor=watched.key, mode=watched.mode,
         enable_version_counter=False, save_on_train_epoch_end=False,
@@ -197,7 +199,7 @@ def make_trainer(recipe: Run, out: Path, watched: Watched) -> L.Trainer:
         devices=recipe.devices,
         num_nodes=recipe.nodes,
         strategy=recipe.strategy,
-        precision=recipe.precision,  # type: ignore[arg-type]
+        precision=resolve_precision(recipe.precision, recipe.accelerator),  # type: ignore[arg-type]
         check_val_every_n_epoch=recipe.validate_every,
         reload_dataloaders_every_n_epochs=1,
         callbacks=callbacks,

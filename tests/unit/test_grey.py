@@ -278,7 +278,7 @@ def test_from_nothing_to_integers_and_a_table(
     [
         (["keypoints=14"], "keypoints is 14; 13 (neck and limbs) and 17 (COCO) are known"),
         (["size=40"], "multiple of 16"),
-        (["optimizer=lion"], "optimizer is 'lion'; it must be one of adamw, sgd"),
+        (["optimizer=lion"], "optimizer is 'lion'; it must be one of adamw, muon, sgd"),
         (["loss=l1"], "loss is 'l1'"),
         (["beta=0"], "beta is 0"),
         (["validation_share=1"], "validation_share is 1"),

@@ -80,8 +80,8 @@ class PointModule(TrainedModule):
         self.found, self.truth = [], []
 
     def make_optimizer(self) -> torch.optim.Optimizer:
-        """AdamW, or SGD with momentum as it is described for the detectors."""
-        if self.recipe.optimizer == "adamw":
+        """One of those of every run, or SGD with momentum as it is described for the detectors."""
+        if self.recipe.optimizer != "sgd":
             return super().make_optimizer()
         return torch.optim.SGD(
             [p for p in self.parameters() if p.requires_grad],

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from distill.config import QatConfig, Run, SetConfig
 from distill.tasks.grey.points import points_of
 from synthesize.chip.errors import UserError
 
-OPTIMIZERS = ("adamw", "sgd")
 LOSSES = ("smooth_l1", "mse")
 DETECTORS = ("simple", "efficientnet")
 CELL = 16  # the upsampler doubles four times, so the input's side is a multiple of 16
@@ -23,13 +23,14 @@ def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
 class GreyRun(Run):
     """What every run of the grey task is told."""
 
+    OPTIMIZERS: ClassVar[tuple[str, ...]] = ("adamw", "muon", "sgd")
+
     size: int = 64
     keypoints: int = 13
     # This share of the training people, whole photo series together, validates; sets named under
     # ``validation`` do so instead. ``test`` is touched by the evaluation alone.
     validation_share: float = 0.1
     test: list[SetConfig] = field(default_factory=list)
-    optimizer: str = "adamw"
     momentum: float = 0.9  # of SGD
     loss: str = "smooth_l1"
     beta: float = 0.05  # smooth L1: quadratic below this error (fraction of the crop's side)
@@ -37,7 +38,6 @@ class GreyRun(Run):
     def __post_init__(self) -> None:
         super().__post_init__()
         points_of(self.keypoints)
-        _one_of("optimizer", self.optimizer, OPTIMIZERS)
         _one_of("loss", self.loss, LOSSES)
         if self.size % CELL:
             raise UserError(f"size is {self.size}; it must be a multiple of {CELL}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from distill.config import Run
 from distill.tasks.linear.matching import Weights
@@ -13,6 +14,8 @@ from synthesize.chip.errors import UserError
 @dataclass
 class LinearRecipe(Run):
     """Network, loss weights and schedule; see :class:`distill.config.Run` for the rest."""
+
+    OPTIMIZERS: ClassVar[tuple[str, ...]] = ("adamw",)
 
     out: str = "runs/linear-teacher"
     backbone: str = "mobilenet"
