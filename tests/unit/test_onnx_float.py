@@ -16,6 +16,7 @@ from distill.teachers.lightweight_openpose import LightweightOpenPose, save_teac
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.fold import fold_batchnorm
 from quantize.integer import integer_extras, to_integer
+from tests.folded import folded_student
 
 SIZE = 64
 
@@ -43,7 +44,7 @@ def stored(name: str, folder: Path) -> tuple[Network, Path]:
     return student, path
 
 
-@pytest.mark.parametrize("name", ["teacher", "seed", "tiny", "native-half"])
+@pytest.mark.parametrize("name", ["teacher", "seed", "tiny", "native"])
 def test_runtime_agrees_with_torch(name: str, tmp_path: Path) -> None:
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     network, path = stored(name, tmp_path)
@@ -68,7 +69,7 @@ def test_runtime_agrees_with_torch(name: str, tmp_path: Path) -> None:
 
 
 def quantised(mode: str, path: Path) -> None:
-    student = fold_batchnorm(Student("native-half"))
+    student = fold_batchnorm(folded_student())
     calibrate(student, bits_per_layer(student, 8, {}), torch.rand(1, 3, SIZE, SIZE))
     save_student(to_integer(student) if mode == "integer" else student, path, 0,
                  integer_extras(student, {}))  # fmt: skip

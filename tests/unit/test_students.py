@@ -21,6 +21,7 @@ from synthesize.__main__ import main
 from synthesize.chip.errors import UserError
 from synthesize.chip.limits import PROCESSORS
 from synthesize.frontend_student import load
+from tests.folded import folded_student
 
 WEIGHT_MEMORY = 442_368  # bytes: 64 processors x 768 words x 9
 CONFIGS = Path(__file__).parents[2] / "distill" / "configs"
@@ -33,14 +34,14 @@ def recipe_bits(student: Student, recipe: str) -> dict[str, int]:
     return bits_per_layer(student, found.qat.default_bits, found.qat.bits)
 
 
-def integer_student(name: str, bits: dict[str, int] | str) -> Student:
+def integer_student(student: Student, recipe: str = "") -> Student:
     """Random weights, batch norm folded, levelled and quantised as the commands do."""
     torch.manual_seed(0)
-    student = fold_batchnorm(Student(name))
+    fold_batchnorm(student)
     pixels = torch.randint(-128, 128, (1, 3, 64, 64)).float() / 128
     equalize(student, pixels)
-    wanted = recipe_bits(student, bits) if isinstance(bits, str) else bits
-    calibrate(student, {la.name: wanted.get(la.name, 8) for la in student.spec.layers}, pixels)
+    bits = recipe_bits(student, recipe) if recipe else bits_per_layer(student, 8, {})
+    calibrate(student, bits, pixels)
     return to_integer(student)
 
 
@@ -53,18 +54,17 @@ def test_parameters_and_widths_of_tiny() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "bits", "said", "cycles"),
+    ("name", "recipe", "said", "cycles"),
     [
         ("tiny", "tiny-qat.yaml", "378,816 of 442,368 bytes", 877_009),
-        ("native", "native-qat.yaml", "760 of     768 words", 1_032_193),
-        ("native-half", {"coarse1": 4}, "664 of     768 words", 557_413),
+        ("native", "native-qat.yaml", "760 of     768 words", 1_009_533),
     ],
 )
 def test_it_fits(
     tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    name: str, bits: dict[str, int] | str, said: str, cycles: int,
+    name: str, recipe: str, said: str, cycles: int,
 ) -> None:  # fmt: skip
-    student = integer_student(name, bits)
+    student = integer_student(Student(name), recipe)
     path = tmp_path / "student-q.pth.tar"
     save_student(student, path, 0, integer_extras(student, {}))
     assert main(["check", str(path)]) == 0
@@ -72,7 +72,7 @@ def test_it_fits(
     assert "fits" in table
     assert said in table
     assert f"{name}: {cycles:,} cycles" in table
-    assert cycles * (2 if name == "native-half" else 1) <= SEED_CYCLES
+    assert cycles <= SEED_CYCLES
 
 
 def test_folding_is_the_compilers() -> None:
@@ -82,12 +82,14 @@ def test_folding_is_the_compilers() -> None:
     assert np.array_equal(ours.numpy(), folded)
 
 
-def test_reference_computes_the_native_student(tmp_path: Path) -> None:
-    student = integer_student("native-half", {"coarse1": 4})
-    path = tmp_path / "half-q.pth.tar"
+@pytest.mark.parametrize("name", ["native", "folded"])
+def test_reference_computes_the_student(tmp_path: Path, name: str) -> None:
+    made = folded_student() if name == "folded" else Student(name)
+    student = integer_student(made, "" if name == "folded" else f"{name}-qat.yaml")
+    path = tmp_path / "student-q.pth.tar"
     save_student(student, path, 0, integer_extras(student, {}))
     graph = load(checkpoint.load(path))
-    picture = torch.randint(-128, 128, (3, 128, 128), dtype=torch.int16)
+    picture = torch.randint(-128, 128, student.spec.input_shape, dtype=torch.int16)
     with torch.no_grad():
         wanted = student(picture[None].double())
     found = reference.run(graph, picture.numpy())
@@ -97,9 +99,9 @@ def test_reference_computes_the_native_student(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fold", [3, 0, "4"])
 def test_a_fold_that_does_not_divide_is_refused(tmp_path: Path, fold: object) -> None:
-    student = integer_student("native-half", {"coarse1": 4})
-    path = tmp_path / "half-q.pth.tar"
-    extras = {**integer_extras(student, {}), "input": {"shape": [3, 128, 128], "fold": fold}}
+    student = integer_student(folded_student())
+    path = tmp_path / "folded-q.pth.tar"
+    extras = {**integer_extras(student, {}), "input": {"shape": [3, 64, 64], "fold": fold}}
     save_student(student, path, 0, extras)
     with pytest.raises(UserError, match="fold"):
         load(checkpoint.load(path))
