@@ -144,12 +144,19 @@ view: $(if $(PORT)$(REPLAY),,$(FIRMWARE)) | $(ready) ## watch PORT=/dev/ttyACM0 
 
 ##@ Training
 
+# Which pose student to train: one of those that have recipes in distill/configs.
+STUDENT  ?= native
+students := $(patsubst distill/configs/%-qat.yaml,%,$(wildcard distill/configs/*-qat.yaml))
+
 ifneq ($(posing),)
+ifneq ($(words $(filter $(STUDENT),$(students)))/$(words $(STUDENT)),1/1)
+$(error STUDENT is '$(STUDENT)'; it must be one of $(students))
+endif
 teacher := runs/teacher/teacher.pth.tar
-float   := runs/$(if $(TEACHER),seed-distill,seed-float)/student.pth.tar
+float   := runs/$(STUDENT)-$(if $(TEACHER),distill,float)/student.pth.tar
 level   := $(dir $(float))equalized.pth.tar
-qat     := runs/seed-qat/student.pth.tar
-own     := $(BUILD)/seed-q.pth.tar
+qat     := runs/$(STUDENT)-qat/student.pth.tar
+own     := $(BUILD)/$(STUDENT)-q.pth.tar
 train    = POSE78_DATA=$(DATA) $(py) -m distill
 else
 teacher := runs/$(TASK)-teacher/teacher.pth.tar
@@ -163,22 +170,22 @@ endif
 teacher: $(teacher) ## train the teacher of TASK=name on DATA=folder (an accelerator helps)
 
 .PHONY: student
-student: $(qat) ## train the student on DATA=folder, with TEACHER=file if given, then at its bit widths
+student: $(qat) ## train STUDENT=name on DATA=folder, with TEACHER=file if given, then at its bit widths
 
 ifneq ($(posing),)
 $(teacher): distill/configs/teacher.yaml | $(ready)
 	$(train) teacher --config $< $(SET)
 
-runs/seed-float/student.pth.tar: distill/configs/seed.yaml | $(ready)
+runs/$(STUDENT)-float/student.pth.tar: distill/configs/$(STUDENT).yaml | $(ready)
 	$(train) student --config $< $(SET)
 
-runs/seed-distill/student.pth.tar: distill/configs/seed-distill.yaml $(TEACHER) | $(ready)
+runs/$(STUDENT)-distill/student.pth.tar: distill/configs/$(STUDENT)-distill.yaml $(TEACHER) | $(ready)
 	$(train) student --config $< teacher=$(TEACHER) $(SET)
 
 $(level): $(float) | $(ready)
 	$(py) -m quantize equalize $< $@ --images $(DATA)/lspet/train
 
-$(qat): distill/configs/seed-qat.yaml $(level) | $(ready)
+$(qat): distill/configs/$(STUDENT)-qat.yaml $(level) | $(ready)
 	$(train) student --config $< start_from=$(level) $(SET)
 else
 $(teacher): $(recipes)/teacher.yaml | $(ready)

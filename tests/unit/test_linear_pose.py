@@ -347,7 +347,7 @@ def test_the_other_teacher_is_refused_by_name(
     assert "holds 'lightweight_openpose', but the pose transformer, 'linear_pose'" in error
 
 
-def test_a_student_is_no_teacher() -> None:
+def test_an_integer_student_is_no_teacher() -> None:
     shipped = Path(__file__).parents[2] / "ai8x_models" / "checkpoints" / "seed-q.pth.tar"
     with pytest.raises(UserError, match="holds 'seed', which gives no maps"):
         load_any_teacher(shipped)

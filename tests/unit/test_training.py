@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,12 +14,16 @@ from ai8x_models.checkpoints import load_student
 from ai8x_models.codec import flip_maps
 from distill.__main__ import main
 from distill.config import Recipe, load_recipe
+from distill.data import to_input
+from distill.datamodule import PoseData
 from distill.pose_module import MapModule
 from distill.teacher_maps import (
     CacheKey,
     MapCache,
     TeacherMaps,
+    checksum,
     flip_back,
+    load_any_teacher,
     resize_maps,
     teacher_maps,
 )
@@ -76,11 +81,15 @@ def test_every_recipe_runs_through_the_command_line(
     ]
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_a_resumed_run_ends_like_an_uninterrupted_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
 ) -> None:
     def train(folder: str) -> int:
-        settings = ["student=tiny", "epochs=2", "decay_fraction=0", "warmup_steps=0"]
+        settings = [
+            "student=tiny", "epochs=2", "decay_fraction=0", "warmup_steps=0",
+            f"optimizer={optimizer}", "early_share=0.5", "early_size=32",
+        ]  # fmt: skip
         return run("student", *settings, f"out={tmp_path / folder}")
 
     def killed(module: MapModule, maps: torch.Tensor, batch: dict[str, torch.Tensor]):
@@ -163,6 +172,10 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path, capsys: pytest.CaptureFix
         ("nonsense=1", "nonsense"),
         ("epochs", "has no '='"),
         ("accelerator=hpu", "the run cannot start"),
+        ("optimizer=sgd", "optimizer is 'sgd'; it must be one of adamw, muon"),
+        ("muon_rate=0", "muon_rate is 0"),
+        ("early_share=2", "early_share is 2"),
+        ("early_size=20", "early_size is 20; it must be a multiple of 8 and at least 32"),
     ],
 )
 def test_bad_settings_are_one_sentence(
@@ -184,6 +197,36 @@ def test_teacher_command_trains_every_stage(tmp_path: Path) -> None:
     teacher, data = load_teacher(tmp_path / "teacher.pth.tar")
     assert (teacher.stages, teacher.width) == (1, 16)
     assert data["extras"]["sigma"] == 7.0
+
+
+def test_small_crops_come_first() -> None:
+    settings = [*TINY, "epochs=5", "early_share=0.5", "early_size=32"]
+    recipe = load_recipe(None, settings, Recipe)
+    assert [recipe.side(epoch) for epoch in range(5)] == [32, 32, 64, 64, 64]
+    data = PoseData(recipe)
+    data.setup("fit")
+    for epoch, side in ((1, 32), (2, 64)):
+        data.trainer = SimpleNamespace(current_epoch=epoch)  # type: ignore[assignment]
+        batch = next(iter(data.train_dataloader()))
+        assert batch["image"].shape == (2, 3, side, side)
+        assert batch["target"].shape == (2, 57, side // 8, side // 8)
+        assert batch["area"].shape == (2, side // 8, side // 8)
+        assert next(iter(data.val_dataloader()))["image"].shape[-1] == 64
+
+
+def test_a_student_teaches_another(tmp_path: Path) -> None:
+    assert run("student", "student=seed", f"out={tmp_path / 'first'}") == 0
+    first = tmp_path / "first" / "student.pth.tar"
+    teacher = load_any_teacher(first)
+    student, _ = load_student(first)
+    images = pictures(2)
+    with torch.no_grad():
+        wanted = torch.cat(student.eval().maps(to_input(images)), dim=1)
+    assert torch.allclose(teacher_maps(teacher.eval(), images, 8), wanted, atol=1e-6)
+    settings = ["student=tiny", f"teacher={first}", "teacher_flip=true"]
+    assert run("student", *settings, f"out={tmp_path / 'second'}") == 0
+    extras = load_student(tmp_path / "second" / "student.pth.tar")[1]["extras"]
+    assert extras["teacher"] == checksum(first)
 
 
 def small_teacher() -> LightweightOpenPose:
