@@ -34,9 +34,9 @@ from distill.data import (
     to_input,
 )
 from distill.metrics import Pck, detections, oks_ap, pck, relative_errors, torso_lengths
-from distill.teacher_maps import Teacher, teacher_of
+from distill.teacher_maps import TeacherNetwork, teacher_of
 
-Network = Student | Teacher
+Network = Student | TeacherNetwork
 
 _NECK14, _HEAD_TOP14 = 12, 13  # places in the 14-point order
 

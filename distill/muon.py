@@ -63,7 +63,7 @@ class Muon(torch.optim.AdamW):
         self.add_param_group({"params": list(hidden), "lr": muon_lr, "muon": momentum})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update all groups; returns what ``closure`` does."""
         loss = None
         if closure is not None:

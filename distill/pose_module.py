@@ -20,6 +20,16 @@ from distill.teacher_maps import TeacherMaps
 from distill.teachers.lightweight_openpose import LightweightOpenPose
 from synthesize.chip.errors import UserError
 
+# A matrix of more weights stays with AdamW: an orthogonal update would cost more than the step.
+_LARGEST = 1 << 22
+
+
+def output_weights(student: Student) -> list[Tensor]:
+    """Weights of the layers that write a student's answer."""
+    return [
+        layer.op.weight for spec, layer in student.layers() if spec.name in student.spec.outputs
+    ]
+
 
 class TrainedModule(L.LightningModule):
     """What everything that is trained shares: schedule, and a loss that must be finite."""
@@ -48,13 +58,16 @@ class TrainedModule(L.LightningModule):
         """AdamW or Muon; weights decay, offsets and batch norm do not.
 
         Under Muon the weights that write the answer stay with AdamW, and so do kernels that read
-        one channel each, whose rows have nothing in common.
+        one channel each, whose rows have nothing in common, and matrices of millions of weights.
         """
         recipe, answer = self.recipe, {id(weight) for weight in self.answer_weights()}
         trained = [p for p in self.parameters() if p.requires_grad]
         hidden: list[nn.Parameter] = []
         if recipe.optimizer == "muon":
-            hidden = [p for p in trained if p.ndim > 1 and p.shape[1] > 1 and id(p) not in answer]
+            hidden = [
+                p for p in trained
+                if p.ndim > 1 and p.shape[1] > 1 and p.numel() <= _LARGEST and id(p) not in answer
+            ]  # fmt: skip
         chosen = {id(p) for p in hidden}
         decay = [p for p in trained if p.ndim > 1 and id(p) not in chosen]
         plain = [p for p in trained if p.ndim <= 1]
@@ -66,7 +79,7 @@ class TrainedModule(L.LightningModule):
             return torch.optim.AdamW(groups, lr=recipe.learning_rate)
         return Muon(hidden, groups, recipe.learning_rate, recipe.muon_rate, recipe.weight_decay)
 
-    def answer_weights(self) -> list[nn.Parameter]:
+    def answer_weights(self) -> list[Tensor]:
         """Weights of the layers that write the network's answer."""
         return []
 
@@ -150,10 +163,9 @@ class PoseModule(MapModule):
         maps = self.student.maps(self.network_input(image))
         return torch.cat([m.float() for m in maps], dim=1)
 
-    def answer_weights(self) -> list[nn.Parameter]:
+    def answer_weights(self) -> list[Tensor]:
         """Those of the student's output layers."""
-        layers = dict(self.student.named_children())
-        return [layers[name].op.weight for name in self.student.spec.outputs]  # type: ignore
+        return output_weights(self.student)
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
         """Ground truth, mixed with the teacher's maps if there is a teacher.
@@ -186,11 +198,11 @@ class TeacherModule(MapModule):
         last: Tensor = self.teacher(self.network_input(image))[-1]
         return last.float()
 
-    def answer_weights(self) -> list[nn.Parameter]:
+    def answer_weights(self) -> list[Tensor]:
         """Those of the last layers of all stages' heads."""
         stages = [self.teacher.initial_stage, *self.teacher.refinement_stages]
         heads = [head for stage in stages for head in (stage.heatmaps, stage.pafs)]
-        return [head[-1][0].weight for head in heads]  # type: ignore[index]
+        return [head[-1][0].weight for head in heads]
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
         """Sum over the stages; each must find the pose from what the stage before left."""

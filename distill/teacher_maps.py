@@ -44,7 +44,8 @@ class StudentTeacher(nn.Module):
         return [torch.cat([maps.float() for maps in self.student.maps(x)], dim=1)]
 
 
-Teacher = LightweightOpenPose | LinearTeacher | StudentTeacher
+TeacherNetwork = LightweightOpenPose | LinearTeacher
+Teacher = TeacherNetwork | StudentTeacher
 
 
 def _student_of(path: Path) -> StudentTeacher | None:
@@ -57,7 +58,7 @@ def _student_of(path: Path) -> StudentTeacher | None:
     return StudentTeacher(student)
 
 
-def teacher_of(data: dict[str, Any], path: Path) -> Teacher | None:
+def teacher_of(data: dict[str, Any], path: Path) -> TeacherNetwork | None:
     """The teacher in a checkpoint's content, or None if it is of another kind of network.
 
     Raises:
@@ -75,7 +76,7 @@ def load_any_teacher(path: Path) -> Teacher:
         UserError: unreadable, no teacher of maps, or not what it says it is.
     """
     data = read_checkpoint(path)
-    teacher = teacher_of(data, path)
+    teacher: Teacher | None = teacher_of(data, path)
     if teacher is None and "network" in data.get("extras", {}):
         teacher = _student_of(path)
     if teacher is None:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from ai8x_models.students import Student
 from distill.data import to_input
 from distill.loss import distillation_loss
-from distill.pose_module import TrainedModule
+from distill.pose_module import TrainedModule, output_weights
 from distill.tasks.grey.points import points_of
 from distill.tasks.grey.recipe import GreyRecipe, GreyRun
 from distill.tasks.grey.scores import grey_pck
@@ -78,6 +78,13 @@ class PointModule(TrainedModule):
         score = grey_pck(found, truth, self.points).overall
         self.log("pck", torch.tensor(score, dtype=torch.float32), sync_dist=True)
         self.found, self.truth = [], []
+
+    def answer_weights(self) -> list[Tensor]:
+        """Those of a student's output layer, or of a detector's last layer."""
+        if isinstance(self.network, Student):
+            return output_weights(self.network)
+        weights: list[Tensor] = [p for p in self.network.parameters() if p.ndim > 1]
+        return weights[-1:]
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         """One of those of every run, or SGD with momentum as it is described for the detectors."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ai8x_models.students import Student
 from distill.loss import distillation_loss
-from distill.pose_module import TrainedModule
+from distill.pose_module import TrainedModule, output_weights
 from distill.tasks.lift.config import LiftRecipe, LiftStudentRecipe, LiftTeacherRecipe
 from distill.tasks.lift.data import Views, quantise, views_of
 from distill.tasks.lift.losses import Critic, distance, supervised, unsupervised
@@ -132,6 +132,10 @@ class LiftStudentModule(LiftModule):
         self.student = student
         self.share = recipe.teacher_share
         self.teacher = (teacher,)  # a tuple hides it from torch
+
+    def answer_weights(self) -> list[Tensor]:
+        """Those of the student's output layer."""
+        return output_weights(self.student)
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Poses of the views, rounded to bytes."""
