@@ -17,7 +17,7 @@ BUILD     ?= $(if $(posing),build,build/$(TASK))
 # The picture to look at (for lifting, a file of keypoints).
 IMAGE       ?= $(firstword $(wildcard docs/images/$(TASK).*) docs/images/people.png)
 # The integer student that is compiled and evaluated unless another one is named.
-CHECKPOINT  ?= ai8x_models/checkpoints/$(if $(posing),seed,$(TASK))-q.pth.tar
+CHECKPOINT  ?= ai8x_models/checkpoints/$(if $(posing),native,$(TASK))-q.pth.tar
 CHECKPOINTS ?= $(CHECKPOINT)
 # For a network that does not describe itself in its checkpoint: its description (YAML) and one
 # input (.npy).  Without an input, random bytes stand in.
@@ -185,8 +185,11 @@ runs/$(STUDENT)-distill/student.pth.tar: distill/configs/$(STUDENT)-distill.yaml
 $(level): $(float) | $(ready)
 	$(py) -m quantize equalize $< $@ --images $(DATA)/lspet/train
 
+# Where the recipe has a teacher, it is the float student itself.
+taught := $(if $(shell grep '^teacher:' distill/configs/$(STUDENT)-qat.yaml),teacher=$(float))
+
 $(qat): distill/configs/$(STUDENT)-qat.yaml $(level) | $(ready)
-	$(train) student --config $< start_from=$(level) $(SET)
+	$(train) student --config $< start_from=$(level) $(taught) $(SET)
 else
 $(teacher): $(recipes)/teacher.yaml | $(ready)
 	$(task) teacher --config $< $(SET)

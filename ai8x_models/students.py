@@ -153,8 +153,8 @@ _TINY_WIDTHS = {
 }  # fmt: skip
 
 
-# Designed with the cycle model (docs/adr/0011-second-native-student.md): two narrow layers at 64x64,
-# where 32 inputs cost as much as 64 would, then only layers that keep all 64 processors busy.
+# Designed with the cycle model (docs/adr/0011-second-native-student.md): two narrow layers at
+# 64x64, where 32 inputs cost as much as 64 would, then only layers that keep all processors busy.
 _NATIVE_WIDTHS = {
     "conv1": 32, "conv2": 32,
     "conv3": 64, "conv4": 64, "conv5": 64, "conv6": 64, "conv7": 64, "conv8": 64,

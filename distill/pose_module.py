@@ -66,7 +66,8 @@ class TrainedModule(L.LightningModule):
         if recipe.optimizer == "muon":
             hidden = [
                 p for p in trained
-                if p.ndim > 1 and p.shape[1] > 1 and p.numel() <= _LARGEST and id(p) not in answer
+                if p.ndim > 1 and min(p.shape[:2]) > 1
+                and p.numel() <= _LARGEST and id(p) not in answer
             ]  # fmt: skip
         chosen = {id(p) for p in hidden}
         decay = [p for p in trained if p.ndim > 1 and id(p) not in chosen]

@@ -19,7 +19,7 @@ from synthesize.compiler import Compiled, compile_network
 from synthesize.report import output_units
 from tests.conftest import REPOSITORY, find_shared
 
-SHIPPED = REPOSITORY / "ai8x_models" / "checkpoints" / "seed-q.pth.tar"
+SHIPPED = REPOSITORY / "ai8x_models" / "checkpoints" / "native-q.pth.tar"
 BAUD = 921600
 SIDE = 128
 

@@ -25,8 +25,8 @@ from synthesize.report import output_units
 from tests.conftest import REPOSITORY
 from tests.live_board import expected_from_chw, scenes
 
-SEED, LIFTER = (
-    REPOSITORY / "ai8x_models" / "checkpoints" / f"{name}-q.pth.tar" for name in ("seed", "lift")
+POSE, LIFTER = (
+    REPOSITORY / "ai8x_models" / "checkpoints" / f"{name}-q.pth.tar" for name in ("native", "lift")
 )
 PEOPLE = REPOSITORY / "docs" / "images" / "people.png"
 INJECTION = ("--application", "frame-injection", "--quiet")
@@ -63,14 +63,14 @@ class Pipeline:
 
 @pytest.fixture(scope="module")
 def pipeline() -> Pipeline:
-    return Pipeline(*(compile_network(checkpoint.load(path)) for path in (SEED, LIFTER)))
+    return Pipeline(*(compile_network(checkpoint.load(path)) for path in (POSE, LIFTER)))
 
 
 @pytest.fixture(scope="module")
 def kit(tmp_path_factory: pytest.TempPathFactory) -> Kit:
     pytest.importorskip("unicorn", reason="the kit extra is not installed")
     folder = tmp_path_factory.mktemp("lifting")
-    words = ["compile", str(SEED), "--second", str(LIFTER), *INJECTION]
+    words = ["compile", str(POSE), "--second", str(LIFTER), *INJECTION]
     assert main([*words, "--out", str(folder / "project")]) == 0
     elf = build.build(folder / "project", cache=folder / "objects", baud=921600)
     board = Kit(elf)
@@ -152,9 +152,9 @@ def test_pairs_that_do_not_go_together_are_refused(
     out = ["--out", str(tmp_path / "no")]
     cases = (
         ([str(LIFTER), "--second", str(LIFTER), *INJECTION], "no pose outputs"),
-        ([str(SEED), "--second", str(LIFTER), "--application", "live-pose"],
+        ([str(POSE), "--second", str(LIFTER), "--application", "live-pose"],
          "--second does not go with --application live-pose"),
-        ([str(SEED), "--application", "frame-injection-3d"], "give --second"),
+        ([str(POSE), "--application", "frame-injection-3d"], "give --second"),
     )  # fmt: skip
     for words, message in cases:
         assert main(["compile", *words, *out]) == 2

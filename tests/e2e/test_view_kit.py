@@ -24,7 +24,7 @@ from synthesize.__main__ import main as synthesize
 from tests.conftest import REPOSITORY
 from tests.fake_board import STANDING, FakeBoard, FakeLink, poses
 
-SHIPPED = REPOSITORY / "ai8x_models" / "checkpoints" / "seed-q.pth.tar"
+SHIPPED = REPOSITORY / "ai8x_models" / "checkpoints" / "native-q.pth.tar"
 PEOPLE = REPOSITORY / "docs" / "images" / "people.png"
 
 

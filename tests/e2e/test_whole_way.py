@@ -26,7 +26,7 @@ from synthesize.answer import CRC_FLAG
 from synthesize.frontend_student import load as read_graph
 from tests.conftest import REPOSITORY, find_shared
 
-SHIPPED = REPOSITORY / "ai8x_models" / "checkpoints" / "seed-q.pth.tar"
+SHIPPED = REPOSITORY / "ai8x_models" / "checkpoints" / "native-q.pth.tar"
 PICTURES = 20
 
 

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from evalkit.kit import Kit
-from synthesize import build, compare, official, yaml_out
+from synthesize import build, checkpoint, compare, official, yaml_out
 from synthesize.chip.errors import UserError
-from synthesize.compiler import Compiled, compile_graph
+from synthesize.compiler import Compiled, compile_graph, compile_network
+from tests.conftest import REPOSITORY
 from tests.golden.conftest import Case
 from tests.networks import random_graph
 
@@ -62,6 +63,15 @@ def test_random_networks(generator: official.Generator, seed: int, tmp_path: Pat
     graph = random_graph(seed)
     sample = np.random.default_rng(seed).integers(-128, 128, graph.input.shape)
     check(generator, compile_graph(graph), sample, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["native", "seed", "tiny", "grey", "lift"])
+def test_shipped_students(generator: official.Generator, name: str, tmp_path: Path) -> None:
+    path = REPOSITORY / "ai8x_models" / "checkpoints" / f"{name}-q.pth.tar"
+    compiled = compile_network(checkpoint.load(path))
+    shape = compiled.described.input.described_shape
+    sample = np.random.default_rng(78).integers(-128, 128, shape)
+    check(generator, compiled, sample, tmp_path)
 
 
 def test_its_known_answer_test_passes_on_the_kit(

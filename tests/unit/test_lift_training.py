@@ -96,6 +96,15 @@ def test_networks_refuse_other_shapes_and_use_the_whole_window(
         network(view[:, :2])
 
 
+def test_the_vit_is_counted_layer_by_layer(tmp_path: Path) -> None:
+    network = KeypointViT(width=8, depth=2, heads=2)
+    save_network(network, tmp_path / "vit.pth.tar", 0, {"mapping": "2d-3d"})
+    tokens, width = 1 + NUM_JOINTS, 8
+    layer = tokens * width * width * (4 + 2 * 4) + 2 * tokens * tokens * width
+    ends = NUM_JOINTS * 2 * width + NUM_JOINTS * width * 3 + width * NUM_JOINTS * 3
+    assert load(tmp_path / "vit.pth.tar").macs == 2 * layer + ends
+
+
 def test_relations_in_the_skeleton_change_attention() -> None:
     torch.manual_seed(0)
     network = LiftTransformer(8, 1, 2).eval()

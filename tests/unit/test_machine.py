@@ -41,7 +41,8 @@ def test_an_accelerator_is_asked_first(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve_precision("auto", "cpu") == "32-true"
 
 
-# Takes and frees 64 MB twenty times, twice; prints the pages the kernel had to hand out in the second half.
+# Takes and frees 64 MB twenty times, twice; prints how many pages the kernel handed out in the
+# second half.
 _FAULTS = """
 import resource, torch
 from distill.machine import keep_memory

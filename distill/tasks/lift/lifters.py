@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from ai8x_models.checkpoints import read_checkpoint
@@ -96,9 +97,19 @@ def _count(network: torch.nn.Module) -> int:
 
 
 def _macs(network: torch.nn.Module, view: Tensor) -> int:
-    """Multiply-accumulates of matrix products for one pose."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(view)
+    """Multiply-accumulates of matrix products for one pose.
+
+    Torch computes a whole transformer layer, or attention alone, in one call where it can, which
+    its counter does not look into; so both are switched off meanwhile.
+    """
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        plain = sdpa_kernel(SDPBackend.MATH)
+        with FlopCounterMode(display=False) as counter, torch.no_grad(), plain:
+            network(view)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
     return int(counter.get_total_flops()) // 2
 
 

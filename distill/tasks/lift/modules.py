@@ -62,6 +62,12 @@ class LiftTeacherModule(LiftModule):
         self.bone_weight = recipe.bone_weight
         self.views: Views = views_of(recipe.views)
 
+    def answer_weights(self) -> list[Tensor]:
+        """Those of the first and the last layers, which Muon is not meant for either."""
+        ends = ("embed", "head", "whole_head")
+        named = self.network.named_parameters()
+        return [weight for name, weight in named if name.split(".")[0] in ends]
+
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Poses of the 2D views, or of the 3D poses with a detector's errors."""
         if self.source == "2d":
