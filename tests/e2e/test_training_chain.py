@@ -52,8 +52,9 @@ def through_the_firmware(checkpoint: Path, folder: Path, count: int, people: lis
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("name", ["native", "seed", "tiny"])
 def test_a_hundred_validation_crops_on_the_kit(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     """The shipped integer student and its firmware agree on photographs, or on drawn people."""
     pytest.importorskip("unicorn", reason="the kit extra is not installed")
@@ -62,7 +63,7 @@ def test_a_hundred_validation_crops_on_the_kit(
     if shared is not None:
         lspet = shared / "data" / "lspet"
         people = ["--annotations", str(lspet / "lspet_val.json"), "--images", str(lspet / "val")]
-    shipped = REPOSITORY / "ai8x_models" / "checkpoints" / "seed-q.pth.tar"
+    shipped = REPOSITORY / "ai8x_models" / "checkpoints" / f"{name}-q.pth.tar"
     said = through_the_firmware(shipped, tmp_path, 100, people)
     table = capsys.readouterr().out
     assert said in table
