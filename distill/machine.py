@@ -20,7 +20,7 @@ _MOST = 2**31 - 1  # mallopt takes an int
 def processor_has_bfloat16(capabilities: Mapping[str, Any] | None = None) -> bool:
     """Whether the processor multiplies bfloat16 numbers itself.
 
-    Without such instructions torch computes them some twenty times as slowly as float32. Versions
+    Without such instructions torch computes them some ten times as slowly as float32. Versions
     of torch that cannot tell are taken as without.
     """
     if capabilities is None:

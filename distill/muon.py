@@ -7,7 +7,7 @@ rare directions are learnt as fast as common ones. A convolution's kernel counts
 answer) is trained by AdamW, in the same optimizer, so that one schedule drives both.
 
 ``torch.optim.Muon`` takes matrices only and iterates in bfloat16, which processors without
-instructions for it compute some twenty times as slowly as float32.
+instructions for it compute many times as slowly as float32.
 """
 
 from __future__ import annotations

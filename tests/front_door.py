@@ -18,6 +18,7 @@ _HANDED_ON = (
     "NETWORK",
     "SAMPLE",
     "TASK",
+    "STUDENT",
 )
 
 

@@ -75,6 +75,20 @@ def test_make_refuses_an_unknown_task() -> None:
     assert make("run", "TASK=pose nope").returncode == 2
 
 
+def test_make_trains_the_named_student() -> None:
+    result = make("-B", "quantize", "STUDENT=tiny")  # whatever has been trained here
+    assert result.returncode == 0, result.stderr
+    assert "distill student --config distill/configs/tiny.yaml" in result.stdout
+    taught = "start_from=runs/tiny-float/equalized.pth.tar teacher=runs/tiny-float/student.pth.tar"
+    assert taught in result.stdout
+    assert "quantize runs/tiny-qat/student.pth.tar build/tiny-q.pth.tar" in result.stdout
+    # The seed student's recipe has no teacher.
+    assert "teacher=" not in make("-B", "student", "STUDENT=seed").stdout
+    unknown = make("student", "STUDENT=nope")
+    assert unknown.returncode == 2
+    assert "STUDENT is 'nope'; it must be one of native seed tiny" in unknown.stderr
+
+
 @pytest.mark.parametrize("name", [name for name in TASKS if name != "pose"])
 def test_make_keeps_the_files_of_tasks_apart(name: str) -> None:
     result = make("-B", "run", "quantize", f"TASK={name}")  # whatever has been trained here
