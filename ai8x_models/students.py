@@ -223,10 +223,14 @@ class Student(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Run the graph."""
+        return self.values(x, self.spec.outputs)
+
+    def values(self, x: Tensor, names: tuple[str, ...]) -> tuple[Tensor, ...]:
+        """Outputs of the named layers, in this order, for ``x`` as in :meth:`forward`."""
         values = {INPUT: x}
         for spec, module in self.layers():
             values[spec.name] = module(values[spec.source])
-        return tuple(values[name] for name in self.spec.outputs)
+        return tuple(values[name] for name in names)
 
     def maps(self, x: Tensor) -> tuple[Tensor, ...]:
         """Outputs as the real numbers they stand for, in every mode.

@@ -59,7 +59,9 @@ class Muon(torch.optim.AdamW):
         weight_decay: float = 0.0,
         momentum: float = 0.95,
     ) -> None:
-        super().__init__(others, lr=lr, weight_decay=weight_decay)
+        # One pass over each tensor: on a processor a step of AdamW is all memory traffic, and six
+        # times as long in the form that is not fused.
+        super().__init__(others, lr=lr, weight_decay=weight_decay, fused=True)
         self.add_param_group({"params": list(hidden), "lr": muon_lr, "muon": momentum})
 
     @torch.no_grad()

@@ -77,7 +77,7 @@ class TrainedModule(L.LightningModule):
             {"params": plain, "weight_decay": 0.0},
         ]
         if not hidden:
-            return torch.optim.AdamW(groups, lr=recipe.learning_rate)
+            return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
         return Muon(hidden, groups, recipe.learning_rate, recipe.muon_rate, recipe.weight_decay)
 
     def answer_weights(self) -> list[Tensor]:

@@ -10,12 +10,15 @@ import pytest
 import torch
 
 from ai8x_models import codec
-from ai8x_models.checkpoints import write_atomically
+from ai8x_models.checkpoints import load_student, save_student, write_atomically
 from ai8x_models.decode import decode, decode_single
 from ai8x_models.skeleton import COCO17_TO_18
+from ai8x_models.students import Student
 from distill.data import Augmentation, CropDataset, SyntheticSet, collate, to_input
 from distill.metrics import pck
+from distill.muon import Muon
 from distill.tasks.__main__ import main
+from distill.tasks.linear.backbones import make_backbone, start_backbone
 from distill.tasks.linear.checkpoint import load_network, save_network
 from distill.tasks.linear.losses import set_loss
 from distill.tasks.linear.matching import (
@@ -28,10 +31,12 @@ from distill.tasks.linear.matching import (
     truth_of,
 )
 from distill.tasks.linear.model import LinearPose, People, Shape, place_code
-from distill.tasks.linear.module import mean_oks
+from distill.tasks.linear.module import LinearModule, hidden_weights, mean_oks
+from distill.tasks.linear.recipe import LinearRecipe
 from distill.tasks.linear.render import LinearTeacher, best_person, keypoints18, render
 from distill.teacher_maps import load_any_teacher
 from distill.teachers.lightweight_openpose import LightweightOpenPose, save_teacher
+from quantize.fold import fold_batchnorm
 from synthesize.chip.errors import UserError
 
 SMALL = Shape(backbone="mobilenet", width=32, people=3, blocks=1, layers=2)
@@ -83,7 +88,9 @@ def test_the_shipped_shape_has_at_most_five_million_parameters() -> None:
     assert counts[256] > 5_000_000
 
 
-@pytest.mark.parametrize("backbone", ["mobilenet", "openpose", "resnet18", "efficientnet-b0"])
+@pytest.mark.parametrize(
+    "backbone", ["mobilenet", "openpose", "native", "resnet18", "efficientnet-b0"]
+)
 def test_any_backbone_serves(backbone: str) -> None:
     torch.manual_seed(0)
     shape = Shape(backbone=backbone, width=32, people=3, blocks=1, layers=2)
@@ -96,6 +103,53 @@ def test_any_backbone_serves(backbone: str) -> None:
         assert (found.score.shape, found.seen.shape) == ((2, 3), (2, 3, 17))
         assert (found.box.shape, found.points.shape) == ((2, 3, 4), (2, 3, 17, 2))
         assert ((found.points > 0) & (found.points < 1)).all()
+
+
+def test_a_students_backbone_sees_what_the_student_sees(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    student, path, x = Student("tiny"), tmp_path / "student.pth.tar", torch.randn(2, 3, 64, 64)
+    save_student(student, path, 0, {})
+    backbone = make_backbone("tiny").eval()
+    start_backbone(backbone, path)
+    with torch.inference_mode():
+        fine, coarse = backbone(x)
+        maps = torch.cat(student.eval()(x), dim=1)
+    assert torch.equal(fine[:, -maps.shape[1] :], maps)
+    assert fine.shape == (2, 64 * 3 + 57, 8, 8)
+    assert coarse.shape == (2, 64 * 3 + 57, 4, 4)
+
+
+def test_a_students_backbone_refuses_other_starts(tmp_path: Path) -> None:
+    student, path = Student("tiny"), tmp_path / "student.pth.tar"
+    save_student(student, path, 0, {})
+    with pytest.raises(UserError, match="'tiny' in mode 'float', but the backbone starts from 'na"):
+        start_backbone(make_backbone("native"), path)
+    folded, _ = load_student(path)
+    fold_batchnorm(folded)
+    save_student(folded, path, 0, {})
+    with pytest.raises(UserError, match="batch norm folded"):
+        start_backbone(make_backbone("tiny"), path)
+
+
+def test_muon_leaves_answers_queries_and_the_backbone_alone() -> None:
+    network = LinearPose(SMALL)
+    names = {id(p): name for name, p in network.named_parameters()}
+    hidden = {names[id(p)] for p in hidden_weights(network)}
+    assert all(name.startswith(("encoder.", "decoder.layers.")) for name in hidden)
+    assert {"decoder.layers.0.graph.mix.weight", "encoder.local.0.wide.weight"} <= hidden
+    for name in ("decoder.slot", "decoder.layers.1.points.2.weight", "encoder.local.0.deep.weight"):
+        assert name in names.values()
+        assert name not in hidden
+    module = LinearModule(network, LinearRecipe(optimizer="muon", backbone_rate=0.1))
+    optimizer = module.make_optimizer()
+    assert isinstance(optimizer, Muon)
+    trained = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    assert sorted(trained) == sorted(names)  # each once
+    rates = {names[id(p)]: g["lr"] for g in optimizer.param_groups for p in g["params"]}
+    assert {r for n, r in rates.items() if n.startswith("backbone.")} == {
+        0.1 * module.recipe.learning_rate
+    }
+    assert {rates[name] for name in hidden} == {module.recipe.muon_rate}
 
 
 def test_every_parameter_learns() -> None:

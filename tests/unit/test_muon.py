@@ -49,7 +49,7 @@ def test_a_step_has_the_size_of_its_rate() -> None:
 def test_the_others_are_trained_by_adamw() -> None:
     ours, theirs = nn.Parameter(torch.ones(5)), nn.Parameter(torch.ones(5))
     muon = Muon([nn.Parameter(torch.ones(2, 2))], [ours], lr=0.1, weight_decay=0.2)
-    adamw = torch.optim.AdamW([theirs], lr=0.1, weight_decay=0.2)
+    adamw = torch.optim.AdamW([theirs], lr=0.1, weight_decay=0.2, fused=True)
     for step in range(3):
         for weight in (ours, theirs):
             weight.grad = torch.arange(5.0) - step

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ai8x_models.skeleton import COCO17_TO_18
 from distill.data import to_input
 from distill.metrics import pck
+from distill.muon import Muon
 from distill.pose_module import TrainedModule
 from distill.tasks.linear.losses import set_loss
 from distill.tasks.linear.matching import oks, truth_of
@@ -68,20 +69,44 @@ class LinearModule(TrainedModule):
         self.found, self.truth = [], []
 
     def make_optimizer(self) -> torch.optim.Optimizer:
-        """AdamW with a rate of its own for the backbone; offsets and norms do not decay."""
+        """AdamW or Muon, with a rate of its own for the backbone; offsets and norms do not decay.
+
+        Under Muon the backbone, what answers and what is no map from tokens to tokens (kernels of
+        one channel, first queries and anchors) stay with AdamW.
+        """
+        recipe, network = self.recipe, self.network
+        hidden = hidden_weights(network) if recipe.optimizer == "muon" else []
+        chosen = {id(p) for p in hidden}
         parts: list[tuple[list[nn.Parameter], float]] = [
-            (list(self.network.backbone.parameters()), self.backbone_rate),
-            ([*self.network.encoder.parameters(), *self.network.decoder.parameters()], 1.0),
+            (list(network.backbone.parameters()), self.backbone_rate),
+            ([*network.encoder.parameters(), *network.decoder.parameters()], 1.0),
         ]
         groups: list[dict[str, Any]] = []
         for parameters, rate in parts:
             for decays in (True, False):
-                chosen = [p for p in parameters if p.requires_grad and (p.ndim > 1) == decays]
-                if chosen:
-                    weight_decay = self.recipe.weight_decay * decays
-                    rates = {"lr": rate * self.recipe.learning_rate, "weight_decay": weight_decay}
-                    groups.append({"params": chosen, **rates})
-        return torch.optim.AdamW(groups)
+                trained = [
+                    p for p in parameters
+                    if p.requires_grad and (p.ndim > 1) == decays and id(p) not in chosen
+                ]  # fmt: skip
+                if trained:
+                    weight_decay = recipe.weight_decay * decays
+                    rates = {"lr": rate * recipe.learning_rate, "weight_decay": weight_decay}
+                    groups.append({"params": trained, **rates})
+        if not hidden:
+            return torch.optim.AdamW(groups, fused=True)
+        return Muon(hidden, groups, recipe.learning_rate, recipe.muon_rate, recipe.weight_decay)
+
+
+def hidden_weights(network: LinearPose) -> list[nn.Parameter]:
+    """Matrices behind the backbone that turn tokens into tokens, and so are for Muon."""
+    kinds = (nn.Linear, nn.Conv2d)
+    parts = [m for part in (network.encoder, network.decoder) for m in part.modules()]
+    answers = {id(layer.points[-1]) for layer in network.decoder.layers}
+    answers |= {id(layer.box[-1]) for layer in network.decoder.layers}
+    return [
+        m.weight for m in parts
+        if isinstance(m, kinds) and id(m) not in answers and min(m.weight.shape[:2]) > 1
+    ]  # fmt: skip
 
 
 def mean_oks(found: np.ndarray, truth: np.ndarray, size: int) -> float:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from distill.config import Run
+from distill.config import MapRun
 from distill.tasks.linear.matching import Weights
 from distill.tasks.linear.model import Shape
 from synthesize.chip.errors import UserError
 
 
 @dataclass
-class LinearRecipe(Run):
-    """Network, loss weights and schedule; see :class:`distill.config.Run` for the rest."""
-
-    OPTIMIZERS: ClassVar[tuple[str, ...]] = ("adamw",)
+class LinearRecipe(MapRun):
+    """Network, loss weights and schedule; see :class:`distill.config.MapRun` for the rest."""
 
     out: str = "runs/linear-teacher"
     backbone: str = "mobilenet"
@@ -24,7 +21,7 @@ class LinearRecipe(Run):
     blocks: int = 4
     layers: int = 6
     heads: int = 4
-    start_backbone: str = ""  # a Lightweight OpenPose checkpoint for the backbone's first weights
+    start_backbone: str = ""  # a checkpoint for the backbone's first weights
     backbone_rate: float = 0.1  # of learning_rate; 0 freezes the backbone
     score_weight: float = 2.0
     box_weight: float = 2.0
