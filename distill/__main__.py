@@ -4,7 +4,8 @@
 ``python -m distill student --config RECIPE.yaml [key=value ...]`` a student (float, distilled or
 quantisation-aware), both resuming where a killed run stopped;
 ``python -m distill compare --config RECIPE.yaml teacher=FILE [seeds=[1,2,3]] [key=value ...]``
-trains the same student with and without the teacher and prints what it gains;
+trains the same student with and without the teacher and prints what it gains; ``rivals=[FILE]``
+names more teachers to compare with the first;
 ``python -m distill eval CHECKPOINT ... --annotations SET.json --images DIR`` prints its PCK and,
 with ``--whole``, its OKS average precision;
 ``python -m distill export CHECKPOINT OUT.onnx`` writes any of them as ONNX;
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 TRAINING = {
     "teacher": "train a teacher",
     "student": "train a student",
-    "compare": "train a student with and without a teacher, over several seeds",
+    "compare": "train a student without and with teachers, over several seeds",
 }
 
 

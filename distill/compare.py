@@ -1,8 +1,8 @@
-"""Does a teacher help? The same student with and without one, over several seeds.
+"""Does a teacher help, and which helps most? The same student without and with each, over seeds.
 
 The runs differ in nothing but the teacher and the seed. Each is measured once, at its end, on all
 validation crops. What is finished is kept in ``OUT/comparison.json`` and not repeated; a run that
-was killed goes on from its last checkpoint.
+was killed goes on from its last checkpoint. Different seeds may be run side by side.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from synthesize.chip.errors import UserError
 
 log = logging.getLogger(__name__)
 
-ARMS = ("without", "with")  # a teacher
-_FREE = ("out", "seed", "seeds", "workers", "teacher", "accelerator", "devices", "nodes")
+PLAIN, TAUGHT = "without", "with"  # a teacher; its rivals are with2, with3, ...
+_FREE = ("out", "seed", "seeds", "workers", "teacher", "rivals", "accelerator", "devices", "nodes")
 """Settings that may change between the runs of one comparison."""
 
 
@@ -40,6 +40,7 @@ class CompareRecipe(Recipe):
 
     out: str = "runs/compare"
     seeds: list[int] = field(default_factory=lambda: [1, 2, 3])
+    rivals: list[str] = field(default_factory=list)  # more teachers to compare with the first
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -47,6 +48,14 @@ class CompareRecipe(Recipe):
             raise UserError("a comparison needs a teacher; add teacher=FILE")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise UserError(f"seeds are {self.seeds}; give different whole numbers from 0")
+        if self.rivals and self.teacher_cache:
+            raise UserError("teacher_cache would keep the maps of all teachers; drop it, or rivals")
+
+    @property
+    def teachers(self) -> dict[str, str]:
+        """Checkpoints by the name of their arm; the first arm has none."""
+        named = {f"{TAUGHT}{number}": file for number, file in enumerate(self.rivals, 2)}
+        return {PLAIN: "", TAUGHT: self.teacher, **named}
 
     def run(self, arm: str, seed: int) -> Recipe:
         """Recipe of one run; it validates at its end only."""
@@ -60,7 +69,8 @@ class CompareRecipe(Recipe):
                 "patience": 0,
             }
         )
-        return recipe if arm == "with" else replace(recipe, teacher="", teacher_cache="")
+        teacher = self.teachers[arm]
+        return replace(recipe, teacher=teacher, teacher_cache=self.teacher_cache if teacher else "")
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,8 @@ def settings_key(recipe: CompareRecipe) -> str:
     """Checksum of everything that has to be the same in all runs."""
     same = {key: value for key, value in asdict(recipe).items() if key not in _FREE}
     same["teacher"] = checksum(Path(recipe.teacher))
+    if recipe.rivals:
+        same["rivals"] = [checksum(Path(rival)) for rival in recipe.rivals]
     return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -94,16 +106,19 @@ def compare(recipe: CompareRecipe) -> str:
         UserError: the folder holds runs with other settings, or a run fails.
     """
     out = Path(recipe.out)
-    stored = _read(out / "comparison.json", settings_key(recipe))
+    record, key = out / "comparison.json", settings_key(recipe)
+    stored = _read(record, key)
     for seed in recipe.seeds:
-        for arm in ARMS:
+        for arm, teacher in recipe.teachers.items():
             if f"{arm}-{seed}" not in stored["runs"]:
-                log.info("== %s a teacher, seed %d", arm, seed)
-                stored["runs"][f"{arm}-{seed}"] = _measure(recipe, arm, seed)
+                log.info("== %s, seed %d", teacher or "without a teacher", seed)
+                finished = _measure(recipe, arm, seed)
+                stored = _read(record, key)  # another process may have finished other seeds
+                stored["runs"][f"{arm}-{seed}"] = finished
                 _write(out, stored)
     arms = {
         arm: Arm({seed: stored["runs"][f"{arm}-{seed}"]["pck"] for seed in recipe.seeds})
-        for arm in ARMS
+        for arm in recipe.teachers
     }
     stored["summary"] = _summary(arms)
     _write(out, stored)
@@ -161,35 +176,57 @@ def _write(out: Path, stored: Mapping[str, Any]) -> None:
 
 
 def _summary(arms: Mapping[str, Arm]) -> dict[str, Any]:
-    pairs = _margins(arms)
-    return {
-        **{arm: {"mean": found.mean, "spread": found.spread} for arm, found in arms.items()},
-        "margin": mean(pairs),
-        "margins": pairs,
-    }
+    means = {arm: {"mean": found.mean, "spread": found.spread} for arm, found in arms.items()}
+    gains = {arm: margins(arms, arm) for arm in arms if arm != PLAIN}
+    first = gains[TAUGHT]
+    rest = {
+        arm: {**means[arm], "margin": mean(found), "margins": found}
+        for arm, found in gains.items()
+    }  # fmt: skip
+    return {**means, **rest, "margin": mean(first), "margins": first}
 
 
-def _margins(arms: Mapping[str, Arm]) -> Sequence[float]:
-    """Gain by the teacher, seed by seed."""
-    return [arms["with"].scores[seed] - score for seed, score in arms["without"].scores.items()]
+def margins(arms: Mapping[str, Arm], arm: str, beside: str = PLAIN) -> Sequence[float]:
+    """What one arm gains over another, seed by seed."""
+    return [arms[arm].scores[seed] - score for seed, score in arms[beside].scores.items()]
 
 
 def table(arms: Mapping[str, Arm]) -> str:
-    """Markdown: PCK@0.2 in percent by seed, mean, spread (highest - lowest), and the gain."""
-    seeds = list(arms["without"].scores)
+    """Markdown: PCK@0.2 in percent by seed, mean, spread (highest - lowest), gains, verdicts."""
+    seeds = list(arms[PLAIN].scores)
     lines = [
         "| PCK@0.2 | " + " | ".join(f"seed {seed}" for seed in seeds) + " | mean | spread |",
         "|---|" + "---:|" * (len(seeds) + 2),
     ]
     for arm, found in arms.items():
         values = [*(found.scores[seed] for seed in seeds), found.mean, found.spread]
-        lines.append(f"| {arm} teacher | " + " | ".join(f"{100 * v:.2f}" for v in values) + " |")
-    pairs = _margins(arms)
-    values = [*pairs, mean(pairs), max(pairs) - min(pairs)]
-    lines.append("| gain | " + " | ".join(f"{100 * v:+.2f}" for v in values) + " |")
-    spread = max(found.spread for found in arms.values())
-    verdict = "larger" if mean(pairs) > spread else "not larger"
-    return "\n".join(lines) + (
-        f"\n\nThe gain of {100 * mean(pairs):+.2f} points is {verdict} than the spread over "
-        f"{len(seeds)} seeds ({100 * spread:.2f} points)."
-    )
+        lines.append(f"| {_named(arm)} | " + " | ".join(f"{100 * v:.2f}" for v in values) + " |")
+    pairs = [(arm, PLAIN) for arm in arms if arm != PLAIN]
+    pairs += [(arm, TAUGHT) for arm in arms if arm not in (PLAIN, TAUGHT)]
+    verdicts = []
+    for arm, beside in pairs:
+        gains, name = margins(arms, arm, beside), _gain(arm, beside)
+        values = [*gains, mean(gains), max(gains) - min(gains)]
+        lines.append(f"| {name} | " + " | ".join(f"{100 * v:+.2f}" for v in values) + " |")
+        spread = max(arms[arm].spread, arms[beside].spread)
+        verdict = "larger" if abs(mean(gains)) > spread else "not larger"
+        verdicts.append(
+            f"The {name} of {100 * mean(gains):+.2f} points is {verdict} than the spread over "
+            f"{len(seeds)} seeds ({100 * spread:.2f} points)."
+        )
+    return "\n".join(lines) + "\n\n" + "\n".join(verdicts)
+
+
+def _named(arm: str) -> str:
+    """``without teacher``, ``with teacher``, ``with teacher 2``."""
+    return f"{arm} teacher" if arm == PLAIN else f"{TAUGHT} {_teacher(arm)}"
+
+
+def _teacher(arm: str) -> str:
+    return f"teacher {arm.removeprefix(TAUGHT)}".rstrip()
+
+
+def _gain(arm: str, beside: str) -> str:
+    """``gain``, ``gain of teacher 2``, ``gain of teacher 2 over the teacher``."""
+    name = "gain" if arm == TAUGHT else f"gain of {_teacher(arm)}"
+    return name if beside == PLAIN else f"{name} over the {_teacher(beside)}"

@@ -15,7 +15,7 @@ from distill.muon import Muon
 from distill.pose_module import TrainedModule
 from distill.tasks.linear.losses import set_loss
 from distill.tasks.linear.matching import oks, truth_of
-from distill.tasks.linear.model import LinearPose, People
+from distill.tasks.linear.model import DecoderLayer, LinearPose, People
 from distill.tasks.linear.recipe import LinearRecipe
 from distill.tasks.linear.render import best_person
 
@@ -97,16 +97,13 @@ class LinearModule(TrainedModule):
         return Muon(hidden, groups, recipe.learning_rate, recipe.muon_rate, recipe.weight_decay)
 
 
-def hidden_weights(network: LinearPose) -> list[nn.Parameter]:
+def hidden_weights(network: LinearPose) -> list[Tensor]:
     """Matrices behind the backbone that turn tokens into tokens, and so are for Muon."""
-    kinds = (nn.Linear, nn.Conv2d)
+    layers = [layer for layer in network.decoder.layers if isinstance(layer, DecoderLayer)]
+    answers = {id(head[-1].weight) for layer in layers for head in (layer.points, layer.box)}
     parts = [m for part in (network.encoder, network.decoder) for m in part.modules()]
-    answers = {id(layer.points[-1]) for layer in network.decoder.layers}
-    answers |= {id(layer.box[-1]) for layer in network.decoder.layers}
-    return [
-        m.weight for m in parts
-        if isinstance(m, kinds) and id(m) not in answers and min(m.weight.shape[:2]) > 1
-    ]  # fmt: skip
+    weights = [m.weight for m in parts if isinstance(m, nn.Linear | nn.Conv2d)]
+    return [w for w in weights if id(w) not in answers and min(w.shape[:2]) > 1]
 
 
 def mean_oks(found: np.ndarray, truth: np.ndarray, size: int) -> float:
