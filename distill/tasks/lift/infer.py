@@ -8,14 +8,14 @@ chip's input from the surest person of a file, and ``show`` draws what the chip 
 from __future__ import annotations
 
 import argparse
+import io
 import json
-import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
+from ai8x_models.files import write_file
 from ai8x_models.overlay import write_png
 from ai8x_models.show import load_maps, load_outputs
 from distill.tasks.lift.keypoints import Found, files_of, normalise_known, read, sequence
@@ -46,16 +46,6 @@ def lift_people(lifter: Lifter, people: list[Found]) -> tuple[list[Found], np.nd
     return list(best.values()), windows[:, middle], lifter(torch.from_numpy(windows))
 
 
-def _write_json(path: Path, content: Any) -> None:
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_text(json.dumps(content), encoding="ascii")
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise UserError(f"{path} cannot be written: {error.strerror or error}") from None
-
-
 def infer(arguments: list[str]) -> int:
     """``CHECKPOINT KEYPOINTS -o FOLDER [--pictures]``."""
     parser = argparse.ArgumentParser(prog="python -m distill.tasks lift infer")
@@ -71,13 +61,12 @@ def infer(arguments: list[str]) -> int:
             print(f"{path.name}: nobody whose hips are known")
             continue
         lifted, views, poses = lift_people(lifter, people)
-        options.output.mkdir(parents=True, exist_ok=True)
         annotations = [
             {"image_id": p.image, "id": p.number, "pose3d": np.round(pose, 4).tolist()}
             for p, pose in zip(lifted, poses.astype(np.float64), strict=True)
         ]
         content = {"joints": JOINTS, "parents": PARENTS, "unit": "m", "annotations": annotations}
-        _write_json(options.output / f"{path.stem}.3d.json", content)
+        write_file(options.output / f"{path.stem}.3d.json", json.dumps(content))
         if options.pictures:
             for person, view, pose in zip(lifted, views, poses, strict=True):
                 name = f"{path.stem}.{person.number}.png"
@@ -101,12 +90,9 @@ def sample(arguments: list[str]) -> int:
     parser.add_argument("-o", "--output", type=Path, required=True, help="input of the chip, .npy")
     options = parser.parse_args(arguments)
     data = to_bytes(normalise_known(_surest(options.keypoints).joints))
-    partial = options.output.with_name(options.output.name + ".partial.npy")
-    try:
-        np.save(partial, data.reshape(CHANNELS, 1, 1))
-        os.replace(partial, options.output)
-    except OSError as error:
-        raise UserError(f"{options.output} cannot be written: {error.strerror}") from None
+    file = io.BytesIO()
+    np.save(file, data.reshape(CHANNELS, 1, 1))
+    write_file(options.output, file.getvalue())
     return 0
 
 
