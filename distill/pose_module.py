@@ -72,13 +72,18 @@ class TrainedModule(L.LightningModule):
         chosen = {id(p) for p in hidden}
         decay = [p for p in trained if p.ndim > 1 and id(p) not in chosen]
         plain = [p for p in trained if p.ndim <= 1]
-        groups: list[dict[str, Any]] = [
-            {"params": decay, "weight_decay": recipe.weight_decay},
-            {"params": plain, "weight_decay": 0.0},
-        ]
+        groups: list[dict[str, Any]] = [{"params": plain, "weight_decay": 0.0}]
+        for rate in sorted({self.relative_rate(p) for p in decay}):
+            same = [p for p in decay if self.relative_rate(p) == rate]
+            lr, weight_decay = rate * recipe.learning_rate, recipe.weight_decay / rate
+            groups.append({"params": same, "weight_decay": weight_decay, "lr": lr})
         if not hidden:
             return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
         return Muon(hidden, groups, recipe.learning_rate, recipe.muon_rate, recipe.weight_decay)
+
+    def relative_rate(self, weight: Tensor) -> float:
+        """Rate of a weight of two or more dimensions under AdamW, in units of the recipe's."""
+        return 1.0
 
     def answer_weights(self) -> list[Tensor]:
         """Weights of the layers that write the network's answer."""

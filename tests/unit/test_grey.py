@@ -29,9 +29,9 @@ from distill.tasks.grey.data import (
     split_by_series,
 )
 from distill.tasks.grey.detectors import Detector, Encoder, multiplications, parameters
-from distill.tasks.grey.module import point_loss
+from distill.tasks.grey.module import PointModule, point_loss
 from distill.tasks.grey.points import POINTS
-from distill.tasks.grey.recipe import GreyRun, GreyTeacherRecipe
+from distill.tasks.grey.recipe import DETECTORS, GreyRun, GreyTeacherRecipe
 from distill.tasks.grey.scores import grey_oks, grey_pck
 from distill.tasks.grey.train import predict, save_detector, teach
 from synthesize.chip.errors import UserError
@@ -162,7 +162,9 @@ def test_detectors_have_the_described_layers() -> None:
     assert maps.shape == (2, 64, 64, 64)
 
 
-@pytest.mark.parametrize(("kind", "size", "count"), [("simple", 96, 17), ("efficientnet", 32, 13)])
+@pytest.mark.parametrize(
+    ("kind", "size", "count"), [("simple", 96, 17), ("efficientnet", 32, 13), ("code", 32, 13)]
+)
 def test_input_size_and_points_are_parameters(kind: str, size: int, count: int) -> None:
     network = Detector(kind, count, size, width=4, mapping=1, enlarge=2 if size < 64 else 1)
     assert network(torch.zeros(2, 1, size, size)).shape == (2, count, 3)
@@ -170,6 +172,38 @@ def test_input_size_and_points_are_parameters(kind: str, size: int, count: int) 
         assert 4_000_000 < parameters(network.head.net) < 4_020_000  # B0 without its classifier
     with pytest.raises(UserError, match=rf"made for pictures \[1, {size}, {size}\]"):
         network(torch.zeros(1, 1, size + 16, size + 16))
+
+
+@pytest.mark.parametrize("kind", DETECTORS)
+def test_an_untrained_detector_tells_pictures_apart(kind: str) -> None:
+    """Where answers do not depend on the picture, training ends at the mean pose."""
+    torch.manual_seed(0)
+    network, images = Detector(kind, dropout=0.0), torch.rand(8, 1, 64, 64) * 2 - 1
+    answers = network.train()(
+        images.roll(3, dims=-1) + torch.linspace(-1, 1, 8)[:, None, None, None]
+    )
+    assert answers.std(dim=0).mean() > 0.02
+
+
+def test_the_layer_with_very_many_inputs_learns_at_a_smaller_rate() -> None:
+    network = Detector()
+    module = PointModule(network, GreyTeacherRecipe(learning_rate=1e-3, weight_decay=0.01))
+    groups = module.make_optimizer().param_groups
+    trained = [id(p) for group in groups for p in group["params"]]
+    assert sorted(trained) == sorted(id(p) for p in network.parameters())  # each once
+    rates = {id(p): (g["lr"], g["lr"] * g["weight_decay"]) for g in groups for p in g["params"]}
+    assert rates[id(network.encoder.squeeze.weight)] == pytest.approx((1e-3 / 64, 1e-5))
+    assert rates[id(network.encoder.code.weight)] == pytest.approx((1e-3, 1e-5))
+    assert rates[id(network.encoder.squeeze.bias)] == (1e-3, 0)
+
+
+def test_efficientnet_can_be_trained_from_its_first_weights() -> None:
+    torch.manual_seed(0)
+    network = detectors.efficientnet_b0(pretrained=False)
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert all(m.momentum == 0.01 and bool((m.weight == 1).all()) for m in norms)
+    seen = network.train()(torch.randn(4, 3, 64, 64)).pooler_output
+    assert seen.std(dim=0).mean() > 0.1
 
 
 def test_the_encoder_sees_two_maps_only() -> None:
@@ -188,7 +222,7 @@ def test_without_imagenet_weights_a_line_says_so(
 ) -> None:
     import transformers
 
-    def offline(*_: object) -> nn.Module:
+    def offline(*_: object, **__: object) -> nn.Module:
         raise OSError("We couldn't connect to the hub")
 
     monkeypatch.setattr(transformers.EfficientNetModel, "from_pretrained", offline)

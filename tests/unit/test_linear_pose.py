@@ -439,8 +439,8 @@ def test_every_recipe_runs_through_the_command_line(
     settings = [*TINY, f"out={tmp_path / 'run'}"]
     stage = "teacher" if recipe.stem.startswith("teacher") else "student"
     if stage == "teacher":
-        seeing = tmp_path / "openpose.pth.tar"
-        save_teacher(LightweightOpenPose(1), seeing, 0, {})
+        seeing = tmp_path / "student.pth.tar"
+        save_student(Student("native"), seeing, 0, {})
         settings.append(f"start_backbone={seeing}")
     else:
         settings.append(f"teacher={teacher_file}")

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from distill.tasks.grey.recipe import CELL
+from distill.teachers.efficientnet import MOMENTUM, efficientnet, library
 from synthesize.chip.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,21 @@ MAPS = 64  # feature maps between trunk and detector
 HIDDEN, CODE = 512, 256  # widths of the encoder's two linear layers
 DOUBLINGS = 4
 PRETRAINED = "google/efficientnet-b0"  # the library's name of the ImageNet weights
+
+
+def keep_signal(*parts: nn.Module) -> None:
+    """First weights with which a picture's code reaches the answer.
+
+    With PyTorch's own, every convolution with ReLU keeps a third of what it is given and adds an
+    offset that is the same for all pictures: behind the four doublings nothing of the picture is
+    left, and training ends at the mean pose. He et al., "Delving Deep into Rectifiers", 2015.
+    """
+    for part in parts:
+        for layer in part.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
 
 
 class Encoder(nn.Module):
@@ -103,12 +119,31 @@ class SimpleHead(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(MAPS, 32, 3, padding=1)
         self.conv2 = nn.Conv2d(32, 3 * keypoints, 3, padding=1)
+        keep_signal(self.conv1)
         nn.init.constant_(self.conv2.bias, 0.5)  # type: ignore[arg-type]
 
     def forward(self, maps: Tensor) -> Tensor:
         """All numbers of all points."""
         maps = F.avg_pool2d(F.relu(self.conv1(maps)), 2)
         return F.relu(self.conv2(maps)).mean(dim=(2, 3))
+
+
+class CodeHead(nn.Module):
+    """One linear layer on the encoder's 256 numbers: what these say of the pose by themselves.
+
+    A probe, not a detector that was described: the others see nothing but maps painted from these
+    numbers, so what is not in them is lost to all.
+    """
+
+    def __init__(self, keypoints: int) -> None:
+        super().__init__()
+        self.read = nn.Linear(CODE, 3 * keypoints)
+        nn.init.constant_(self.read.bias, 0.5)
+
+    def forward(self, code: Tensor) -> Tensor:
+        """All numbers of all points of codes [N, 256]."""
+        numbers: Tensor = self.read(F.relu(code))
+        return numbers
 
 
 class EfficientHead(nn.Module):
@@ -123,6 +158,7 @@ class EfficientHead(nn.Module):
             nn.Linear(512, 256), nn.ReLU(), nn.Dropout(dropout),
             nn.Linear(256, 3 * keypoints),
         )  # fmt: skip
+        keep_signal(self.colour, self.head[0], self.head[3])
         nn.init.constant_(self.head[-1].bias, 0.5)  # type: ignore[arg-type]
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -140,25 +176,17 @@ def efficientnet_b0(pretrained: bool) -> nn.Module:
     Raises:
         UserError: the library is not installed.
     """
-    try:
-        from transformers import EfficientNetConfig, EfficientNetModel
-    except ImportError:
-        raise UserError(
-            "the EfficientNet detector needs the package 'transformers'; install it with "
-            "pip install 'pose78[train]', or use detector=simple"
-        ) from None
+    who = "the EfficientNet detector"
     if pretrained:
         try:
-            found: nn.Module = EfficientNetModel.from_pretrained(PRETRAINED)
+            found: nn.Module = library(who).EfficientNetModel.from_pretrained(
+                PRETRAINED, batch_norm_momentum=MOMENTUM
+            )
             return found
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0][:120] if str(error) else "not found"
             log.warning("no ImageNet weights (%s); starting from random ones", reason)
-    # The configuration's defaults describe B7; these are B0's, as the paper's table 1.
-    config = EfficientNetConfig(
-        width_coefficient=1.0, depth_coefficient=1.0, hidden_dim=1280, dropout_rate=0.2
-    )
-    return EfficientNetModel(config)
+    return efficientnet(who, hidden_dim=1280, dropout_rate=0.2)
 
 
 class Detector(nn.Module):
@@ -185,10 +213,17 @@ class Detector(nn.Module):
         }  # fmt: skip
         self.size, self.keypoints = size, keypoints
         self.encoder = Encoder(size, enlarge)
-        self.upsampler = Upsampler(size, width, mapping)
-        self.head: nn.Module = SimpleHead(keypoints)
+        self.upsampler: nn.Module = nn.Identity()
+        if detector != "code":
+            self.upsampler = Upsampler(size, width, mapping)
+        keep_signal(self.encoder, self.upsampler)
+        self.head: nn.Module
         if detector == "efficientnet":
             self.head = EfficientHead(keypoints, dropout, pretrained)
+        elif detector == "code":
+            self.head = CodeHead(keypoints)
+        else:
+            self.head = SimpleHead(keypoints)
 
     def forward(self, x: Tensor) -> Tensor:
         """Points: x, y as fractions of the picture, visibility."""

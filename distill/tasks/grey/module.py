@@ -15,6 +15,8 @@ from distill.tasks.grey.points import points_of
 from distill.tasks.grey.recipe import GreyRecipe, GreyRun
 from distill.tasks.grey.scores import grey_pck
 
+_USUAL_INPUTS = 1024  # layers with as many learn well at the rates of the recipes
+
 
 def point_loss(found: Tensor, wanted: Tensor, known: Tensor, recipe: GreyRun) -> Tensor:
     """Mean error of points [N, K, 3]: of places where they are visible, of visibility where known.
@@ -78,6 +80,15 @@ class PointModule(TrainedModule):
         score = grey_pck(found, truth, self.points).overall
         self.log("pck", torch.tensor(score, dtype=torch.float32), sync_dist=True)
         self.found, self.truth = [], []
+
+    def relative_rate(self, weight: Tensor) -> float:
+        """Smaller for layers with very many inputs.
+
+        AdamW moves every weight by its rate whatever the gradient, so a sum over 65,536 inputs
+        that rise and fall together would move by hundreds of its own size in one step. The rate
+        that a width needs falls as its inverse (Yang et al., "Tensor Programs V", 2022).
+        """
+        return min(1.0, _USUAL_INPUTS / weight[0].numel())
 
     def answer_weights(self) -> list[Tensor]:
         """Those of a student's output layer, or of a detector's last layer."""

@@ -10,7 +10,7 @@ from distill.tasks.grey.points import points_of
 from synthesize.chip.errors import UserError
 
 LOSSES = ("smooth_l1", "mse")
-DETECTORS = ("simple", "efficientnet")
+DETECTORS = ("simple", "efficientnet", "code")
 CELL = 16  # the upsampler doubles four times, so the input's side is a multiple of 16
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ai8x_models.checkpoints import load_student
 from ai8x_models.skeleton import NUM_HEATMAPS, NUM_PAFS
 from ai8x_models.students import SPECS, Student
+from distill.teachers.efficientnet import efficientnet, library
 from distill.teachers.lightweight_openpose import LightweightOpenPose, load_teacher
 from synthesize.chip.errors import UserError
 
@@ -123,7 +124,7 @@ class Residual(nn.Module):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        transformers = _transformers(name)
+        transformers = library(f"backbone '{name}'")
         kind, depths, widths = _RESNETS[name]
         config = transformers.ResNetConfig(
             layer_type=kind, depths=depths, hidden_sizes=widths,
@@ -142,12 +143,7 @@ class Efficient(nn.Module):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        transformers = _transformers(name)
-        width, depth = _EFFICIENTNETS[name]
-        config = transformers.EfficientNetConfig(
-            width_coefficient=width, depth_coefficient=depth, drop_connect_rate=0.0
-        )
-        network = transformers.EfficientNetModel(config)
+        network = efficientnet(f"backbone '{name}'", *_EFFICIENTNETS[name], drop_connect_rate=0.0)
         # Only the head that would make one vector of each picture hangs behind these two.
         self.embeddings, self.blocks = network.embeddings, network.encoder.blocks
         with torch.no_grad():
@@ -165,18 +161,6 @@ class Efficient(nn.Module):
             x = block(x)
             found[round(side / x.shape[-1])] = x
         return [found[stride] for stride in _STRIDES]
-
-
-def _transformers(name: str) -> Any:
-    """The library, or a sentence saying how to get it."""
-    try:
-        import transformers
-    except ImportError:
-        raise UserError(
-            f"backbone '{name}' needs the transformers library; install it with "
-            "pip install transformers, or choose mobilenet or openpose"
-        ) from None
-    return transformers
 
 
 def make_backbone(name: str) -> nn.Module:
