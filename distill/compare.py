@@ -208,13 +208,19 @@ def table(arms: Mapping[str, Arm]) -> str:
         gains, name = margins(arms, arm, beside), _gain(arm, beside)
         values = [*gains, mean(gains), max(gains) - min(gains)]
         lines.append(f"| {name} | " + " | ".join(f"{100 * v:+.2f}" for v in values) + " |")
-        spread = max(arms[arm].spread, arms[beside].spread)
-        verdict = "larger" if abs(mean(gains)) > spread else "not larger"
         verdicts.append(
-            f"The {name} of {100 * mean(gains):+.2f} points is {verdict} than the spread over "
-            f"{len(seeds)} seeds ({100 * spread:.2f} points)."
+            _verdict(name, mean(gains), max(arms[a].spread for a in (arm, beside)), seeds)
         )
     return "\n".join(lines) + "\n\n" + "\n".join(verdicts)
+
+
+def _verdict(name: str, gain: float, spread: float, seeds: Sequence[int]) -> str:
+    """A sentence on a gain, beside the larger spread of the two arms."""
+    said = f"The {name} is {100 * gain:+.2f} points"
+    if len(seeds) == 1:
+        return f"{said}, with one seed, which shows no spread."
+    verdict = "larger" if abs(gain) > spread else "not larger"
+    return f"{said}, {verdict} than the spread over {len(seeds)} seeds ({100 * spread:.2f} points)."
 
 
 def _named(arm: str) -> str:

@@ -28,8 +28,10 @@ def test_the_table_says_whether_the_gain_stands_out() -> None:
     text = table({"without": plain, "with": Arm({1: 0.45, 2: 0.44, 3: 0.46})})
     assert "| without teacher | 40.00 | 42.00 | 41.00 | 41.00 | 2.00 |" in text
     assert "| gain | +5.00 | +2.00 | +5.00 | +4.00 | +3.00 |" in text
-    assert "+4.00 points is larger than the spread over 3 seeds (2.00 points)" in text
-    assert "is not larger" in table({"without": plain, "with": plain})
+    assert "The gain is +4.00 points, larger than the spread over 3 seeds (2.00 points)." in text
+    assert "points, not larger than" in table({"without": plain, "with": plain})
+    one = Arm({1: 0.4})
+    assert "with one seed, which shows no spread" in table({"without": one, "with": one})
 
 
 def test_rivals_are_compared_with_the_first_teacher() -> None:
@@ -42,7 +44,7 @@ def test_rivals_are_compared_with_the_first_teacher() -> None:
     assert "| with teacher 2 | 47.00 | 50.00 | 48.50 | 3.00 |" in text
     assert "| gain of teacher 2 | +7.00 | +8.00 | +7.50 | +1.00 |" in text
     assert "| gain of teacher 2 over the teacher | +2.00 | +4.00 | +3.00 | +2.00 |" in text
-    assert "The gain of teacher 2 over the teacher of +3.00 points is not larger than" in text
+    assert "The gain of teacher 2 over the teacher is +3.00 points, not larger than" in text
 
 
 def test_two_teachers_and_seeds_side_by_side(

@@ -20,7 +20,7 @@ from distill.tasks.linear.model import LinearPose, Shape
 
 WIDTHS = (128, 160, 192, 256)
 SIZE = 128
-_BACKBONES = ("openpose", "mobilenet", "resnet18", "resnet50", "efficientnet-b0")
+_BACKBONES = ("native", "openpose", "mobilenet", "resnet18", "resnet50", "efficientnet-b0")
 
 
 def linear_parameters(width: int, blocks: int = 4, layers: int = 6) -> int:
