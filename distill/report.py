@@ -24,18 +24,23 @@ def _percent(value: float) -> str:
 
 
 def crop_table(results: dict[str, CropResult]) -> str:
-    """Markdown: a row per network, PCK overall and per joint in percent, and the speed."""
+    """Markdown: a row per network, PCK overall and per joint in percent, peaks, speed."""
     scores = {name: result.pck() for name, result in results.items()}
     joints = list(next(iter(scores.values())).per_joint)
     lines = [
-        "| network | PCK@0.2 | PCKh-style@0.5 | images/s | " + " | ".join(joints) + " |",
-        "|---|---:|---:|---:|" + "---:|" * len(joints),
+        "| network | PCK@0.2 | PCKh-style@0.5 | peak, right | peak, wrong | images/s | "
+        + " | ".join(joints)
+        + " |",
+        "|---|---:|---:|---:|---:|---:|" + "---:|" * len(joints),
     ]
     for name, score in scores.items():
         values = [_percent(score.per_joint[joint]) for joint in joints]
+        right, wrong = results[name].peaks()
         lines.append(
             f"| {name} | **{100 * score.overall:.2f}** | {_percent(results[name].pckh().overall)} "
-            f"| {results[name].rate:.0f} | " + " | ".join(values) + " |"
+            f"| {_percent(right)} | {_percent(wrong)} | {results[name].rate:.0f} | "
+            + " | ".join(values)
+            + " |"
         )
     return "\n".join(lines)
 

@@ -27,7 +27,7 @@ from distill.evaluate import (
     predict,
 )
 from distill.metrics import pck, torso_lengths
-from distill.report import case_sheet
+from distill.report import case_sheet, crop_table
 from distill.synthetic import write_set
 from distill.teachers.lightweight_openpose import LightweightOpenPose, save_teacher
 
@@ -99,6 +99,21 @@ def test_lengths_other_than_the_torso() -> None:
     result = pck(found, truth, 0.5, lengths=[10.0, np.nan])
     assert (result.overall, result.people, result.skipped) == (1.0, 1, 1)
     assert pck(found, truth, 0.5, lengths=[9.9, 9.9]).overall == 0.0
+
+
+def test_peaks_of_right_and_wrong_points() -> None:
+    truth = np.zeros((1, 18, 3), np.float32)
+    truth[:, :6, 2] = 2
+    truth[:, 8] = (0, 50, 2)  # the right hip: a torso of 50 pixels
+    found = truth.copy()
+    found[0, :, 2] = 0.8
+    found[0, :2] = (30, 0, 0.2)  # two of seven labelled points are wrong
+    found[0, 10:] = (99, 99, 0.9)  # not labelled: not counted
+    result = CropResult(found, truth, np.full(1, np.nan), 1.0)
+    assert result.peaks() == pytest.approx((0.8, 0.2))
+    assert "| 80.0 | 20.0 |" in crop_table({"it": result})
+    found[0, :2] = truth[0, :2]
+    assert np.isnan(CropResult(found, truth, np.full(1, np.nan), 1.0).peaks()[1])
 
 
 def test_head_length_is_that_of_the_crop(tmp_path: Path) -> None:
