@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 MAPS = 64  # feature maps between trunk and detector
 HIDDEN, CODE = 512, 256  # widths of the encoder's two linear layers
 DOUBLINGS = 4
+_SKIPPED = 0.2  # of residual paths, EfficientNet's own stochastic depth
 PRETRAINED = "google/efficientnet-b0"  # the library's name of the ImageNet weights
 
 
@@ -152,7 +153,7 @@ class EfficientHead(nn.Module):
     def __init__(self, keypoints: int, dropout: float, pretrained: bool) -> None:
         super().__init__()
         self.colour = nn.Conv2d(MAPS, 3, 1)
-        self.net = efficientnet_b0(pretrained)
+        self.net = efficientnet_b0(pretrained, min(dropout, _SKIPPED))
         self.head = nn.Sequential(
             nn.Linear(1280, 512), nn.ReLU(), nn.Dropout(dropout),
             nn.Linear(512, 256), nn.ReLU(), nn.Dropout(dropout),
@@ -167,8 +168,11 @@ class EfficientHead(nn.Module):
         return found
 
 
-def efficientnet_b0(pretrained: bool) -> nn.Module:
+def efficientnet_b0(pretrained: bool, skipped: float = _SKIPPED) -> nn.Module:
     """The library's EfficientNet-B0 without its classifier.
+
+    ``skipped`` is the share of the last block's residual paths left out in training (stochastic
+    depth).
 
     ImageNet weights come from the library's own store (its cache, or the network). Where they
     cannot be had, a line says so and the network starts from random weights.
@@ -180,13 +184,13 @@ def efficientnet_b0(pretrained: bool) -> nn.Module:
     if pretrained:
         try:
             found: nn.Module = library(who).EfficientNetModel.from_pretrained(
-                PRETRAINED, batch_norm_momentum=MOMENTUM
+                PRETRAINED, batch_norm_momentum=MOMENTUM, drop_connect_rate=skipped
             )
             return found
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0][:120] if str(error) else "not found"
             log.warning("no ImageNet weights (%s); starting from random ones", reason)
-    return efficientnet(who, hidden_dim=1280, dropout_rate=0.2)
+    return efficientnet(who, hidden_dim=1280, dropout_rate=0.2, drop_connect_rate=skipped)
 
 
 class Detector(nn.Module):
