@@ -100,7 +100,7 @@ class PoseStudent(nn.Module):
     """A pose student in real numbers: the end of its trunk, its two heads and their maps.
 
     Strides 8 and 16. A student is trained sooner than a Lightweight OpenPose network, and sees
-    for a fifth of its arithmetic.
+    for well under half of its arithmetic.
     """
 
     def __init__(self, name: str) -> None:
