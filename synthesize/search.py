@@ -363,13 +363,19 @@ class _Problem:
 
     def _processors(self, index: int, spots: dict[int, tuple[int, int]]) -> list[int]:
         buffer = self.buffers[index]
+        # A buffer may be tied to several others, and all of them must agree.
+        tied = {
+            spots[t.first][0] + t.delta for t in self.ties if t.second == index and t.first in spots
+        }
+        tied |= {
+            spots[t.second][0] - t.delta
+            for t in self.ties
+            if t.first == index and t.second in spots
+        }
         if index == self.members[INPUT].buffer:
-            return [0]
-        for tie in self.ties:
-            if tie.second == index and tie.first in spots:
-                return self._valid(buffer, spots[tie.first][0] + tie.delta)
-            if tie.first == index and tie.second in spots:
-                return self._valid(buffer, spots[tie.second][0] - tie.delta)
+            return [0] if tied <= {0} else []
+        if tied:
+            return self._valid(buffer, tied.pop()) if len(tied) == 1 else []
         return list(range(0, limits.PROCESSORS - buffer.span + 1, _SHARED))
 
     def _valid(self, buffer: _Buffer, processor: int) -> list[int]:

@@ -53,6 +53,11 @@ def test_random_networks(seed: int) -> None:
     check(seed)
 
 
+def test_an_output_tied_to_several_layers() -> None:
+    """Pass-through layers tie one buffer to two others; honouring the first tie alone was wrong."""
+    assert check(688311) == "ran"
+
+
 @pytest.mark.long
 def test_two_thousand_random_networks() -> None:
     results = [check(seed) for seed in range(2000)]
