@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from ai8x_models.described import described_spec
-from ai8x_models.files import replace_file
 from ai8x_models.students import SPECS, Student
-from synthesize.chip.errors import UserError
+from common.errors import UserError
+from common.files import replace_file
 
 
 def write_atomically(data: Any, path: Path) -> None:

@@ -18,7 +18,7 @@ from ai8x_models.codec import Floats
 from ai8x_models.decode import Person
 from ai8x_models.preprocess import Prepared
 from ai8x_models.skeleton import BACKGROUND, LIMBS, LOOP_LIMBS, NUM_KEYPOINTS, NUM_LIMBS
-from synthesize.chip.errors import UserError
+from common.errors import UserError
 
 Pixels = npt.NDArray[np.uint8]
 FAINT = 0.25  # heatmaps that stay below are not brightened up to look like a finding

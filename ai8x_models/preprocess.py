@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from synthesize.chip.errors import UserError
+from common.errors import UserError
 
 GREY = 128
 

@@ -26,7 +26,7 @@ from ai8x_models.decode import DecodeSettings, Person, decode
 from ai8x_models.overlay import compose, write_png
 from ai8x_models.preprocess import prepare, read_picture
 from ai8x_models.skeleton import KEYPOINTS, NUM_HEATMAPS, NUM_PAFS
-from synthesize.chip.errors import UserError
+from common.errors import UserError
 
 Maps = Sequence[npt.NDArray[np.integer[Any]]]
 

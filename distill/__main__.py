@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synthesize.chip.errors import UserError
+from common.errors import UserError
 
 if TYPE_CHECKING:
     from distill.data import PersonSource

@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from synthesize.chip.errors import UserError
+from common.errors import UserError
 
 TOLERANCE = 1.0  # pixels that a point may lie outside its picture (annotators click on edges)
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"

@@ -19,13 +19,13 @@ from statistics import mean
 from typing import Any
 
 from ai8x_models.checkpoints import load_student
-from ai8x_models.files import write_file
+from common.errors import UserError
+from common.files import write_file
 from distill.config import Recipe
 from distill.datamodule import open_set
 from distill.evaluate import evaluate_pck
 from distill.teacher_maps import checksum
 from distill.train import train_student
-from synthesize.chip.errors import UserError
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ai8x_models.codec import STRIDE
 from ai8x_models.students import SPECS
+from common.errors import UserError
 from distill.data import Augmentation
-from synthesize.chip.errors import UserError
 
 
 @dataclass

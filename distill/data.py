@@ -20,9 +20,9 @@ import torch
 from torch.utils.data import Dataset
 
 from ai8x_models import codec, skeleton
+from common.errors import UserError
 from distill.annotations import KeypointFile, Skipped, looks_whole, read_pixels
 from distill.synthetic import make_scene
-from synthesize.chip.errors import UserError
 
 log = logging.getLogger(__name__)
 

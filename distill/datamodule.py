@@ -10,6 +10,7 @@ import lightning as L
 import torch
 from torch.utils.data import ConcatDataset, DataLoader, WeightedRandomSampler
 
+from common.errors import UserError
 from distill.config import MapRun, Recipe, Run, SetConfig
 from distill.data import (
     Augmentation,
@@ -19,7 +20,6 @@ from distill.data import (
     SyntheticSet,
     collate,
 )
-from synthesize.chip.errors import UserError
 
 VALIDATION_BATCH = 50
 

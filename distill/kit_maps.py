@@ -17,10 +17,10 @@ from ai8x_models.codec import NUM_HEATMAPS
 from ai8x_models.decode import decode_single
 from ai8x_models.overlay import write_png
 from ai8x_models.students import Student
+from common.errors import UserError
 from distill.data import GREY, Augmentation, CropDataset, PersonSource
 from distill.evaluate import load_network
 from distill.metrics import Pck, pck
-from synthesize.chip.errors import UserError
 
 
 def write_crops(people: PersonSource, size: int, count: int, folder: Path) -> int:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ai8x_models.decode import Person
 from ai8x_models.skeleton import KEYPOINTS, to_coco17, to_lsp14
-from synthesize.chip.errors import UserError
+from common.errors import UserError
 
 L_SHOULDER = KEYPOINTS.index("l_shoulder")
 R_HIP = KEYPOINTS.index("r_hip")

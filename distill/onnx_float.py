@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from ai8x_models.codec import STRIDE
-from ai8x_models.files import write_file
 from ai8x_models.students import Student
+from common.errors import UserError
+from common.files import write_file
 from distill.evaluate import Network, load_network
 from distill.tasks.linear.render import LinearTeacher
 from quantize import onnx_export
-from synthesize.chip.errors import UserError
 
 OPSET = 17
 OUTPUTS = ("heatmaps", "pafs")

@@ -17,8 +17,8 @@ from typing import Any
 
 import yaml
 
-from ai8x_models.files import write_file
-from synthesize.chip.errors import UserError
+from common.errors import UserError
+from common.files import write_file
 
 STAGES = {"float": "o", "qat": "s", "integer": "D"}
 """What is measured of a student, and its mark."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ai8x_models.decode import decode_single
 from ai8x_models.students import Student
+from common.errors import UserError
 from distill.config import Recipe, Run, TeacherRecipe
 from distill.data import to_input
 from distill.loss import distillation_loss, map_loss
@@ -18,7 +19,6 @@ from distill.metrics import pck
 from distill.muon import Muon
 from distill.teacher_maps import TeacherMaps
 from distill.teachers.lightweight_openpose import LightweightOpenPose
-from synthesize.chip.errors import UserError
 
 # A matrix of more weights stays with AdamW: an orthogonal update would cost more than the step.
 _LARGEST = 1 << 22

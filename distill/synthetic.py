@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_models.skeleton import KEYPOINTS, to_coco17
-from synthesize.chip.errors import UserError
+from common.errors import UserError
 
 Points = npt.NDArray[np.float64]
 Colour = tuple[float, float, float]

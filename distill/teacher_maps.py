@@ -23,11 +23,11 @@ from torch.nn import functional as F
 from ai8x_models.checkpoints import load_student, read_checkpoint
 from ai8x_models.codec import FLIP_HEATMAPS, FLIP_PAFS, NUM_HEATMAPS, NUM_PAFS, STRIDE
 from ai8x_models.students import Student
+from common.errors import UserError
 from distill.data import to_input
 from distill.tasks.linear import checkpoint as linear
 from distill.tasks.linear.render import LinearTeacher
 from distill.teachers.lightweight_openpose import LightweightOpenPose, is_teacher, teacher_from
-from synthesize.chip.errors import UserError
 
 MAPS = NUM_HEATMAPS + NUM_PAFS
 

@@ -16,6 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from ai8x_models.checkpoints import load_student, save_student
 from ai8x_models.codec import STRIDE
 from ai8x_models.students import Student
+from common.errors import UserError
 from distill.config import Recipe, Run, TeacherRecipe
 from distill.data import Augmentation, CropDataset, to_input
 from distill.datamodule import PoseData, Reporting, open_set
@@ -29,7 +30,6 @@ from distill.teachers.lightweight_openpose import (
 from distill.trainer import PCK, Watched, make_trainer, quiet
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.fold import fold_batchnorm
-from synthesize.chip.errors import UserError
 
 log = logging.getLogger(__name__)
 

@@ -22,9 +22,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ai8x_models.checkpoints import write_atomically
+from common.errors import UserError
 from distill.config import Run
 from distill.machine import keep_memory, resolve_precision
-from synthesize.chip.errors import UserError
 
 
 class AtomicCheckpoints(TorchCheckpointIO):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-from synthesize.chip.errors import UserError
+from common.errors import UserError
 
 COMMANDS = {
     "run": ("evalkit.run", "run a firmware ELF on the virtual board"),

@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from common.errors import UserError
 from evalkit import protocol, replay
 from evalkit.host import pictures
 from evalkit.kit import Kit
-from synthesize.chip.errors import UserError
 
 TARGET_PER_SECOND = 10.0
 """Further answers for each second of wall time on two cores."""

@@ -25,9 +25,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from common.errors import UserError
 from evalkit.host.pictures import Photographs, Picture, Pixels, Video, fit, open_camera
 from evalkit.peripherals.ov7692 import FITS, SensorFrame
-from synthesize.chip.errors import UserError
 
 KEPT = 1024
 """Frames that ``sent`` remembers."""

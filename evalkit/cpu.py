@@ -11,11 +11,11 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+from common.errors import UserError
 from evalkit import timing
 from evalkit.binding import BlockHook, ReadHook, WriteHook, bind
 from evalkit.cnn.faults import KitFault
 from evalkit.elf import INSTALL_HINT
-from synthesize.chip.errors import UserError
 
 _NOWHERE = 0xFFFF_FF00
 _EXC_RETURN = 0xFFFF_FFE1

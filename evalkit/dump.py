@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from common.errors import UserError
 from evalkit.cnn.engine import Result
 from evalkit.cnn.plan import Layer
-from synthesize.chip.errors import UserError
 
 
 class LayerDump:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from synthesize.chip.errors import UserError
+from common.errors import UserError
 
 INSTALL_HINT = "run: pip install 'pose78[kit]'"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from common.errors import UserError
 from evalkit import protocol
 from evalkit.host import coco
 from evalkit.host import options as sources
 from evalkit.host.shots import Shot
-from synthesize.chip.errors import UserError
 
 
 class Collector:

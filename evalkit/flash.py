@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from synthesize.chip.errors import UserError
+from common.errors import UserError
 
 ELF_MAGIC = b"\x7fELF"
 _SECONDS = 120.0

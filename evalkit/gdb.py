@@ -14,10 +14,10 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from common.errors import UserError
 from evalkit.cnn.faults import KitFault
 from evalkit.machine import IDLE, LIMIT
 from evalkit.scheduler import SECOND
-from synthesize.chip.errors import UserError
 
 if TYPE_CHECKING:
     from evalkit.kit import Kit

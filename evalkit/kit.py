@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from common.errors import UserError
 from evalkit import elf, protocol
 from evalkit.board import Board
 from evalkit.cnn.faults import KitFault
@@ -25,7 +26,6 @@ from evalkit.machine import IDLE, LIMIT, SRAM_BASE, SRAM_SIZE, Machine
 from evalkit.peripherals.ov7692 import ColourBars, Source
 from evalkit.scheduler import SECOND
 from synthesize.chip import memory_map
-from synthesize.chip.errors import UserError
 
 DEFAULT_SECONDS = 30.0
 DEFAULT_WALL_SECONDS = 120.0

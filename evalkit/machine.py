@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from common.errors import UserError
 from evalkit import deep_sleep
 from evalkit.accelerator import BASE as CNN_BASE
 from evalkit.accelerator import SIZE as CNN_SIZE
@@ -38,7 +39,6 @@ from evalkit.restart import restart
 from evalkit.scheduler import SECOND, Event, Scheduler
 from evalkit.spans import Recorder
 from synthesize.chip import registers
-from synthesize.chip.errors import UserError
 
 FLASH_BASE, FLASH_SIZE = 0x1000_0000, 512 * 1024
 SRAM_BASE, SRAM_SIZE = 0x2000_0000, 128 * 1024

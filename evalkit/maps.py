@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from common.errors import UserError
 from evalkit.host.links import BAUD, KitLink, Link, SerialLink
 from evalkit.host.pictures import Photographs, fit
 from evalkit.host.session import Session
-from synthesize.chip.errors import UserError
 
 
 def collect(link: Link, camera: Photographs, count: int | None = None) -> dict[str, NDArray]:

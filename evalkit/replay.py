@@ -22,11 +22,11 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from common.errors import UserError
 from evalkit.cnn import Cnn, KitFault
 from evalkit.dump import LayerDump
 from synthesize.chip import limits, memory_map, registers
 from synthesize.chip.cycles import STARTUP_CYCLES
-from synthesize.chip.errors import UserError
 
 Words = NDArray[np.uint32]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from common.errors import UserError
 from evalkit import protocol
 from evalkit.dump import LayerDump
 from evalkit.gdb import GdbServer
@@ -16,7 +17,6 @@ from evalkit.kit import COLOUR_BARS, DEFAULT_SECONDS, DEFAULT_WALL_SECONDS, Kit
 from evalkit.peripherals.ov7692 import FITS, Source
 from evalkit.scheduler import SECOND
 from evalkit.timeline import write_timeline
-from synthesize.chip.errors import UserError
 
 CAMERA_PATIENCE = 0.5
 """When the pictures are over, a run ends after the firmware has waited so long for another one

@@ -5,10 +5,10 @@ from __future__ import annotations
 import signal
 import webbrowser
 
+from common.errors import UserError
 from evalkit.host import options as sources
 from evalkit.host.feed import Feed
 from evalkit.host.server import Board, Server
-from synthesize.chip.errors import UserError
 
 DEFAULT_HTTP = 8078
 

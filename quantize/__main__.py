@@ -14,7 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from synthesize.chip.errors import UserError
+from common.errors import UserError
 
 COMMANDS = ("convert", "bits", "equalize")
 

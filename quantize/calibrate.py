@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ai8x_models.layers import BIAS_MAX, SHIFT_LIMIT, FusedConv2d, shift_for_limit
 from ai8x_models.students import INPUT, Student
-from synthesize.chip.errors import UserError
+from common.errors import UserError
 
 CANDIDATES = 5  # shifts tried, downwards from the one that clips no weight
 BITS = (1, 2, 4, 8)

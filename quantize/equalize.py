@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ai8x_models.layers import FusedConv2d
 from ai8x_models.students import INPUT, Student
-from synthesize.chip.errors import UserError
+from common.errors import UserError
 
 CLIPPING = 0.97  # a channel this high on the calibration pictures counts as clipped
 ROOM = 0.9  # highest value a channel is raised to

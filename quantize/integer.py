@@ -8,7 +8,7 @@ import torch
 
 from ai8x_models.layers import BIAS_MAX, BIAS_MIN, FusedConv2d, round_half_up
 from ai8x_models.students import Student
-from synthesize.chip.errors import UserError
+from common.errors import UserError
 
 
 @torch.no_grad()

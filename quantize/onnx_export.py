@@ -22,11 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from ai8x_models.files import write_file
 from ai8x_models.layers import ONE, FusedConv2d
 from ai8x_models.linear import FusedLinear
 from ai8x_models.students import INPUT, LayerSpec, Student
-from synthesize.chip.errors import UserError
+from common.errors import UserError
+from common.files import write_file
 
 OPSET = 17
 IR_VERSION = 8

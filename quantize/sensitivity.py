@@ -18,8 +18,8 @@ from torch import Tensor
 
 from ai8x_models.preprocess import grey_bytes, prepare, read_picture
 from ai8x_models.students import INPUT, Student
+from common.errors import UserError
 from quantize.calibrate import BITS, choose_shift, real_output
-from synthesize.chip.errors import UserError
 
 PICTURES = (".jpg", ".jpeg", ".png")
 

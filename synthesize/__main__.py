@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from common.errors import UserError
 from synthesize import (
     beside,
     compare,
@@ -21,7 +22,6 @@ from synthesize import (
     yaml_out,
 )
 from synthesize import checkpoint as checkpoints
-from synthesize.chip.errors import UserError
 from synthesize.compiler import Compiled, compile_graph, compile_network
 from synthesize.reserved import Reserved, starting_at
 

@@ -32,11 +32,11 @@ from typing import Any
 
 import numpy as np
 
+from common.errors import UserError
 from synthesize import frontend_student, geometry, passes, place, search, streaming
 from synthesize.checkpoint import Checkpoint, LayerWeights
 from synthesize.chip import limits
 from synthesize.chip.cycles import STARTUP_CYCLES
-from synthesize.chip.errors import UserError
 from synthesize.ir import Graph, Layer, at
 from synthesize.placement import LayerPlace, Placement, bits_of
 

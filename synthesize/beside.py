@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from common.errors import UserError
 from synthesize import emit, emit_input, place
 from synthesize.chip import memory_map
-from synthesize.chip.errors import UserError
 from synthesize.compiler import Compiled
 from synthesize.program import Program, RegisterWrite
 from synthesize.reserved import NOTHING, Reserved

@@ -22,7 +22,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthesize.chip.errors import UserError
+from common.errors import UserError
 
 ELF_NAME = "firmware.elf"
 

@@ -25,8 +25,8 @@ from typing import Any
 
 import numpy as np
 
+from common.errors import UserError
 from synthesize import torch_archive
-from synthesize.chip.errors import UserError
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
 """Larger files are refused unread: 100 times what the weight memory can hold."""

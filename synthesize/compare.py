@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from common.errors import UserError
 from synthesize.chip import limits, memory_map
-from synthesize.chip.errors import UserError
 from synthesize.chip.registers import describe, register_at
 from synthesize.compiler import Compiled
 from synthesize.placement import bits_of

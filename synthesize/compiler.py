@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from common.errors import UserError
 from synthesize import (
     frontend_student,
     frontend_yaml,
@@ -31,7 +32,6 @@ from synthesize import (
 from synthesize.checkpoint import Checkpoint
 from synthesize.chip import limits, memory_map
 from synthesize.chip.cycles import STARTUP_CYCLES
-from synthesize.chip.errors import UserError
 from synthesize.ir import Graph, Shape
 from synthesize.placement import Placement, bit_count, bits_of
 from synthesize.program import FifoPort, LayerInfo, Program

@@ -26,10 +26,10 @@ from pathlib import Path
 
 import numpy as np
 
+from common.errors import UserError
 from synthesize import answer as known
 from synthesize import emit_input, self_test
 from synthesize.chip import limits, memory_map
-from synthesize.chip.errors import UserError
 from synthesize.program import OutputMap, Program, RegisterWrite
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "firmware_templates"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthesize.chip.errors import UserError
+from common.errors import UserError
 from synthesize.program import Program
 
 _DIGITS = 3

@@ -16,8 +16,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.errors import UserError
 from synthesize import ir, onnx_model
-from synthesize.chip.errors import UserError
 from synthesize.onnx_build import Builder
 from synthesize.onnx_model import Constant, Model, Node
 from synthesize.onnx_nodes import OPERATORS

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from common.errors import UserError
 from synthesize import ir
 from synthesize.checkpoint import Checkpoint, LayerWeights
-from synthesize.chip.errors import UserError
 
 _KEYS = {
     *("name", "op", "in", "kernel", "stride", "pad", "pool", "act", "wide", "flatten", "join"),

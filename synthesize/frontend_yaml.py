@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
+from common.errors import UserError
 from synthesize import ir
 from synthesize import yaml_values as values
 from synthesize.checkpoint import Checkpoint, LayerWeights
-from synthesize.chip.errors import UserError
 from synthesize.placement import Hints
 from synthesize.yaml_entries import Entry, read_entry
 from synthesize.yaml_nodes import Item, read

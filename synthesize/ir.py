@@ -37,7 +37,7 @@ from typing import Literal
 
 import numpy as np
 
-from synthesize.chip.errors import UserError
+from common.errors import UserError
 
 Shape = tuple[int, int, int]
 Pair = tuple[int, int]

@@ -25,8 +25,8 @@ from pathlib import Path
 
 import numpy as np
 
+from common.errors import UserError
 from synthesize import checkpoint, compare, official_project, yaml_out
-from synthesize.chip.errors import UserError
 from synthesize.compiler import Compiled, compile_network
 from synthesize.program import Program
 

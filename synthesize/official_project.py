@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synthesize.chip.errors import UserError
+from common.errors import UserError
 from synthesize.compare import State, state_of_writes
 from synthesize.program import MemoryBlock, RegisterWrite
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from synthesize.chip.errors import UserError
+from common.errors import UserError
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
 MAX_ELEMENTS = 16 * 1024 * 1024

@@ -17,8 +17,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from common.errors import UserError
 from synthesize.chip import limits
-from synthesize.chip.errors import UserError
 from synthesize.ir import Graph, Layer, at
 from synthesize.placement import (
     Hints,

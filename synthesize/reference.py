@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from synthesize.chip.errors import UserError
+from common.errors import UserError
 from synthesize.ir import INPUT, Graph, Input, Layer
 
 _FLOAT32_EXACT = 1 << 24

@@ -8,9 +8,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from common.errors import UserError
 from synthesize.advice import advice
 from synthesize.chip import energy, limits
-from synthesize.chip.errors import UserError
 from synthesize.compiler import Compiled
 from synthesize.report import PEAK_MACS_PER_CYCLE, facts
 from synthesize.report_figures import figures, layer_colour, operation, size

@@ -13,8 +13,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from common.errors import UserError
 from synthesize.chip import limits
-from synthesize.chip.errors import UserError
 
 
 @dataclass(frozen=True)

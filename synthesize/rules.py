@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from common.errors import UserError
 from synthesize.chip import limits
-from synthesize.chip.errors import UserError
 from synthesize.ir import ACTIVATIONS, OPERATIONS, Graph, Layer, at, check_shapes
 from synthesize.placement import channels_per_pass
 from synthesize.sentences import message, sentence, title

@@ -22,9 +22,9 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from common.errors import UserError
 from synthesize import lower, streaming
 from synthesize.chip import limits
-from synthesize.chip.errors import UserError
 from synthesize.ir import INPUT, Graph, Layer, at
 from synthesize.passes.copy_operands import interleaved
 from synthesize.place import complete, kernel_words

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from common.errors import UserError
 from synthesize.chip import limits, registers
-from synthesize.chip.errors import UserError
 from synthesize.ir import INPUT, Graph, Layer, at
 from synthesize.lower import line_buffer_words, stream_counts
 from synthesize.placement import Hints, LayerHint, bits_of, channels_per_pass

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from synthesize.chip.errors import UserError
+from common.errors import UserError
 from synthesize.ir import Where
 
 MAX_BYTES = 1_000_000

@@ -25,8 +25,8 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from common.errors import UserError
 from synthesize import place, reference, torch_writer
-from synthesize.chip.errors import UserError
 from synthesize.ir import INPUT, Graph, Layer
 from synthesize.placement import LayerPlace, Placement
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from common.errors import UserError
 from synthesize import ir
-from synthesize.chip.errors import UserError
 from synthesize.yaml_nodes import Item
 
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from common.errors import UserError
 from distill.config import AnyRun, load_recipe
-from synthesize.chip.errors import UserError
 
 Verb = Callable[[list[str]], int]
 
@@ -38,7 +38,7 @@ class Task:
         name: as in ``TASK=name``.
         what: half a line for the list of tasks.
         verbs: a command line each: arguments in, exit status out. They raise
-            :class:`~synthesize.chip.errors.UserError` for bad input.
+            :class:`~common.errors.UserError` for bad input.
         recipes: by verb, the recipe that is used when no ``--config`` is given.
     """
 

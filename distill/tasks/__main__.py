@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 import sys
 
+from common.errors import UserError
 from distill.tasks import TASKS, VERBS, load_task
-from synthesize.chip.errors import UserError
 
 
 def _overview() -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import nn
 
-from synthesize.chip.errors import UserError
+from common.errors import UserError
 
 MOMENTUM = 0.01  # of the running statistics, in PyTorch's counting
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ai8x_models.checkpoints import read_checkpoint, write_atomically
 from ai8x_models.skeleton import NUM_HEATMAPS, NUM_PAFS
-from synthesize.chip.errors import UserError
+from common.errors import UserError
 
 ARCH = "lightweight_openpose"
 STRIDE = 8

@@ -15,6 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
+from common.errors import UserError
 from evalkit import protocol
 from evalkit.host.links import Link, LinkLost
 from evalkit.host.own_camera import OwnCamera, enlarged
@@ -22,7 +23,6 @@ from evalkit.host.pictures import Camera, Picture, fit, shown
 from evalkit.host.recording import Recorder, read_recording
 from evalkit.host.session import Session, heatmaps
 from evalkit.host.shots import Shot, brightness
-from synthesize.chip.errors import UserError
 
 RETRY_SECONDS = 1.0
 _LISTEN_SECONDS = 0.5

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from synthesize.chip.errors import UserError
+from common.errors import UserError
 
 if TYPE_CHECKING:
     from evalkit.camera import Camera

@@ -6,13 +6,13 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from common.errors import UserError
 from evalkit import protocol
 from evalkit.host import links
 from evalkit.host.feed import Feed, Listener, LiveFeed, Options, ReplayFeed
 from evalkit.host.links import KitLink, Link, SerialLink, has_own_camera
 from evalkit.host.pictures import open_camera
 from evalkit.host.recording import Recorder, read_recording
-from synthesize.chip.errors import UserError
 
 
 def parser(name: str, what: str) -> argparse.ArgumentParser:

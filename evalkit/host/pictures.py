@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from synthesize.chip.errors import UserError
+from common.errors import UserError
 
 GREY = 128
 PHOTOGRAPHS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")

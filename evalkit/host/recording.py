@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from common.errors import UserError
 from evalkit import protocol
 from evalkit.host.shots import Shot
-from synthesize.chip.errors import UserError
 
 FORMAT = {"format": "pose78 recording", "version": 1}
 

@@ -17,11 +17,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from common.errors import UserError
 from evalkit import protocol
 from evalkit.host.coco import export
 from evalkit.host.feed import WAITING, heat_bytes
 from evalkit.host.shots import BONES_3D, KEYPOINTS, LIMBS, Shot
-from synthesize.chip.errors import UserError
 
 PAGE = Path(__file__).parent / "page"
 _FILES = {

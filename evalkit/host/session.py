@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from common.errors import UserError
 from evalkit import protocol
 from evalkit.host.links import Link, LinkLost
 from evalkit.protocol import Frame
-from synthesize.chip.errors import UserError
 
 HELLO_SECONDS = 3.0
 ANSWER_SECONDS = 3.0

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from synthesize.chip.errors import UserError
+from common.errors import UserError
 
 WIDTH, HEIGHT = 320, 240
 _DATA = 1 << 8

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from common.errors import UserError
 from synthesize import ir
-from synthesize.chip.errors import UserError
 from synthesize.ir import Graph, Layer, Pool, at
 
 

@@ -13,8 +13,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from common.errors import UserError
 from synthesize import ir
-from synthesize.chip.errors import UserError
 from synthesize.ir import Graph, Layer, at
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.errors import UserError
 from evalkit import protocol
 from evalkit.kit import Fault, Kit
 from evalkit.run import main as run_command
 from evalkit.timeline import collect
 from synthesize import build, checkpoint, emit, ir
-from synthesize.chip.errors import UserError
 from synthesize.compiler import Compiled, compile_graph, compile_network
 
 pytest.importorskip("unicorn", reason="the kit extra is not installed")

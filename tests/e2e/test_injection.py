@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.errors import UserError
 from evalkit import protocol
 from evalkit.kit import Kit
 from evalkit.protocol import Frame, encode, image_frames
 from evalkit.scheduler import SECOND
 from synthesize import build, checkpoint, emit
-from synthesize.chip.errors import UserError
 from synthesize.compiler import Compiled, compile_network
 from synthesize.emit_input import element_addresses, layout
 

@@ -12,6 +12,7 @@ import torch
 
 from ai8x_models.decode_fixed import decode_fixed
 from ai8x_models.preprocess import prepare, read_picture
+from common.errors import UserError
 from distill.tasks.lift.fixed import millimetres, view_bytes
 from distill.tasks.lift.student import load_lifter
 from evalkit import protocol
@@ -19,7 +20,6 @@ from evalkit.kit import Kit
 from evalkit.protocol import Frame, encode, image_frames
 from synthesize import beside, build, checkpoint, reference
 from synthesize.__main__ import main
-from synthesize.chip.errors import UserError
 from synthesize.compiler import Compiled, compile_network
 from synthesize.report import output_units
 from tests.conftest import REPOSITORY

@@ -11,13 +11,13 @@ import torch
 
 from ai8x_models.checkpoints import save_student
 from ai8x_models.students import Student
+from common.errors import UserError
 from evalkit.kit import Kit
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.fold import fold_batchnorm
 from quantize.integer import integer_extras, to_integer
 from synthesize import beside, build, checkpoint
 from synthesize.__main__ import main
-from synthesize.chip.errors import UserError
 from synthesize.compiler import Compiled, compile_network
 from synthesize.program import FifoPort
 from synthesize.reserved import NOTHING, Reserved

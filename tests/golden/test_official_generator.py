@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.errors import UserError
 from evalkit.kit import Kit
 from synthesize import build, checkpoint, compare, official, yaml_out
-from synthesize.chip.errors import UserError
 from synthesize.compiler import Compiled, compile_graph, compile_network
 from tests.conftest import REPOSITORY
 from tests.golden.conftest import Case

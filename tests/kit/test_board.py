@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from mini_firmware import build_program
 
+from common.errors import UserError
 from evalkit import protocol
 from evalkit.kit import Fault, Kit
-from synthesize.chip.errors import UserError
 
 HEAD = """
 #include <stdint.h>

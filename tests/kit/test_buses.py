@@ -10,10 +10,10 @@ import pytest
 from chip_driver import MICROSECOND, SLEEPER, Chip
 from mini_firmware import build_program
 
+from common.errors import UserError
 from evalkit.cnn.faults import KitFault
 from evalkit.kit import Kit
 from evalkit.scheduler import SECOND
-from synthesize.chip.errors import UserError
 
 STOPPED, ACKNOWLEDGED, REFUSED = 1 << 6, 1 << 7, 1 << 10
 

@@ -10,6 +10,7 @@ import pytest
 from chip_driver import BUFFER, MICROSECOND, SLEEPER, Chip
 from mini_firmware import build_program
 
+from common.errors import UserError
 from evalkit.camera import Camera, frame_pixels
 from evalkit.cnn.faults import KitFault
 from evalkit.host.pictures import fit
@@ -18,7 +19,6 @@ from evalkit.peripherals import ov7692
 from evalkit.peripherals.ov7692 import ColourBars, Source
 from evalkit.peripherals.pcif import FIFO_DEPTH
 from evalkit.scheduler import SECOND
-from synthesize.chip.errors import UserError
 
 Make = Callable[..., Chip]
 DONE, FULL, THRESHOLD, NOT_EMPTY = 1, 2, 4, 8

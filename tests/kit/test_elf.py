@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from mini_firmware import build_program
 
+from common.errors import UserError
 from evalkit.__main__ import main
 from evalkit.elf import load
 from evalkit.kit import Kit
-from synthesize.chip.errors import UserError
 
 
 @pytest.fixture(scope="module")

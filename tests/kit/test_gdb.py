@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from mini_firmware import build_program
 
+from common.errors import UserError
 from evalkit.gdb import GdbServer
 from evalkit.kit import Kit
-from synthesize.chip.errors import UserError
 
 PROGRAM = """
 #include <stdint.h>

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from mini_firmware import build_program
 
+from common.errors import UserError
 from evalkit.__main__ import main as evalkit
 from evalkit.kit import Kit
 from evalkit.scheduler import SECOND
-from synthesize.chip.errors import UserError
 
 HEAD = """
 #include <stdint.h>

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.errors import UserError
 from synthesize.allocate import ATTEMPTS, allocate_legal, graph_of, with_bits
-from synthesize.chip.errors import UserError
 from synthesize.ir import Graph
 from synthesize.search import search
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.errors import UserError
 from synthesize import passes, reference, rules, verify
-from synthesize.chip.errors import UserError
 from synthesize.compiler import build_program, place_automatically
 from tests.networks import random_graph
 from tests.virtual import run_on_kit

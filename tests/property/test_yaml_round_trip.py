@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.errors import UserError
 from synthesize import compare, official, yaml_out
-from synthesize.chip.errors import UserError
 from synthesize.compiler import build_program, place_automatically
 from tests.networks import random_graph
 

@@ -7,10 +7,10 @@ import re
 import pytest
 
 from ai8x_models.students import SPECS
+from common.errors import UserError
 from synthesize import place, verify
 from synthesize.allocate import Problem, allocate, graph_of, with_bits
 from synthesize.chip import limits
-from synthesize.chip.errors import UserError
 from synthesize.ir import Graph
 from synthesize.search import search
 

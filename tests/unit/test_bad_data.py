@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
+from common.errors import UserError
 from distill.annotations import Skipped
 from distill.data import Augmentation, CropDataset, FilePicture, PeopleSet
 from distill.synthetic import write_set
-from synthesize.chip.errors import UserError
 
 
 @pytest.fixture(scope="module")

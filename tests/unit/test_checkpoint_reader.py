@@ -11,9 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.errors import UserError
 from synthesize import checkpoint
 from synthesize.checkpoint import from_state_dict, load
-from synthesize.chip.errors import UserError
 
 State = dict[str, np.ndarray]
 

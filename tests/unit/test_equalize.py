@@ -9,9 +9,9 @@ import torch
 from test_quantize import pixels, warmed_student
 
 from ai8x_models.students import INPUT, LayerSpec, Student, StudentSpec
+from common.errors import UserError
 from quantize.equalize import CLIPPING, ROOM, equalize
 from quantize.fold import fold_batchnorm
-from synthesize.chip.errors import UserError
 
 SPEC = StudentSpec(
     "small",

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from onnx import helper, numpy_helper
 
+from common.errors import UserError
 from synthesize import frontend_onnx, ir, reference
 from synthesize.__main__ import main
-from synthesize.chip.errors import UserError
 from synthesize.compiler import compile_graph
 from tests.onnx_models import UNIT, Model
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.errors import UserError
 from synthesize import frontend_yaml, place, yaml_entries
 from synthesize.checkpoint import Checkpoint, from_state_dict
-from synthesize.chip.errors import UserError
 from synthesize.frontend_yaml import Description
 
 GOOD = """\

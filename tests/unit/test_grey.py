@@ -15,6 +15,7 @@ from ai8x_models.checkpoints import load_student, save_student
 from ai8x_models.preprocess import grey_bytes, prepare, to_grey
 from ai8x_models.skeleton import KEYPOINTS
 from ai8x_models.students import Student
+from common.errors import UserError
 from distill.config import AugmentConfig, load_recipe
 from distill.data import Augmentation
 from distill.synthetic import make_scene
@@ -34,7 +35,6 @@ from distill.tasks.grey.points import POINTS
 from distill.tasks.grey.recipe import DETECTORS, GreyRun, GreyTeacherRecipe
 from distill.tasks.grey.scores import grey_oks, grey_pck
 from distill.tasks.grey.train import predict, save_detector, teach
-from synthesize.chip.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = sorted((ROOT / "distill" / "tasks" / "grey").glob("*.yaml"))

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ai8x_models import preprocess, skeleton
+from common.errors import UserError
 from distill.tasks.lift import skeleton as lifting
 from evalkit.__main__ import main
 from evalkit.host import coco, shots
@@ -22,7 +23,6 @@ from evalkit.host.pictures import Photographs, fit, open_camera, shown, to_pictu
 from evalkit.host.recording import Recorder, read_recording
 from evalkit.host.shots import Shot
 from evalkit.protocol import Hello
-from synthesize.chip.errors import UserError
 from tests.fake_board import STANDING, hello, poses, poses3d
 
 

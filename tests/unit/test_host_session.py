@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.errors import UserError
 from evalkit import protocol
 from evalkit.host.links import LinkLost, SerialLink
 from evalkit.host.session import Session, heatmaps
 from evalkit.protocol import Frame
-from synthesize.chip.errors import UserError
 from tests.fake_board import (
     CHECKSUM,
     STANDING,

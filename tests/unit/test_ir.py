@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from synthesize.chip.errors import UserError
+from common.errors import UserError
 from synthesize.ir import Graph, Input, Layer, Output, Pool, Where, check_shapes
 
 WEIGHT = np.arange(-9, 9).reshape(2, 1, 3, 3)

@@ -11,12 +11,12 @@ import torch
 
 from ai8x_models.checkpoints import load_student, save_student
 from ai8x_models.students import Student
+from common.errors import UserError
 from distill.tasks.__main__ import main
 from distill.tasks.lift import losses
 from distill.tasks.lift.lifters import load
 from distill.tasks.lift.networks import KeypointViT, LiftTransformer, save_network
 from distill.tasks.lift.skeleton import NUM_JOINTS
-from synthesize.chip.errors import UserError
 from tests import lift_motion
 
 FOLDER = Path(__file__).resolve().parents[2] / "distill" / "tasks" / "lift"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from common.errors import UserError
 from distill.tasks.linear.attention import (
     FORMS,
     CrossAttention,
@@ -16,7 +17,6 @@ from distill.tasks.linear.attention import (
 )
 from distill.tasks.linear.growth import baseline_table, measure
 from distill.tasks.linear.model import grid, place_code, relations
-from synthesize.chip.errors import UserError
 
 
 @pytest.mark.parametrize("tokens", [(1, 1), (7, 7), (5, 40), (300, 20)])

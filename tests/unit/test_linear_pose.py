@@ -14,6 +14,7 @@ from ai8x_models.checkpoints import load_student, save_student, write_atomically
 from ai8x_models.decode import decode, decode_single
 from ai8x_models.skeleton import COCO17_TO_18
 from ai8x_models.students import Student
+from common.errors import UserError
 from distill.data import Augmentation, CropDataset, SyntheticSet, collate, to_input
 from distill.metrics import pck
 from distill.muon import Muon
@@ -37,7 +38,6 @@ from distill.tasks.linear.render import LinearTeacher, best_person, keypoints18,
 from distill.teacher_maps import load_any_teacher
 from distill.teachers.lightweight_openpose import LightweightOpenPose, save_teacher
 from quantize.fold import fold_batchnorm
-from synthesize.chip.errors import UserError
 
 SMALL = Shape(backbone="mobilenet", width=32, people=3, blocks=1, layers=2)
 RECIPES = sorted((Path(__file__).parents[2] / "distill" / "tasks" / "linear").glob("*.yaml"))

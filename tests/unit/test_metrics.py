@@ -5,8 +5,8 @@ import pytest
 
 from ai8x_models.decode import Person
 from ai8x_models.skeleton import KEYPOINTS, from_coco17, from_lsp14
+from common.errors import UserError
 from distill.metrics import detections, oks_ap, pck
-from synthesize.chip.errors import UserError
 
 
 def people(count: int, seed: int = 0) -> np.ndarray:

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from ai8x_models.students import Student
+from common.errors import UserError
 from distill.config import Recipe, TeacherRecipe
 from distill.muon import Muon, orthogonalize
 from distill.pose_module import PoseModule, TeacherModule
 from distill.teachers.lightweight_openpose import LightweightOpenPose
-from synthesize.chip.errors import UserError
 
 
 @pytest.mark.parametrize("shape", [(64, 576), (128, 64), (16, 16)])

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.errors import UserError
 from synthesize import compare, official, official_project
-from synthesize.chip.errors import UserError
 
 CODE = """
 int cnn_load_bias(void)

@@ -12,10 +12,10 @@ import torch
 
 from ai8x_models.checkpoints import save_student
 from ai8x_models.students import LayerSpec, Student, StudentSpec
+from common.errors import UserError
 from quantize import onnx_export
 from quantize.integer import integer_extras
 from synthesize import checkpoint, compare, frontend_onnx, frontend_student
-from synthesize.chip.errors import UserError
 from synthesize.compiler import compile_graph, compile_network
 
 BITS = (8, 4, 2, 1, 8, 8)

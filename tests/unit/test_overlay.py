@@ -10,8 +10,8 @@ from ai8x_models.codec import encode
 from ai8x_models.decode import Person, decode
 from ai8x_models.overlay import compose, draw_heatmaps, draw_people, write_png
 from ai8x_models.preprocess import prepare
+from common.errors import UserError
 from distill.synthetic import make_scene
-from synthesize.chip.errors import UserError
 
 
 def test_a_limb_is_drawn_only_between_found_points() -> None:

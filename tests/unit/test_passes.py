@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from common.errors import UserError
 from synthesize import ir, passes, reference, rules
-from synthesize.chip.errors import UserError
 from synthesize.ir import INPUT, Graph, Input, Layer, Output, Pool
 from synthesize.passes.copy_operands import copy_shared_operands
 from synthesize.passes.fold_stride import fold_first_stride

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from common.errors import UserError
 from synthesize import ir, place, search, verify
-from synthesize.chip.errors import UserError
 from synthesize.ir import INPUT, Graph, Input, Layer, Output
 from synthesize.placement import (
     Hints,

@@ -7,9 +7,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from common.errors import UserError
 from distill.__main__ import main
 from distill.plots import read_curves, read_results, read_run, write_curves
-from synthesize.chip.errors import UserError
 from tests.conftest import REPOSITORY
 
 DOCS = REPOSITORY / "docs"

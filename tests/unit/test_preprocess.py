@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ai8x_models.preprocess import prepare, read_picture, to_bytes
-from synthesize.chip.errors import UserError
+from common.errors import UserError
 
 
 def test_bytes_are_pixel_minus_128() -> None:

@@ -9,10 +9,10 @@ import torch
 from ai8x_models.checkpoints import load_student, save_student
 from ai8x_models.layers import FusedConv2d
 from ai8x_models.students import Student
+from common.errors import UserError
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.fold import fold_batchnorm
 from quantize.integer import integer_extras, to_integer
-from synthesize.chip.errors import UserError
 
 
 def warmed_student(seed: int = 0) -> Student:

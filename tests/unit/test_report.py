@@ -9,10 +9,10 @@ from html.parser import HTMLParser
 import pytest
 
 from ai8x_models.students import SPECS
+from common.errors import UserError
 from synthesize.advice import advice
 from synthesize.allocate import graph_of, with_bits
 from synthesize.chip import energy, limits
-from synthesize.chip.errors import UserError
 from synthesize.compiler import Compiled, build_program, place_automatically
 from synthesize.ir import INPUT
 from synthesize.regions import tensor_regions

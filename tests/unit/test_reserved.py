@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from common.errors import UserError
 from synthesize import ir, pack, place, search, verify
 from synthesize.chip import limits
-from synthesize.chip.errors import UserError
 from synthesize.ir import INPUT, Graph, Input, Layer, Output
 from synthesize.reserved import NOTHING, Reserved, starting_at
 

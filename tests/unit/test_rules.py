@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.errors import UserError
 from synthesize import ir, rules
-from synthesize.chip.errors import UserError
 from synthesize.ir import Graph, Input, Layer, Output, Pool
 from synthesize.sentences import message
 

@@ -14,11 +14,11 @@ from test_quantize import pixels, warmed_student
 from ai8x_models.checkpoints import load_student, save_student
 from ai8x_models.layers import FusedConv2d
 from ai8x_models.students import Student
+from common.errors import UserError
 from quantize.__main__ import main
 from quantize.calibrate import bits_per_layer, calibrate, choose_shift, real_output
 from quantize.fold import fold_batchnorm
 from quantize.sensitivity import calibration_images, sensitivity
-from synthesize.chip.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from common.errors import UserError
 from synthesize import ir, reference, streaming
 from synthesize.allocate import allocate
-from synthesize.chip.errors import UserError
 from synthesize.ir import INPUT, Graph, Input, Layer, Output, Pool
 from synthesize.placement import Hints, LayerHint
 

@@ -11,6 +11,7 @@ import torch
 from ai8x_models.checkpoints import save_student
 from ai8x_models.layers import fold_blocks
 from ai8x_models.students import SPECS, Student
+from common.errors import UserError
 from distill.config import load_recipe
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.equalize import equalize
@@ -18,7 +19,6 @@ from quantize.fold import fold_batchnorm
 from quantize.integer import integer_extras, to_integer
 from synthesize import checkpoint, ir, reference
 from synthesize.__main__ import main
-from synthesize.chip.errors import UserError
 from synthesize.chip.limits import PROCESSORS
 from synthesize.frontend_student import load
 from tests.folded import folded_student

@@ -9,8 +9,8 @@ import pytest
 
 from ai8x_models.preprocess import read_picture
 from ai8x_models.skeleton import KEYPOINTS
+from common.errors import UserError
 from distill.synthetic import coco_annotations, demonstration, main, make_scene, write_set
-from synthesize.chip.errors import UserError
 
 
 def test_the_seed_decides_everything() -> None:

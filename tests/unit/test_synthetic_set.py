@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from common.errors import UserError
 from distill.data import Augmentation, CropDataset, SyntheticSet, collate
-from synthesize.chip.errors import UserError
 
 
 def test_crops_and_targets_come_out_as_for_photographs() -> None:

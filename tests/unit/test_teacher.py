@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from ai8x_models.checkpoints import write_atomically
+from common.errors import UserError
 from distill.teachers.lightweight_openpose import (
     LightweightOpenPose,
     load_teacher,
     save_teacher,
 )
-from synthesize.chip.errors import UserError
 
 
 @pytest.fixture(scope="module")

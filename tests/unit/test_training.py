@@ -12,6 +12,7 @@ import torch
 
 from ai8x_models.checkpoints import load_student
 from ai8x_models.codec import flip_maps
+from common.errors import UserError
 from distill.__main__ import main
 from distill.config import Recipe, load_recipe
 from distill.data import to_input
@@ -28,7 +29,6 @@ from distill.teacher_maps import (
     teacher_maps,
 )
 from distill.teachers.lightweight_openpose import LightweightOpenPose, load_teacher, save_teacher
-from synthesize.chip.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted((ROOT / "distill" / "configs").glob("*.yaml"))
@@ -137,7 +137,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run(
 def test_a_full_disk_is_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import ai8x_models.files as files
+    import common.files as files
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

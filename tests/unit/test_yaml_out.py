@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import yaml
 
+from common.errors import UserError
 from synthesize import compare, official, official_project, reference, yaml_out
-from synthesize.chip.errors import UserError
 from synthesize.compiler import build_program, place_automatically
 from synthesize.ir import Graph
 from synthesize.placement import Placement

@@ -18,6 +18,7 @@ from torch.utils.data import ConcatDataset, DataLoader, WeightedRandomSampler
 
 from ai8x_models.preprocess import to_grey
 from ai8x_models.skeleton import FLIP_KEYPOINTS
+from common.errors import UserError
 from distill.config import SetConfig
 from distill.data import (
     GREY,
@@ -34,7 +35,6 @@ from distill.data import (
 from distill.datamodule import VALIDATION_BATCH, Reporting, open_set
 from distill.tasks.grey.points import Points, points_of
 from distill.tasks.grey.recipe import GreyRun
-from synthesize.chip.errors import UserError
 
 
 class _Grey(PersonSource):

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from common.errors import UserError
 from distill.tasks.grey.recipe import CELL
 from distill.teachers.efficientnet import MOMENTUM, efficientnet, library
-from synthesize.chip.errors import UserError
 
 log = logging.getLogger(__name__)
 

@@ -12,6 +12,7 @@ import torch
 
 from ai8x_models.checkpoints import load_student, read_checkpoint
 from ai8x_models.students import Student
+from common.errors import UserError
 from distill.config import load_recipe
 from distill.data import GREY, Augmentation, to_input, transform_points
 from distill.tasks.grey.data import GreyCrops, GreyData, open_grey, pixels_of
@@ -21,7 +22,6 @@ from distill.tasks.grey.points import Points, points_of
 from distill.tasks.grey.recipe import GreyRecipe
 from distill.tasks.grey.scores import grey_oks, grey_pck
 from distill.tasks.grey.train import ARCH, detector_from
-from synthesize.chip.errors import UserError
 
 BATCH = 50
 Network = Detector | Student

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from ai8x_models.overlay import draw_people, write_png
 from ai8x_models.preprocess import grey_bytes, prepare, read_picture, write_array
 from ai8x_models.show import load_maps, load_outputs
+from common.errors import UserError
 from distill.tasks.grey.data import pixels_of
 from distill.tasks.grey.points import POINTS, Points
-from synthesize.chip.errors import UserError
 
 SIDE = 480  # longer side of the picture that is drawn
 SEEN = 0.5  # visibility from which a point is drawn

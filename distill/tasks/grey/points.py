@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_models.skeleton import COCO17_TO_18, FLIP_KEYPOINTS, KEYPOINTS, NUM_KEYPOINTS
+from common.errors import UserError
 from distill.metrics import OKS_SIGMAS
-from synthesize.chip.errors import UserError
 
 _NECK, _SHOULDER = KEYPOINTS.index("neck"), KEYPOINTS.index("r_shoulder")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from common.errors import UserError
 from distill.config import QatConfig, Run, SetConfig
 from distill.tasks.grey.points import points_of
-from synthesize.chip.errors import UserError
 
 LOSSES = ("smooth_l1", "mse")
 DETECTORS = ("simple", "efficientnet", "code")

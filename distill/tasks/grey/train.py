@@ -14,6 +14,7 @@ from tqdm import tqdm
 from ai8x_models.checkpoints import load_student, read_checkpoint, save_student, write_atomically
 from ai8x_models.skeleton import FLIP_KEYPOINTS
 from ai8x_models.students import Student
+from common.errors import UserError
 from distill.data import to_input
 from distill.tasks.grey.chip import grey_student
 from distill.tasks.grey.data import GreyCrops, GreyData, pixels_of
@@ -26,7 +27,6 @@ from distill.train import fit
 from distill.trainer import quiet
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.fold import fold_batchnorm
-from synthesize.chip.errors import UserError
 
 log = logging.getLogger(__name__)
 

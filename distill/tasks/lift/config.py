@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from common.errors import UserError
 from distill.config import QatConfig, Run
-from synthesize.chip.errors import UserError
 
 KINDS = ("transformer", "vit")
 MAPPINGS = ("2d-3d", "2d-2d", "3d-3d")

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from common.errors import UserError
 from distill.config import SetConfig
 from distill.datamodule import Reporting
 from distill.tasks.lift.cameras import (
@@ -26,7 +27,6 @@ from distill.tasks.lift.config import LiftRecipe, ViewConfig
 from distill.tasks.lift.h36m import read_3d
 from distill.tasks.lift.mocap import Motion, join, read_motion, window_indices
 from distill.tasks.lift.skeleton import MIRROR
-from synthesize.chip.errors import UserError
 
 VALIDATION_BATCH = 512
 

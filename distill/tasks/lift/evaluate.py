@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from common.errors import UserError
 from distill.config import SetConfig
 from distill.tasks.lift.cameras import normalise
 from distill.tasks.lift.data import Views, Windows, open_motion
@@ -16,7 +17,6 @@ from distill.tasks.lift.metrics import Errors, measure
 from distill.tasks.lift.mocap import window_reach
 from distill.tasks.lift.picture import compare_pictures
 from distill.tasks.lift.skeleton import JOINTS
-from synthesize.chip.errors import UserError
 
 BASELINE_POSES = 14000
 

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from common.errors import UserError
 from distill.tasks.lift.mocap import Motion, check_poses
 from distill.tasks.lift.pickled_arrays import read_object
 from distill.tasks.lift.skeleton import NUM_JOINTS
-from synthesize.chip.errors import UserError
 
 OF_32 = (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)
 """Of the 32 joints that are recorded, the 17 that move and are not stored twice."""

@@ -15,15 +15,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ai8x_models.files import write_file
 from ai8x_models.overlay import write_png
 from ai8x_models.show import load_maps, load_outputs
+from common.errors import UserError
+from common.files import write_file
 from distill.tasks.lift.keypoints import Found, files_of, normalise_known, read, sequence
 from distill.tasks.lift.lifters import Lifter, load
 from distill.tasks.lift.picture import pose_picture
 from distill.tasks.lift.skeleton import JOINTS, PARENTS
 from distill.tasks.lift.student import ANSWERS, CHANNELS, to_bytes, to_pose
-from synthesize.chip.errors import UserError
 
 
 def lift_people(lifter: Lifter, people: list[Found]) -> tuple[list[Found], np.ndarray, np.ndarray]:

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_models.skeleton import from_coco17
+from common.errors import UserError
 from distill.tasks.lift.cameras import TOP
 from distill.tasks.lift.skeleton import NUM_JOINTS, from_18
-from synthesize.chip.errors import UserError
 
 COCO_NAMES = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",

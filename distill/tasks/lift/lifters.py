@@ -15,11 +15,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ai8x_models.checkpoints import read_checkpoint
 from ai8x_models.students import SPECS
+from common.errors import UserError
 from distill.tasks.lift.data import quantise
 from distill.tasks.lift.networks import ARCHES, network_from
 from distill.tasks.lift.skeleton import NUM_JOINTS
 from distill.tasks.lift.student import lift, load_lifter
-from synthesize.chip.errors import UserError
 
 BATCH = 512
 RIDGE = 1e-3

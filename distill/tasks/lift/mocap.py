@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from common.errors import UserError
 from distill.tasks.lift.skeleton import JOINTS, NUM_JOINTS, PARENTS
-from synthesize.chip.errors import UserError
 
 _KEYS = ("poses", "sequence", "names", "joint_names", "parents")
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ai8x_models.checkpoints import load_student
 from ai8x_models.students import Student
+from common.errors import UserError
 from distill.tasks.lift.skeleton import NUM_JOINTS
-from synthesize.chip.errors import UserError
 
 CHANNELS = 2 * (NUM_JOINTS - 1)
 ANSWERS = 3 * (NUM_JOINTS - 1)

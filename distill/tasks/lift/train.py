@@ -9,6 +9,7 @@ import lightning as L
 
 from ai8x_models.checkpoints import save_student
 from ai8x_models.students import Student
+from common.errors import UserError
 from distill.tasks.lift.config import LiftRecipe, LiftStudentRecipe, LiftTeacherRecipe
 from distill.tasks.lift.data import LiftData, quantise
 from distill.tasks.lift.modules import (
@@ -31,7 +32,6 @@ from distill.train import fit
 from distill.trainer import quiet
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.fold import fold_batchnorm
-from synthesize.chip.errors import UserError
 
 log = logging.getLogger(__name__)
 

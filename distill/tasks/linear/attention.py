@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from synthesize.chip.errors import UserError
+from common.errors import UserError
 
 EPSILON = 1e-6  # a query with no positive feature attends to nothing: zeros, not a division by zero
 

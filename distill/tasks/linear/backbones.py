@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from ai8x_models.checkpoints import load_student
 from ai8x_models.skeleton import NUM_HEATMAPS, NUM_PAFS
 from ai8x_models.students import SPECS, Student
+from common.errors import UserError
 from distill.teachers.efficientnet import efficientnet, library
 from distill.teachers.lightweight_openpose import LightweightOpenPose, load_teacher
-from synthesize.chip.errors import UserError
 
 # Blocks and widths of the stages, bottlenecks or basic blocks: He et al., "Deep Residual Learning
 # for Image Recognition", 2015, table 1.

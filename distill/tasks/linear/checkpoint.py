@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ai8x_models import codec
 from ai8x_models.checkpoints import read_checkpoint, write_atomically
+from common.errors import UserError
 from distill.tasks.linear.model import JOINTS, LinearPose, Shape
 from distill.tasks.linear.render import LinearTeacher
-from synthesize.chip.errors import UserError
 
 ARCH = "linear_pose"
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import torch
 
+from common.errors import UserError
 from distill.tasks.linear.model import Decoder, Encoder, EncoderBlock, Shape, grid, place_code
-from synthesize.chip.errors import UserError
 
 TRAINED = 16  # cells along a side at stride 8 and 128 pixels
 SIDES = (16, 32, 48, 64, 96, 128, 160)

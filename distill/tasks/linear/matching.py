@@ -15,9 +15,9 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from ai8x_models.skeleton import COCO17_TO_18, NUM_KEYPOINTS
+from common.errors import UserError
 from distill.metrics import OKS_SIGMAS
 from distill.tasks.linear.model import JOINTS, People
-from synthesize.chip.errors import UserError
 
 # Of a person's box the share that the body covers, for OKS; COCO's masks have about this.
 BODY_SHARE = 0.5

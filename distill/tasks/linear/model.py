@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ai8x_models.skeleton import COCO17_TO_18, FLIP_KEYPOINTS, LIMBS
+from common.errors import UserError
 from distill.tasks.linear.attention import (
     CrossAttention,
     GraphAttention,
@@ -21,7 +22,6 @@ from distill.tasks.linear.attention import (
     feed_forward,
 )
 from distill.tasks.linear.backbones import make_backbone
-from synthesize.chip.errors import UserError
 
 JOINTS = 17
 SLOTS = JOINTS + 1  # the last one is the person

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from common.errors import UserError
 from distill.config import MapRun
 from distill.tasks.linear.matching import Weights
 from distill.tasks.linear.model import Shape
-from synthesize.chip.errors import UserError
 
 
 @dataclass

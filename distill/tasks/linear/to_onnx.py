@@ -15,10 +15,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ai8x_models.files import write_file
+from common.errors import UserError
+from common.files import write_file
 from distill.tasks.linear.checkpoint import load_network
 from distill.tasks.linear.model import LinearPose, People
-from synthesize.chip.errors import UserError
 
 OPSET = 17
 OUTPUTS = ("score", "box", "points", "seen")

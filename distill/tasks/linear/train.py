@@ -7,6 +7,7 @@ from pathlib import Path
 
 import lightning as L
 
+from common.errors import UserError
 from distill.datamodule import PoseData
 from distill.tasks.linear.backbones import start_backbone
 from distill.tasks.linear.checkpoint import load_network, save_network
@@ -15,7 +16,6 @@ from distill.tasks.linear.module import LinearModule
 from distill.tasks.linear.recipe import LinearRecipe
 from distill.train import fit
 from distill.trainer import quiet
-from synthesize.chip.errors import UserError
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from synthesize.chip.errors import UserError
+from common.errors import UserError
 
 
 def replace_file(path: Path, content: bytes | memoryview) -> None:
