@@ -12,9 +12,11 @@ from evalkit import protocol
 from evalkit.kit import Kit
 from evalkit.protocol import Frame, encode, image_frames
 from evalkit.scheduler import SECOND
-from synthesize import build, checkpoint, emit
 from synthesize.compiler import Compiled, compile_network
-from synthesize.emit_input import element_addresses, layout
+from synthesize.read import checkpoint
+from synthesize.write import elf as build
+from synthesize.write import project as emit
+from synthesize.write.input_table import element_addresses, layout
 
 pytest.importorskip("unicorn", reason="the kit extra is not installed")
 

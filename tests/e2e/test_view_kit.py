@@ -19,8 +19,8 @@ from evalkit.host.server import Board
 from evalkit.host.session import Session
 from evalkit.host.shots import Shot
 from evalkit.protocol import Frame, encode
-from synthesize import build
 from synthesize.__main__ import main as synthesize
+from synthesize.write import elf as build
 from tests.conftest import REPOSITORY
 from tests.fake_board import STANDING, FakeBoard, FakeLink, poses
 

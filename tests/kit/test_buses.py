@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 from chip_driver import MICROSECOND, SLEEPER, Chip
-from mini_firmware import build_program
 
 from common.errors import UserError
 from evalkit.cnn.faults import KitFault
 from evalkit.kit import Kit
 from evalkit.scheduler import SECOND
+from tests.mini_firmware import build_program
 
 STOPPED, ACKNOWLEDGED, REFUSED = 1 << 6, 1 << 7, 1 << 10
 

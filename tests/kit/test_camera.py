@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from chip_driver import BUFFER, MICROSECOND, SLEEPER, Chip
-from mini_firmware import build_program
 
 from common.errors import UserError
 from evalkit.camera import Camera, frame_pixels
@@ -19,6 +18,7 @@ from evalkit.peripherals import ov7692
 from evalkit.peripherals.ov7692 import ColourBars, Source
 from evalkit.peripherals.pcif import FIFO_DEPTH
 from evalkit.scheduler import SECOND
+from tests.mini_firmware import build_program
 
 Make = Callable[..., Chip]
 DONE, FULL, THRESHOLD, NOT_EMPTY = 1, 2, 4, 8

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cnn_programs import LayerSpec, configure, fill, layer_words, start
 
 from evalkit.__main__ import main
 from evalkit.cnn import Cnn
 from evalkit.dump import LayerDump
 from synthesize.chip import memory_map
+from tests.cnn_programs import LayerSpec, configure, fill, layer_words, start
 
 SPEC = LayerSpec(processors=(0, 1, 2), outputs=3, pad=1)
 BLOCK = memory_map.instance_address(1)

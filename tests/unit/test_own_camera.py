@@ -10,7 +10,7 @@ import pytest
 from evalkit import protocol
 from evalkit.host.own_camera import PATIENCE_SECONDS, OwnCamera, Seen, enlarged
 from evalkit.protocol import Frame
-from synthesize import self_test
+from synthesize.write import self_test
 from tests.fake_board import STANDING, poses
 
 
