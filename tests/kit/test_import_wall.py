@@ -44,7 +44,9 @@ def test_the_kit_imports_only_the_chip_table(path: Path) -> None:
 def test_the_chip_table_imports_only_the_standard_library(path: Path) -> None:
     for name in imports(path):
         package = name.split(".")[0]
-        assert package in sys.stdlib_module_names or name.startswith(("synthesize.chip", "common")), name
+        assert package in sys.stdlib_module_names or name.startswith(
+            ("synthesize.chip", "common")
+        ), name
 
 
 def test_the_compiler_package_itself_imports_nothing() -> None:

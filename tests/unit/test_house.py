@@ -75,7 +75,9 @@ def test_walls_between_rooms(path: Path) -> None:
 def test_chip_facts_need_the_standard_library_only(path: Path) -> None:
     for name in imports(ast.parse(path.read_text(encoding="utf-8"))):
         top = name.split(".")[0]
-        assert top in ("synthesize", "common") or top in sys.stdlib_module_names, f"{name} in {path.name}"
+        assert top in ("synthesize", "common") or top in sys.stdlib_module_names, (
+            f"{name} in {path.name}"
+        )
 
 
 @pytest.mark.parametrize(
