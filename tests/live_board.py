@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ai8x_models.decode_fixed import decode_fixed
-from distill.synthetic import make_scene
+from distill.people.synthetic import make_scene
 from evalkit.camera import Camera
 from evalkit.kit import Kit
 from evalkit.wire import protocol
