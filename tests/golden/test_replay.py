@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evalkit import replay
-from evalkit.cnn import Cnn, KitFault
+from evalkit.commands import replay
+from evalkit.hardware.cnn import Cnn, KitFault
 from synthesize.chip import memory_map
 from synthesize.chip import registers as r
 from tests.golden_cases import every_case

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from naive_layer import NaiveLayer
 
-from evalkit.cnn import Cnn
+from evalkit.hardware.cnn import Cnn
 from tests.cnn_programs import LayerSpec, configure, fill, layer_words, start
 
 SLOW_IS_FINE = settings(

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.protocol import MAGIC, MAX_PAYLOAD, Frame, Parser, encode
+from evalkit.wire.protocol import MAGIC, MAX_PAYLOAD, Frame, Parser, encode
 from tests.host_c import NATIVE, TEMPLATES, build, run
 
 Receive = Callable[[bytes], list[Frame]]

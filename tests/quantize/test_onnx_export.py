@@ -10,7 +10,7 @@ import onnx
 import pytest
 import torch
 
-from ai8x_models.checkpoints import save_student
+from ai8x_models.student_file import save_student
 from ai8x_models.students import LayerSpec, Student, StudentSpec
 from common.errors import UserError
 from quantize import onnx_export

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from ai8x_models.checkpoints import load_student, save_student
 from ai8x_models.layers import FusedConv2d
+from ai8x_models.student_file import load_student, save_student
 from ai8x_models.students import Student
 from common.errors import UserError
 from quantize.calibrate import bits_per_layer, calibrate

@@ -10,8 +10,8 @@ import pytest
 import torch
 import yaml
 
-from ai8x_models.checkpoints import load_student, save_student
 from ai8x_models.layers import FusedConv2d
+from ai8x_models.student_file import load_student, save_student
 from ai8x_models.students import Student
 from common.errors import UserError
 from quantize.__main__ import main
