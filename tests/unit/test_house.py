@@ -33,6 +33,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "synthesize.chip",
         "ai8x_models.skeleton",
         "ai8x_models.preprocess",
+        "ai8x_models.follow",
     ),
     "evalkit.hardware": ("evalkit.hardware", "synthesize.chip"),
 }
