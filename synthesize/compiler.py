@@ -19,18 +19,16 @@ from synthesize.chip import limits, memory_map
 from synthesize.chip.cycles import STARTUP_CYCLES
 from synthesize.graph import reference
 from synthesize.graph.ir import Graph, Shape
-from synthesize.legal import rewrites as passes
-from synthesize.legal import rules, streaming
-from synthesize.place import by_hand as place
-from synthesize.place import geometry, search, verify
-from synthesize.place.placement import Placement, bit_count, bits_of
+from synthesize.graph.masks import bit_count, bits_of
+from synthesize.legal import rewrites, rules, streaming
+from synthesize.place import by_hand, geometry, search, verify
+from synthesize.place.placement import Placement
 from synthesize.place.reserved import NOTHING, Reserved
-from synthesize.program import pack
-from synthesize.program import registers as lower
+from synthesize.program import pack, registers
 from synthesize.program.program import FifoPort, LayerInfo, Program
-from synthesize.read import student as frontend_student
+from synthesize.read import student
 from synthesize.read.checkpoint import Checkpoint
-from synthesize.read.yaml import description as frontend_yaml
+from synthesize.read.yaml import description as description_file
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ def compile_network(
         UserError: the network cannot be compiled; one sentence says where and why.
     """
     if description is not None:
-        read = frontend_yaml.load(description, checkpoint, input_shape)
+        read = description_file.load(description, checkpoint, input_shape)
         notes = checkpoint.notes if checkpoint else ()
         if read.hints is None:
             return compile_graph(read.graph, notes, reserved)
@@ -86,11 +84,11 @@ def compile_network(
         streaming.check(read.graph, read.hints)
         on = [hint.streaming for hint in read.hints.layers]
         legal = streaming.widen_kernels(read.graph, on)
-        placement = place.by_hand(legal, read.hints, reserved)
+        placement = by_hand.by_hand(legal, read.hints, reserved)
         return _finish(notes, read.graph, legal, placement, trust_placement)
     if checkpoint is None:
         raise UserError("give a checkpoint, a network description or both")
-    return compile_graph(frontend_student.load(checkpoint), checkpoint.notes, reserved)
+    return compile_graph(student.load(checkpoint), checkpoint.notes, reserved)
 
 
 def compile_graph(
@@ -111,10 +109,10 @@ def place_automatically(described: Graph, reserved: Reserved = NOTHING) -> tuple
     Raises:
         UserError: the graph breaks a rule or does not fit in any form.
     """
-    legal = passes.legalise(described)
+    legal = rewrites.legalise(described)
     best: tuple[int, Graph, Placement] | None = None
     error: UserError | None = None
-    for candidate in passes.alternatives(legal):
+    for candidate in rewrites.alternatives(legal):
         try:
             rules.check(candidate)
             candidate = streaming.widen_first(candidate, search.streaming_layers(candidate))
@@ -151,8 +149,8 @@ def build_program(described: Graph, legal: Graph, placement: Placement) -> Progr
     return Program(
         name=legal.name,
         layers=_layer_infos(legal, placement),
-        registers=(*lower.initialise(legal, placement), *lower.configure(legal, placement)),
-        start=tuple(lower.start(placement)),
+        registers=(*registers.initialise(legal, placement), *registers.configure(legal, placement)),
+        start=tuple(registers.start(placement)),
         weights=pack.weight_blocks(legal, placement),
         biases=pack.bias_blocks(legal, placement),
         outputs=outputs,

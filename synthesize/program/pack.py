@@ -18,9 +18,11 @@ import numpy as np
 
 from synthesize.chip import limits, memory_map
 from synthesize.graph import reference
+from synthesize.graph.hardware import pixels_flattened
 from synthesize.graph.ir import Graph, Input, Layer, Output
-from synthesize.place.by_hand import bias_lead, pixels_flattened
-from synthesize.place.placement import LayerPlace, Placement, bits_of, first_bit
+from synthesize.graph.masks import bits_of, first_bit
+from synthesize.place.memories import bias_lead
+from synthesize.place.placement import LayerPlace, Placement
 from synthesize.program.program import MemoryBlock, OutputMap
 
 WORD_BYTES = limits.WEIGHT_WORD_BYTES
