@@ -18,7 +18,7 @@ from common.errors import UserError
 from synthesize.chip import limits, memory_map
 from synthesize.chip.cycles import STARTUP_CYCLES
 from synthesize.graph import reference
-from synthesize.graph.ir import Graph, Shape
+from synthesize.graph.ir import Graph
 from synthesize.graph.masks import bit_count, bits_of
 from synthesize.legal import rewrites, rules, streaming
 from synthesize.place import by_hand, geometry, search, verify
@@ -135,7 +135,7 @@ def total_cycles(graph: Graph, placement: Placement) -> int:
     return STARTUP_CYCLES + sum(geometry.cycles(layer, spot) for layer, spot in pairs)
 
 
-def build_program(described: Graph, legal: Graph, placement: Placement) -> Program:
+def build_program(legal: Graph, placement: Placement) -> Program:
     """Return the program of a placed graph."""
     outputs = tuple(
         pack.output_map(
@@ -154,8 +154,8 @@ def build_program(described: Graph, legal: Graph, placement: Placement) -> Progr
         weights=pack.weight_blocks(legal, placement),
         biases=pack.bias_blocks(legal, placement),
         outputs=outputs,
-        input_shape=_described_shape(described),
-        input_packer=pack.input_packer(legal.input, placement),
+        input=legal.input,
+        input_blocks=pack.input_blocks(legal.input, placement),
         fifo=_fifo(placement),
         startup_cycles=STARTUP_CYCLES,
     )
@@ -171,7 +171,7 @@ def _finish(
             f"{findings[0]} (--trust-placement compiles it all the same, but the result will not "
             "be that of the network)"
         )
-    program = build_program(described, legal, placement)
+    program = build_program(legal, placement)
     return Compiled(described, legal, placement, program, (*notes, *findings))
 
 
@@ -201,10 +201,6 @@ def _layer_infos(graph: Graph, placement: Placement) -> tuple[LayerInfo, ...]:
             )
         )
     return tuple(infos)
-
-
-def _described_shape(graph: Graph) -> Shape:
-    return graph.input.described_shape
 
 
 def _fifo(placement: Placement) -> FifoPort | None:

@@ -20,7 +20,7 @@ from synthesize.compiler import Compiled
 from synthesize.place import memories
 from synthesize.place.reserved import NOTHING, Reserved
 from synthesize.program.program import Program, RegisterWrite
-from synthesize.write import input_table, project
+from synthesize.write import project
 
 Compile = Callable[[Reserved], Compiled]
 """Compiles one network beside what is reserved."""
@@ -145,7 +145,7 @@ def _input_table(program: Program) -> str:
     """
     if program.input_shape[1:] != (1, 1) or program.input_shape[0] % 4:
         return "/* Not an input of single words. */\n"
-    groups = input_table.element_addresses(program).reshape(-1, 4)
+    groups = program.input_addresses().reshape(-1, 4)
     if (groups[:, 0] % 4).any() or (np.diff(groups) != 1).any():
         return "/* Not an input of single words. */\n"
     rows = "".join(f"    0x{int(address):08x}u,\n" for address in groups[:, 0])

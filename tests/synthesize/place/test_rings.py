@@ -1,4 +1,4 @@
-"""Circular buffers: the check knows their lengths by itself, so it sees those that are too short."""
+"""Circular buffers: the check knows their lengths, so it sees those that are too short."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def placed(seed: int) -> tuple[Graph, search.Placement]:
 @pytest.mark.parametrize("seed", range(12))
 def test_the_check_derives_the_length_that_the_register_gets(seed: int) -> None:
     legal, placement = placed(seed)
-    program = build_program(random_chain(seed), legal, placement)
+    program = build_program(legal, placement)
     written = {write.address: write.value for write in program.registers}
     quadrant = placement.quadrants[0]
     streaming = [i for i, place in enumerate(placement.layers) if place.streaming]
