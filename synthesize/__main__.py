@@ -1,4 +1,4 @@
-"""Command line of the compiler: ``python -m synthesize compile|check|show|limits``."""
+"""Command line of the compiler: ``python -m synthesize compile|check|show|limits|networks``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
-from synthesize.ai8x import compare, description
+from synthesize.ai8x import compare, description, shipped
 from synthesize.compiler import Compiled, compile_graph, compile_network
 from synthesize.legal import rules
 from synthesize.place.reserved import Reserved, starting_at
@@ -71,6 +71,13 @@ def _parser() -> argparse.ArgumentParser:
     show_.set_defaults(run=_show, untrained=True)
     limits = commands.add_parser("limits", help="print the limits as a page of documentation")
     limits.set_defaults(run=_limits)
+    networks = commands.add_parser(
+        "networks", help="write the descriptions of the shipped students"
+    )
+    networks.add_argument(
+        "--out", type=Path, default=shipped.NETWORKS, metavar="DIR", help="default: %(default)s"
+    )
+    networks.set_defaults(run=_networks)
     return parser
 
 
@@ -264,6 +271,12 @@ def _show(options: argparse.Namespace) -> int:
 
 def _limits(options: argparse.Namespace) -> int:
     print(rules.documentation(), end="")
+    return 0
+
+
+def _networks(options: argparse.Namespace) -> int:
+    for path in shipped.write_all(options.out):
+        print(path)
     return 0
 
 
