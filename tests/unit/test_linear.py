@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ai8x_models.checkpoints import save_student
-from ai8x_models.linear import FusedLinear
+from ai8x_models.layers import FusedLinear
 from ai8x_models.students import LayerSpec, Student, StudentSpec
 from quantize import onnx_export
 from quantize.calibrate import bits_per_layer, calibrate
