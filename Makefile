@@ -7,7 +7,7 @@ PIP_FLAGS ?=
 
 # Which kind of network: pose, or another package of distill/tasks (see docs/tasks.md).
 TASK      ?= pose
-tasks     := $(patsubst distill/tasks/%/__init__.py,%,$(wildcard distill/tasks/*/__init__.py))
+tasks     := pose linear grey lift
 ifneq ($(words $(filter $(TASK),$(tasks)))/$(words $(TASK)),1/1)
 $(error TASK is '$(TASK)'; it must be one of $(tasks))
 endif
@@ -90,7 +90,7 @@ $(input): $(choice) ai8x_models/preprocess.py | $(ready)
 	@$(py) -m $(sampler) "$$IMAGE" -o $@
 
 $(project)/report.json: $(choice) $(if $(NETWORK),,$(input)) \
-  $(wildcard synthesize/*.py synthesize/*/*.py firmware_templates/*/*) | $(ready)
+  $(wildcard synthesize/*.py synthesize/*/*.py synthesize/*/*/*.py firmware_templates/*/*) | $(ready)
 	@$(py) -m synthesize compile $${NETWORK:+"$$NETWORK"} "$$CHECKPOINT" $(sample) \
 	  --out $(project) > $(BUILD)/table.txt || { status=$$?; rm -f $(BUILD)/table.txt; exit $$status; }
 
@@ -126,7 +126,7 @@ live: $(live) ## build the firmware that uses the board's own camera (then: make
 $(BUILD)/injection/report.json: application := frame-injection
 $(BUILD)/live/report.json: application := live-pose
 $(BUILD)/injection/report.json $(BUILD)/live/report.json: $(choice) \
-  $(wildcard synthesize/*.py synthesize/*/*.py firmware_templates/*/* firmware_templates/*/*/*) | $(ready)
+  $(wildcard synthesize/*.py synthesize/*/*.py synthesize/*/*/*.py firmware_templates/*/* firmware_templates/*/*/*) | $(ready)
 	@$(py) -m synthesize compile $${NETWORK:+"$$NETWORK"} "$$CHECKPOINT" --quiet \
 	  --application $(application) --out $(@D)
 
@@ -144,9 +144,9 @@ view: $(if $(PORT)$(REPLAY),,$(FIRMWARE)) | $(ready) ## watch PORT=/dev/ttyACM0 
 
 ##@ Training
 
-# Which pose student to train: one of those that have recipes in distill/configs.
+# Which pose student to train: one of those that have recipes.
 STUDENT  ?= native
-students := $(patsubst distill/configs/%-qat.yaml,%,$(wildcard distill/configs/*-qat.yaml))
+students := $(patsubst distill/tasks/pose/recipes/%-qat.yaml,%,$(wildcard distill/tasks/pose/recipes/*-qat.yaml))
 
 ifneq ($(posing),)
 ifneq ($(words $(filter $(STUDENT),$(students)))/$(words $(STUDENT)),1/1)
@@ -163,7 +163,7 @@ teacher := runs/$(TASK)-teacher/teacher.pth.tar
 float   := runs/$(TASK)-float/student.pth.tar
 qat     := runs/$(TASK)-qat/student.pth.tar
 own     := $(BUILD)/$(TASK)-q.pth.tar
-recipes := distill/tasks/$(TASK)
+recipes := $(if $(filter linear,$(TASK)),distill/tasks/pose/teachers/transformer,distill/tasks/$(TASK))/recipes
 endif
 
 .PHONY: teacher
@@ -173,22 +173,22 @@ teacher: $(teacher) ## train the teacher of TASK=name on DATA=folder (an acceler
 student: $(qat) ## train STUDENT=name on DATA=folder, with TEACHER=file if given, then at its bit widths
 
 ifneq ($(posing),)
-$(teacher): distill/configs/teacher.yaml | $(ready)
+$(teacher): distill/tasks/pose/recipes/teacher.yaml | $(ready)
 	$(train) teacher --config $< $(SET)
 
-runs/$(STUDENT)-float/student.pth.tar: distill/configs/$(STUDENT).yaml | $(ready)
+runs/$(STUDENT)-float/student.pth.tar: distill/tasks/pose/recipes/$(STUDENT).yaml | $(ready)
 	$(train) student --config $< $(SET)
 
-runs/$(STUDENT)-distill/student.pth.tar: distill/configs/$(STUDENT)-distill.yaml $(TEACHER) | $(ready)
+runs/$(STUDENT)-distill/student.pth.tar: distill/tasks/pose/recipes/$(STUDENT)-distill.yaml $(TEACHER) | $(ready)
 	$(train) student --config $< teacher=$(TEACHER) $(SET)
 
 $(level): $(float) | $(ready)
 	$(py) -m quantize equalize $< $@ --images $(DATA)/lspet/train
 
 # Where the recipe has a teacher, it is the float student itself.
-taught := $(if $(shell grep '^teacher:' distill/configs/$(STUDENT)-qat.yaml),teacher=$(float))
+taught := $(if $(shell grep '^teacher:' distill/tasks/pose/recipes/$(STUDENT)-qat.yaml),teacher=$(float))
 
-$(qat): distill/configs/$(STUDENT)-qat.yaml $(level) | $(ready)
+$(qat): distill/tasks/pose/recipes/$(STUDENT)-qat.yaml $(level) | $(ready)
 	$(train) student --config $< start_from=$(level) $(taught) $(SET)
 else
 $(teacher): $(recipes)/teacher.yaml | $(ready)
@@ -244,7 +244,7 @@ recording := $(or $(POSE78_SHARED),../shared)/golden/pose659/trace.npz
 
 .PHONY: bench
 bench: $(injection) | $(ready) ## speed of data preparation, compiler and kit here, of the C decoder on the kit
-	$(py) -m distill.bench
+	$(py) -m distill.people.bench
 	$(py) -m tests.bench.decoder_cycles
 	$(py) -m tests.bench.compile_times
 	$(py) -m evalkit bench $(injection) --picture docs/images/people.png \

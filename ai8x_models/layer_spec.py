@@ -1,6 +1,6 @@
 """The description of one fused layer: plain data that travels inside every checkpoint.
 
-:meth:`LayerSpec.describe` writes what the compiler reads (:mod:`synthesize.frontend_student`), and
+:meth:`LayerSpec.describe` writes what the compiler reads (:mod:`synthesize.read.student`), and
 :func:`ai8x_models.described.described_spec` reads it back.
 """
 

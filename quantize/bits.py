@@ -8,13 +8,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ai8x_models.checkpoints import load_student
+from ai8x_models.student_file import load_student
 from common.errors import UserError
 from common.files import write_file
 from quantize.fold import fold_batchnorm
 from quantize.sensitivity import calibration_images, sensitivity
-from synthesize.allocate import Allocation, allocate, graph_of
 from synthesize.chip import limits
+from synthesize.place.bits import Allocation, allocate, graph_of
 
 
 def choose_bits(
