@@ -38,6 +38,11 @@ def _weight_shift(layer: FusedLayer) -> int:
     return shift_for_limit(float(layer.op.weight.detach().abs().max()))
 
 
+def _just_too_large(layer: FusedLayer, shift: int) -> bool:
+    """Whether a weight is the power of two that the grid below it just does not hold."""
+    return float(layer.op.weight.detach().max()) == 2.0**shift and shift < SHIFT_LIMIT
+
+
 def _bias_shift(layer: FusedLayer, bits: int) -> int:
     """Smallest shift that clips no bias; 8-bit biases reach less far the wider the weights are."""
     if layer.op.bias is None:
@@ -116,6 +121,8 @@ def choose_shift(
 ) -> None:
     """Set the shift with the least summed error on all layers of a group."""
     weights = max(_weight_shift(modules[name]) for name in group)
+    if any(_just_too_large(modules[name], weights) for name in group):
+        weights += 1
     top = max(weights, *(_bias_shift(modules[name], bits[name]) for name in group))
     for name in group:
         _start_qat(modules[name], bits[name])

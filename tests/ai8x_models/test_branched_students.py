@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from quantize.integer import integer_extras, to_integer
 from quantize.sensitivity import sensitivity
 from synthesize.compiler import compile_network
 from synthesize.graph import reference
+from synthesize.place.bits import allocate, graph_of
 from synthesize.read import checkpoint
 from tests.virtual import run_on_kit
 
@@ -196,3 +198,25 @@ def test_gradients_reach_every_layer_in_training() -> None:
         sum(out.abs().mean() for out in student.maps(data(RESIDUAL, 2))).backward()
         for spec, layer in student.layers():
             assert layer.op.weight.grad.abs().sum() > 0, (mode, spec.name)
+
+
+def test_the_size_of_a_branched_student_is_known_before_its_weights() -> None:
+    described = {name: graph_of(name, spec.describe()) for name, spec in SPECS.items()}
+    assert [layer.op for layer in described["residual"].layers].count("convtranspose2d") == 1
+    assert described["words"].layer("b").kernel == (5, 1)  # three taps, two apart
+    costs = {spec.name: {8: 0.0, 4: 1.0} for spec in RESIDUAL.layers if spec.weighted}
+    assert set(allocate(described["residual"], costs).bits.values()) == {8}
+
+
+def test_a_weight_of_a_whole_power_of_two_stays_exact() -> None:
+    """One is the identity; 127/128 would not be."""
+    spec = StudentSpec("same", (4, 4, 4), (
+        LayerSpec("same", INPUT, 4, 4, kernel=1, activation="relu", batchnorm=False),
+    ), ("same",))  # fmt: skip
+    student = Student(spec)
+    student.same.op.weight.data = torch.eye(4).view(4, 4, 1, 1)
+    x = data(spec, 4)
+    for bits in (8, 4, 2):
+        again = copy.deepcopy(student)
+        calibrate(again, {"same": bits}, x)
+        assert torch.equal(again(x)[0], x.relu())
