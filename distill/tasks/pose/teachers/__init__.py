@@ -1,0 +1,1 @@
+"""Large networks that the pose students learn from."""
