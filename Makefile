@@ -7,7 +7,7 @@ PIP_FLAGS ?=
 
 # Which kind of network: pose, or another package of distill/tasks (see docs/tasks.md).
 TASK      ?= pose
-tasks     := $(patsubst distill/tasks/%/__init__.py,%,$(wildcard distill/tasks/*/__init__.py))
+tasks     := pose linear grey lift
 ifneq ($(words $(filter $(TASK),$(tasks)))/$(words $(TASK)),1/1)
 $(error TASK is '$(TASK)'; it must be one of $(tasks))
 endif
@@ -145,9 +145,9 @@ view: $(if $(PORT)$(REPLAY),,$(FIRMWARE)) | $(ready) ## watch PORT=/dev/ttyACM0 
 
 ##@ Training
 
-# Which pose student to train: one of those that have recipes in distill/configs.
+# Which pose student to train: one of those that have recipes.
 STUDENT  ?= native
-students := $(patsubst distill/configs/%-qat.yaml,%,$(wildcard distill/configs/*-qat.yaml))
+students := $(patsubst distill/tasks/pose/recipes/%-qat.yaml,%,$(wildcard distill/tasks/pose/recipes/*-qat.yaml))
 
 ifneq ($(posing),)
 ifneq ($(words $(filter $(STUDENT),$(students)))/$(words $(STUDENT)),1/1)
@@ -164,7 +164,7 @@ teacher := runs/$(TASK)-teacher/teacher.pth.tar
 float   := runs/$(TASK)-float/student.pth.tar
 qat     := runs/$(TASK)-qat/student.pth.tar
 own     := $(BUILD)/$(TASK)-q.pth.tar
-recipes := distill/tasks/$(TASK)
+recipes := $(if $(filter linear,$(TASK)),distill/tasks/pose/teachers/transformer,distill/tasks/$(TASK))/recipes
 endif
 
 .PHONY: teacher
@@ -174,22 +174,22 @@ teacher: $(teacher) ## train the teacher of TASK=name on DATA=folder (an acceler
 student: $(qat) ## train STUDENT=name on DATA=folder, with TEACHER=file if given, then at its bit widths
 
 ifneq ($(posing),)
-$(teacher): distill/configs/teacher.yaml | $(ready)
+$(teacher): distill/tasks/pose/recipes/teacher.yaml | $(ready)
 	$(train) teacher --config $< $(addprefix start_from=,$(filter-out $(teacher),$(TEACHER))) $(SET)
 
-runs/$(STUDENT)-float/student.pth.tar: distill/configs/$(STUDENT).yaml | $(ready)
+runs/$(STUDENT)-float/student.pth.tar: distill/tasks/pose/recipes/$(STUDENT).yaml | $(ready)
 	$(train) student --config $< $(SET)
 
-runs/$(STUDENT)-distill/student.pth.tar: distill/configs/$(STUDENT)-distill.yaml $(TEACHER) | $(ready)
+runs/$(STUDENT)-distill/student.pth.tar: distill/tasks/pose/recipes/$(STUDENT)-distill.yaml $(TEACHER) | $(ready)
 	$(train) student --config $< teacher=$(TEACHER) $(SET)
 
 $(level): $(float) | $(ready)
 	$(py) -m quantize equalize $< $@ --images $(DATA)/lspet/train
 
 # Where the recipe has a teacher, it is the float student itself.
-taught := $(if $(shell grep '^teacher:' distill/configs/$(STUDENT)-qat.yaml),teacher=$(float))
+taught := $(if $(shell grep '^teacher:' distill/tasks/pose/recipes/$(STUDENT)-qat.yaml),teacher=$(float))
 
-$(qat): distill/configs/$(STUDENT)-qat.yaml $(level) | $(ready)
+$(qat): distill/tasks/pose/recipes/$(STUDENT)-qat.yaml $(level) | $(ready)
 	$(train) student --config $< start_from=$(level) $(taught) $(SET)
 else
 $(teacher): $(recipes)/teacher.yaml | $(ready)
@@ -245,7 +245,7 @@ recording := $(or $(POSE78_SHARED),../shared)/golden/pose659/trace.npz
 
 .PHONY: bench
 bench: $(injection) | $(ready) ## speed of data preparation, compiler and kit here, of the C decoder on the kit
-	$(py) -m distill.bench
+	$(py) -m distill.people.bench
 	$(py) -m tests.bench.decoder_cycles
 	$(py) -m tests.bench.compile_times
 	$(py) -m evalkit bench $(injection) --picture docs/images/people.png \

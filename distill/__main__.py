@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from common.errors import UserError
 
 if TYPE_CHECKING:
-    from distill.data import PersonSource
+    from distill.people.crops import PersonSource
 
 TRAINING = {
     "teacher": "train a teacher",
@@ -93,7 +93,7 @@ def _add_evaluation(evaluate: argparse.ArgumentParser) -> None:
 
 def _people(options: argparse.Namespace) -> PersonSource:
     """The set that the options name."""
-    from distill.data import PeopleSet, SyntheticSet
+    from distill.people.crops import PeopleSet, SyntheticSet
 
     photographs = options.annotations is not None and options.images is not None
     if photographs == (options.synthetic is not None):
@@ -107,7 +107,7 @@ def _people(options: argparse.Namespace) -> PersonSource:
 
 def _evaluate(options: argparse.Namespace) -> int:
     """Print the tables that were asked for."""
-    from distill.report import evaluate_on_crops, evaluate_on_pictures
+    from distill.tasks.pose.report import evaluate_on_crops, evaluate_on_pictures
 
     people = _people(options)
     if options.whole and options.synthetic is not None:
@@ -128,7 +128,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _crops(options: argparse.Namespace) -> int:
     """Write evaluation crops."""
-    from distill.kit_maps import write_crops
+    from distill.tasks.pose.kit_maps import write_crops
 
     count = write_crops(_people(options), options.size, options.count, options.out)
     print(f"{count} crops written to {options.out}")
@@ -137,7 +137,7 @@ def _crops(options: argparse.Namespace) -> int:
 
 def _kit(options: argparse.Namespace) -> int:
     """Compare maps of the firmware; exit status 1 where one differs."""
-    from distill.kit_maps import compare_maps
+    from distill.tasks.pose.kit_maps import compare_maps
 
     table, equal = compare_maps(options.checkpoint, options.maps, _people(options), options.size)
     print(table)
@@ -146,7 +146,7 @@ def _kit(options: argparse.Namespace) -> int:
 
 def _curves(options: argparse.Namespace) -> int:
     """Record runs."""
-    from distill.plots import write_curves
+    from distill.tasks.pose.plots import write_curves
 
     write_curves(options.runs, options.out)
     print(f"curves of {len(options.runs)} runs written to {options.out}")
@@ -155,7 +155,7 @@ def _curves(options: argparse.Namespace) -> int:
 
 def _plot(options: argparse.Namespace) -> int:
     """Draw the pictures."""
-    from distill.plots import draw
+    from distill.tasks.pose.plots import draw
 
     for path in draw(options.docs, options.out):
         print(f"drawn: {path}")
@@ -164,7 +164,7 @@ def _plot(options: argparse.Namespace) -> int:
 
 def _export(options: argparse.Namespace) -> int:
     """Write an ONNX file."""
-    from distill.onnx_float import export
+    from distill.tasks.pose.onnx_float import export
 
     export(options.checkpoint, options.out, options.size)
     print(f"ONNX model written to {options.out}")
@@ -173,13 +173,13 @@ def _export(options: argparse.Namespace) -> int:
 
 def _train(stage: str, config: Path | None, overrides: list[str]) -> None:
     """Train what the recipe describes."""
-    from distill.config import Recipe, TeacherRecipe, load_recipe
-    from distill.train import train_student, train_teacher
+    from distill.engine.recipe import Recipe, TeacherRecipe, load_recipe
+    from distill.tasks.pose.train import train_student, train_teacher
 
     if stage == "teacher":
         train_teacher(load_recipe(config, overrides, TeacherRecipe))
     elif stage == "compare":
-        from distill.compare import CompareRecipe, compare
+        from distill.tasks.pose.compare import CompareRecipe, compare
 
         print(compare(load_recipe(config, overrides, CompareRecipe)))
     else:

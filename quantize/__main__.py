@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def convert(checkpoint: Path, out: Path, compact: bool = False) -> None:
     """Write the integer checkpoint of a student after quantisation-aware training."""
-    from ai8x_models.checkpoints import load_student, save_student
+    from ai8x_models.student_file import load_student, save_student
     from quantize.integer import integer_extras, to_integer
 
     student, data = load_student(checkpoint)
@@ -68,7 +68,7 @@ def convert(checkpoint: Path, out: Path, compact: bool = False) -> None:
 
 
 def _equalize(options: argparse.Namespace) -> None:
-    from ai8x_models.checkpoints import load_student, save_student
+    from ai8x_models.student_file import load_student, save_student
     from quantize.equalize import equalize
     from quantize.fold import fold_batchnorm
     from quantize.sensitivity import calibration_images

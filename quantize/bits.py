@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ai8x_models.checkpoints import load_student
+from ai8x_models.student_file import load_student
 from common.errors import UserError
 from common.files import write_file
 from quantize.fold import fold_batchnorm

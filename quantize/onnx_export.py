@@ -203,7 +203,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("checkpoint", type=Path, help="integer student (-q.pth.tar)")
     parser.add_argument("out", type=Path, help="ONNX file to write")
     options = parser.parse_args(arguments)
-    from ai8x_models.checkpoints import load_student
+    from ai8x_models.student_file import load_student
 
     try:
         student, _ = load_student(options.checkpoint)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.errors import UserError
-from distill.config import AnyRun, load_recipe
+from distill.engine.recipe import AnyRun, load_recipe
 
 Verb = Callable[[list[str]], int]
 
@@ -24,7 +24,7 @@ VERBS = ("teacher", "student", "quantize", "eval", "sample", "show")
 #: Modules by the tasks' names.
 TASKS: dict[str, str] = {
     "pose": "distill.tasks.pose",
-    "linear": "distill.tasks.linear",
+    "linear": "distill.tasks.pose.teachers.transformer",
     "grey": "distill.tasks.grey",
     "lift": "distill.tasks.lift",
 }
@@ -78,7 +78,7 @@ def recipe_from(arguments: list[str], kind: type[AnyRun], prog: str) -> AnyRun:
     """The recipe a training verb is told: ``[--config RECIPE.yaml] [key=value ...]``.
 
     Raises:
-        UserError: see :func:`distill.config.load_recipe`.
+        UserError: see :func:`distill.engine.recipe.load_recipe`.
     """
     parser = argparse.ArgumentParser(prog=f"python -m distill.tasks {prog}")
     parser.add_argument("--config", type=Path, help="recipe (YAML)")

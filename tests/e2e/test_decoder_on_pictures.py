@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from ai8x_models.checkpoints import load_student
 from ai8x_models.decode import Person, decode
 from ai8x_models.decode_fixed import FixedSettings
 from ai8x_models.preprocess import prepare, read_picture
+from ai8x_models.student_file import load_student
 from ai8x_models.students import Student
-from distill.metrics import detections, oks_ap
+from distill.people.metrics import detections, oks_ap
 from tests.conftest import REPOSITORY
 from tests.decoder_cases import Case, check, quantised
 

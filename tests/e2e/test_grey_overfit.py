@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from ai8x_models.checkpoints import load_student
-from distill.data import Augmentation, to_input
+from ai8x_models.student_file import load_student
+from distill.people.crops import Augmentation, to_input
 from distill.tasks.__main__ import main
 from distill.tasks.grey.data import GreyCrops, GreySynthetic, pixels_of
 from distill.tasks.grey.evaluate import ground_truth, predict
+from distill.tasks.grey.metrics import grey_oks, grey_pck
 from distill.tasks.grey.points import POINTS
 from distill.tasks.grey.recipe import GreyTeacherRecipe
-from distill.tasks.grey.scores import grey_oks, grey_pck
 from distill.tasks.grey.train import load_detector
 
 HEART = [
@@ -38,7 +38,10 @@ def test_detectors_learn_eight_pictures_by_heart(
         *HEART, f"detector={detector}", f"size={size}", f"samples_per_epoch={8 * steps}",
         "learning_rate=1e-3", "dropout=0", f"out={tmp_path}",
     ]  # fmt: skip
-    assert main(["grey", "teacher", "--config=distill/tasks/grey/teacher.yaml", *settings]) == 0
+    assert (
+        main(["grey", "teacher", "--config=distill/tasks/grey/recipes/teacher.yaml", *settings])
+        == 0
+    )
     network = load_detector(tmp_path / "teacher.pth.tar", GreyTeacherRecipe(size=size))
     crops = GreyCrops(GreySynthetic(8, 5, 1), POINTS[13], size, Augmentation())
     (images, _), *_ = crops.batches(8)
@@ -52,7 +55,7 @@ def test_detectors_learn_eight_pictures_by_heart(
 @pytest.mark.long
 def test_eight_pictures_can_be_learnt_by_heart(tmp_path: Path) -> None:
     settings = [*HEART, "samples_per_epoch=2400", "learning_rate=4e-3", f"out={tmp_path}"]
-    assert main(["grey", "student", "--config=distill/tasks/grey/toy.yaml", *settings]) == 0
+    assert main(["grey", "student", "--config=distill/tasks/grey/recipes/toy.yaml", *settings]) == 0
     student, _ = load_student(tmp_path / "student.pth.tar")
     crops = GreyCrops(GreySynthetic(8, 5, 1), POINTS[13], 32, Augmentation())
     (images, _), *_ = crops.batches(8)

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from front_door import ROOT, make
 
-from ai8x_models.checkpoints import load_student
 from ai8x_models.preprocess import prepare, read_picture
+from ai8x_models.student_file import load_student
 from distill.tasks.grey.data import pixels_of
 from distill.tasks.grey.module import student_points
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from ai8x_models.checkpoints import load_student
+from ai8x_models.student_file import load_student
 from distill.__main__ import main as distill
-from distill.data import SyntheticSet
-from distill.evaluate import evaluate_pck
+from distill.people.crops import SyntheticSet
+from distill.tasks.pose.evaluate import evaluate_pck
 from evalkit.__main__ import main as evalkit
 from quantize.__main__ import main as quantize
 from synthesize import build

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from ai8x_models.checkpoints import save_student
+from ai8x_models.student_file import save_student
 from ai8x_models.students import Student
 from common.errors import UserError
 from evalkit.kit import Kit

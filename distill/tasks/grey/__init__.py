@@ -6,7 +6,7 @@ from pathlib import Path
 
 from distill.tasks import Task, recipe_from
 
-RECIPES = Path(__file__).parent
+RECIPES = Path(__file__).parent / "recipes"
 DEFAULTS = {"teacher": "teacher", "student": "student", "eval": "student"}
 
 

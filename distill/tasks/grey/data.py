@@ -19,8 +19,8 @@ from torch.utils.data import ConcatDataset, DataLoader, WeightedRandomSampler
 from ai8x_models.preprocess import to_grey
 from ai8x_models.skeleton import FLIP_KEYPOINTS
 from common.errors import UserError
-from distill.config import SetConfig
-from distill.data import (
+from distill.engine.recipe import SetConfig
+from distill.people.crops import (
     GREY,
     Augmentation,
     CropDataset,
@@ -32,7 +32,7 @@ from distill.data import (
     transform_points,
     warp,
 )
-from distill.datamodule import VALIDATION_BATCH, Reporting, open_set
+from distill.people.mixture import VALIDATION_BATCH, Reporting, open_set
 from distill.tasks.grey.points import Points, points_of
 from distill.tasks.grey.recipe import GreyRun
 
@@ -55,7 +55,7 @@ class GreySynthetic(_Grey, SyntheticSet):
 
 
 def open_grey(config: SetConfig, seed: int) -> PersonSource:
-    """As :func:`distill.datamodule.open_set`, in grey."""
+    """As :func:`distill.people.mixture.open_set`, in grey."""
     return open_set(config, seed, drawn=GreySynthetic, read=GreyPeople)
 
 

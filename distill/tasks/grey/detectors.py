@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.errors import UserError
+from distill.engine.efficientnet import MOMENTUM, efficientnet, library
 from distill.tasks.grey.recipe import CELL
-from distill.teachers.efficientnet import MOMENTUM, efficientnet, library
 
 log = logging.getLogger(__name__)
 

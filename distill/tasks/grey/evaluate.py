@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ai8x_models.checkpoints import load_student, read_checkpoint
+from ai8x_models.student_file import load_student, read_checkpoint
 from ai8x_models.students import Student
 from common.errors import UserError
-from distill.config import load_recipe
-from distill.data import GREY, Augmentation, to_input, transform_points
+from distill.engine.recipe import load_recipe
+from distill.people.crops import GREY, Augmentation, to_input, transform_points
 from distill.tasks.grey.data import GreyCrops, GreyData, open_grey, pixels_of
 from distill.tasks.grey.detectors import Detector, parameters
+from distill.tasks.grey.metrics import grey_oks, grey_pck
 from distill.tasks.grey.module import student_points
 from distill.tasks.grey.points import Points, points_of
 from distill.tasks.grey.recipe import GreyRecipe
-from distill.tasks.grey.scores import grey_oks, grey_pck
 from distill.tasks.grey.train import ARCH, detector_from
 
 BATCH = 50

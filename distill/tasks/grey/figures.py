@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ai8x_models.students import Student
-from distill.tasks.grey.chip import grey_student
 from distill.tasks.grey.detectors import Detector, multiplications, parameters
 from distill.tasks.grey.recipe import DETECTORS
+from distill.tasks.grey.student import grey_student
 
 
 @torch.no_grad()

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ai8x_models.students import Student
-from distill.data import to_input
-from distill.loss import distillation_loss
-from distill.pose_module import TrainedModule, output_weights
+from distill.people.crops import to_input
+from distill.tasks.grey.metrics import grey_pck
 from distill.tasks.grey.points import points_of
 from distill.tasks.grey.recipe import GreyRecipe, GreyRun
-from distill.tasks.grey.scores import grey_pck
+from distill.tasks.pose.loss import distillation_loss
+from distill.tasks.pose.module import TrainedModule, output_weights
 
 _USUAL_INPUTS = 1024  # layers with as many learn well at the rates of the recipes
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ai8x_models.skeleton import COCO17_TO_18, FLIP_KEYPOINTS, KEYPOINTS, NUM_KEYPOINTS
 from common.errors import UserError
-from distill.metrics import OKS_SIGMAS
+from distill.people.metrics import OKS_SIGMAS
 
 _NECK, _SHOULDER = KEYPOINTS.index("neck"), KEYPOINTS.index("r_shoulder")
 

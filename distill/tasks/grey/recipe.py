@@ -1,4 +1,4 @@
-"""Recipes of the grey task; what they share with the pose task is in :mod:`distill.config`."""
+"""Recipes of the grey task; what all tasks share is in :mod:`distill.engine.recipe`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from common.errors import UserError
-from distill.config import QatConfig, Run, SetConfig
+from distill.engine.recipe import QatConfig, Run, SetConfig
 from distill.tasks.grey.points import points_of
 
 LOSSES = ("smooth_l1", "mse")

@@ -11,20 +11,20 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ai8x_models.checkpoints import load_student, read_checkpoint, save_student, write_atomically
 from ai8x_models.skeleton import FLIP_KEYPOINTS
+from ai8x_models.student_file import load_student, read_checkpoint, save_student, write_atomically
 from ai8x_models.students import Student
 from common.errors import UserError
-from distill.data import to_input
-from distill.tasks.grey.chip import grey_student
+from distill.engine.trainer import quiet
+from distill.people.crops import to_input
 from distill.tasks.grey.data import GreyCrops, GreyData, pixels_of
 from distill.tasks.grey.detectors import Detector
 from distill.tasks.grey.module import PointModule
 from distill.tasks.grey.points import points_of
 from distill.tasks.grey.recipe import GreyRecipe, GreyRun, GreyTeacherRecipe
-from distill.teacher_maps import checksum
-from distill.train import fit
-from distill.trainer import quiet
+from distill.tasks.grey.student import grey_student
+from distill.tasks.pose.teacher_maps import checksum
+from distill.tasks.pose.train import fit
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.fold import fold_batchnorm
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from distill.tasks import Task, recipe_from
 
-HERE = Path(__file__).parent
+RECIPES = Path(__file__).parent / "recipes"
 
 
 def train_teacher(arguments: list[str]) -> int:
     """``[--config RECIPE.yaml] [key=value ...]``."""
-    from distill.tasks.lift.config import LiftTeacherRecipe
+    from distill.tasks.lift.recipe import LiftTeacherRecipe
     from distill.tasks.lift.train import train_teacher
 
     train_teacher(recipe_from(arguments, LiftTeacherRecipe, "lift teacher"))
@@ -20,7 +20,7 @@ def train_teacher(arguments: list[str]) -> int:
 
 def train_student(arguments: list[str]) -> int:
     """``[--config RECIPE.yaml] [key=value ...]``."""
-    from distill.tasks.lift.config import LiftStudentRecipe
+    from distill.tasks.lift.recipe import LiftStudentRecipe
     from distill.tasks.lift.train import train_student
 
     train_student(recipe_from(arguments, LiftStudentRecipe, "lift student"))
@@ -76,5 +76,5 @@ TASK = Task(
         "teacher": train_teacher, "student": train_student, "quantize": quantize,
         "eval": evaluate, "compare": compare, "infer": infer, "sample": sample, "show": show,
     },
-    recipes={"teacher": HERE / "teacher.yaml", "student": HERE / "student.yaml"},
+    recipes={"teacher": RECIPES / "teacher.yaml", "student": RECIPES / "student.yaml"},
 )  # fmt: skip

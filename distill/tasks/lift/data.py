@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from common.errors import UserError
-from distill.config import SetConfig
-from distill.datamodule import Reporting
+from distill.engine.recipe import SetConfig
+from distill.people.mixture import Reporting
 from distill.tasks.lift.cameras import (
     TOP,
     CameraRange,
@@ -23,9 +23,9 @@ from distill.tasks.lift.cameras import (
     to_camera,
     uniform,
 )
-from distill.tasks.lift.config import LiftRecipe, ViewConfig
 from distill.tasks.lift.h36m import read_3d
 from distill.tasks.lift.mocap import Motion, join, read_motion, window_indices
+from distill.tasks.lift.recipe import LiftRecipe, ViewConfig
 from distill.tasks.lift.skeleton import MIRROR
 
 VALIDATION_BATCH = 512

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
-from distill.config import SetConfig
+from distill.engine.recipe import SetConfig
 from distill.tasks.lift.cameras import normalise
 from distill.tasks.lift.data import Views, Windows, open_motion
 from distill.tasks.lift.lifters import Lifter, linear_regression, load, mean_pose

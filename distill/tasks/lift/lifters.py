@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from ai8x_models.checkpoints import read_checkpoint
+from ai8x_models.student_file import read_checkpoint
 from ai8x_models.students import SPECS
 from common.errors import UserError
 from distill.tasks.lift.data import quantise

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ai8x_models.checkpoints import read_checkpoint, write_atomically
+from ai8x_models.student_file import read_checkpoint, write_atomically
 from common.errors import UserError
 from distill.tasks.lift.mocap import window_reach
 from distill.tasks.lift.skeleton import NUM_JOINTS, hops

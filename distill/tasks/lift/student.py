@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ai8x_models.checkpoints import load_student
+from ai8x_models.student_file import load_student
 from ai8x_models.students import Student
 from common.errors import UserError
 from distill.tasks.lift.skeleton import NUM_JOINTS

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import lightning as L
 
-from ai8x_models.checkpoints import save_student
+from ai8x_models.student_file import save_student
 from ai8x_models.students import Student
 from common.errors import UserError
-from distill.tasks.lift.config import LiftRecipe, LiftStudentRecipe, LiftTeacherRecipe
+from distill.engine.trainer import quiet
 from distill.tasks.lift.data import LiftData, quantise
-from distill.tasks.lift.modules import (
+from distill.tasks.lift.module import (
     LOSS,
     MPJPE,
     LiftStudentModule,
@@ -26,10 +26,10 @@ from distill.tasks.lift.networks import (
     make_network,
     save_network,
 )
+from distill.tasks.lift.recipe import LiftRecipe, LiftStudentRecipe, LiftTeacherRecipe
 from distill.tasks.lift.student import load_lifter, to_channels
-from distill.teacher_maps import checksum
-from distill.train import fit
-from distill.trainer import quiet
+from distill.tasks.pose.teacher_maps import checksum
+from distill.tasks.pose.train import fit
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.fold import fold_batchnorm
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from distill.tasks import Task
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+RECIPES = Path(__file__).parent / "recipes"
 
 
 def _stage(stage: str, arguments: list[str]) -> int:
@@ -58,5 +58,5 @@ TASK = Task(
         "teacher": train_teacher, "student": train_student, "quantize": quantize,
         "eval": evaluate, "sample": sample, "show": show,
     },
-    recipes={"teacher": CONFIGS / "teacher.yaml", "student": CONFIGS / "seed.yaml"},
+    recipes={"teacher": RECIPES / "teacher.yaml", "student": RECIPES / "seed.yaml"},
 )  # fmt: skip

@@ -1,1 +1,1 @@
-"""Large networks that the pose students learn from."""
+"""Large networks that the students learn from."""

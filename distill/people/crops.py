@@ -1,0 +1,478 @@
+"""COCO-format person sets as square crops with masked 18-point targets.
+
+Any set in COCO person-keypoint format is read; the 17 COCO points and the 14 Leeds Sports points
+are mapped to the 18 points of :mod:`ai8x_models.skeleton` by their category's joint count.
+Pictures are decoded once and kept in memory (scaled so that the long side is at most
+``MAX_SIDE``), because decoding would otherwise cost more than all augmentation together.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from ai8x_models import codec, skeleton
+from common.errors import UserError
+from distill.people.annotations import KeypointFile, Skipped, looks_whole, read_pixels
+from distill.people.synthetic import make_scene
+
+log = logging.getLogger(__name__)
+
+MAX_SIDE = 384
+GREY = 128
+CROP_FACTOR = 1.3  # side of an evaluation crop over the longer side of the marked joints
+_CONVERTERS = {
+    17: (skeleton.from_coco17, skeleton.COCO17_LABELLED, False),
+    14: (skeleton.from_lsp14, skeleton.LSP14_LABELLED, True),
+}
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges of the random changes; the defaults change nothing but the evaluation crop."""
+
+    scale: tuple[float, float] = (CROP_FACTOR, CROP_FACTOR)  # crop side over person size
+    rotate: float = 0.0  # degrees, either way
+    shift: float = 0.0  # of the crop side, either way
+    flip: float = 0.0  # probability
+    colour: float = 0.0  # strength of brightness, contrast, and per-channel gain changes
+    cutout: float = 0.0  # probability
+    whole: float = 0.0  # probability of the whole picture, fitted in as in deployment
+
+
+@dataclass
+class Person:
+    """One labelled person: picture, place among its people, keypoints float32 [18, 3]."""
+
+    picture: int
+    index: int
+    keypoints: np.ndarray
+    annotation: dict[str, Any]
+
+
+@dataclass
+class Picture:
+    """A decoded picture, its people and the boxes [x, y, w, h] of people without keypoints."""
+
+    pixels: np.ndarray  # uint8 [H, W, 3], RGB
+    people: np.ndarray  # float32 [P, 18, 3]
+    ignore: np.ndarray  # float32 [B, 4]
+    scale: float  # stored pixels over annotation pixels
+    source: dict[str, Any]
+    broken: bool = False
+
+    def size(self) -> tuple[int, int]:
+        """Width and height of the pixels."""
+        return self.pixels.shape[1], self.pixels.shape[0]
+
+
+class FilePicture(Picture):
+    """A picture that stays in its file and is decoded whenever its pixels are asked for.
+
+    ``broken`` says that it could not be; its pixels are grey then.
+    """
+
+    def __init__(
+        self, path: Path, people: np.ndarray, ignore: np.ndarray, scale: float,
+        source: dict[str, Any],
+    ) -> None:  # fmt: skip
+        self.path, self.people, self.ignore = path, people, ignore
+        self.scale, self.source, self.broken = scale, source, False
+
+    def size(self) -> tuple[int, int]:
+        """See :class:`Picture`; nothing is decoded."""
+        width, height = (round(self.source[key] * self.scale) for key in ("width", "height"))
+        return width, height
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """uint8 [H, W, 3], RGB."""
+        return _resize(self._read())[0]
+
+    @pixels.setter
+    def pixels(self, value: np.ndarray) -> None:
+        raise UserError("pictures of this kind are kept in memory only; leave in_memory out")
+
+    def reduced(self, zoom: float) -> tuple[np.ndarray, float]:
+        """Pixels fine enough for a crop of ``zoom`` crop pixels per stored one, and their size.
+
+        The size is in pixels as stored. JPEG decoders shrink by 2 or 4 at hardly any cost, but
+        not as :func:`cv2.resize` does, so this is for training only.
+        """
+        reduce = next((n for n in (4, 2) if zoom * self.scale * n <= 1), 1)
+        if reduce == 1:
+            return self.pixels, 1.0
+        return self._read(reduce), reduce * self.scale
+
+    def _read(self, reduce: int = 1) -> np.ndarray:
+        if not self.broken:
+            found = read_pixels(self.path, self.source, Skipped(), reduce)
+            if found is not None:
+                return found
+            log.warning("%s cannot be decoded; nothing is learnt from it", self.path)
+            self.broken = True
+        return np.full((8, 8, 3), GREY, np.uint8)
+
+
+def _resize(pixels: np.ndarray) -> tuple[np.ndarray, float]:
+    side = max(pixels.shape[:2])
+    if side <= MAX_SIDE:
+        return pixels, 1.0
+    scale = MAX_SIDE / side
+    size = (round(pixels.shape[1] * scale), round(pixels.shape[0] * scale))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), scale
+
+
+def _scale_points(points: np.ndarray, scale: float) -> np.ndarray:
+    """Pixel centres are at whole numbers, so positions scale about (-0.5, -0.5)."""
+    out = points.copy()
+    out[..., :2] = (out[..., :2] + 0.5) * scale - 0.5
+    return out
+
+
+class PersonSource:
+    """Pictures and labelled people held in memory.
+
+    ``labelled`` is bool [18]: points the set can label. ``mask_missing`` says that an unmarked
+    point (v = 0) of a person is unknown rather than absent; then its maps are left out of the
+    loss (the 14-point set), otherwise it is taken as not visible (COCO).
+    """
+
+    MIN_POINTS = 4  # fewer marked points make no person to crop about
+
+    def __init__(self, labelled: np.ndarray, mask_missing: bool) -> None:
+        self.labelled, self.mask_missing = labelled, mask_missing
+        self.skipped = Skipped()
+        self.pictures: list[Picture] = []
+        self.people: list[Person] = []
+
+    def add(self, picture: Picture, annotations: Sequence[dict[str, Any]] = ()) -> None:
+        """Append a picture; its people become samples if enough of their points are marked."""
+        for index, keypoints in enumerate(picture.people):
+            if (keypoints[:, 2] > 0).sum() >= self.MIN_POINTS:
+                annotation = annotations[index] if annotations else {}
+                self.people.append(Person(len(self.pictures), index, keypoints, annotation))
+        self.pictures.append(picture)
+
+
+class SyntheticSet(PersonSource):
+    """Procedural people (:mod:`distill.people.synthetic`), made from the seed: no download.
+
+    ``people`` stand in every picture; 1 to 4, at random, when it is not given.
+    """
+
+    def __init__(self, count: int, seed: int, people: int | None = None) -> None:
+        super().__init__(skeleton.COCO17_LABELLED, mask_missing=False)
+        for index in range(count):
+            scene = make_scene(seed * 1_000_003 + index, people=people)
+            nobody = np.zeros((0, 4), np.float32)
+            self.add(Picture(scene.pixels, scene.keypoints, nobody, 1.0, {"id": index}))
+        if not self.people:
+            raise UserError(f"synthetic:{count} has no people; ask for at least 1 picture")
+
+
+class PeopleSet(PersonSource):
+    """A COCO-format set. What cannot be used is left out and counted in ``skipped``.
+
+    With ``in_memory`` false the pictures stay in their files, of which only presence and end are
+    looked at; for sets that are larger than memory (one of 640 x 480 takes 0.33 MB).
+    """
+
+    def __init__(
+        self, annotations: Path, images: Path, limit: int | None = None, in_memory: bool = True
+    ) -> None:
+        self.content = KeypointFile(annotations)
+        self.joints = self.content.joints
+        if self.joints not in _CONVERTERS:
+            raise UserError(
+                f"{annotations} has {self.joints} joints per person; 17 (COCO) and 14 (LSP) "
+                "are known"
+            )
+        self.convert, labelled, mask_missing = _CONVERTERS[self.joints]
+        super().__init__(labelled, mask_missing)
+        self.skipped = self.content.skipped
+        for image in self.content.images[:limit]:
+            path = images / image["file_name"]
+            if not in_memory and {"width", "height"} <= image.keys():
+                self._add_file(image, path)
+                continue
+            pixels = read_pixels(path, image, self.skipped)
+            if pixels is not None:
+                self._add(image, pixels)
+        if self.skipped:
+            log.warning("%s: left out %s", annotations, self.skipped)
+        if not self.people:
+            left = f" (left out: {self.skipped})" if self.skipped else ""
+            raise UserError(
+                f"{annotations}: no picture with a labelled person under {images}{left}"
+            )
+
+    def _add(self, image: dict[str, Any], pixels: np.ndarray) -> None:
+        height, width = pixels.shape[:2]
+        pixels, scale = _resize(pixels)
+        people, ignore, marked = self._people(image, width, height, scale)
+        self.add(Picture(pixels, people, ignore, scale, image), marked)
+
+    def _add_file(self, image: dict[str, Any], path: Path) -> None:
+        if not looks_whole(path):
+            self.skipped.add("pictures missing or broken", path.name)
+            return
+        width, height = image["width"], image["height"]
+        scale = min(1.0, MAX_SIDE / max(width, height))
+        people, ignore, marked = self._people(image, width, height, scale)
+        self.add(FilePicture(path, people, ignore, scale, image), marked)
+
+    def _people(
+        self, image: dict[str, Any], width: int, height: int, scale: float
+    ) -> tuple[np.ndarray, np.ndarray, Sequence[dict[str, Any]]]:
+        """Keypoints [P, 18, 3] and boxes to ignore in stored pixels, and the annotations."""
+        marked, boxes = self.content.people_of(image, width, height)
+        points = np.array([a["keypoints"] for a in marked], np.float32)
+        points = self.convert(points.reshape(-1, self.joints, 3))
+        people = np.where(points[..., 2:] > 0, _scale_points(points, scale), 0).astype(np.float32)
+        return people, boxes * scale, marked
+
+
+def person_box(keypoints: np.ndarray) -> tuple[float, float, float]:
+    """Centre (x, y) of the marked joints and the longer side of their extent, in pixels."""
+    marked = keypoints[keypoints[:, 2] > 0, :2]
+    low, high = marked.min(axis=0), marked.max(axis=0)
+    centre = (low + high) / 2
+    return float(centre[0]), float(centre[1]), float(max(high - low))
+
+
+def crop_matrix(
+    centre: tuple[float, float], side: float, size: int, angle: float = 0.0, flip: bool = False
+) -> np.ndarray:
+    """Affine map float64 [2, 3] from picture to crop pixels (pixel centres at whole numbers)."""
+    scale = size / max(side, 1.0)
+    radians = np.deg2rad(angle)
+    linear = scale * np.array(
+        [[np.cos(radians), -np.sin(radians)], [np.sin(radians), np.cos(radians)]]
+    )
+    if flip:
+        linear[0] *= -1
+    offset = (size - 1) / 2 - linear @ np.asarray(centre)
+    return np.hstack([linear, offset[:, None]])
+
+
+def whole_matrix(shape: tuple[int, int], size: int, flip: bool = False) -> np.ndarray:
+    """Affine map of a picture (width, height) into ``size`` pixels as in deployment.
+
+    The longer side fills the input, the rest at the right and below is grey (flipped: mirrored).
+    """
+    matrix = _scale_matrix(np.eye(2, 3), size / max(shape))
+    if flip:
+        matrix[0] = -matrix[0]
+        matrix[0, 2] += size - 1
+    return matrix
+
+
+def transform_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Apply an affine map to points [..., 3], keeping visibility and zeroing missing ones."""
+    out = points.copy()
+    out[..., :2] = points[..., :2] @ matrix[:, :2].T + matrix[:, 2]
+    out[points[..., 2] <= 0] = 0
+    return out
+
+
+def warp(pixels: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    """Crop uint8 [size, size, 3]; outside the picture it is grey 128."""
+    scale = _zoom(matrix)
+    if scale < 0.5:  # bilinear sampling alone would skip pixels
+        small = cv2.resize(pixels, None, fx=2 * scale, fy=2 * scale, interpolation=cv2.INTER_AREA)
+        step = np.array([pixels.shape[1] / small.shape[1], pixels.shape[0] / small.shape[0]])
+        matrix = _matrix_from(matrix, step)
+        pixels = small
+    return cv2.warpAffine(
+        pixels, matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=(GREY, GREY, GREY)
+    )
+
+
+def evaluation_crop(picture: Picture, keypoints: np.ndarray, size: int) -> tuple[Any, Any]:
+    """Crop of the deployment evaluation: side 1.3 x the longer side of the marked joints."""
+    x, y, extent = person_box(keypoints)
+    matrix = crop_matrix((x, y), CROP_FACTOR * extent, size)
+    return warp(picture.pixels, matrix, size), matrix
+
+
+def _matrix_from(matrix: np.ndarray, step: float | np.ndarray) -> np.ndarray:
+    """The affine map to the same crop from a picture whose pixels are ``step`` (x, y) wide."""
+    factor = np.broadcast_to(step, 2)
+    offset = matrix[:, 2] + matrix[:, :2] @ (0.5 * factor - 0.5)
+    return np.hstack([matrix[:, :2] * factor, offset[:, None]])
+
+
+def _zoom(matrix: np.ndarray) -> float:
+    """Crop pixels per pixel of the picture."""
+    return float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+
+
+def _scale_matrix(matrix: np.ndarray, factor: float) -> np.ndarray:
+    """The affine map to the same crop in pixels ``factor`` times as small."""
+    out = matrix * factor
+    out[:, 2] += (factor - 1) / 2  # positions scale about (-0.5, -0.5)
+    return out
+
+
+def _colour_table(strength: float, rng: np.random.Generator) -> np.ndarray:
+    """Look-up table uint8 [1, 256, 3] of a random change of brightness, contrast and tint."""
+    gain = 1 + strength * rng.uniform(-1, 1)
+    channels = gain * (1 + 0.5 * strength * rng.uniform(-1, 1, 3))
+    offset = 128 * strength * rng.uniform(-1, 1)
+    table = np.arange(256)[:, None] * channels + offset + 128 * (1 - gain)
+    return np.clip(table, 0, 255).astype(np.uint8).reshape(1, 256, 3)
+
+
+def _cut_out(pixels: np.ndarray, rng: np.random.Generator) -> None:
+    size = pixels.shape[0]
+    height, width = rng.integers(size // 10, size // 4, 2)
+    top, left = rng.integers(0, size - height), rng.integers(0, size - width)
+    pixels[top : top + height, left : left + width] = rng.integers(0, 256, 3)
+
+
+def _ignore_map(boxes: np.ndarray, matrix: np.ndarray, size: int, stride: int) -> np.ndarray:
+    """Spatial loss weight float32 [h, w]: zero where people without keypoints are."""
+    weight = np.ones((size // stride, size // stride), np.uint8)
+    for x, y, w, h in boxes:
+        corners = np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]])
+        mapped = (corners @ matrix[:, :2].T + matrix[:, 2] - (stride - 1) / 2) / stride
+        cv2.fillConvexPoly(weight, np.round(mapped).astype(np.int32), (0,))
+    return weight.astype(np.float32)
+
+
+class CropDataset(Dataset[dict[str, torch.Tensor]]):
+    """Random or evaluation crops about every person of a set.
+
+    Items: ``image`` uint8 [3, size, size] RGB, ``keypoints`` float32 [P, 18, 3] padded to
+    ``MAX_PEOPLE``, ``target_person`` float32 [18, 3] (the person the crop was made for),
+    ``channels`` float32 [57] and ``area`` float32 [h, w] loss weights, ``sample`` int64 [3]:
+    which set of the mixture (``number``), which random variant, which person. With
+    ``teacher_size`` also ``teacher_image``, the same crop at another size, without cut-out.
+    With ``variants`` each person has so many random crops, one per epoch in turn, instead of a
+    new one in every epoch.
+    Targets are made per batch by :func:`collate`, which is several times faster.
+    """
+
+    MAX_PEOPLE = 8
+
+    def __init__(
+        self,
+        people: PersonSource,
+        size: int,
+        augment: Augmentation,
+        seed: int = 0,
+        *,
+        number: int = 0,
+        variants: int = 0,
+        teacher_size: int = 0,
+    ) -> None:
+        self.set, self.size, self.augment, self.seed = people, size, augment, seed
+        self.number, self.variants, self.teacher_size = number, variants, teacher_size
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.set.people)
+
+    def _view(
+        self, picture: Picture, keypoints: np.ndarray, rng: np.random.Generator
+    ) -> tuple[Any, bool]:
+        """The map into a crop about a person, or now and then of the whole picture."""
+        if self.augment.whole and rng.random() < self.augment.whole:
+            flip = bool(rng.random() < self.augment.flip)
+            return whole_matrix(picture.size(), self.size, flip), flip
+        return self._matrix(keypoints, rng)
+
+    def _matrix(self, keypoints: np.ndarray, rng: np.random.Generator) -> tuple[Any, bool]:
+        augment = self.augment
+        x, y, extent = person_box(keypoints)
+        side = extent * rng.uniform(*augment.scale)
+        shift = augment.shift * side * rng.uniform(-1, 1, 2)
+        angle = augment.rotate * rng.uniform(-1, 1)
+        flip = bool(rng.random() < augment.flip)
+        return crop_matrix((x + shift[0], y + shift[1]), side, self.size, angle, flip), flip
+
+    def _crops(self, picture: Picture, matrix: np.ndarray) -> list[np.ndarray]:
+        """The student's crop and, where it is to see another size, the teacher's."""
+        views = [(matrix, self.size)]
+        if self.teacher_size:
+            larger = _scale_matrix(matrix, self.teacher_size / self.size)
+            views.append((larger, self.teacher_size))
+        if not isinstance(picture, FilePicture) or self.augment == Augmentation():
+            pixels = picture.pixels
+            return [warp(pixels, view, size) for view, size in views]
+        pixels, step = picture.reduced(max(_zoom(view) for view, _ in views))
+        return [warp(pixels, _matrix_from(view, step), size) for view, size in views]
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        person = self.set.people[index]
+        picture = self.set.pictures[person.picture]
+        variant = self.epoch % self.variants if self.variants else self.epoch
+        rng = np.random.default_rng((self.seed, variant, index))
+        matrix, flip = self._view(picture, person.keypoints, rng)
+        crops = self._crops(picture, matrix)
+        if self.augment.colour:
+            table = _colour_table(self.augment.colour, rng)
+            crops = [cv2.LUT(pixels, table) for pixels in crops]
+        if rng.random() < self.augment.cutout:
+            _cut_out(crops[0], rng)
+        points = transform_points(picture.people, matrix)
+        if flip:  # the picture is mirrored by the matrix; left and right change names
+            points = points[:, list(skeleton.FLIP_KEYPOINTS)]
+        labelled = self.set.labelled
+        if self.set.mask_missing:
+            labelled = labelled & (points[..., 2] > 0).all(axis=0)
+        if picture.broken:
+            points, labelled = np.zeros_like(points), np.zeros_like(labelled)
+        heat, pafs = skeleton.loss_masks(labelled)
+        area = _ignore_map(picture.ignore, matrix, self.size, codec.STRIDE)
+        images = [torch.from_numpy(np.ascontiguousarray(c.transpose(2, 0, 1))) for c in crops]
+        item = {
+            "image": images[0],
+            "keypoints": torch.from_numpy(_pad(points, self.MAX_PEOPLE)),
+            "target_person": torch.from_numpy(points[person.index]),
+            "channels": torch.from_numpy(np.concatenate([heat, pafs])),
+            "area": torch.from_numpy(area),
+            "sample": torch.tensor([self.number, variant, index]),
+        }
+        if self.teacher_size:
+            item["teacher_image"] = images[1]
+        return item
+
+
+def _pad(points: np.ndarray, count: int) -> np.ndarray:
+    """Keep the ``count`` people with most points; fill up with invisible ones."""
+    order = np.argsort(-(points[..., 2] > 0).sum(axis=1), kind="stable")[:count]
+    out = np.zeros((count, 18, 3), np.float32)
+    out[: len(order)] = points[order]
+    return out
+
+
+def collate(
+    items: Sequence[dict[str, torch.Tensor]], sigma: float = codec.SIGMA
+) -> dict[str, torch.Tensor]:
+    """Stack items and encode their targets: adds ``target`` float32 [N, 57, h, w].
+
+    ``sigma`` is the width in pixels of the heatmaps' Gaussians.
+    """
+    batch = {key: torch.stack([item[key] for item in items]) for key in items[0]}
+    size = batch["image"].shape[-1]
+    people = int((batch["keypoints"][..., 2] > 0).any(-1).sum(1).max())
+    heat, pafs = codec.encode_batch(
+        batch["keypoints"][:, : max(people, 1)].numpy(), size, sigma=sigma
+    )
+    batch["target"] = torch.from_numpy(np.concatenate([heat, pafs], axis=1))
+    return batch
+
+
+def to_input(image: torch.Tensor) -> torch.Tensor:
+    """uint8 pixels -> network input float32 (pixel - 128) / 128."""
+    return (image.float() - GREY) / GREY

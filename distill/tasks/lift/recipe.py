@@ -1,0 +1,119 @@
+"""Recipes of lifting: teachers (with or without labels) and chip students."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from common.errors import UserError
+from distill.engine.recipe import QatConfig, Run
+
+KINDS = ("transformer", "vit")
+MAPPINGS = ("2d-3d", "2d-2d", "3d-3d")
+
+
+@dataclass
+class ViewConfig:
+    """Ranges of the random cameras and changes; see :class:`distill.tasks.lift.data.Views`."""
+
+    pitch: list[float] = field(default_factory=lambda: [-10.0, 30.0])
+    roll: float = 10.0
+    distance: list[float] = field(default_factory=lambda: [3.0, 8.0])
+    flip: float = 0.5
+    noise: float = 0.01
+    lose: float = 0.02
+    stretch: float = 0.05
+    derived: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("pitch", "distance"):
+            values = getattr(self, name)
+            if len(values) != 2 or values[0] > values[1]:
+                raise UserError(f"views.{name} is {values}; it must be lowest and highest")
+        if self.distance[0] < 2:
+            raise UserError(f"views.distance begins at {self.distance[0]} m; at least 2 are needed")
+        for name in ("flip", "lose", "derived", "stretch"):
+            if not 0 <= getattr(self, name) < 1 + (name in ("flip", "derived")):
+                raise UserError(f"views.{name} is {getattr(self, name)}; it must be in 0..1")
+        if self.noise < 0:
+            raise UserError(f"views.noise is {self.noise}; it cannot be negative")
+
+
+@dataclass
+class SelfSupervision:
+    """Weights of the losses that need no 3D labels."""
+
+    reprojection: float = 1.0
+    cycle: float = 1.0
+    symmetry: float = 0.5
+    limbs: float = 0.5
+    smooth: float = 0.1
+    adversarial: float = 0.0
+
+
+@dataclass
+class LiftRecipe(Run):
+    """What teachers and students have in common; ``window`` poses are seen at once."""
+
+    window: int = 1
+    batch: int = 256
+    samples_per_epoch: int = 14080
+    precision: str = "32-true"
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    views: ViewConfig = field(default_factory=ViewConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.window < 1:
+            raise UserError(f"window is {self.window}; it must be at least 1 pose")
+
+
+@dataclass
+class LiftTeacherRecipe(LiftRecipe):
+    """A teacher: ``kind`` of network, and its size."""
+
+    kind: str = "transformer"
+    mapping: str = "2d-3d"
+    width: int = 64
+    depth: int = 4
+    heads: int = 4
+    dropout: float = 0.0
+    bone_weight: float = 0.5  # of the bones' errors beside the joints'
+    unsupervised: bool = False
+    self_supervision: SelfSupervision = field(default_factory=SelfSupervision)
+    out: str = "runs/lift-teacher"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, choices in (("kind", KINDS), ("mapping", MAPPINGS)):
+            if getattr(self, name) not in choices:
+                raise UserError(
+                    f"{name} is '{getattr(self, name)}'; it must be one of {', '.join(choices)}"
+                )
+        if self.kind == "transformer" and self.mapping != "2d-3d":
+            raise UserError(f"the transformer maps 2d-3d only; kind=vit maps {self.mapping}")
+        if self.width < 1 or self.heads < 1 or self.depth < 1 or self.width % self.heads:
+            raise UserError(
+                f"width is {self.width}, heads {self.heads}, depth {self.depth}; all must be at "
+                "least 1 and width a multiple of heads"
+            )
+        if self.unsupervised and (self.kind != "transformer" or self.mapping != "2d-3d"):
+            raise UserError("unsupervised pre-training is for kind=transformer")
+
+
+@dataclass
+class LiftStudentRecipe(LiftRecipe):
+    """A chip student, with or without a teacher."""
+
+    student: str = "lift"
+    teacher: str = ""
+    teacher_share: float = 0.7
+    qat: QatConfig = field(default_factory=QatConfig)
+    out: str = "runs/lift-float"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.teacher_share <= 1:
+            raise UserError(f"teacher_share is {self.teacher_share}; it must be in 0..1")
+        if self.window != 1:
+            raise UserError(f"window is {self.window}; the chip student sees one pose at a time")

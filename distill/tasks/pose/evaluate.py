@@ -1,0 +1,210 @@
+"""How good checkpoints are, as a table: teachers and students, float, qat or integer.
+
+Two measurements. *Crops*: one person each, cut out as in training but without random changes;
+PCK. *Pictures*: whole pictures through the deployment path (resize, pad with grey) and the
+decoder for any number of people; OKS average precision.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ai8x_models.codec import NUM_HEATMAPS, flip_maps
+from ai8x_models.decode import decode, decode_single
+from ai8x_models.preprocess import prepare
+from ai8x_models.skeleton import LSP14_TO_18
+from ai8x_models.student_file import load_student
+from ai8x_models.students import Student
+from distill.people.annotations import KeypointFile, read_pixels
+from distill.people.crops import (
+    CROP_FACTOR,
+    GREY,
+    Augmentation,
+    CropDataset,
+    PersonSource,
+    person_box,
+    to_input,
+)
+from distill.people.metrics import Pck, detections, oks_ap, pck, relative_errors, torso_lengths
+from distill.tasks.pose.teacher_maps import TeacherNetwork, teacher_of
+from distill.tasks.pose.teachers.openpose import read_teacher_file
+
+Network = Student | TeacherNetwork
+
+_NECK14, _HEAD_TOP14 = 12, 13  # places in the 14-point order
+
+
+def load_network(path: Path) -> Network:
+    """A student in the mode it was saved with, or a teacher, ready for evaluation."""
+    data = read_teacher_file(path)
+    teacher = teacher_of(data, path)
+    if teacher is not None:
+        return teacher
+    return load_student(path)[0].eval()
+
+
+@torch.no_grad()
+def predict(network: Network, image: torch.Tensor, flip: bool = False) -> np.ndarray:
+    """Real-valued maps float32 [n, 57, h, w] of uint8 images [n, 3, H, W].
+
+    With ``flip`` the maps of the mirrored images are averaged in, at twice the cost.
+    """
+    integer = isinstance(network, Student) and network.mode == "integer"
+    x = image.float() - GREY if integer else to_input(image)
+    maps = torch.cat([m.float() for m in network.maps(x)], dim=1).numpy()
+    if flip:
+        mirrored = predict(network, image.flip(-1))
+        back = flip_maps(mirrored[:, :NUM_HEATMAPS], mirrored[:, NUM_HEATMAPS:])
+        maps = (maps + np.concatenate(back, axis=1)) / 2
+    return maps
+
+
+def evaluation_images(
+    dataset: CropDataset, batch: int
+) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
+    """uint8 images [n, 3, size, size] and the cropped person's keypoints [n, 18, 3]."""
+    for first in range(0, len(dataset), batch):
+        items = [dataset[i] for i in range(first, min(first + batch, len(dataset)))]
+        truth = np.stack([item["target_person"].numpy() for item in items])
+        yield torch.stack([item["image"] for item in items]), truth
+
+
+@dataclass(frozen=True, eq=False)
+class CropResult:
+    """Poses found in evaluation crops.
+
+    Attributes:
+        found: float32 [n, 18, 3] in crop pixels, third value the peak's height.
+        truth: float32 [n, 18, 3].
+        heads: float64 [n], neck to head top in crop pixels; NaN where not annotated.
+        rate: images per second of the network and the decoder.
+    """
+
+    found: np.ndarray
+    truth: np.ndarray
+    heads: np.ndarray
+    rate: float
+
+    def pck(self) -> Pck:
+        """PCK@0.2 of the torso."""
+        return pck(self.found, self.truth)
+
+    def pckh(self) -> Pck:
+        """PCKh-style: 0.5 of the distance from neck to head top."""
+        return pck(self.found, self.truth, 0.5, self.heads)
+
+    def peaks(self) -> tuple[float, float]:
+        """Mean height of the peaks of right points and of wrong ones (PCK@0.2); NaN without any.
+
+        Where they differ, the maps know their doubts, and a student can learn them.
+        """
+        errors = relative_errors(self.found, self.truth, torso_lengths(self.truth))
+        height = np.asarray(self.found, np.float64)[..., 2]
+        kinds = (errors <= 0.2, errors > 0.2)
+        means = [float(height[kind].mean()) if kind.any() else float("nan") for kind in kinds]
+        return means[0], means[1]
+
+    def order(self) -> np.ndarray:
+        """Indices of people with a torso, the best found first: by PCK@0.2, then mean error."""
+        errors = relative_errors(self.found, self.truth, torso_lengths(self.truth))
+        counted = np.flatnonzero((~np.isnan(errors)).any(axis=1))
+        wrong = np.nanmean(np.where(np.isnan(errors), np.nan, errors > 0.2)[counted], axis=1)
+        mean = np.nanmean(errors[counted], axis=1)
+        return np.asarray(counted[np.lexsort((mean, wrong))])
+
+
+def head_lengths(people: PersonSource, size: int) -> np.ndarray:
+    """Neck to head top in evaluation crops of ``size`` pixels, [n]; NaN where not annotated."""
+    lengths = np.full(len(people.people), np.nan)
+    for index, person in enumerate(people.people):
+        points = np.asarray(person.annotation.get("keypoints", ()), np.float64).reshape(-1, 3)
+        if len(points) == len(LSP14_TO_18) and (points[[_NECK14, _HEAD_TOP14], 2] > 0).all():
+            head = np.linalg.norm(points[_NECK14, :2] - points[_HEAD_TOP14, :2])
+            extent = person_box(person.keypoints)[2]
+            scale = people.pictures[person.picture].scale
+            lengths[index] = head * scale * size / max(CROP_FACTOR * extent, 1.0)
+    return lengths
+
+
+def evaluate_crops(
+    network: Network, people: PersonSource, size: int = 128, flip: bool = False, batch: int = 50
+) -> CropResult:
+    """Find the one person of every evaluation crop."""
+    network.eval()
+    found, truth, seconds = [], [], 0.0
+    for image, points in evaluation_images(CropDataset(people, size, Augmentation()), batch):
+        start = time.perf_counter()
+        found += [decode_single(maps[:NUM_HEATMAPS]) for maps in predict(network, image, flip)]
+        seconds += time.perf_counter() - start
+        truth += list(points)
+    rate = len(found) / max(seconds, 1e-9)
+    return CropResult(np.stack(found), np.stack(truth), head_lengths(people, size), rate)
+
+
+def evaluate_pck(
+    network: Network, people: PersonSource, size: int = 128, flip: bool = False, batch: int = 50
+) -> Pck:
+    """PCK@0.2 of one network on evaluation crops."""
+    return evaluate_crops(network, people, size, flip, batch).pck()
+
+
+def evaluate_pictures(
+    network: Network,
+    content: KeypointFile,
+    folder: Path,
+    size: int = 128,
+    flip: bool = False,
+    limit: int | None = None,
+) -> dict[str, float]:
+    """OKS average precision on whole pictures, through the deployment path and the decoder.
+
+    Pictures that cannot be read are left out of the ground truth too, and counted.
+    """
+    network.eval()
+    used, results = [], []
+    for image in tqdm(content.images[:limit], desc="pictures", leave=False, disable=None):
+        pixels = read_pixels(folder / image["file_name"], image, content.skipped)
+        if pixels is None:
+            continue
+        prepared = prepare(np.asarray(pixels, np.uint8), size)
+        chw = torch.from_numpy(prepared.pixels.transpose(2, 0, 1).copy())[None]
+        maps = predict(network, chw, flip)[0]
+        people = decode(maps[:NUM_HEATMAPS], maps[NUM_HEATMAPS:])
+        placed = [type(p)(prepared.to_picture(p.keypoints), p.score) for p in people]
+        results += detections(image["id"], placed, content.joints, content.category or 1)
+        used.append(image)
+    return oks_ap(ground_truth(content, used), results)
+
+
+def ground_truth(content: KeypointFile, images: list[dict[str, Any]]) -> dict[str, Any]:
+    """The annotations of some pictures as pycocotools needs them.
+
+    The head top of the 14-point order is unmarked: networks of 18 points do not have it.
+    """
+    annotations: list[dict[str, Any]] = []
+    for image in images:
+        for annotation in content.annotations_of(image):
+            points = np.array(annotation["keypoints"], np.float64).reshape(-1, 3)
+            if content.joints == len(LSP14_TO_18):
+                points[_HEAD_TOP14] = 0
+            count = int((points[:, 2] > 0).sum())
+            width, height = annotation["bbox"][2:]
+            fields = {
+                "id": len(annotations) + 1,
+                "category_id": content.category or 1,
+                "keypoints": list(points.reshape(-1)),
+                "num_keypoints": count if annotation.get("num_keypoints", 1) else 0,
+                "iscrowd": int(bool(annotation.get("iscrowd"))),
+                "area": annotation.get("area", 0.5 * width * height),
+            }
+            annotations.append({**annotation, **fields})
+    categories = [{"id": content.category or 1, "name": "person", "keypoints": content.names}]
+    return {"images": images, "annotations": annotations, "categories": categories}

@@ -1,0 +1,137 @@
+"""What an evaluation shows: tables, and pictures of the best and the worst cases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ai8x_models.overlay import draw_people, write_png
+from distill.people.annotations import KeypointFile
+from distill.people.crops import Augmentation, CropDataset, PersonSource
+from distill.people.metrics import relative_errors, torso_lengths
+from distill.tasks.pose.evaluate import CropResult, evaluate_crops, evaluate_pictures, load_network
+
+CASES = 8  # best and worst, each
+_ZOOM = 2
+_COLUMNS = 4
+
+
+def _percent(value: float) -> str:
+    """A share as a percentage with one decimal, a dash when there is none."""
+    return "-" if np.isnan(value) or value < 0 else f"{100 * value:.1f}"
+
+
+def crop_table(results: dict[str, CropResult]) -> str:
+    """Markdown: a row per network, PCK overall and per joint in percent, peaks, speed."""
+    scores = {name: result.pck() for name, result in results.items()}
+    joints = list(next(iter(scores.values())).per_joint)
+    lines = [
+        "| network | PCK@0.2 | PCKh-style@0.5 | peak, right | peak, wrong | images/s | "
+        + " | ".join(joints)
+        + " |",
+        "|---|---:|---:|---:|---:|---:|" + "---:|" * len(joints),
+    ]
+    for name, score in scores.items():
+        values = [_percent(score.per_joint[joint]) for joint in joints]
+        right, wrong = results[name].peaks()
+        lines.append(
+            f"| {name} | **{100 * score.overall:.2f}** | {_percent(results[name].pckh().overall)} "
+            f"| {_percent(right)} | {_percent(wrong)} | {results[name].rate:.0f} | "
+            + " | ".join(values)
+            + " |"
+        )
+    return "\n".join(lines)
+
+
+def picture_table(results: dict[str, dict[str, float]]) -> str:
+    """Markdown: a row per network with pycocotools' figures in percent."""
+    names = list(next(iter(results.values())))
+    lines = ["| network | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
+    for name, result in results.items():
+        lines.append(f"| {name} | " + " | ".join(_percent(result[n]) for n in names) + " |")
+    return "\n".join(lines)
+
+
+def case_sheet(
+    people: PersonSource, result: CropResult, size: int, cases: int = CASES
+) -> np.ndarray:
+    """The best cases in the upper half, the worst in the lower; uint8 [h, w, 3] RGB.
+
+    Every case is the crop with the pose found and, to its right, the annotated one. The caption is
+    the share of correct points.
+    """
+    order = result.order()
+    columns = min(_COLUMNS, cases, len(order))
+    count = min(cases, len(order)) // columns * columns
+    crops = CropDataset(people, size, Augmentation())
+    errors = relative_errors(result.found, result.truth, torso_lengths(result.truth))
+    rows = []
+    for indices in (order[:count], order[::-1][:count]):
+        tiles = []
+        for index in indices:
+            pixels = crops[int(index)]["image"].numpy().transpose(1, 2, 0)
+            labelled = result.truth[index, :, 2] > 0
+            found = np.where(labelled[:, None], result.found[index], 0)
+            found[labelled, 2] = 1
+            share = float((errors[index][labelled] <= 0.2).mean())
+            tiles.append(_tile(pixels, (found, result.truth[index]), f"{100 * share:.0f} %"))
+        rows += [np.hstack(tiles[at : at + columns]) for at in range(0, count, columns)]
+    return np.vstack(rows)
+
+
+def _tile(pixels: np.ndarray, poses: tuple[np.ndarray, ...], caption: str) -> np.ndarray:
+    """Enlarged copies of a crop side by side, each with one pose."""
+    large = cv2.resize(pixels, None, fx=_ZOOM, fy=_ZOOM, interpolation=cv2.INTER_LINEAR)
+    drawn = []
+    for pose in poses:
+        points = pose.copy()
+        points[:, :2] = (points[:, :2] + 0.5) * _ZOOM - 0.5
+        drawn.append(draw_people(np.asarray(large, np.uint8), [points], thickness=2))
+    cv2.putText(
+        drawn[0], caption, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA
+    )
+    return np.hstack(drawn)
+
+
+def evaluate_on_crops(
+    paths: list[Path], people: PersonSource, size: int, flip: bool, pictures: Path | None
+) -> str:
+    """Table of several checkpoints.
+
+    ``flip`` adds a second row each, ``pictures`` names a folder for sheets of cases.
+    """
+    results = {}
+    for path in paths:
+        network = load_network(path)
+        name = f"{path.parent.name}/{path.name}"
+        results[name] = evaluate_crops(network, people, size)
+        if flip:
+            results[f"{name}, flip test"] = evaluate_crops(network, people, size, flip=True)
+        if pictures is not None and results[name].order().size:
+            pictures.mkdir(parents=True, exist_ok=True)
+            stem = f"{path.parent.name}-{path.name.split('.')[0]}"
+            write_png(pictures / f"{stem}.png", case_sheet(people, results[name], size))
+    score = next(iter(results.values())).pck()
+    counts = f"{score.people} people, {score.points} points"
+    if score.skipped:
+        counts += f"; {score.skipped} more people have no torso to measure with"
+    if people.skipped:
+        counts += f"; left out: {people.skipped}"
+    return f"{crop_table(results)}\n\n{counts}"
+
+
+def evaluate_on_pictures(
+    paths: list[Path], annotations: Path, images: Path, size: int, flip: bool, limit: int | None
+) -> str:
+    """OKS table of several checkpoints on whole pictures."""
+    results = {}
+    for path in paths:
+        network = load_network(path)
+        for mirrored in (False, True)[: 1 + flip]:
+            content = KeypointFile(annotations)
+            name = f"{path.parent.name}/{path.name}" + (", flip test" if mirrored else "")
+            results[name] = evaluate_pictures(network, content, images, size, mirrored, limit)
+    left = f"\n\nleft out: {content.skipped}" if content.skipped else ""
+    return picture_table(results) + left

@@ -1,1 +1,0 @@
-"""Large networks that the students learn from."""
