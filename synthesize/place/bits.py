@@ -270,7 +270,10 @@ def graph_of(name: str, description: Mapping[str, Any]) -> Graph:
                 f"network {name}: every layer of its description needs in_channels, out_channels "
                 f"and kernel ({type(error).__name__} at {error})"
             ) from error
-        weight = np.zeros((outputs, inputs, rows, cols), np.int64)
+        if entry.get("op") == "passthrough":
+            continue
+        first = (inputs, outputs) if entry.get("op") == "convtranspose2d" else (outputs, inputs)
+        weight = np.zeros((*first, rows, cols), np.int64)
         bias = np.full(outputs, 128, np.int64)  # 1 in bias memory at 8 bits
         layers.append(LayerWeights(str(entry.get("name")), weight, bias, 0, 8))
     return student.load(Checkpoint(f"network {name}", name, tuple(layers), description))
