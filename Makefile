@@ -90,7 +90,7 @@ $(input): $(choice) ai8x_models/preprocess.py | $(ready)
 	@$(py) -m $(sampler) "$$IMAGE" -o $@
 
 $(project)/report.json: $(choice) $(if $(NETWORK),,$(input)) \
-  $(wildcard synthesize/*.py synthesize/*/*.py firmware_templates/*/*) | $(ready)
+  $(wildcard synthesize/*.py synthesize/*/*.py synthesize/*/*/*.py firmware_templates/*/*) | $(ready)
 	@$(py) -m synthesize compile $${NETWORK:+"$$NETWORK"} "$$CHECKPOINT" $(sample) \
 	  --out $(project) > $(BUILD)/table.txt || { status=$$?; rm -f $(BUILD)/table.txt; exit $$status; }
 
@@ -126,7 +126,7 @@ live: $(live) ## build the firmware that uses the board's own camera (then: make
 $(BUILD)/injection/report.json: application := frame-injection
 $(BUILD)/live/report.json: application := live-pose
 $(BUILD)/injection/report.json $(BUILD)/live/report.json: $(choice) \
-  $(wildcard synthesize/*.py synthesize/*/*.py firmware_templates/*/* firmware_templates/*/*/*) | $(ready)
+  $(wildcard synthesize/*.py synthesize/*/*.py synthesize/*/*/*.py firmware_templates/*/* firmware_templates/*/*/*) | $(ready)
 	@$(py) -m synthesize compile $${NETWORK:+"$$NETWORK"} "$$CHECKPOINT" --quiet \
 	  --application $(application) --out $(@D)
 
