@@ -25,6 +25,7 @@ import numpy as np
 from ai8x_models.layers import ONE, FusedConv2d
 from ai8x_models.linear import FusedLinear
 from ai8x_models.students import INPUT, LayerSpec, Student
+from common.console import command_line
 from common.errors import UserError
 from common.files import write_file
 
@@ -197,6 +198,7 @@ def _check_exact(name: str, layer: FusedConv2d, weight: np.ndarray, stored: np.n
         )
 
 
+@command_line
 def main(arguments: list[str] | None = None) -> int:
     """Export one checkpoint; exit status 2 with one sentence for bad input."""
     parser = argparse.ArgumentParser(prog="python -m quantize.onnx_export", description=__doc__)
@@ -205,12 +207,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     from ai8x_models.student_file import load_student
 
-    try:
-        student, _ = load_student(options.checkpoint)
-        save(student, options.out)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    student, _ = load_student(options.checkpoint)
+    save(student, options.out)
     print(f"ONNX model written to {options.out}")
     return 0
 
