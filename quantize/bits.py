@@ -12,8 +12,8 @@ from common.errors import UserError
 from common.files import write_file
 from quantize.fold import fold_batchnorm
 from quantize.sensitivity import calibration_images, sensitivity
-from synthesize.allocate import Allocation, allocate, graph_of
 from synthesize.chip import limits
+from synthesize.place.bits import Allocation, allocate, graph_of
 
 
 def choose_bits(
@@ -43,7 +43,8 @@ def choose_bits(
     channels, size, _ = student.spec.input_shape
     pictures = calibration_images(images, count, size, channels)
     fold_batchnorm(student)
-    with progress(title="sensitivity", total=len(student.spec.layers), unit="layer") as bar:
+    count = sum(1 for _ in student.layers())
+    with progress(title="sensitivity", total=count, unit="layer") as bar:
 
         def move(name: str) -> None:
             bar.set_postfix_str(name)

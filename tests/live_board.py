@@ -10,13 +10,15 @@ import numpy as np
 
 from ai8x_models.decode_fixed import decode_fixed
 from distill.people.synthetic import make_scene
-from evalkit import protocol
 from evalkit.camera import Camera
 from evalkit.kit import Kit
-from synthesize import build, checkpoint, reference
+from evalkit.wire import protocol
 from synthesize.__main__ import main as synthesize
 from synthesize.compiler import Compiled, compile_network
-from synthesize.report import output_units
+from synthesize.graph import reference
+from synthesize.read import checkpoint
+from synthesize.report.table import output_units
+from synthesize.write import elf as build
 from tests.conftest import REPOSITORY, find_shared
 
 SHIPPED = REPOSITORY / "ai8x_models" / "checkpoints" / "native-q.pth.tar"

@@ -18,7 +18,6 @@ from typing import Any
 import yaml
 
 from common.errors import UserError
-from distill.engine.recipe import existing, load_recipe
 
 #: The verbs that every task has, because ``make`` calls them.
 VERBS = ("teacher", "student", "quantize", "eval", "sample", "show", "export")
@@ -87,6 +86,8 @@ class Training:
         Raises:
             UserError: see :func:`distill.engine.recipe.load_recipe`, and what the run refuses.
         """
+        from distill.engine.recipe import existing, load_recipe
+
         asked = any(argument in ("-h", "--help") for argument in arguments)
         parser = argparse.ArgumentParser(
             prog=prog,

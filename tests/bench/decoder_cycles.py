@@ -1,7 +1,8 @@
 """Cycles of the C pose decoder on the virtual board: ``python -m tests.bench.decoder_cycles``.
 
 The firmware is compiled for the Cortex-M4 and runs on the kit; the maps are those of synthetic
-people with a little noise.  The kit's cycle counts are estimates (``evalkit/timing.py``).
+people with a little noise.  The kit's cycle counts are estimates
+(``evalkit/hardware/core/timing.py``).
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import numpy as np
 
 from ai8x_models.codec import encode
 from evalkit.kit import Kit
-from synthesize import build, emit
+from synthesize.write import elf as build
+from synthesize.write import project as emit
 from tests.decoder_cases import DECODER, STANDING, quantised
 from tests.mini_firmware import BOARD_SUPPORT
 

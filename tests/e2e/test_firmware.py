@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from evalkit import protocol
+from evalkit.commands.run import main as run_command
 from evalkit.kit import Fault, Kit
-from evalkit.run import main as run_command
 from evalkit.timeline import collect
-from synthesize import build, checkpoint, emit, ir
+from evalkit.wire import protocol
 from synthesize.compiler import Compiled, compile_graph, compile_network
+from synthesize.graph import ir
+from synthesize.read import checkpoint
+from synthesize.write import elf as build
+from synthesize.write import project as emit
 
 pytest.importorskip("unicorn", reason="the kit extra is not installed")
 

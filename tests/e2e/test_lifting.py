@@ -15,13 +15,16 @@ from ai8x_models.preprocess import prepare, read_picture
 from common.errors import UserError
 from distill.tasks.lift.fixed import millimetres, view_bytes
 from distill.tasks.lift.student import load_lifter
-from evalkit import protocol
 from evalkit.kit import Kit
-from evalkit.protocol import Frame, encode, image_frames
-from synthesize import beside, build, checkpoint, reference
+from evalkit.wire import protocol
+from evalkit.wire.protocol import Frame, encode, image_frames
 from synthesize.__main__ import main
 from synthesize.compiler import Compiled, compile_network
-from synthesize.report import output_units
+from synthesize.graph import reference
+from synthesize.read import checkpoint
+from synthesize.report.table import output_units
+from synthesize.write import elf as build
+from synthesize.write import two_networks as beside
 from tests.conftest import REPOSITORY
 from tests.live_board import expected_from_chw, scenes
 

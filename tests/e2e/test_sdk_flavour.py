@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evalkit import protocol
 from evalkit.camera import Camera
 from evalkit.kit import Kit
-from synthesize import checkpoint, emit
+from evalkit.wire import protocol
 from synthesize.__main__ import main as synthesize
 from synthesize.compiler import compile_network
+from synthesize.read import checkpoint
+from synthesize.write import project as emit
 from tests.live_board import (
     SHIPPED,
     SIDE,
