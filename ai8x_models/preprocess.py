@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -21,30 +22,46 @@ from common.errors import UserError
 
 GREY = 128
 
+Real = TypeVar("Real", np.float32, np.float64)
+
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
-    """A picture made ready for the network.
+class Fitted:
+    """A picture of the network's input size.
 
     Attributes:
-        pixels: uint8 [size, size, 3], RGB, padded with grey.
-        data: int8 [3, size, size], ``pixels - 128``, channels first.
+        pixels: uint8 [rows, columns, 3], RGB, padded with grey.
         scale: (x, y) input pixels per picture pixel.
     """
 
     pixels: npt.NDArray[np.uint8]
-    data: npt.NDArray[np.int8]
     scale: tuple[float, float]
 
     def to_picture(self, points: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        """Map keypoints [..., 3] from input pixels to pixels of the original picture.
+        """``to_picture`` in single precision."""
+        return to_picture(np.asarray(points, np.float32), self.scale)
 
-        Pixel centres are at whole numbers.  Missing points (third value 0 or less) stay 0, 0, 0.
-        """
-        out = np.array(points, dtype=np.float32)
-        out[..., :2] = (out[..., :2] + 0.5) / np.asarray(self.scale, dtype=np.float32) - 0.5
-        out[out[..., 2] <= 0] = 0
-        return out
+
+@dataclass(frozen=True, eq=False)
+class Prepared(Fitted):
+    """A picture made ready for the network.
+
+    Attributes:
+        data: int8 [3, rows, columns], ``pixels - 128``, channels first.
+    """
+
+    data: npt.NDArray[np.int8]
+
+
+def to_picture(points: npt.NDArray[Real], scale: tuple[float, float]) -> npt.NDArray[Real]:
+    """Map keypoints [..., 3] from input pixels to pixels of the original picture, a copy.
+
+    Pixel centres are at whole numbers.  Missing points (third value 0 or less) are 0, 0, 0.
+    """
+    out = np.array(points)
+    out[..., :2] = (out[..., :2] + 0.5) / np.asarray(scale, dtype=out.dtype) - 0.5
+    out[out[..., 2] <= 0] = 0
+    return out
 
 
 def read_picture(path: str | Path) -> npt.NDArray[np.uint8]:
@@ -66,22 +83,28 @@ def read_picture(path: str | Path) -> npt.NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
-def prepare(picture: npt.NDArray[np.uint8], size: int = 128) -> Prepared:
-    """Fit ``picture``, uint8 [h, w, 3] RGB, into a square of ``size`` pixels.
+def fit(picture: npt.NDArray[np.uint8], rows: int, columns: int) -> Fitted:
+    """Fit ``picture``, uint8 [h, w, 3] RGB, into the network's input.
 
     Shrinking averages over areas, enlarging interpolates linearly.
     """
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or not picture.size:
         raise ValueError(f"uint8 [h, w, 3] is expected, not {picture.dtype} {picture.shape}")
     height, width = picture.shape[:2]
-    factor = size / max(height, width)
+    factor = min(rows / height, columns / width)
     new_width, new_height = max(1, round(width * factor)), max(1, round(height * factor))
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    pixels = np.full((size, size, 3), GREY, dtype=np.uint8)
+    pixels = np.full((rows, columns, 3), GREY, dtype=np.uint8)
     pixels[:new_height, :new_width] = cv2.resize(
         picture, (new_width, new_height), interpolation=how
     )
-    return Prepared(pixels, to_bytes(pixels), (new_width / width, new_height / height))
+    return Fitted(pixels, (new_width / width, new_height / height))
+
+
+def prepare(picture: npt.NDArray[np.uint8], size: int = 128) -> Prepared:
+    """Fit ``picture``, uint8 [h, w, 3] RGB, into a square of ``size`` pixels, as signed bytes."""
+    fitted = fit(picture, size, size)
+    return Prepared(fitted.pixels, fitted.scale, to_bytes(fitted.pixels))
 
 
 def to_bytes(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.int8]:

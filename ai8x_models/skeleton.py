@@ -61,6 +61,9 @@ NUM_LIMBS = len(LIMBS)
 NUM_PAFS = 2 * NUM_LIMBS
 # Shoulder to ear: they close loops that the other seventeen limbs, a tree, already span.
 LOOP_LIMBS: tuple[int, ...] = (LIMBS.index((2, 16)), LIMBS.index((5, 17)))
+DRAWN_LIMBS: tuple[tuple[int, int], ...] = tuple(
+    limb for index, limb in enumerate(LIMBS) if index not in LOOP_LIMBS
+)
 # From the neck outwards, loops last: the order in which people are put together.
 GROUP_ORDER: tuple[int, ...] = (6, 10, 7, 8, 11, 12, 0, 1, 2, 3, 4, 5, 14, 15, 17, 16, 18, 9, 13)
 
@@ -77,7 +80,17 @@ FLIP_LIMBS: tuple[int, ...] = tuple(
 )
 FLIP_PAFS: tuple[int, ...] = tuple(2 * limb + axis for limb in FLIP_LIMBS for axis in (0, 1))
 
-# COCO 2017's 17 points in their own order, as indices into KEYPOINTS.
+# COCO 2017's 17 points in their own order: names, limbs (counted from 1, as its files have them),
+# and which of KEYPOINTS each of them is.
+COCO17: tuple[str, ...] = (
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
+    "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee",
+    "right_knee", "left_ankle", "right_ankle",
+)  # fmt: skip
+COCO17_LIMBS: tuple[tuple[int, int], ...] = (
+    (16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12), (7, 13), (6, 7), (6, 8), (7, 9),
+    (8, 10), (9, 11), (2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7),
+)  # fmt: skip
 COCO17_TO_18: tuple[int, ...] = (0, 15, 14, 17, 16, 5, 2, 6, 3, 7, 4, 11, 8, 12, 9, 13, 10)
 # Leeds Sports Pose, 14 points: right leg upwards, left leg downwards, right arm inwards, left
 # arm outwards, neck, head top.  The head top has no counterpart here.

@@ -1,7 +1,7 @@
 """Command line of the virtual kit: ``python -m evalkit COMMAND ...``.
 
-Each command is a module with ``main(arguments: list[str]) -> int``; it is imported only when asked
-for, so that a replay needs no emulator.
+Each command is a module of ``evalkit.commands`` with ``main(arguments: list[str]) -> int``; it is
+imported only when asked for, so that a replay needs no emulator.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from importlib import import_module
 from common.errors import UserError
 
 COMMANDS = {
-    "run": ("evalkit.run", "run a firmware ELF on the virtual board"),
-    "replay": ("evalkit.replay", "replay a recorded list of bus accesses"),
-    "bench": ("evalkit.bench", "measure how fast the virtual board is"),
-    "view": ("evalkit.view", "watch a board, the virtual board or a recording in the browser"),
-    "export": ("evalkit.export", "keypoints of a camera's pictures or of a recording as COCO JSON"),
-    "maps": ("evalkit.maps", "output maps of a folder of pictures as NumPy arrays"),
-    "flash": ("evalkit.flash", "write a firmware ELF into a board with OpenOCD"),
-    "compare": ("evalkit.dump", "find where two layer dumps part"),
+    "run": "run a firmware ELF on the virtual board",
+    "replay": "replay a recorded list of bus accesses",
+    "bench": "measure how fast the virtual board is",
+    "view": "watch a board, the virtual board or a recording in the browser",
+    "export": "keypoints of a camera's pictures or of a recording as COCO JSON",
+    "maps": "output maps of a folder of pictures as NumPy arrays",
+    "flash": "write a firmware ELF into a board with OpenOCD",
+    "compare": "find where two layer dumps part",
 }
 
 
 def usage() -> str:
     """What the commands are."""
-    lines = [f"  {name:9} {text}" for name, (_, text) in COMMANDS.items()]
+    lines = [f"  {name:9} {text}" for name, text in COMMANDS.items()]
     return "\n".join(["usage: python -m evalkit COMMAND [options]", "", "commands:", *lines])
 
 
@@ -35,14 +35,13 @@ def main(arguments: list[str] | None = None) -> int:
     if not given or given[0] in ("-h", "--help"):
         print(usage())
         return 0 if given else 2
-    command = COMMANDS.get(given[0])
-    if command is None:
+    if given[0] not in COMMANDS:
         print(
             f"error: unknown command {given[0]!r} (known: {', '.join(COMMANDS)})", file=sys.stderr
         )
         return 2
     try:
-        return int(import_module(command[0]).main(given[1:]))
+        return int(import_module(f"evalkit.commands.{given[0]}").main(given[1:]))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

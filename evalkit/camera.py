@@ -11,7 +11,7 @@ largest part in the middle of the picture that has the aspect ratio of that part
 ``fit="pad"`` the whole picture is put into the top left corner and the rest is grey 128, as the
 deployment path does it for photographs. Either is scaled to the rows and columns of the output in
 one step: by the mean of the area when it shrinks, linearly when it grows (OpenCV's ``INTER_AREA``
-and ``INTER_LINEAR``). Flips and the pixel format follow (``evalkit.peripherals.ov7692``). Every
+and ``INTER_LINEAR``). Flips and the pixel format follow (``evalkit.hardware.around.ov7692``). Every
 frame that is captured takes the next picture.
 """
 
@@ -25,9 +25,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ai8x_models.preprocess import fit
 from common.errors import UserError
-from evalkit.host.pictures import Photographs, Picture, Pixels, Video, fit, open_camera
-from evalkit.peripherals.ov7692 import FITS, SensorFrame
+from evalkit.hardware.around.ov7692 import FITS, SensorFrame
+from evalkit.host.stream.pictures import Photographs, Picture, Pixels, Video, open_camera
 
 KEPT = 1024
 """Frames that ``sent`` remembers."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 
 from common.errors import UserError
-from evalkit.cnn.engine import Result
-from evalkit.cnn.plan import Layer
+from evalkit.hardware.cnn.engine import Result
+from evalkit.hardware.cnn.plan import Layer
 
 
 class LayerDump:
-    """Observer for :class:`evalkit.cnn.Cnn` that writes ``layerNN_in.npy``, ``layerNN_out.npy``.
+    """Observer of the accelerator that writes ``layerNN_in.npy`` and ``layerNN_out.npy``.
 
     Inputs are int8 [channel, row, column] ([channel, operand, row, column] with more than one
     operand) before pooling, outputs int8 or int32 [channel, row, column]. From the second run on
@@ -86,14 +85,3 @@ def _first_difference(a: np.ndarray, b: np.ndarray) -> str | None:
     names = ("channel", "operand", "row", "column") if a.ndim == 4 else ("channel", "row", "column")
     place = ", ".join(f"{n} {i}" for n, i in zip(names, at, strict=True))
     return f"{place}: {a[at]} and {b[at]} ({len(wrong)} of {a.size} values differ)"
-
-
-def main(arguments: list[str]) -> int:
-    """``evalkit compare A B``: 0 if equal, 1 with the first difference otherwise."""
-    parser = argparse.ArgumentParser(prog="evalkit compare", description=compare_dumps.__doc__)
-    parser.add_argument("first", type=Path)
-    parser.add_argument("second", type=Path)
-    options = parser.parse_args(arguments)
-    difference = compare_dumps(options.first, options.second)
-    print(difference or "the dumps are equal")
-    return 1 if difference else 0

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from common.errors import UserError
-from evalkit.cnn.faults import KitFault
-from evalkit.machine import IDLE, LIMIT
-from evalkit.scheduler import SECOND
+from evalkit.hardware.faults import KitFault
+from evalkit.hardware.machine import IDLE, LIMIT
+from evalkit.hardware.scheduler import SECOND
 
 if TYPE_CHECKING:
     from evalkit.kit import Kit

@@ -19,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import UserError
-from evalkit import elf, protocol
-from evalkit.board import Board
-from evalkit.cnn.faults import KitFault
-from evalkit.machine import IDLE, LIMIT, SRAM_BASE, SRAM_SIZE, Machine
-from evalkit.peripherals.ov7692 import ColourBars, Source
-from evalkit.scheduler import SECOND
+from evalkit.hardware import elf
+from evalkit.hardware.around.board import Board
+from evalkit.hardware.around.ov7692 import ColourBars, Source
+from evalkit.hardware.faults import KitFault
+from evalkit.hardware.machine import IDLE, LIMIT, SRAM_BASE, SRAM_SIZE, Machine
+from evalkit.hardware.scheduler import SECOND
+from evalkit.wire import protocol
 from synthesize.chip import memory_map
 
 DEFAULT_SECONDS = 30.0

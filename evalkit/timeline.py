@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalkit.scheduler import SECOND
-from evalkit.spans import Span
+from evalkit.hardware.scheduler import SECOND
+from evalkit.hardware.spans import Span
 
 if TYPE_CHECKING:
-    from evalkit.machine import Machine
+    from evalkit.hardware.machine import Machine
 
 ROWS = ("bus", "accelerator", "layers", "processor", "UART0", "UART1", "UART2")
 """Rows from top to bottom; others follow."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from evalkit.cnn import Cnn
+from evalkit.hardware.cnn import Cnn
 from synthesize.chip import limits, memory_map, registers
 from synthesize.chip.registers import Register
 

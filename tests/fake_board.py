@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from evalkit import protocol
-from evalkit.host.links import LinkLost
-from evalkit.protocol import Frame, Parser, encode
+from evalkit.host.serial.links import LinkLost
+from evalkit.wire import protocol
+from evalkit.wire.protocol import Frame, Parser, encode
 
 CHECKSUM = 0x1234ABCD
 Person = Sequence[tuple[float, float]]

@@ -10,9 +10,9 @@ import numpy as np
 
 from ai8x_models.decode_fixed import decode_fixed
 from distill.people.synthetic import make_scene
-from evalkit import protocol
 from evalkit.camera import Camera
 from evalkit.kit import Kit
+from evalkit.wire import protocol
 from synthesize import build, checkpoint, reference
 from synthesize.__main__ import main as synthesize
 from synthesize.compiler import Compiled, compile_network

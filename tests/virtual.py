@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from evalkit.cnn import Cnn
+from evalkit.hardware.cnn import Cnn
 from synthesize.chip import memory_map
 from synthesize.program import Program
 

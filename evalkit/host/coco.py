@@ -15,21 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ai8x_models import skeleton
 from common.errors import UserError
-from evalkit.host.shots import Shot
-
-NAMES = (
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
-    "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee",
-    "right_knee", "left_ankle", "right_ankle",
-)  # fmt: skip
-OF_18 = (0, 15, 14, 17, 16, 5, 2, 6, 3, 7, 4, 11, 8, 12, 9, 13, 10)
-"""Which of the 18 points each of COCO's is."""
-SKELETON = (
-    (16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12), (7, 13), (6, 7), (6, 8), (7, 9),
-    (8, 10), (9, 11), (2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7),
-)  # fmt: skip
-"""COCO's own limbs, keypoints counted from 1."""
+from evalkit.host.stream.shots import Shot
 
 
 def export(shots: Iterable[Shot]) -> dict[str, Any]:
@@ -54,8 +42,8 @@ def export(shots: Iterable[Shot]) -> dict[str, Any]:
         "id": 1,
         "name": "person",
         "supercategory": "person",
-        "keypoints": list(NAMES),
-        "skeleton": [list(pair) for pair in SKELETON],
+        "keypoints": list(skeleton.COCO17),
+        "skeleton": [list(pair) for pair in skeleton.COCO17_LIMBS],
     }
     return {"images": images, "annotations": annotations, "categories": [category]}
 
@@ -68,7 +56,7 @@ def _number(name: str) -> int | None:
 def _annotation(
     number: int, image: int, points: NDArray[np.float64], score: float
 ) -> dict[str, Any]:
-    chosen = points[list(OF_18)]
+    chosen = points[list(skeleton.COCO17_TO_18)]
     found = chosen[:, 2] > 0
     flat: list[float] = []
     for (x, y, _), is_found in zip(chosen.tolist(), found.tolist(), strict=True):

@@ -1,7 +1,8 @@
 """Cycles of the C pose decoder on the virtual board: ``python -m tests.bench.decoder_cycles``.
 
 The firmware is compiled for the Cortex-M4 and runs on the kit; the maps are those of synthetic
-people with a little noise.  The kit's cycle counts are estimates (``evalkit/timing.py``).
+people with a little noise.  The kit's cycle counts are estimates
+(``evalkit/hardware/core/timing.py``).
 """
 
 from __future__ import annotations

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from evalkit import protocol
+from evalkit.commands.run import main as run_command
 from evalkit.kit import Fault, Kit
-from evalkit.run import main as run_command
 from evalkit.timeline import collect
+from evalkit.wire import protocol
 from synthesize import build, checkpoint, emit, ir
 from synthesize.compiler import Compiled, compile_graph, compile_network
 

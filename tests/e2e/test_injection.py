@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from evalkit import protocol
+from evalkit.hardware.scheduler import SECOND
 from evalkit.kit import Kit
-from evalkit.protocol import Frame, encode, image_frames
-from evalkit.scheduler import SECOND
+from evalkit.wire import protocol
+from evalkit.wire.protocol import Frame, encode, image_frames
 from synthesize import build, checkpoint, emit
 from synthesize.compiler import Compiled, compile_network
 from synthesize.emit_input import element_addresses, layout

@@ -15,9 +15,9 @@ from ai8x_models.preprocess import prepare, read_picture
 from common.errors import UserError
 from distill.tasks.lift.fixed import millimetres, view_bytes
 from distill.tasks.lift.student import load_lifter
-from evalkit import protocol
 from evalkit.kit import Kit
-from evalkit.protocol import Frame, encode, image_frames
+from evalkit.wire import protocol
+from evalkit.wire.protocol import Frame, encode, image_frames
 from synthesize import beside, build, checkpoint, reference
 from synthesize.__main__ import main
 from synthesize.compiler import Compiled, compile_network

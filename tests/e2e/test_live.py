@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evalkit import protocol
 from evalkit.camera import Camera
+from evalkit.hardware.scheduler import SECOND
 from evalkit.kit import Kit
-from evalkit.protocol import Frame
-from evalkit.scheduler import SECOND
+from evalkit.wire import protocol
+from evalkit.wire.protocol import Frame
 from synthesize.compiler import Compiled
 from tests.live_board import (
     live_firmware,

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evalkit import protocol
 from evalkit.camera import Camera
 from evalkit.kit import Kit
+from evalkit.wire import protocol
 from synthesize import checkpoint, emit
 from synthesize.__main__ import main as synthesize
 from synthesize.compiler import compile_network

@@ -10,15 +10,15 @@ import pytest
 
 from ai8x_models.decode_fixed import decode_fixed
 from ai8x_models.preprocess import prepare, read_picture
-from evalkit import protocol
-from evalkit.host.feed import LiveFeed, Options
-from evalkit.host.links import KitLink, LinkLost
-from evalkit.host.pictures import Photographs
-from evalkit.host.recording import Recorder, read_recording
-from evalkit.host.server import Board
-from evalkit.host.session import Session
-from evalkit.host.shots import Shot
-from evalkit.protocol import Frame, encode
+from evalkit.host.serial.links import KitLink, LinkLost
+from evalkit.host.serial.session import Session
+from evalkit.host.stream.feed import LiveFeed, Options
+from evalkit.host.stream.pictures import Photographs
+from evalkit.host.stream.recording import Recorder, read_recording
+from evalkit.host.stream.shots import Shot
+from evalkit.host.viewer.server import Board
+from evalkit.wire import protocol
+from evalkit.wire.protocol import Frame, encode
 from synthesize import build
 from synthesize.__main__ import main as synthesize
 from tests.conftest import REPOSITORY

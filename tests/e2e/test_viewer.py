@@ -15,13 +15,15 @@ import cv2
 import numpy as np
 import pytest
 
+from ai8x_models.preprocess import fit
+from ai8x_models.skeleton import DRAWN_LIMBS as LIMBS
 from evalkit.__main__ import main
-from evalkit.host.feed import GONE, LIVE, Feed, LiveFeed, Options, ReplayFeed
-from evalkit.host.links import Link, LinkLost, SerialLink
-from evalkit.host.pictures import Photographs, Picture, fit, shown
-from evalkit.host.recording import Recorder
-from evalkit.host.server import Board, Server
-from evalkit.host.shots import LIMBS, Shot
+from evalkit.host.serial.links import Link, LinkLost, SerialLink
+from evalkit.host.stream.feed import GONE, LIVE, Feed, LiveFeed, Options, ReplayFeed
+from evalkit.host.stream.pictures import Photographs, Picture, shown
+from evalkit.host.stream.recording import Recorder
+from evalkit.host.stream.shots import Shot
+from evalkit.host.viewer.server import Board, Server
 from tests.browser import Browser, browser
 from tests.fake_board import STANDING, FakeBoard, FakeLink, hello, plugged_in, poses
 

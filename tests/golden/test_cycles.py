@@ -16,9 +16,9 @@ import pytest
 import yaml
 from golden_cases import every_case
 
-from evalkit import replay
-from evalkit.cnn import Cnn
-from evalkit.cnn.decode import decode
+from evalkit.commands import replay
+from evalkit.hardware.cnn import Cnn
+from evalkit.hardware.cnn.decode import decode
 from synthesize.chip.cycles import STARTUP_CYCLES, LayerGeometry, layer_cycles
 
 Shape = tuple[int, int, int]

@@ -23,8 +23,8 @@ import numpy as np
 import pytest
 from golden_cases import every_case
 
-from evalkit import replay
-from evalkit.cnn import Cnn, KitFault
+from evalkit.commands import replay
+from evalkit.hardware.cnn import Cnn, KitFault
 from synthesize.chip import memory_map
 from synthesize.chip import registers as r
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evalkit.framing import Frame, encode
+from evalkit.wire.framing import Frame, encode
 from tests.decoder_cases import DECODER, crowd, quantised
 from tests.host_c import NATIVE, ROOT, TEMPLATES
 

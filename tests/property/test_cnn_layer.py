@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from naive_layer import NaiveLayer
 
-from evalkit.cnn import Cnn
+from evalkit.hardware.cnn import Cnn
 
 SLOW_IS_FINE = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]

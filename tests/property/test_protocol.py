@@ -13,7 +13,7 @@ from host_c import NATIVE, TEMPLATES, build, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.protocol import MAGIC, MAX_PAYLOAD, Frame, Parser, encode
+from evalkit.wire.protocol import MAGIC, MAX_PAYLOAD, Frame, Parser, encode
 
 Receive = Callable[[bytes], list[Frame]]
 

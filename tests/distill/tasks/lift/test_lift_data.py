@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from ai8x_models.skeleton import COCO17 as EXPORTED
 from common.errors import UserError
 from distill.tasks.lift import h36m, keypoints, metrics, mocap
 from distill.tasks.lift.cameras import normalise, project, random_cameras, to_camera
 from distill.tasks.lift.data import Views, Windows, make_views, mirror
 from distill.tasks.lift.pickled_arrays import read_object
 from distill.tasks.lift.skeleton import BONES, JOINTS, MIRROR, PARENTS, SYMMETRIC_BONES, hops
-from evalkit.host.coco import NAMES as EXPORTED
 from tests import lift_motion
 
 

@@ -1,0 +1,1 @@
+"""Command lines, one per file: ``python -m evalkit COMMAND``."""

@@ -1,0 +1,92 @@
+"""``python -m evalkit maps``: a network's output maps for a folder of pictures, as NumPy arrays.
+
+The firmware must be the frame-injection application of a pose network, on the virtual kit or on a
+board. What is written are the integers the accelerator computed, for comparison with another
+calculation: ``names`` [n] and ``output_0``, ``output_1``, ... int32 [n, channels, rows, columns].
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai8x_models.preprocess import fit
+from common.errors import UserError
+from evalkit.host.serial.links import BAUD, KitLink, Link, SerialLink
+from evalkit.host.serial.session import Session
+from evalkit.host.stream.pictures import Photographs
+
+
+def collect(link: Link, camera: Photographs, count: int | None = None) -> dict[str, NDArray]:
+    """Show pictures to a board and keep its maps; arrays by the names above.
+
+    Pictures of another size than the input are fitted into it.
+
+    Raises:
+        UserError: a picture cannot be read, or the board does not answer as it should.
+    """
+    session = Session(link, print)
+    hello = session.meet()
+    _, rows, columns = hello.input_shape
+    names: list[str] = []
+    maps: list[list[NDArray[np.int32]]] = []
+    for number, picture in enumerate(camera.pictures(repeat=False)):
+        if number == count:
+            break
+        pixels = fit(picture.pixels, rows, columns).pixels
+        maps.append(session.look(pixels, number & 0xFFFF, want_maps=True).maps)
+        names.append(picture.name)
+        if len(names) % 10 == 0:
+            print(f"{len(names)} pictures", flush=True)
+    arrays = {
+        f"output_{index}": np.stack(found) for index, found in enumerate(zip(*maps, strict=True))
+    }
+    return {"names": np.array(names), **arrays}
+
+
+def write(arrays: dict[str, NDArray], path: Path) -> None:
+    """Write an ``.npz`` file, whole or not at all; UserError when it cannot be."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def main(given: list[str]) -> int:
+    """Command line.
+
+    Raises:
+        UserError: firmware, port or pictures are unusable; or the file cannot be written.
+    """
+    parser = argparse.ArgumentParser(prog="python -m evalkit maps", description=__doc__)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--kit", type=Path, metavar="ELF", help="run this on the virtual kit")
+    source.add_argument("--port", help="serial port of the board, e.g. /dev/ttyACM0 or COM3")
+    parser.add_argument("--baud", type=int, default=BAUD, help=f"of the port (default {BAUD})")
+    parser.add_argument("--camera", type=Path, required=True, help="photographs (folder or file)")
+    parser.add_argument("--count", type=int, help="end after so many pictures (default: all)")
+    parser.add_argument("-o", "--output", type=Path, required=True, help=".npz file to write")
+    options = parser.parse_args(given)
+    if options.count is not None and options.count < 1:
+        raise UserError(f"--count is {options.count}; at least one picture is needed")
+    if not options.output.parent.is_dir():
+        raise UserError(f"cannot write {options.output}: its folder does not exist; make it first")
+    if not options.camera.exists():
+        raise UserError(f"camera {options.camera} does not exist; name a folder of photographs")
+    camera = Photographs(options.camera)
+    link: Link = KitLink(options.kit) if options.kit else SerialLink(options.port, options.baud)
+    try:
+        arrays = collect(link, camera, options.count)
+    finally:
+        link.close()
+    write(arrays, options.output)
+    print(f"{options.output}: maps of {len(arrays['names'])} pictures")
+    return 0

@@ -1,0 +1,54 @@
+"""``python -m evalkit view``: watch a board, the virtual kit or a recording in the browser."""
+
+from __future__ import annotations
+
+import signal
+import webbrowser
+
+from common.errors import UserError
+from evalkit.host.stream import sources
+from evalkit.host.stream.feed import Feed
+from evalkit.host.viewer.server import Board, Server
+
+DEFAULT_HTTP = 8078
+
+
+def main(given: list[str]) -> int:
+    """Command line: serve the page until interrupted.
+
+    Raises:
+        UserError: camera, recording or firmware are unusable, or the HTTP port is in use.
+    """
+    parser = sources.parser("view", __doc__ or "")
+    parser.add_argument(
+        "--http", type=int, default=DEFAULT_HTTP, metavar="PORT", help="serve the page here"
+    )
+    parser.add_argument("--no-browser", action="store_true", help="do not open the page")
+    options = parser.parse_args(given)
+    board = Board(echo=lambda text: print(text, flush=True))
+    server = Server(board, options.http)
+    try:
+        failed = _serve(server, sources.feed(options, board, None), not options.no_browser)
+    finally:
+        server.stop()
+    if failed:
+        raise UserError(failed)
+    return 0
+
+
+def _serve(server: Server, feed: Feed, open_page: bool) -> str:
+    """Until the feed ends or somebody interrupts; returns why it failed, or ""."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
+    server.on_heat = lambda wanted: setattr(feed, "want_heat", wanted)
+    server.start()
+    # Before the feed starts, whose thread prints the log: two prints at once may share a line.
+    print(f"viewer: {server.url} (Ctrl-C ends it)", flush=True)
+    feed.start()
+    if open_page:
+        webbrowser.open(server.url)
+    try:
+        feed.wait()
+    except KeyboardInterrupt:
+        print()
+    feed.stop()
+    return feed.failed

@@ -1,0 +1,1 @@
+"""What the boards have around the chip, and how it is wired."""

@@ -1,0 +1,1 @@
+"""The Cortex-M4: execution, cycles, and its own registers."""

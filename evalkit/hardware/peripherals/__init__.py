@@ -1,0 +1,1 @@
+"""Peripherals of the microcontroller, one per file."""

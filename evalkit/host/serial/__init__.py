@@ -1,0 +1,1 @@
+"""Links to a board and the conversation over one."""

@@ -1,0 +1,1 @@
+"""What flows through the host: pictures in, shots out, recordings of them."""

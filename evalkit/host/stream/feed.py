@@ -1,0 +1,318 @@
+"""Turns a source (board, virtual kit, recording) into a stream of events, over and over.
+
+A feed runs in a thread of its own. When its source goes away it says so, waits and tries again; it
+ends only when it is stopped, or when a limited run is over.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from ai8x_models.preprocess import fit
+from common.errors import UserError
+from evalkit.host.serial.links import Link, LinkLost
+from evalkit.host.serial.own_camera import OwnCamera, enlarged
+from evalkit.host.serial.session import Session, heatmaps
+from evalkit.host.stream.pictures import Camera, Picture, shown
+from evalkit.host.stream.recording import Recorder, read_recording
+from evalkit.host.stream.shots import Shot, brightness
+from evalkit.wire import protocol
+
+RETRY_SECONDS = 1.0
+_LISTEN_SECONDS = 0.5
+_SILENT_SECONDS = 5.0
+_REPLAY_GAP_SECONDS = 1.0
+
+WAITING, LIVE, GONE, DONE = "waiting", "live", "gone", "done"
+
+
+class Listener(Protocol):
+    """Who is told what happens; called from the feed's thread."""
+
+    def status(self, state: str, text: str) -> None:
+        """The source is WAITING, LIVE, GONE or DONE; one sentence on it."""
+
+    def hello(self, hello: protocol.Hello, source: str) -> None:
+        """Who answers."""
+
+    def shot(self, shot: Shot) -> None:
+        """A picture and its answer."""
+
+    def log(self, text: str) -> None:
+        """A line for the log."""
+
+
+class Feed:
+    """What all feeds have in common.
+
+    Attributes:
+        want_heat: whether heatmaps are asked for; may be set at any time.
+        failed: the sentence that ended a run that does not repeat, or "".
+    """
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+        self.want_heat = False
+        self.failed = ""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._guarded, daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self, seconds: float = 10.0) -> None:
+        """End; waits for the thread."""
+        self._stop.set()
+        self._thread.join(seconds)
+
+    def wait(self) -> None:
+        """Until it ends by itself; may be interrupted from the keyboard."""
+        while self._thread.is_alive():
+            self._thread.join(0.2)
+
+    def _guarded(self) -> None:
+        try:
+            self._run()
+        except UserError as error:
+            self.failed = str(error)
+            self.listener.status(GONE, self.failed)
+
+    def _run(self) -> None:
+        raise NotImplementedError
+
+
+@dataclass
+class Options:
+    """How a live feed behaves.
+
+    Attributes:
+        camera: where pictures come from; None: the board has its own and sends answers unasked.
+        recorder: gets everything, or None.
+        network: the network that the firmware must run, or "" for any.
+        count: end after so many pictures; None: go on.
+        step: of the board's own pictures ask for every so-many-th pixel; 0: for none.
+    """
+
+    camera: Camera | None = None
+    recorder: Recorder | None = None
+    network: str = ""
+    count: int | None = None
+    step: int = 0
+
+
+class LiveFeed(Feed):
+    """A board behind a link.
+
+    Args:
+        listener: who is told.
+        open_link: opens the link; called again after it was lost. A UserError other than LinkLost
+            ends the feed.
+    """
+
+    def __init__(self, listener: Listener, open_link: Callable[[], Link], options: Options) -> None:
+        super().__init__(listener)
+        self._open = open_link
+        self._options = options
+        self._pictures = options.camera.pictures(options.count is None) if options.camera else None
+        self._begin = time.monotonic()
+        self._number = 0
+        self._taken = 0
+        self._largest = 1
+
+    def _run(self) -> None:
+        try:
+            self._run_links()
+        finally:
+            if self._options.recorder:
+                self._options.recorder.close()
+
+    def _run_links(self) -> None:
+        said = ""
+        while not self._over():
+            link: Link | None = None
+            try:
+                link = self._open()
+                self.listener.status(WAITING, f"asking {link.name} who is there")
+                self._talk(Session(link, self.listener.log))
+            except LinkLost as error:
+                if self._options.count is not None:
+                    raise
+                self.listener.status(GONE, str(error))
+                if str(error) != said:
+                    said = str(error)
+                    self.listener.log(said)
+                self._stop.wait(RETRY_SECONDS)
+            finally:
+                if link is not None:
+                    link.close()
+        self.listener.status(DONE, "finished")
+
+    def _over(self) -> bool:
+        count = self._options.count
+        return self._stop.is_set() or (count is not None and self._taken >= count)
+
+    def _talk(self, session: Session) -> None:
+        self._meet(session)
+        own = OwnCamera(self._options.step)
+        while not self._over():
+            if self._pictures is None:
+                self._listen(session, own)
+                continue
+            picture = next(self._pictures, None)
+            if picture is None:
+                self._options.count = self._taken
+                return
+            self._ask(session, picture)
+
+    def _meet(self, session: Session) -> None:
+        hello = session.meet()
+        wanted = self._options.network
+        if wanted and hello.network != wanted:
+            raise LinkLost(
+                f"{session.link.name} runs network {hello.network}, not {wanted}; flash the "
+                "firmware of that network"
+            )
+        if self._options.recorder:
+            self._options.recorder.hello(session.hello_payload)
+        self._largest = 1
+        self.listener.hello(hello, session.link.name)
+        self.listener.status(LIVE, f"{session.link.name} runs network {hello.network}")
+
+    def _ask(self, session: Session, picture: Picture) -> None:
+        assert session.hello is not None
+        _, rows, columns = session.hello.input_shape
+        fitted = fit(picture.pixels, rows, columns)
+        self._number = (self._number + 1) & 0xFFFF
+        answer = session.look(fitted.pixels, self._number, self.want_heat)
+        heat = None
+        maps = heatmaps(answer.maps)
+        if maps is not None:
+            self._largest = max(self._largest, int(maps.max()))
+            heat = brightness(maps, self._largest)
+        height, width = picture.pixels.shape[:2]
+        jpeg = shown(picture.pixels)
+        seen = (fitted.scale, jpeg, answer.payload, heat, answer.payload3d)
+        self._publish(Shot(self._now(), picture.name, width, height, *seen))
+
+    def _listen(self, session: Session, own: OwnCamera) -> None:
+        """Take answers that the board sends by itself."""
+        assert session.hello is not None
+        request = own.request(session.link.clock())
+        if request is not None:
+            session.send(request)
+        frame = session.next_frame(_LISTEN_SECONDS)
+        if frame is None:
+            if self._now() > _SILENT_SECONDS and self._taken == 0:
+                self.listener.status(
+                    LIVE,
+                    f"{session.link.name} runs network {session.hello.network} and waits for "
+                    "pictures; give it some with --camera",
+                )
+        elif frame.type == protocol.ERROR:
+            self._complain(protocol.parse_error(frame.payload))
+        elif frame.type == protocol.HELLO:
+            self._began_again(session, frame)
+        else:
+            self._take_own(session, own, frame)
+
+    def _complain(self, error: protocol.Error) -> None:
+        text = f"the board says: {error.text}"
+        self.listener.log(text)
+        if error.code in (protocol.NO_CAMERA, protocol.NO_WEIGHTS):
+            self.listener.status(LIVE, text)
+
+    def _take_own(self, session: Session, own: OwnCamera, frame: protocol.Frame) -> None:
+        assert session.hello is not None
+        try:
+            seen = own.take(frame)
+        except ValueError as error:
+            raise LinkLost(f"{session.link.name} sends what makes no sense: {error}") from None
+        if seen is None:
+            return
+        _, rows, columns = session.hello.input_shape
+        jpeg = b"" if seen.pixels is None else shown(enlarged(seen.pixels, rows, columns))
+        number = protocol.parse_poses(seen.payload).number
+        shot = Shot(self._now(), f"camera #{number}", columns, rows, (1.0, 1.0), jpeg, seen.payload)
+        self._publish(shot)
+        if own.pace is not None and own.pace.period:
+            rate = 1e6 / own.pace.period
+            self.listener.status(
+                LIVE,
+                f"{session.link.name} runs network {session.hello.network} on its own camera, "
+                f"{rate:.1f} pictures a second",
+            )
+
+    def _began_again(self, session: Session, frame: protocol.Frame) -> None:
+        before = session.hello
+        if session.learn(frame) != before:
+            raise LinkLost(f"{session.link.name} has started with another firmware")
+
+    def _publish(self, shot: Shot) -> None:
+        self._taken += 1
+        if self._options.recorder:
+            self._options.recorder.shot(shot)
+        self.listener.shot(shot)
+
+    def _now(self) -> float:
+        return time.monotonic() - self._begin
+
+
+class ReplayFeed(Feed):
+    """A recording, at the pace it was made, again and again unless ``repeat`` is False."""
+
+    def __init__(self, listener: Listener, path: Path, repeat: bool = True) -> None:
+        super().__init__(listener)
+        self._path = path
+        self._repeat = repeat
+        self._who: protocol.Hello | None = None
+
+    def _run(self) -> None:
+        said = ""
+        while not self._stop.is_set():
+            try:
+                self._play(read_recording(self._path))
+            except UserError as error:
+                if not self._repeat:
+                    raise
+                self.listener.status(GONE, str(error))
+                if str(error) != said:
+                    said = str(error)
+                    self.listener.log(said)
+            if not self._repeat:
+                break
+            self._stop.wait(RETRY_SECONDS)
+        self.listener.status(DONE, "finished")
+
+    def _play(self, entries: Iterator[protocol.Hello | Shot]) -> None:
+        last: float | None = None
+        count = 0
+        for entry in entries:
+            if isinstance(entry, protocol.Hello):
+                if entry != self._who:  # not again at every turn
+                    self._who = entry
+                    self.listener.hello(entry, f"recording {self._path.name}")
+                self.listener.status(LIVE, f"{self._path.name} was made of network {entry.network}")
+                continue
+            gap = 0.0 if last is None else entry.seconds - last
+            last = entry.seconds
+            if self._repeat and self._stop.wait(min(max(gap, 0.0), _REPLAY_GAP_SECONDS)):
+                return
+            count += 1
+            self.listener.shot(entry)
+        if not count:
+            raise UserError(f"{self._path} holds no pictures; record some with --record")
+
+
+def heat_bytes(shot: Shot) -> tuple[list[int], bytes] | None:
+    """Shape and bytes of a shot's heatmaps, row by row."""
+    if shot.heat is None:
+        return None
+    return list(shot.heat.shape), np.ascontiguousarray(shot.heat).tobytes()

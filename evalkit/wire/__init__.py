@@ -1,0 +1,1 @@
+"""The serial line: bytes, frames and their contents (docs/protocol.md)."""
