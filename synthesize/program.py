@@ -24,6 +24,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ai8x_models.thresholds import DEFAULTS, DecodeSettings
+
 PackInput = Callable[[np.ndarray], "tuple[MemoryBlock, ...]"]
 
 
@@ -189,6 +191,7 @@ class Program:
         input_packer: function behind :meth:`pack_input`.
         fifo: port to push the packed input into, None when it is stored before the start.
         startup_cycles: cycles before the first layer starts.
+        decoder: who counts as a person, for networks whose outputs are pose maps.
     """
 
     name: str
@@ -203,6 +206,7 @@ class Program:
     fifo: FifoPort | None = None
     startup_cycles: int = 1
     notes: tuple[str, ...] = ()
+    decoder: DecodeSettings = DEFAULTS
     _cache: dict[str, int] = field(default_factory=dict, repr=False)
 
     @property
