@@ -13,8 +13,8 @@ from common.errors import UserError
 from common.files import write_file
 from quantize.fold import fold_batchnorm
 from quantize.sensitivity import calibration_images, sensitivity
-from synthesize.allocate import Allocation, allocate, graph_of
 from synthesize.chip import limits
+from synthesize.place.bits import Allocation, allocate, graph_of
 
 
 def choose_bits(

@@ -3,7 +3,7 @@
 One layer at a time is quantised, at its best shift, while all others stay as trained; the squared
 difference of the output maps to those of the float student is the cost. Costs of several layers
 add up well enough to choose by (errors of different layers are hardly correlated), and the choice
-is made by :func:`synthesize.allocate.allocate` under the chip's real memory.
+is made by :func:`synthesize.place.bits.allocate` under the chip's real memory.
 """
 
 from __future__ import annotations

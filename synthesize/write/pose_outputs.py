@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ai8x_models.thresholds import fixed
-from synthesize.program import Program
+from synthesize.program.program import Program
 
 LARGEST_SIDE = 32
 """POSE_MAX_SIDE of firmware_templates/decoder/pose_decoder.h."""

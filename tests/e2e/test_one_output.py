@@ -15,8 +15,11 @@ from common.errors import UserError
 from evalkit.camera import Camera
 from evalkit.kit import Kit
 from evalkit.wire import protocol
-from synthesize import build, checkpoint, emit, frontend_student
 from synthesize.compiler import Compiled, compile_network
+from synthesize.read import checkpoint
+from synthesize.read import student as frontend
+from synthesize.write import elf as build
+from synthesize.write import project as emit
 from tests.live_board import SIDE, paces, scenes
 
 pytest.importorskip("unicorn", reason="the kit extra is not installed")
@@ -110,4 +113,4 @@ def test_settings_nobody_knows_are_refused() -> None:
         compile_network(network({"peaks": 0.3}))
     with pytest.raises(UserError, match="min_keypoints is 19; 1 to 18"):
         compile_network(network({"min_keypoints": 19}))
-    assert frontend_student.load(network()).outputs[0].channels == 57
+    assert frontend.load(network()).outputs[0].channels == 57

@@ -21,8 +21,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "quantize",
         "ai8x_models",
         "synthesize.chip",
-        "synthesize.rules",
-        "synthesize.allocate",
+        "synthesize.legal.rules",
+        "synthesize.place.bits",
     ),
     # The decoder's thresholds go from the checkpoint into the firmware.
     "synthesize": ("synthesize", "ai8x_models.thresholds"),
@@ -34,6 +34,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "synthesize.chip",
         "ai8x_models.skeleton",
         "ai8x_models.preprocess",
+        "ai8x_models.follow",
     ),
     "evalkit.hardware": ("evalkit.hardware", "synthesize.chip"),
 }
