@@ -29,7 +29,7 @@ from common.errors import UserError
 from synthesize.ai8x import torch_writer
 from synthesize.graph import reference
 from synthesize.graph.ir import INPUT, Graph, Layer
-from synthesize.place.by_hand import memories
+from synthesize.place import memories
 from synthesize.place.placement import LayerPlace, Placement
 
 YAML_NAME = "network.yaml"

@@ -17,7 +17,7 @@ import numpy as np
 from common.errors import UserError
 from synthesize.chip import memory_map
 from synthesize.compiler import Compiled
-from synthesize.place.by_hand import memories
+from synthesize.place import memories
 from synthesize.place.reserved import NOTHING, Reserved
 from synthesize.program.program import Program, RegisterWrite
 from synthesize.write import project

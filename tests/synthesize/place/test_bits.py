@@ -10,8 +10,8 @@ from ai8x_models.students import SPECS
 from common.errors import UserError
 from synthesize.chip import limits
 from synthesize.graph.ir import Graph
+from synthesize.place import memories, verify
 from synthesize.place.bits import Problem, allocate, graph_of, with_bits
-from synthesize.place.by_hand import memories, verify
 from synthesize.place.search import search
 
 SEED = SPECS["seed"]

@@ -12,7 +12,7 @@ from common.errors import UserError
 from synthesize.chip import limits
 from synthesize.graph import ir
 from synthesize.graph.ir import INPUT, Graph, Input, Layer, Output
-from synthesize.place.by_hand import memories, search, verify
+from synthesize.place import memories, search, verify
 from synthesize.place.reserved import NOTHING, Reserved, starting_at
 from synthesize.program import pack
 

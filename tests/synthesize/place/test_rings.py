@@ -8,7 +8,7 @@ from synthesize.chip import registers as reg
 from synthesize.compiler import build_program, place_automatically
 from synthesize.graph import hardware
 from synthesize.graph.ir import Graph
-from synthesize.place.by_hand import buffers, search, verify
+from synthesize.place import buffers, search, verify
 from synthesize.place.verify.rings import ring_words
 from tests.networks import random_chain
 
