@@ -1,5 +1,9 @@
 """The skeleton's tables, pinned by hand where a slip would train a wrong network."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
