@@ -56,7 +56,8 @@ class Truth:
 
 def truth_of(image: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]]) -> Truth:
     """The truth in COCO annotations of one picture; ``image`` gives its ``height``."""
-    people, regions = [], []
+    people: list[Mapping[str, Any]] = []
+    regions: list[Mapping[str, Any]] = []
     for annotation in annotations:
         known = int(annotation.get("num_keypoints", 0)) and not annotation.get("iscrowd")
         (people if known else regions).append(annotation)

@@ -38,7 +38,7 @@ class Recipe(PoseRun, StudentRun):
     """A student's training run on crops of people, with or without a teacher."""
 
     kind: str = "crops"
-    student: str = "native"
+    student: str = "seed"
     teacher_size: int = 0  # side of the crops the teacher sees; 0: the student's
     teacher_flip: bool = False  # average the teacher's maps with those of the mirrored crop
     teacher_cache: str = ""  # folder that keeps the teacher's maps; needs augment_variants

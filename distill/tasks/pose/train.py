@@ -12,6 +12,7 @@ import torch
 from ai8x_models.codec import STRIDE
 from ai8x_models.student_file import load_student
 from ai8x_models.students import Student
+from common.errors import UserError
 from common.files import checksum
 from distill.engine import run
 from distill.people.crops import Augmentation, CropDataset, to_input
@@ -60,9 +61,16 @@ def open_teacher(recipe: Recipe, data: PoseData) -> TeacherMaps | None:
 
 def first_student(recipe: Recipe) -> Student:
     """A new student, or the one to start from."""
+    student = Student(recipe.student)
     if recipe.start_from:
-        return load_student(Path(recipe.start_from))[0]
-    return Student(recipe.student)
+        student = load_student(Path(recipe.start_from))[0]
+    stride = map_stride(student, recipe.size)
+    if stride != STRIDE:
+        raise UserError(
+            f"student '{student.spec.name}' answers on a grid of {stride} pixels, crops teach one "
+            f"of {STRIDE}; write kind: pictures, or choose another student"
+        )
+    return student
 
 
 def train_student(recipe: Recipe) -> Path:

@@ -138,7 +138,8 @@ def test_views_show_the_person_at_the_wanted_size(seed: int) -> None:
     people = np.zeros((1, 18, 3), np.float32)
     people[0, :, :2] = rng.uniform((40, 30), (100, 130), (18, 2))
     people[0, :, 2] = 2
-    matrix, _ = draw_view(Views(whole=0.0, size=(0.5, 0.8), zoom=9, beside=0.0), (192, 144), people, 128, rng)
+    views = Views(whole=0.0, size=(0.5, 0.8), zoom=9, beside=0.0)
+    matrix, _ = draw_view(views, (192, 144), people, 128, rng)
     placed = people[0, :, :2] @ matrix[:, :2].T + matrix[:, 2]
     extent = float((placed.max(0) - placed.min(0)).max()) / 128
     assert 0.3 < extent < 0.95  # turned and stretched a little

@@ -66,7 +66,7 @@ def test_a_run_ends_with_a_student(people: Path, precision: str, optimizer: str)
     more = [f"picture_teacher={people}/teacher.pth.tar", "picture_size=64"]
     order = arguments(people, f"precision={precision}", f"optimizer={optimizer}", *more)
     assert main([*order[:2], "--config", plain, *order[2:]]) == 0
-    student, extras = load_student(people / "run" / "student.pth.tar")
+    student, _ = load_student(people / "run" / "student.pth.tar")
     assert student.spec.name == "tiny"
     (maps,) = (people / "maps").glob("*.maps")
     assert maps.stat().st_size == 6 * 57 * 8 * 8
@@ -79,8 +79,19 @@ def test_unlabelled_pictures_need_a_teacher(people: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["native.yaml", "native-qat.yaml"])
-def test_shipped_recipes_load(name: str) -> None:
+def test_shipped_recipes_run_through_the_command_line(people: Path, name: str) -> None:
     assert load_recipe(RECIPES / name, [], PictureRecipe).student == "native"
+    settings = [
+        f"picture_teacher={people}/teacher.pth.tar", "picture_size=64", "warmup_steps=1",
+        "early_share=0",
+    ]  # fmt: skip
+    if "qat" in name:
+        settings += ["qat.calibration_images=2", "start_from=''",
+                     f"teacher={people}/teacher.pth.tar"]  # fmt: skip
+    order = [word for word in arguments(people, *settings) if not word.startswith("student=")]
+    assert main([*order[:2], "--config", str(RECIPES / name), *order[2:]]) == 0
+    student, _ = load_student(people / "run" / "student.pth.tar")
+    assert student.mode == ("qat" if "qat" in name else "float")
 
 
 @pytest.mark.parametrize(("name", "stride"), [("native", 4), ("tiny", 8)])
@@ -101,3 +112,13 @@ def test_the_loss_with_all_cells_known_is_the_loss_on_maps() -> None:
     torch.testing.assert_close(
         known_loss(maps, target, known, 4.0), map_loss(maps, target, channels, everywhere[1], 4.0)
     )
+
+
+def test_crops_are_not_for_students_with_a_finer_grid(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "crops.yaml"
+    recipe.write_text("kind: crops\nstudent: native\n")
+    sets = [f"{name}=[{{annotations: 'synthetic:2'}}]" for name in ("train", "validation")]
+    assert main(["pose", "student", "--config", str(recipe), *sets, f"out={tmp_path}/run"]) == 2
+    assert "grid of 4 pixels" in capsys.readouterr().err
