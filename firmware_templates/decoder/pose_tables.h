@@ -14,6 +14,9 @@
 #define POSE_DEFAULT_MAX_PEOPLE 8
 #define POSE_DEFAULT_STRIDE 8
 
+/* Points added to those found when a person's score is formed. */
+#define POSE_SCORE_PRIOR 3u
+
 /* Limb n joins these two keypoints. */
 static const uint8_t pose_limbs[19][2] = {
     {1, 8}, /* neck - r_hip */
