@@ -51,7 +51,7 @@ class DecodeSettings:
         ValueError: a value that the C decoder cannot hold.
     """
 
-    peak: float = 0.1
+    peak: float = 0.15
     affinity: float = 0.05
     agreement: float = 0.7
     min_keypoints: int = 3
@@ -79,7 +79,7 @@ def person_score(affinity: float, points: int) -> float:
     ``SCORE_PRIOR`` more.
 
     Affinities alone, because they tell right people from wrong ones better than the peaks' values
-    do; the prior, because three points in a row mean less than eighteen (docs/adr/0014).
+    do; the prior, because three points in a row mean less than eighteen (docs/adr/0018).
     """
     return affinity / (points + SCORE_PRIOR)
 

@@ -107,7 +107,8 @@ def _people(options: argparse.Namespace) -> PersonSource:
 
 def _evaluate(options: argparse.Namespace) -> int:
     """Print the tables that were asked for."""
-    from distill.tasks.pose.report import evaluate_on_crops, evaluate_on_pictures
+    from distill.tasks.pose import whole
+    from distill.tasks.pose.report import evaluate_on_crops
 
     people = _people(options)
     if options.whole and options.synthetic is not None:
@@ -118,7 +119,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.whole:
         print()
         print(
-            evaluate_on_pictures(
+            whole.report(
                 options.checkpoints, options.annotations, options.images, options.size,
                 options.flip, options.limit,
             )

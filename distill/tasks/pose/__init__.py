@@ -44,6 +44,20 @@ def sample(arguments: list[str]) -> int:
     return main(arguments)
 
 
+def fit_thresholds(arguments: list[str]) -> int:
+    """``CHECKPOINT --set ANNOTATIONS IMAGES ... -o OUT``."""
+    from distill.tasks.pose.fit import main
+
+    return main(arguments)
+
+
+def write_accuracy(arguments: list[str]) -> int:
+    """``CHECKPOINT ... --annotations SET.json --images DIR -o docs/accuracy.md``."""
+    from distill.tasks.pose.accuracy import main
+
+    return main(arguments)
+
+
 def show(arguments: list[str]) -> int:
     """``PICTURE --maps MAPS.npz --report REPORT.json -o OVERLAY.png``."""
     from ai8x_models.show import main
@@ -56,7 +70,8 @@ TASK = Task(
     what="poses of several people in a colour picture, 18 points (the default)",
     verbs={
         "teacher": train_teacher, "student": train_student, "quantize": quantize,
-        "eval": evaluate, "sample": sample, "show": show,
+        "eval": evaluate, "thresholds": fit_thresholds, "accuracy": write_accuracy, "sample": sample,
+        "show": show,
     },
     recipes={"teacher": RECIPES / "teacher.yaml", "student": RECIPES / "seed.yaml"},
 )  # fmt: skip

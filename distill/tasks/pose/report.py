@@ -8,10 +8,9 @@ import cv2
 import numpy as np
 
 from ai8x_models.overlay import draw_people, write_png
-from distill.people.annotations import KeypointFile
 from distill.people.crops import Augmentation, CropDataset, PersonSource
 from distill.people.metrics import relative_errors, torso_lengths
-from distill.tasks.pose.evaluate import CropResult, evaluate_crops, evaluate_pictures, load_network
+from distill.tasks.pose.evaluate import CropResult, evaluate_crops, load_network
 
 CASES = 8  # best and worst, each
 _ZOOM = 2
@@ -42,15 +41,6 @@ def crop_table(results: dict[str, CropResult]) -> str:
             + " | ".join(values)
             + " |"
         )
-    return "\n".join(lines)
-
-
-def picture_table(results: dict[str, dict[str, float]]) -> str:
-    """Markdown: a row per network with pycocotools' figures in percent."""
-    names = list(next(iter(results.values())))
-    lines = ["| network | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
-    for name, result in results.items():
-        lines.append(f"| {name} | " + " | ".join(_percent(result[n]) for n in names) + " |")
     return "\n".join(lines)
 
 
@@ -120,18 +110,3 @@ def evaluate_on_crops(
     if people.skipped:
         counts += f"; left out: {people.skipped}"
     return f"{crop_table(results)}\n\n{counts}"
-
-
-def evaluate_on_pictures(
-    paths: list[Path], annotations: Path, images: Path, size: int, flip: bool, limit: int | None
-) -> str:
-    """OKS table of several checkpoints on whole pictures."""
-    results = {}
-    for path in paths:
-        network = load_network(path)
-        for mirrored in (False, True)[: 1 + flip]:
-            content = KeypointFile(annotations)
-            name = f"{path.parent.name}/{path.name}" + (", flip test" if mirrored else "")
-            results[name] = evaluate_pictures(network, content, images, size, mirrored, limit)
-    left = f"\n\nleft out: {content.skipped}" if content.skipped else ""
-    return picture_table(results) + left
