@@ -70,8 +70,8 @@ TASK = Task(
     what="poses of several people in a colour picture, 18 points (the default)",
     verbs={
         "teacher": train_teacher, "student": train_student, "quantize": quantize,
-        "eval": evaluate, "thresholds": fit_thresholds, "accuracy": write_accuracy, "sample": sample,
-        "show": show,
+        "eval": evaluate, "thresholds": fit_thresholds, "accuracy": write_accuracy,
+        "sample": sample, "show": show,
     },
     recipes={"teacher": RECIPES / "teacher.yaml", "student": RECIPES / "seed.yaml"},
 )  # fmt: skip
