@@ -140,7 +140,9 @@ def evaluate_crops(
     found, truth, seconds = [], [], 0.0
     for image, points in evaluation_images(CropDataset(people, size, Augmentation()), batch):
         start = time.perf_counter()
-        found += [decode_single(maps[:NUM_HEATMAPS]) for maps in predict(network, image, flip)]
+        answers = predict(network, image, flip)
+        stride = size // answers.shape[-1]
+        found += [decode_single(maps[:NUM_HEATMAPS], stride) for maps in answers]
         seconds += time.perf_counter() - start
         truth += list(points)
     rate = len(found) / max(seconds, 1e-9)
