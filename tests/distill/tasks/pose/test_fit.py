@@ -104,7 +104,7 @@ def test_a_gallery_shows_only_what_may_be_shown(tmp_path: Path) -> None:
     points = accuracy.curve(result)
     assert [round(p, 2) for _, p, _ in points] == [1, 1, 0.67]
     (tmp_path / "set.json").write_text(
-        json.dumps({"images": entries, "annotations": [],
+        json.dumps({"images": entries, "annotations": [{"id": 1}],
                     "categories": [{"id": 1, "name": "person", "keypoints": ["a"] * 17}]})
     )  # fmt: skip
     content = accuracy.KeypointFile(tmp_path / "set.json")
