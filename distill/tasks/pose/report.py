@@ -11,6 +11,7 @@ from ai8x_models.overlay import draw_people, write_png
 from distill.people.crops import Augmentation, CropDataset, PersonSource
 from distill.people.metrics import relative_errors, torso_lengths
 from distill.tasks.pose.evaluate import CropResult, evaluate_crops, load_network
+from distill.tasks.pose.whole import evaluate_files, whole_table
 
 CASES = 8  # best and worst, each
 _ZOOM = 2
@@ -110,3 +111,12 @@ def evaluate_on_crops(
     if people.skipped:
         counts += f"; left out: {people.skipped}"
     return f"{crop_table(results)}\n\n{counts}"
+
+
+def evaluate_on_pictures(
+    paths: Sequence[Path], annotations: Path, images: Path, size: int, flip: bool, limit: int | None
+) -> str:
+    """The table of several checkpoints, and what was left out."""
+    results, content = evaluate_files(paths, annotations, images, size, flip, limit)
+    left = f"\n\nleft out: {content.skipped}" if content.skipped else ""
+    return whole_table(results) + left

@@ -200,12 +200,3 @@ def evaluate_files(
                 network, content, images, size, mirrored, limit, settings
             )
     return results, content
-
-
-def report(
-    paths: Sequence[Path], annotations: Path, images: Path, size: int, flip: bool, limit: int | None
-) -> str:
-    """The table of several checkpoints, and what was left out."""
-    results, content = evaluate_files(paths, annotations, images, size, flip, limit)
-    left = f"\n\nleft out: {content.skipped}" if content.skipped else ""
-    return whole_table(results) + left
