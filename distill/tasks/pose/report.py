@@ -114,7 +114,7 @@ def evaluate_on_crops(
 
 
 def evaluate_on_pictures(
-    paths: Sequence[Path], annotations: Path, images: Path, size: int, flip: bool, limit: int | None
+    paths: list[Path], annotations: Path, images: Path, size: int, flip: bool, limit: int | None
 ) -> str:
     """The table of several checkpoints, and what was left out."""
     results, content = evaluate_files(paths, annotations, images, size, flip, limit)

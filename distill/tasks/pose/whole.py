@@ -15,20 +15,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from ai8x_models import thresholds
 from ai8x_models.codec import NUM_HEATMAPS
 from ai8x_models.decode import Person, decode
 from ai8x_models.decode_fixed import FixedSettings, decode_fixed
 from ai8x_models.preprocess import Prepared, prepare
-from ai8x_models.student_file import read_checkpoint
 from ai8x_models.students import Student
 from ai8x_models.thresholds import DecodeSettings
+from common.console import progress
 from distill.people.annotations import KeypointFile, read_pixels
 from distill.people.judge import SIZES, Score, Truth, score, truth_of
 from distill.people.metrics import detections, oks_ap
 from distill.tasks.pose.evaluate import Network, ground_truth, load_network, predict
+from distill.tasks.pose.teachers.openpose import read_teacher_file
 
 RIGHT_AT = 0.5
 """OKS from which somebody is found."""
@@ -49,7 +49,7 @@ def pictures(
     content: KeypointFile, folder: Path, size: int, images: Sequence[dict[str, Any]]
 ) -> Iterator[Picture]:
     """The readable pictures among ``images``; the others are noted in ``content.skipped``."""
-    for image in tqdm(images, desc="pictures", leave=False, disable=None):
+    for image in progress(images, title="pictures"):
         pixels = read_pixels(folder / image["file_name"], image, content.skipped)
         if pixels is not None:
             prepared = prepare(np.asarray(pixels, np.uint8), size)
@@ -119,7 +119,7 @@ class WholeResult:
 
 def settings_of(path: Path) -> DecodeSettings:
     """The thresholds a checkpoint carries, or the defaults."""
-    return thresholds.from_extras(read_checkpoint(path).get("extras") or {}, str(path))
+    return thresholds.from_extras(read_teacher_file(path).get("extras") or {}, str(path))
 
 
 def evaluate_whole(
