@@ -2,9 +2,8 @@
 
 ``python -m ai8x_models.show PICTURE --maps maps.npz --report report.json -o overlay.png``
 
-``maps.npz`` holds the network's outputs in order, ``output0``, ``output1`` ..., integers
-[channels, h, w] as they left the chip; ``report.json`` is the compiler's and says under
-``outputs``, in the same order, what one integer step of each is worth.
+``maps.npz`` holds the network's outputs as they left the chip (``maps.py``); ``report.json`` is the
+compiler's and says under ``outputs``, in the same order, what one integer step of each is worth.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ import numpy.typing as npt
 
 from ai8x_models.codec import Floats
 from ai8x_models.decode import DecodeSettings, Person, decode
+from ai8x_models.maps import read_maps
 from ai8x_models.overlay import compose, write_png
 from ai8x_models.preprocess import prepare, read_picture
 from ai8x_models.skeleton import KEYPOINTS, NUM_HEATMAPS, NUM_PAFS
@@ -37,21 +36,6 @@ class Output:
 
     name: str
     step: float
-
-
-def load_maps(path: Path) -> list[npt.NDArray[np.integer[Any]]]:
-    """Read the maps ``output0``, ``output1``, ... that the kit or a serial host has written.
-
-    Raises:
-        UserError: the file is missing or is not what it should be.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            return [content[f"output{index}"] for index in range(len(content.files))]
-    except FileNotFoundError:
-        raise UserError(f"maps {path} do not exist; run the firmware first") from None
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile, EOFError) as error:
-        raise UserError(f"maps {path} cannot be read: {error}") from None
 
 
 def load_outputs(path: Path) -> list[Output]:
@@ -109,7 +93,7 @@ def describe(people: Sequence[Person]) -> str:
 
 def show(picture: Path, maps: Path, report: Path, output: Path, size: int = 128) -> str:
     """Decode the maps, write the overlay and return what to print."""
-    heatmaps, pafs = pose_maps(load_maps(maps), load_outputs(report))
+    heatmaps, pafs = pose_maps(read_maps(maps).outputs, load_outputs(report))
     pixels = read_picture(picture)
     people = decode(heatmaps, pafs, size // heatmaps.shape[1], SHOWN)
     write_png(output, compose(pixels, prepare(pixels, size), heatmaps, people))

@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
+from ai8x_models.maps import write_maps
 from common.errors import UserError
 from evalkit.dump import LayerDump
 from evalkit.gdb import GdbServer
@@ -146,8 +144,7 @@ def _write_outputs(kit: Kit, arguments: argparse.Namespace) -> None:
     if arguments.display:
         kit.board.display.save(arguments.display)
     if arguments.maps and any(frame.type == protocol.MAP for frame in kit.frames):
-        outputs: dict[str, Any] = {f"output{i}": m for i, m in enumerate(kit.maps())}
-        np.savez(arguments.maps, **outputs)
+        write_maps(Path(arguments.maps), kit.maps())
 
 
 def _status(kit: Kit) -> int:
