@@ -22,8 +22,9 @@ from common.errors import UserError
 from evalkit.hardware import elf
 from evalkit.hardware.around.board import Board
 from evalkit.hardware.around.ov7692 import ColourBars, Source
+from evalkit.hardware.boot import in_sram
 from evalkit.hardware.faults import KitFault
-from evalkit.hardware.machine import IDLE, LIMIT, SRAM_BASE, SRAM_SIZE, Machine
+from evalkit.hardware.machine import IDLE, LIMIT, Machine
 from evalkit.hardware.scheduler import SECOND
 from evalkit.wire import protocol
 from synthesize.chip import memory_map
@@ -265,7 +266,7 @@ class Kit:
             self.machine.accelerator.flush()
             self.machine.accelerator.cnn.flip_bit(address, bit)
             return
-        if not SRAM_BASE <= address < SRAM_BASE + SRAM_SIZE:
+        if not in_sram(address):
             raise UserError(f"0x{address:08x} is neither SRAM nor memory of the accelerator")
         address, bit = address + bit // 8, bit % 8
         old = self.machine.cpu.read_memory(address, 1)[0]

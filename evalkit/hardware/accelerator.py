@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evalkit.hardware.clocks import TICK, ClockEvent
 from evalkit.hardware.cnn import Cnn, KitFault
-from evalkit.hardware.scheduler import SECOND, Event
+from evalkit.hardware.scheduler import SECOND
 from synthesize.chip import memory_map
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ class Accelerator:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self._cpu = machine.cpu
-        self._event: Event | None = None
+        self._clock = machine.clocks.cnn
+        self._event: ClockEvent | None = None
         self._power_up(Cnn())
 
     def _power_up(self, cnn: Cnn) -> None:
@@ -48,8 +50,7 @@ class Accelerator:
         self._block_start = 0
         self._block_pc = 0
         self._block: list[int] = []
-        self._synced = self.machine.now
-        self._remainder = 0
+        self._synced = self._clock.count()
         self._readable = False
         self._started = 0
         self._first_cycle = self._last_cycle = 0
@@ -67,7 +68,7 @@ class Accelerator:
             self._next = offset + 4
             self._last_cycle = self._cpu.cycles
             return
-        self.machine.note_activity()
+        self.machine.polling.forget()
         self.flush()
         self._check_usable(offset)
         inner = offset - _FIRST_QUADRANT & _QUADRANT_MASK
@@ -135,11 +136,13 @@ class Accelerator:
 
     def _note_span(self, name: str, first: int, last: int) -> None:
         machine = self.machine
-        machine.recorder.add("bus", name, machine.time_of(first), machine.time_of(last))
+        machine.recorder.add(
+            "bus", name, machine.clocks.time_of(first), machine.clocks.time_of(last)
+        )
 
     def _note_run(self) -> None:
         """Rows of the timeline for a completed run."""
-        recorder, frequency = self.machine.recorder, self.machine.gcr.cnn_hz()
+        recorder, frequency = self.machine.recorder, self._clock.frequency
         cycles = self.cnn.layer_cycles
         end = self.machine.now
         recorder.add("accelerator", f"run {self.cnn.inferences}", self._started, end)
@@ -157,14 +160,11 @@ class Accelerator:
 
     def sync(self) -> None:
         """Let the accelerator catch up with the processor."""
-        now = self.machine.now
-        passed = now - self._synced
-        self._synced = now
         if not self.cnn.running:
-            self._remainder = 0
+            self._synced = self._clock.count()
             return
-        passed = passed * self.machine.gcr.cnn_hz() + self._remainder
-        cycles, self._remainder = divmod(passed, SECOND)
+        cycles = self._clock.ticks_since(self._synced)
+        self._synced += cycles * TICK
         if cycles:
             self.cnn.advance(cycles)
             if not self.cnn.running:
@@ -177,9 +177,8 @@ class Accelerator:
             self._event = None
         self._update_irq()
         if self.cnn.running and self.cnn.busy_cycles > 0:
-            frequency = self.machine.gcr.cnn_hz()
-            left = self.cnn.busy_cycles * SECOND - self._remainder
-            self._event = self.machine.schedule(-(-left // frequency), self._due)
+            end = self._synced + self.cnn.busy_cycles * TICK
+            self._event = self._clock.at(end, self._due)
 
     def _due(self) -> None:
         self._event = None
