@@ -9,7 +9,7 @@ import numpy as np
 from evalkit.hardware.clocks import TICK, ClockEvent
 from evalkit.hardware.cnn import Cnn, KitFault
 from evalkit.hardware.scheduler import SECOND
-from synthesize.chip import memory_map
+from synthesize.chip import limits, memory_map
 
 if TYPE_CHECKING:
     from evalkit.hardware.machine import Machine
@@ -42,6 +42,7 @@ class Accelerator:
         self._clock = machine.clocks.cnn
         self._event: ClockEvent | None = None
         self._power_up(Cnn())
+        self._apply_power()
 
     def _power_up(self, cnn: Cnn) -> None:
         """Connect a fresh model."""
@@ -152,9 +153,15 @@ class Accelerator:
             at += count * SECOND // frequency
 
     def _check_usable(self, offset: int) -> None:
-        reason = self.machine.gcfr.unusable() or self.machine.gcr.gated("cnn")
+        """The always-on block and the FIFOs need the clock; a quadrant needs its power as well."""
+        reason = self.machine.gcr.gated("cnn")
         if reason:
             raise KitFault(f"the accelerator is accessed while {reason}", BASE + offset)
+        if offset >= _FIRST_QUADRANT:
+            quadrant = (offset - _FIRST_QUADRANT) // memory_map.QUADRANT_STRIDE
+            reason = self.machine.gcfr.unusable(quadrant)
+            if reason:
+                raise KitFault(f"quadrant {quadrant} is accessed while {reason}", BASE + offset)
 
     # ---- time ----------------------------------------------------------------------------------
 
@@ -188,11 +195,31 @@ class Accelerator:
     def _update_irq(self) -> None:
         self.machine.nvic.set_line(CNN_IRQ, self.cnn.interrupt_pending)
 
+    def power_changed(self) -> None:
+        """Quadrants without power or in reset forget everything; those isolated cannot be used."""
+        self.flush()
+        self.sync()
+        if not any(self.machine.gcfr.supplied(q) for q in range(limits.QUADRANTS)):
+            self.power_cycled()
+        self._readable = False
+        self._apply_power()
+
+    def _apply_power(self) -> None:
+        gcfr = self.machine.gcfr
+        for quadrant in range(limits.QUADRANTS):
+            self.cnn.set_power(
+                quadrant,
+                gcfr.unusable(quadrant),
+                gcfr.supplied(quadrant),
+                gcfr.keeps_memory(quadrant),
+            )
+
     def power_cycled(self) -> None:
-        """Contents and registers are lost."""
+        """Contents and registers of all quadrants are lost."""
         self.flush()
         if self._event is not None:
             self._event.cancel()
             self._event = None
         self._power_up(Cnn(self.cnn.observer))
+        self._apply_power()
         self._update_irq()

@@ -179,9 +179,8 @@ class Machine(Inventory):
         self.cpu.write_memory(FLASH_BASE + offset, data)
 
     def cnn_power_changed(self) -> None:
-        """GCFR was written: without power, or in reset, the accelerator forgets everything."""
-        if self.gcfr.values["REG0"] != 0xF or self.gcfr.values["REG3"]:
-            self.accelerator.power_cycled()
+        """GCFR was written."""
+        self.accelerator.power_changed()
 
     def uart_output(self, uart: Uart, data: bytes) -> None:
         """Characters have left a UART."""
