@@ -12,9 +12,11 @@ from evalkit.hardware.scheduler import SECOND
 from evalkit.kit import Kit
 from evalkit.wire import protocol
 from evalkit.wire.protocol import Frame, encode, image_frames
-from synthesize import build, checkpoint, emit
 from synthesize.compiler import Compiled, compile_network
-from synthesize.emit_input import element_addresses, layout
+from synthesize.read import checkpoint
+from synthesize.write import elf as build
+from synthesize.write import project as emit
+from synthesize.write.input_table import layout
 
 pytest.importorskip("unicorn", reason="the kit extra is not installed")
 
@@ -152,7 +154,7 @@ CASES = ("cifar-10", "mnist-extrasmall", "rnd_keypoints", "rnd_lowbit", "rnd_odd
 def test_input_table_is_where_the_packer_writes(name: str, shared_dir: Path) -> None:
     program = compile_case(shared_dir / "golden" / name).program
     place = layout(program)
-    addresses = element_addresses(program)
+    addresses = program.input_addresses()
     channels, rows, columns = program.input_shape
     fold = place.fold
     seen = np.full(addresses.shape, -1)

@@ -13,8 +13,12 @@ import pytest
 
 from common.errors import UserError
 from evalkit.kit import Kit
-from synthesize import build, checkpoint, compare, official, yaml_out
+from synthesize.ai8x import compare
+from synthesize.ai8x import description as yaml_out
+from synthesize.ai8x import generator as official
 from synthesize.compiler import Compiled, compile_graph, compile_network
+from synthesize.read import checkpoint
+from synthesize.write import elf as build
 from tests.conftest import REPOSITORY
 from tests.golden.conftest import Case
 from tests.networks import random_graph
@@ -72,6 +76,9 @@ def test_shipped_students(generator: official.Generator, name: str, tmp_path: Pa
     shape = compiled.described.input.described_shape
     sample = np.random.default_rng(78).integers(-128, 128, shape)
     check(generator, compiled, sample, tmp_path)
+    # What it accepted is the file that is shipped.
+    accepted = (tmp_path / yaml_out.YAML_NAME).read_text(encoding="utf-8")
+    assert accepted == (REPOSITORY / "networks" / f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def test_its_known_answer_test_passes_on_the_kit(

@@ -13,6 +13,7 @@ import random
 import shutil
 import subprocess
 import sys
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -20,21 +21,27 @@ import numpy as np
 from evalkit.wire.framing import Frame, encode
 from tests.decoder_cases import DECODER, crowd, quantised
 from tests.host_c import NATIVE, ROOT, TEMPLATES
+from tests.track_cases import TRACK, random_course
 
 FLAGS = (
     "-std=c11", "-g", "-O1", "-Wall", "-Wextra", "-Werror",
     "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all",
 )  # fmt: skip
 COMMON = TEMPLATES / "common"
-TARGETS: dict[str, tuple[tuple[Path, ...], Path, int]] = {
-    "decoder": ((DECODER / "fuzz_decoder.c", DECODER / "pose_decoder.c"), DECODER, 20000),
+TARGETS: dict[str, tuple[tuple[Path, ...], tuple[Path, ...], int]] = {
+    "decoder": ((DECODER / "fuzz_decoder.c", DECODER / "pose_decoder.c"), (DECODER,), 20000),
     "receiver": (
         (NATIVE / "fuzz_receiver.c", COMMON / "frame_receiver.c", COMMON / "crc32.c"),
-        COMMON,
+        (COMMON,),
+        9000,
+    ),
+    "track": (
+        (TRACK / "fuzz_track.c", TRACK / "tracker.c", TRACK / "region.c"),
+        (TRACK, DECODER),
         9000,
     ),
 }
-"""By name: sources, folder of headers, longest input."""
+"""By name: sources, folders of headers, longest input."""
 
 
 def find_clang() -> str:
@@ -70,11 +77,28 @@ def receiver_seed(index: int) -> bytes:
     return b"".join(parts)
 
 
+def track_seed(index: int) -> bytes:
+    """Walking people in the form fuzz_track.c takes."""
+    course = random_course(index, most=12)
+    head = [index, *astuple(course.tracker), *astuple(course.region)]
+    parts = [np.array(head, "<u2").tobytes()]
+    for before, shot in zip(course.shots, course.shots[1:], strict=False):
+        parts.append(np.array([len(before.people)], "<u2").tobytes())
+        parts += [(points & 0xFFFF).astype("<u2").tobytes() for points in before.people]
+        parts.append(np.array([(shot.time - before.time) & 0xFFFF], "<u2").tobytes())
+    return b"".join(parts)
+
+
+SEEDS = {"decoder": decoder_seed, "receiver": receiver_seed, "track": track_seed}
+"""By name of the target: what makes its seeds."""
+
+
 def build(name: str, folder: Path) -> Path:
     """Compile one target."""
     sources, headers, _ = TARGETS[name]
     program = folder / f"fuzz_{name}"
-    command = [find_clang(), *FLAGS, f"-I{headers}", *map(str, sources), "-o", str(program)]
+    includes = [f"-I{folder}" for folder in headers]
+    command = [find_clang(), *FLAGS, *includes, *map(str, sources), "-o", str(program)]
     subprocess.run(command, check=True)
     return program
 
@@ -85,8 +109,7 @@ def fuzz(name: str, folder: Path, seconds: int) -> int:
     corpus = folder / f"{name}_corpus"
     corpus.mkdir(exist_ok=True)
     for index in range(24):
-        seed = decoder_seed(index) if name == "decoder" else receiver_seed(index)
-        (corpus / f"seed{index}").write_bytes(seed)
+        (corpus / f"seed{index}").write_bytes(SEEDS[name](index))
     longest = TARGETS[name][2]
     options = [f"-max_len={longest}", f"-max_total_time={seconds}", "-print_final_stats=1"]
     command = [str(program), *options, f"-artifact_prefix={folder}/{name}_", str(corpus)]

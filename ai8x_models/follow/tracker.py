@@ -1,0 +1,374 @@
+"""Who is who from picture to picture: the twin of ``firmware_templates/track/tracker.c``.
+
+The header there explains the method. Bit for bit the same numbers: places inside are Q12 pixels of
+the camera picture, outside Q4; speeds Q8 pixels a second; values Q15; shares Q12; times in
+milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from ai8x_models.follow.fixed import Integers, clamp, kernel, quotient, toward
+
+POINTS = 18
+TRACKS = 8
+PEOPLE = 8
+MOST_SIDE = 1023
+"""Pixels a side of a camera picture."""
+
+_LEAST_MS, _MOST_MS, _LONG_MS = 5, 250, 1000
+_MOST_PLACE, _MOST_SPEED = 1 << 23, 1 << 20
+_LEAST_SIZE = 128
+_COMMON = 3
+_SPEED_SHARE, _DECAY_SHARE, _GROW_SHARE, _SHRINK_SHARE = 614, 512, 1024, 256
+_MOST_CUTOFF, _MOST_PRODUCT, _ANGLE = 64 << 8, 611000, 3294
+_AGAIN = 2048
+_FAR = 0xE0000000
+
+
+class Region(NamedTuple):
+    """A square of the camera picture, in its pixels."""
+
+    x: int
+    y: int
+    side: int
+
+
+@dataclass(frozen=True)
+class TrackerSettings:
+    """``tracker_settings_t``; see there.
+
+    Raises:
+        ValueError: a value outside the range the C code accepts.
+    """
+
+    least: int = 1024
+    confirm: int = 2
+    leave_ms: int = 1000
+    hold_ms: int = 250
+    fade_ms: int = 350
+    good: int = 13107
+    slow_hz: int = 205
+    opening_hz: int = 1024
+    speed_hz: int = 256
+
+    def __post_init__(self) -> None:
+        lowest = {"least": 1, "confirm": 1, "good": 1, "speed_hz": 1}
+        for name, value in vars(self).items():
+            low, high = lowest.get(name, 0), 4096 if name == "least" else 65535
+            if not low <= value <= high:
+                raise ValueError(f"{name} {value} is not {low} to {high}")
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """``track_t``: a person as the tracker tells them.
+
+    Attributes:
+        number: 1..65535.
+        missed: milliseconds since it was found.
+        size: Q4 pixels.
+        speed: Q4 pixels a second, x and y.
+        points: int64 [18, 3]: x, y in Q4 pixels of the camera picture, value in Q15 (0: unknown).
+    """
+
+    number: int
+    missed: int
+    size: int
+    speed: tuple[int, int]
+    points: Integers
+
+
+def region_to_picture(at: Integers, corner: int, side: int, input_side: int) -> Integers:
+    """From Q4 pixels of the network's input, which shows a region, to Q4 pixels of the picture."""
+    scaled = (at + 8) * side
+    half = np.where(scaled < 0, -input_side, input_side)
+    return (corner << 4) + quotient(scaled + quotient(half, 2), input_side) - 8
+
+
+def region_people(region: Region, input_side: int, people: Sequence[Integers]) -> list[Integers]:
+    """The same for people, each int64 [18, 3]; points that are missing stay 0."""
+    moved = []
+    for points in people:
+        out = np.array(points, np.int64)
+        for axis, corner in ((0, region.x), (1, region.y)):
+            there = region_to_picture(out[:, axis], corner, region.side, input_side)
+            out[:, axis] = np.where(out[:, 2] > 0, there.clip(-32768, 32767), out[:, axis])
+        moved.append(out)
+    return moved
+
+
+def _zeros() -> Integers:
+    return np.zeros(POINTS, np.int64)
+
+
+@dataclass(eq=False)
+class Tracked:
+    """``tracked_t``: one track; ``place`` and ``speeds`` are int64 [2, 18]."""
+
+    seen: int = 0
+    number: int = 0
+    missed: int = 0
+    unseen: int = 0
+    size: int = 0
+    speed: list[int] = field(default_factory=lambda: [0, 0])
+    place: Integers = field(default_factory=lambda: np.zeros((2, POINTS), np.int64))
+    speeds: Integers = field(default_factory=lambda: np.zeros((2, POINTS), np.int64))
+    value: Integers = field(default_factory=_zeros)
+    missing: Integers = field(default_factory=_zeros)
+
+    def near(self) -> Integers:
+        """Places in Q4, int64 [2, 18], bounded to 16 bits."""
+        return np.clip((self.place + 128) >> 8, -32768, 32767)
+
+    def middle(self) -> tuple[int, int] | None:
+        """Twice the middle of the box around the points, Q4; None without points."""
+        known = self.value > 0
+        if not known.any():
+            return None
+        q4 = ((self.place + 128) >> 8)[:, known]
+        low, high = q4.min(axis=1), q4.max(axis=1)
+        return int(low[0] + high[0]), int(low[1] + high[1])
+
+
+def _box(points: Integers) -> tuple[Integers, Integers]:
+    """Corners of the box around a person's points; zeros without points."""
+    known = points[points[:, 2] > 0, :2]
+    if not len(known):
+        return np.zeros(2, np.int64), np.zeros(2, np.int64)
+    return known.min(axis=0), known.max(axis=0)
+
+
+def _size(points: Integers) -> int:
+    low, high = _box(points)
+    return clamp(int((high - low).max()), _LEAST_SIZE, 16 * MOST_SIDE)
+
+
+def _squared(dx: Integers, dy: Integers) -> Integers:
+    far = (np.abs(dx) >= 32768) | (np.abs(dy) >= 32768)
+    return np.where(far, _FAR, dx * dx + dy * dy)
+
+
+def _middle_likeness(track: Tracked, points: Integers, size: int) -> int:
+    known = track.middle()
+    if known is None or not (points[:, 2] > 0).any():
+        return 0
+    low, high = _box(points)
+    away = [
+        np.array([clamp(known[i] >> 1, -32768, 32767) - (int(low[i] + high[i]) >> 1)])
+        for i in range(2)
+    ]
+    return int(kernel(size * size >> 4, _squared(*away))[0]) >> 1
+
+
+def _likeness(track: Tracked, points: Integers, found_size: int) -> int:
+    size = max(track.size, found_size)
+    common = (track.value > 0) & (points[:, 2] > 0)
+    count = int(common.sum())
+    if count < _COMMON:
+        return _middle_likeness(track, points, size)
+    away = track.near()[:, common] - points[common, :2].T
+    return int(kernel(size * size >> 6, _squared(away[0], away[1])).sum()) // count
+
+
+def _share(cutoff: Integers, ms: int) -> Integers:
+    angle = np.minimum(cutoff * ms, _MOST_PRODUCT) * _ANGLE >> 12
+    return np.asarray((angle << 12) // (angle + 32768))
+
+
+def _speed(way: Integers, ms: int) -> Integers:
+    bounded = np.clip(way >> 4, -(1 << 19), 1 << 19)
+    return np.clip(quotient(bounded * 1000, ms), -_MOST_SPEED, _MOST_SPEED)
+
+
+def _way(speed: int, ms: int) -> int:
+    return speed * (ms * 1049) >> 16
+
+
+class Tracker:
+    """``tracker_t``: feed it the people of every picture.
+
+    Args:
+        settings: thresholds, times and filters.
+    """
+
+    def __init__(self, settings: TrackerSettings | None = None) -> None:
+        self.settings = settings or TrackerSettings()
+        self.tracks = [Tracked() for _ in range(TRACKS)]
+        self.time = 0
+        self.last = 0
+
+    def step(self, people: Sequence[Integers], looked: Region, now_ms: int) -> list[Told]:
+        """Take the people of a picture.
+
+        Args:
+            people: at most 8, each int64 [18, 3] in Q4 pixels of the camera picture and Q15
+                values.
+            looked: what the network saw of the picture.
+            now_ms: time, modulo 2**32.
+
+        Returns:
+            who is there, in the order of the tracks.
+        """
+        now_ms %= 1 << 32
+        passed = (now_ms - self.time) % (1 << 32)
+        ms = clamp(passed, _LEAST_MS, _MOST_MS)
+        self.time = now_ms
+        if passed >= _LONG_MS:
+            for track in self.tracks:
+                track.seen = 0
+        for track in self.tracks:
+            if track.seen:
+                self._move_on(track, ms)
+        like = self._compare(people)
+        pairs = self._match(like, len(people))
+        for index, track in enumerate(self.tracks):
+            if track.seen and index in pairs:
+                self._seen(track, people[pairs[index]], ms)
+            elif track.seen:
+                self._not_seen(track, looked, ms)
+        self._newcomers(people, like, set(pairs.values()))
+        self._give_numbers()
+        return [self._told(track) for track in self.tracks if track.seen and track.number]
+
+    def _move_on(self, track: Tracked, ms: int) -> None:
+        way = np.array([[_way(speed, ms)] for speed in track.speed])
+        track.place = np.clip(track.place + way, -_MOST_PLACE, _MOST_PLACE)
+
+    def _compare(self, people: Sequence[Integers]) -> Integers:
+        like = np.zeros((TRACKS, len(people)), np.int64)
+        for index, points in enumerate(people):
+            size = _size(points)
+            for number, track in enumerate(self.tracks):
+                if track.seen:
+                    like[number, index] = _likeness(track, points, size)
+        return like
+
+    def _match(self, like: Integers, count: int) -> dict[int, int]:
+        """Person of each track, the best pair first."""
+        free = like.copy()
+        pairs: dict[int, int] = {}
+        while count and free.max() >= self.settings.least:
+            track, person = divmod(int(free.argmax()), count)
+            pairs[track] = person
+            free[track] = -1
+            free[:, person] = -1
+        return pairs
+
+    # ---- points --------------------------------------------------------------------------------
+
+    def _found(self, track: Tracked, points: Integers, ms: int) -> None:
+        """All points of a track that were found: begun or filtered."""
+        s = self.settings
+        found = points[:, 2] > 0
+        there = points[:, :2].T * 256
+        new = found & (track.value == 0) if s.slow_hz else found
+        old = found & ~new
+        speed_share = _share(np.array(s.speed_hz), ms)
+        speeds = toward(track.speeds, _speed(there - track.place, ms), speed_share)
+        track.speeds = np.where(old, speeds, 0)
+        share = _share(self._cutoff(track), ms)
+        trust = (np.minimum(points[:, 2], s.good) << 12) // s.good
+        moved = toward(track.place, there, share * trust >> 12)
+        track.place = np.where(old, moved, np.where(new, there, track.place))
+        track.value = np.where(found, points[:, 2], track.value)
+        track.missing = np.where(found, 0, track.missing)
+        self._missing(track, ~found, ms)
+
+    def _cutoff(self, track: Tracked) -> Integers:
+        x, y = np.abs(track.speeds)
+        speed = np.where(x > y, x + (y >> 1), y + (x >> 1))
+        heights = np.minimum((speed << 4) // track.size, 0x3FFF)
+        cutoff = self.settings.slow_hz + (self.settings.opening_hz * heights >> 8)
+        return np.asarray(np.minimum(cutoff, _MOST_CUTOFF))
+
+    def _missing(self, track: Tracked, which: Integers | np.ndarray, ms: int) -> None:
+        missing = track.missing + ms
+        gone = (missing >= self.settings.hold_ms + self.settings.fade_ms) | (missing > 65535)
+        track.value = np.where(which & gone, 0, track.value)
+        track.missing = np.where(which, np.minimum(missing, 65535), track.missing)
+        track.speeds = np.where(which, 0, track.speeds)
+
+    # ---- tracks --------------------------------------------------------------------------------
+
+    def _correct_speed(self, track: Tracked, points: Integers, ms: int) -> None:
+        common = (track.value > 0) & (points[:, 2] > 0)
+        count = int(common.sum())
+        if not count:
+            return
+        errors = (points[:, :2].T * 256 - track.place)[:, common].sum(axis=1)
+        for axis, wrong in enumerate(_speed(quotient(errors, count), ms)):
+            faster = track.speed[axis] + (int(wrong) * _SPEED_SHARE >> 12)
+            track.speed[axis] = clamp(faster, -_MOST_SPEED, _MOST_SPEED)
+
+    def _seen(self, track: Tracked, points: Integers, ms: int) -> None:
+        size = _size(points)
+        self._correct_speed(track, points, ms)
+        share = _GROW_SHARE if size > track.size else _SHRINK_SHARE
+        track.size = toward(track.size, size, share)
+        self._found(track, points, ms)
+        track.missed = track.unseen = 0
+        track.seen += track.seen < self.settings.confirm
+
+    def _not_seen(self, track: Tracked, looked: Region, ms: int) -> None:
+        missed = _expected_in(track, looked)
+        track.unseen = min(track.unseen + ms, 65535)
+        if missed:
+            track.missed = min(track.missed + ms, 65535)
+            self._missing(track, np.ones(POINTS, bool), ms)
+        track.speed = [toward(speed, 0, _DECAY_SHARE) for speed in track.speed]
+        leave = self.settings.leave_ms
+        unconfirmed = missed and track.number == 0
+        if unconfirmed or track.missed > leave or track.unseen // 4 > leave:
+            track.seen = track.number = 0
+
+    def _newcomers(self, people: Sequence[Integers], like: Integers, taken: set[int]) -> None:
+        for index, points in enumerate(people):
+            if index in taken or (like[:, index] >= _AGAIN).any():
+                continue
+            free = next((i for i, track in enumerate(self.tracks) if not track.seen), None)
+            if free is not None:
+                self.tracks[free] = _begin(points)
+
+    def _give_numbers(self) -> None:
+        for track in self.tracks:
+            if track.seen and not track.number and track.seen >= self.settings.confirm:
+                used = {other.number for other in self.tracks if other.seen} | {0}
+                self.last = (self.last + 1) % 65536
+                while self.last in used:
+                    self.last = (self.last + 1) % 65536
+                track.number = self.last
+
+    def _told(self, track: Tracked) -> Told:
+        s = self.settings
+        left = s.hold_ms + s.fade_ms - track.missing
+        fading = (track.value > 0) & (track.missing > s.hold_ms)
+        value = np.where(fading, track.value * left // max(s.fade_ms, 1), track.value)
+        places = np.where(value > 0, track.near(), 0)
+        speed = tuple(clamp(v >> 4, -32768, 32767) for v in track.speed)
+        points = np.stack([*places, value], axis=1)
+        return Told(track.number, track.unseen, track.size, (speed[0], speed[1]), points)
+
+
+def _begin(points: Integers) -> Tracked:
+    """A track whose points were all just found."""
+    return Tracked(
+        seen=1,
+        size=_size(points),
+        place=points[:, :2].T * 256,
+        value=points[:, 2].copy(),
+        missing=np.where(points[:, 2] > 0, 0, 65535),
+    )
+
+
+def _expected_in(track: Tracked, looked: Region) -> bool:
+    middle = track.middle()
+    if middle is None:
+        return True
+    x, y = middle[0] >> 5, middle[1] >> 5
+    return looked.x <= x < looked.x + looked.side and looked.y <= y < looked.y + looked.side

@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: MIT */
+#include "tracker.h"
+
+#include "fixed.h"
+
+#define LEAST_MS 5u
+#define MOST_MS 250u
+#define LONG_MS 1000u         /* a step after which nobody is known any more */
+#define MOST_PLACE (1 << 23)  /* Q12: 2048 pixels either way */
+#define MOST_SPEED (1 << 20)  /* Q8: 4096 pixels a second */
+#define LEAST_SIZE 128        /* Q4: 8 pixels */
+#define COMMON 3u             /* points two people need in common to be compared by them */
+#define SPEED_SHARE 614u      /* Q12: of an error in place that counts as one in speed */
+#define DECAY_SHARE 512u      /* Q12: of its speed that a track not seen loses in each picture */
+#define GROW_SHARE 1024u      /* Q12: how fast a size follows what is seen */
+#define SHRINK_SHARE 256u
+#define MOST_CUTOFF (64u << 8)     /* Q8 Hz */
+#define MOST_PRODUCT 611000u       /* Q8 Hz times milliseconds: an angle of 15 */
+#define ANGLE 3294u                /* 2 pi / 1000 in steps of 2^-19 */
+#define AGAIN 2048u                /* Q12: as like as this to somebody known: not somebody new */
+
+const tracker_settings_t tracker_default_settings = {
+    .least = 1024,
+    .confirm = 2,
+    .leave_ms = 1000,
+    .hold_ms = 250,
+    .fade_ms = 350,
+    .good = 13107,
+    .slow_hz = 205,
+    .opening_hz = 1024,
+    .speed_hz = 256,
+};
+
+/* ---- regions ------------------------------------------------------------------------------- */
+
+int32_t region_to_picture(int32_t at, uint32_t corner, uint32_t side, uint32_t input_side)
+{
+    const int32_t scaled = (at + 8) * (int32_t)side;
+    const int32_t input = (int32_t)input_side;
+    const int32_t rounded = (scaled + (scaled < 0 ? -input : input) / 2) / input;
+    return (int32_t)(corner << 4) + rounded - 8;
+}
+
+void region_people(const region_t *region, uint32_t input_side, pose_result_t *people)
+{
+    for (uint32_t i = 0; i < people->count; ++i) {
+        for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
+            pose_point_t *point = &people->people[i].points[k];
+            if (point->value == 0) continue;
+            point->x = (int16_t)fixed_clamp(
+                region_to_picture(point->x, region->x, region->side, input_side), -32768, 32767);
+            point->y = (int16_t)fixed_clamp(
+                region_to_picture(point->y, region->y, region->side, input_side), -32768, 32767);
+        }
+    }
+}
+
+/* ---- sizes and places ----------------------------------------------------------------------- */
+
+typedef struct {
+    int32_t left, top, right, bottom; /* Q4 pixels */
+    uint32_t count;
+} box_t;
+
+static void box_add(box_t *box, int32_t x, int32_t y)
+{
+    if (box->count++ == 0) {
+        box->left = box->right = x;
+        box->top = box->bottom = y;
+        return;
+    }
+    if (x < box->left) box->left = x;
+    if (x > box->right) box->right = x;
+    if (y < box->top) box->top = y;
+    if (y > box->bottom) box->bottom = y;
+}
+
+static box_t person_box(const pose_person_t *person)
+{
+    box_t box = {0, 0, 0, 0, 0};
+    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
+        const pose_point_t *point = &person->points[k];
+        if (point->value != 0) box_add(&box, point->x, point->y);
+    }
+    return box;
+}
+
+static int32_t q4(int32_t q12)
+{
+    return (q12 + 128) >> 8;
+}
+
+static box_t track_box(const tracked_t *track)
+{
+    box_t box = {0, 0, 0, 0, 0};
+    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
+        const tracked_point_t *point = &track->points[k];
+        if (point->value != 0) box_add(&box, q4(point->x), q4(point->y));
+    }
+    return box;
+}
+
+static int32_t box_size(const box_t *box)
+{
+    const int32_t width = box->right - box->left, height = box->bottom - box->top;
+    return fixed_clamp(width > height ? width : height, LEAST_SIZE, 16 * TRACK_MOST_SIDE);
+}
+
+/* Not beyond the places that detections have: differences of two fit 16 bits and a sign. */
+static int32_t near(int32_t q12)
+{
+    return fixed_clamp(q4(q12), -32768, 32767);
+}
+
+/* ---- likeness --------------------------------------------------------------------------------- */
+
+static uint32_t squared(int32_t dx, int32_t dy)
+{
+    const uint32_t x = (uint32_t)(dx < 0 ? -dx : dx), y = (uint32_t)(dy < 0 ? -dy : dy);
+    /* Halved before it could leave 32 bits; so far away it makes no difference. */
+    if (x >= 32768 || y >= 32768) return 0xE0000000u;
+    return x * x + y * y;
+}
+
+static uint32_t middle_likeness(const tracked_t *track, const pose_person_t *person, int32_t size)
+{
+    const box_t known = track_box(track), found = person_box(person);
+    if (known.count == 0 || found.count == 0) return 0;
+    const int32_t dx = fixed_clamp((known.left + known.right) >> 1, -32768, 32767) -
+                       ((found.left + found.right) >> 1);
+    const int32_t dy = fixed_clamp((known.top + known.bottom) >> 1, -32768, 32767) -
+                       ((found.top + found.bottom) >> 1);
+    return fixed_kernel((uint32_t)(size * size) >> 4, squared(dx, dy)) >> 1;
+}
+
+/* Q12. */
+static uint32_t likeness(const tracked_t *track, const pose_person_t *person, int32_t found_size)
+{
+    const int32_t size = track->size > found_size ? track->size : found_size;
+    const uint32_t amount = (uint32_t)(size * size) >> 6;
+    uint32_t sum = 0, count = 0;
+    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
+        const tracked_point_t *known = &track->points[k];
+        const pose_point_t *found = &person->points[k];
+        if (known->value == 0 || found->value == 0) continue;
+        sum += fixed_kernel(amount, squared(near(known->x) - found->x, near(known->y) - found->y));
+        ++count;
+    }
+    return count >= COMMON ? sum / count : middle_likeness(track, person, size);
+}
+
+typedef struct {
+    uint16_t like[TRACK_MAX][POSE_MAX_PEOPLE];
+    uint8_t track_of[POSE_MAX_PEOPLE], person_of[TRACK_MAX]; /* 255: nobody */
+} pairs_t;
+
+static void compare(const tracker_t *tracker, const pose_result_t *people, pairs_t *pairs)
+{
+    for (uint32_t p = 0; p < people->count; ++p) {
+        const box_t box = person_box(&people->people[p]);
+        const int32_t size = box_size(&box);
+        for (uint32_t t = 0; t < TRACK_MAX; ++t) {
+            const tracked_t *track = &tracker->tracks[t];
+            pairs->like[t][p] =
+                (uint16_t)(track->seen ? likeness(track, &people->people[p], size) : 0);
+        }
+    }
+}
+
+/* The best pair of those that are left; of equals the first track, then the first person. */
+static bool best_pair(const pairs_t *pairs, uint32_t count, uint32_t least, uint32_t *best_track,
+                      uint32_t *best_person)
+{
+    uint32_t best = least - 1;
+    for (uint32_t t = 0; t < TRACK_MAX; ++t) {
+        if (pairs->person_of[t] != 255) continue;
+        for (uint32_t p = 0; p < count; ++p) {
+            if (pairs->track_of[p] != 255 || pairs->like[t][p] <= best) continue;
+            best = pairs->like[t][p];
+            *best_track = t;
+            *best_person = p;
+        }
+    }
+    return best >= least;
+}
+
+static void match(const tracker_t *tracker, const pose_result_t *people, uint32_t least,
+                  pairs_t *pairs)
+{
+    for (uint32_t i = 0; i < TRACK_MAX; ++i) pairs->person_of[i] = 255;
+    for (uint32_t i = 0; i < POSE_MAX_PEOPLE; ++i) pairs->track_of[i] = 255;
+    compare(tracker, people, pairs);
+    uint32_t t = 0, p = 0;
+    while (best_pair(pairs, people->count, least, &t, &p)) {
+        pairs->person_of[t] = (uint8_t)p;
+        pairs->track_of[p] = (uint8_t)t;
+    }
+}
+
+/* ---- points ------------------------------------------------------------------------------------ */
+
+/* Q12 share of a low pass with this cut-off (Q8 Hz): angle / (1 + angle), angle = 2 pi f t. */
+static uint32_t share_of(uint32_t cutoff, uint32_t ms)
+{
+    uint32_t product = cutoff * ms;
+    if (product > MOST_PRODUCT) product = MOST_PRODUCT;
+    const uint32_t angle = product * ANGLE >> 12; /* Q15 */
+    return (angle << 12) / (angle + 32768u);
+}
+
+/* Q12 pixels to Q8 pixels a second. */
+static int32_t speed_of(int32_t way, uint32_t ms)
+{
+    const int32_t bounded = fixed_clamp(way >> 4, -(1 << 19), 1 << 19);
+    return fixed_clamp(bounded * 1000 / (int32_t)ms, -MOST_SPEED, MOST_SPEED);
+}
+
+static uint32_t cutoff_of(const tracked_point_t *point, int32_t size,
+                          const tracker_settings_t *settings)
+{
+    const uint32_t x = fixed_distance(point->speed_x, 0), y = fixed_distance(point->speed_y, 0);
+    const uint32_t speed = x > y ? x + (y >> 1) : y + (x >> 1);
+    uint32_t heights = (speed << 4) / (uint32_t)size; /* a second, Q8 */
+    if (heights > 0x3FFFu) heights = 0x3FFFu;
+    const uint32_t cutoff = settings->slow_hz + (settings->opening_hz * heights >> 8);
+    return cutoff < MOST_CUTOFF ? cutoff : MOST_CUTOFF;
+}
+
+static void point_begin(tracked_point_t *point, const pose_point_t *found)
+{
+    point->x = (int32_t)found->x * 256;
+    point->y = (int32_t)found->y * 256;
+    point->speed_x = point->speed_y = 0;
+    point->value = found->value;
+    point->missing = 0;
+}
+
+static void point_found(tracked_point_t *point, const pose_point_t *found, int32_t size,
+                        const tracker_settings_t *settings, uint32_t ms)
+{
+    if (point->value == 0 || settings->slow_hz == 0) {
+        point_begin(point, found);
+        return;
+    }
+    const int32_t x = (int32_t)found->x * 256, y = (int32_t)found->y * 256;
+    const uint32_t speed_share = share_of(settings->speed_hz, ms);
+    point->speed_x = fixed_toward(point->speed_x, speed_of(x - point->x, ms), speed_share);
+    point->speed_y = fixed_toward(point->speed_y, speed_of(y - point->y, ms), speed_share);
+    const uint32_t value = found->value < settings->good ? found->value : settings->good;
+    const uint32_t trust = (value << 12) / settings->good;
+    const uint32_t share = share_of(cutoff_of(point, size, settings), ms) * trust >> 12;
+    point->x = fixed_toward(point->x, x, share);
+    point->y = fixed_toward(point->y, y, share);
+    point->value = found->value;
+    point->missing = 0;
+}
+
+static void point_missing(tracked_point_t *point, const tracker_settings_t *settings, uint32_t ms)
+{
+    const uint32_t end = (uint32_t)settings->hold_ms + settings->fade_ms;
+    const uint32_t missing = point->missing + ms;
+    if (missing >= end || missing > 65535u) point->value = 0;
+    point->missing = (uint16_t)(missing < 65535u ? missing : 65535u);
+    point->speed_x = point->speed_y = 0;
+}
+
+/* Q15. */
+static uint16_t shown_value(const tracked_point_t *point, const tracker_settings_t *settings)
+{
+    if (point->value == 0 || point->missing <= settings->hold_ms) return point->value;
+    const uint32_t left = (uint32_t)settings->hold_ms + settings->fade_ms - point->missing;
+    return (uint16_t)(point->value * left / settings->fade_ms);
+}
+
+/* ---- tracks ------------------------------------------------------------------------------------ */
+
+/* Q8 pixels a second times milliseconds, in Q12 pixels. */
+static int32_t way_of(int32_t speed, uint32_t ms)
+{
+    return (int32_t)((int64_t)speed * (int32_t)(ms * 1049u) >> 16);
+}
+
+/* To where its speed takes it. */
+static void move_on(tracked_t *track, uint32_t ms)
+{
+    const int32_t x = way_of(track->speed_x, ms), y = way_of(track->speed_y, ms);
+    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
+        tracked_point_t *point = &track->points[k];
+        point->x = fixed_clamp(point->x + x, -MOST_PLACE, MOST_PLACE);
+        point->y = fixed_clamp(point->y + y, -MOST_PLACE, MOST_PLACE);
+    }
+}
+
+/* The mean error of the expected places changes the speed. */
+static void correct_speed(tracked_t *track, const pose_person_t *person, uint32_t ms)
+{
+    int32_t x = 0, y = 0, count = 0;
+    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
+        const tracked_point_t *point = &track->points[k];
+        if (point->value == 0 || person->points[k].value == 0) continue;
+        x += (int32_t)person->points[k].x * 256 - point->x;
+        y += (int32_t)person->points[k].y * 256 - point->y;
+        ++count;
+    }
+    if (count == 0) return;
+    const int32_t dx = speed_of(x / count, ms), dy = speed_of(y / count, ms);
+    track->speed_x = fixed_clamp(track->speed_x + (int32_t)((int64_t)dx * SPEED_SHARE >> 12),
+                                 -MOST_SPEED, MOST_SPEED);
+    track->speed_y = fixed_clamp(track->speed_y + (int32_t)((int64_t)dy * SPEED_SHARE >> 12),
+                                 -MOST_SPEED, MOST_SPEED);
+}
+
+static void track_seen(tracked_t *track, const pose_person_t *person,
+                       const tracker_settings_t *settings, uint32_t ms)
+{
+    const box_t box = person_box(person);
+    const int32_t size = box_size(&box);
+    correct_speed(track, person, ms);
+    track->size = fixed_toward(track->size, size, size > track->size ? GROW_SHARE : SHRINK_SHARE);
+    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
+        if (person->points[k].value != 0) {
+            point_found(&track->points[k], &person->points[k], track->size, settings, ms);
+        } else {
+            point_missing(&track->points[k], settings, ms);
+        }
+    }
+    track->missed = 0;
+    track->unseen = 0;
+    if (track->seen < settings->confirm) ++track->seen;
+}
+
+static void track_begin(tracked_t *track, const pose_person_t *person)
+{
+    const box_t box = person_box(person);
+    track->number = 0;
+    track->seen = 1;
+    track->missed = 0;
+    track->unseen = 0;
+    track->size = box_size(&box);
+    track->speed_x = track->speed_y = 0;
+    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
+        point_begin(&track->points[k], &person->points[k]);
+        if (person->points[k].value == 0) track->points[k].missing = 65535;
+    }
+}
+
+/* Whether the network would have seen the track's middle. Without a point left nobody knows. */
+static bool expected_in(const tracked_t *track, const region_t *looked)
+{
+    const box_t box = track_box(track);
+    if (box.count == 0) return true;
+    const int32_t x = (box.left + box.right) >> 5, y = (box.top + box.bottom) >> 5;
+    return x >= looked->x && x < looked->x + looked->side && y >= looked->y &&
+           y < looked->y + looked->side;
+}
+
+static uint16_t later(uint16_t time, uint32_t ms)
+{
+    return (uint16_t)(time + ms < 65535u ? time + ms : 65535u);
+}
+
+static void track_not_seen(tracked_t *track, const tracker_settings_t *settings,
+                           const region_t *looked, uint32_t ms)
+{
+    const bool missed = expected_in(track, looked);
+    track->unseen = later(track->unseen, ms);
+    if (missed) track->missed = later(track->missed, ms);
+    for (uint32_t k = 0; k < POSE_KEYPOINTS && missed; ++k) {
+        point_missing(&track->points[k], settings, ms);
+    }
+    track->speed_x = fixed_toward(track->speed_x, 0, DECAY_SHARE);
+    track->speed_y = fixed_toward(track->speed_y, 0, DECAY_SHARE);
+    const bool unconfirmed = missed && track->number == 0;
+    if (unconfirmed || track->missed > settings->leave_ms ||
+        track->unseen / 4u > settings->leave_ms) {
+        track->seen = 0;
+        track->number = 0;
+    }
+}
+
+static bool in_use(const tracker_t *tracker, uint16_t number)
+{
+    for (uint32_t t = 0; t < TRACK_MAX; ++t) {
+        if (tracker->tracks[t].seen && tracker->tracks[t].number == number) return true;
+    }
+    return false;
+}
+
+static uint16_t next_number(tracker_t *tracker)
+{
+    do {
+        ++tracker->last;
+    } while (tracker->last == 0 || in_use(tracker, tracker->last));
+    return tracker->last;
+}
+
+static bool somebody_known(const pairs_t *pairs, uint32_t person)
+{
+    for (uint32_t t = 0; t < TRACK_MAX; ++t) {
+        if (pairs->like[t][person] >= AGAIN) return true;
+    }
+    return false;
+}
+
+static void newcomers(tracker_t *tracker, const pose_result_t *people, const pairs_t *pairs)
+{
+    for (uint32_t p = 0; p < people->count; ++p) {
+        if (pairs->track_of[p] != 255 || somebody_known(pairs, p)) continue;
+        for (uint32_t t = 0; t < TRACK_MAX; ++t) {
+            if (tracker->tracks[t].seen) continue;
+            track_begin(&tracker->tracks[t], &people->people[p]);
+            break;
+        }
+    }
+}
+
+static void give_numbers(tracker_t *tracker, const tracker_settings_t *settings)
+{
+    for (uint32_t t = 0; t < TRACK_MAX; ++t) {
+        tracked_t *track = &tracker->tracks[t];
+        if (track->seen == 0 || track->number != 0 || track->seen < settings->confirm) continue;
+        track->number = next_number(tracker);
+    }
+}
+
+static void tell(const tracker_t *tracker, const tracker_settings_t *settings, tracks_t *out)
+{
+    out->count = 0;
+    for (uint32_t t = 0; t < TRACK_MAX; ++t) {
+        const tracked_t *track = &tracker->tracks[t];
+        if (track->seen == 0 || track->number == 0) continue;
+        track_t *told = &out->tracks[out->count++];
+        told->number = track->number;
+        told->missed = track->unseen;
+        told->size = (uint16_t)track->size;
+        told->speed_x = (int16_t)fixed_clamp(track->speed_x >> 4, -32768, 32767);
+        told->speed_y = (int16_t)fixed_clamp(track->speed_y >> 4, -32768, 32767);
+        for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
+            const tracked_point_t *point = &track->points[k];
+            const uint16_t value = shown_value(point, settings);
+            told->points[k].value = value;
+            told->points[k].x = (int16_t)(value ? near(point->x) : 0);
+            told->points[k].y = (int16_t)(value ? near(point->y) : 0);
+        }
+    }
+}
+
+void tracker_init(tracker_t *tracker)
+{
+    for (uint32_t t = 0; t < TRACK_MAX; ++t) {
+        tracker->tracks[t].seen = 0;
+        tracker->tracks[t].number = 0;
+    }
+    tracker->time = 0;
+    tracker->last = 0;
+}
+
+static void forget_all(tracker_t *tracker)
+{
+    for (uint32_t t = 0; t < TRACK_MAX; ++t) tracker->tracks[t].seen = 0;
+}
+
+void tracker_step(tracker_t *tracker, const tracker_settings_t *settings,
+                  const pose_result_t *people, const region_t *looked, uint32_t now_ms,
+                  tracks_t *out)
+{
+    pairs_t pairs;
+    const uint32_t passed = now_ms - tracker->time; /* a clock that goes back: very much */
+    const uint32_t ms = passed < LEAST_MS ? LEAST_MS : passed > MOST_MS ? MOST_MS : passed;
+    tracker->time = now_ms;
+    if (passed >= LONG_MS) forget_all(tracker);
+    for (uint32_t t = 0; t < TRACK_MAX; ++t) {
+        if (tracker->tracks[t].seen) move_on(&tracker->tracks[t], ms);
+    }
+    match(tracker, people, settings->least, &pairs);
+    for (uint32_t t = 0; t < TRACK_MAX; ++t) {
+        tracked_t *track = &tracker->tracks[t];
+        if (track->seen == 0) continue;
+        if (pairs.person_of[t] != 255) {
+            track_seen(track, &people->people[pairs.person_of[t]], settings, ms);
+        } else {
+            track_not_seen(track, settings, looked, ms);
+        }
+    }
+    newcomers(tracker, people, &pairs);
+    give_numbers(tracker, settings);
+    tell(tracker, settings, out);
+}

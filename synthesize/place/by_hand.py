@@ -1,0 +1,77 @@
+"""Placement that follows a hand-written network description.
+
+The search for a placement without description is in :mod:`synthesize.place.search`. Both end in
+:func:`synthesize.place.memories.complete`.
+"""
+
+from __future__ import annotations
+
+from common.errors import UserError
+from synthesize.chip import limits
+from synthesize.graph.hardware import channels_per_pass
+from synthesize.graph.hints import Hints
+from synthesize.graph.ir import Graph, Layer, at
+from synthesize.graph.masks import bit_count, first_bit, last_bit
+from synthesize.place.memories import complete
+from synthesize.place.placement import LayerPlace, Placement
+from synthesize.place.reserved import NOTHING, Reserved
+
+
+def by_hand(graph: Graph, hints: Hints, reserved: Reserved = NOTHING) -> Placement:
+    """Turn a hand-written placement into a complete one.
+
+    Raises:
+        UserError: the masks do not fit the channel counts, or a memory overflows.
+    """
+    places = []
+    for i, layer in enumerate(graph.layers):
+        hint = hints.layers[i]
+        passes, in_per_pass = channels_per_pass(layer.in_shape[0])
+        out_passes, out_per_pass = channels_per_pass(layer.out_shape[0])
+        outputs = hint.output_processors
+        if outputs is None and i + 1 < len(graph.layers):
+            outputs = hints.layers[i + 1].processors
+        if outputs is None:
+            outputs = (1 << out_per_pass) - 1
+        _check_mask(layer, "input", layer.in_shape[0], hint.processors, in_per_pass)
+        _check_mask(layer, "output", layer.out_shape[0], outputs, out_per_pass)
+        places.append(
+            LayerPlace(
+                processors=hint.processors,
+                output_processors=outputs,
+                in_offset=_in_offset(graph, hints, i),
+                out_offset=hint.out_offset,
+                passes=passes,
+                in_per_pass=in_per_pass,
+                out_passes=out_passes,
+                out_per_pass=out_per_pass,
+                write_gap=hint.write_gap,
+                read_gap=hint.read_gap,
+                streaming=hint.streaming,
+            )
+        )
+    wishes = [hint.bias_quadrants for hint in hints.layers]
+    fifo = hints.layers[0].streaming
+    return complete(graph, places, wishes, chw=hints.chw, fifo=fifo, hand=True, reserved=reserved)
+
+
+def _in_offset(graph: Graph, hints: Hints, index: int) -> int:
+    hint = hints.layers[index]
+    if hint.in_offset is not None:
+        return hint.in_offset
+    return hints.layers[index - 1].out_offset if index else 0
+
+
+def _check_mask(layer: Layer, side: str, channels: int, mask: int, per_pass: int) -> None:
+    if bit_count(mask) != per_pass:
+        raise UserError(
+            f"{at(layer)}{channels} {side} channels need {per_pass} processors, but the mask "
+            f"0x{mask:016x} has {bit_count(mask)}; correct the mask"
+        )
+    if side == "output":
+        width = last_bit(mask) - first_bit(mask) + 1
+        if width != per_pass or first_bit(mask) % limits.PROCESSORS_PER_INSTANCE:
+            raise UserError(
+                f"{at(layer)}the output processors 0x{mask:016x} must be neighbours and start at a "
+                "multiple of 4; choose such a mask"
+            )

@@ -1,0 +1,189 @@
+"""Sequences of people for tracker and region chooser: how they are made and sent to the C code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+
+import numpy as np
+
+from ai8x_models.follow.region import Chooser, RegionSettings
+from ai8x_models.follow.tracker import Region, Told, Tracker, TrackerSettings
+from tests import host_c
+from tests.decoder_cases import STANDING
+
+TRACK = host_c.TEMPLATES / "track"
+DECODER = host_c.TEMPLATES / "decoder"
+POINT = np.dtype([("x", "<i2"), ("y", "<i2"), ("value", "<u2")])
+PERSON = np.dtype(
+    [
+        ("number", "<u2"),
+        ("missed", "<u2"),
+        ("size", "<u2"),
+        ("speed", "<i2", 2),
+        ("points", POINT, 18),
+    ]
+)
+ANSWER = np.dtype([("count", "<u4"), ("tracks", PERSON, 8), ("region", "<u2", 3), ("pad", "<u2")])
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """One picture: its time, what was looked at, people int64 [18, 3] (Q4, Q4, Q15)."""
+
+    time: int
+    looked: Region
+    people: list[np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """Settings and pictures."""
+
+    tracker: TrackerSettings
+    region: RegionSettings
+    shots: list[Shot]
+
+
+def figure(
+    place: tuple[float, float],
+    height: float,
+    rng: np.random.Generator,
+    noise: float,
+    gaps: float = 0.1,
+) -> np.ndarray:
+    """A standing figure, its top middle there, as the decoder would tell it; all in pixels.
+
+    Points stray by ``noise`` of the height; a share ``gaps`` of them is missing.
+    """
+    points = np.zeros((18, 3), np.int64)
+    places = (STANDING - (0.5, 0)) * (0.6 * height, height) + place
+    places += rng.normal(0, noise * height, places.shape)
+    points[:, :2] = np.round(places * 16).clip(-32768, 32767)
+    points[:, 2] = rng.integers(2000, 33000, 18) * (rng.random(18) >= gaps)
+    points[points[:, 2] == 0] = 0
+    return points
+
+
+def _walkers(rng: np.random.Generator, side: int, count: int) -> np.ndarray:
+    """Place (x, y), speed (x, y, pixels a second) and height of each, float64 [n, 5]."""
+    height = rng.uniform(0.1, 0.8, count) * side
+    place = rng.uniform(0, side, (count, 2)) - np.stack([0 * height, height / 2], axis=1)
+    speed = rng.normal(0, 0.3, (count, 2)) * side * (rng.random((count, 1)) < 0.7)
+    return np.concatenate([place, speed, height[:, None]], axis=1)
+
+
+def _times(rng: np.random.Generator, count: int) -> list[int]:
+    steps = rng.choice([0, 1, 33, 34, 35, 35, 35, 70, 300], count)
+    if rng.random() < 0.2:  # a clock that jumps
+        steps = np.where(rng.random(count) < 0.1, rng.choice([-500, 999, 1000, 10**6]), steps)
+    return [int(t) % 2**32 for t in np.cumsum(steps) + int(rng.choice([0, 10**6, 2**32 - 400]))]
+
+
+def _wild(rng: np.random.Generator) -> np.ndarray:
+    """Any bits that a person can have."""
+    points = np.stack([*rng.integers(-32768, 32768, (2, 18)), rng.integers(0, 65536, 18)], axis=1)
+    points[:, 2] *= rng.random(18) < rng.choice([0.1, 0.9])
+    return points.astype(np.int64)
+
+
+def _settings(rng: np.random.Generator, side: int) -> tuple[TrackerSettings, RegionSettings]:
+    alternate = int(rng.random() < 0.3)
+    if rng.random() < 0.6:
+        return TrackerSettings(), RegionSettings(side, min(128, side), alternate=alternate)
+    u16 = lambda: int(rng.choice([0, 1, 100, 1000, 65535]))  # noqa: E731
+    tracker = TrackerSettings(
+        least=int(rng.integers(1, 4097)), confirm=int(rng.integers(1, 5)), leave_ms=u16(),
+        hold_ms=u16(), fade_ms=u16(), good=int(rng.integers(1, 65536)), slow_hz=u16(),
+        opening_hz=u16(), speed_hz=max(1, u16()),
+    )  # fmt: skip
+    region = RegionSettings(
+        side, int(rng.integers(1, side // 4 + 1)) * 4, u16(), u16(), u16(),
+        int(rng.integers(0, 1001)), alternate,
+    )  # fmt: skip
+    return tracker, region
+
+
+def random_course(seed: int, most: int = 40) -> Course:
+    """Any sequence; the same seed gives the same one."""
+    rng = np.random.default_rng((78, seed))
+    side = int(rng.choice([128, 256, 320, 480, 640, 1020]))
+    tracker, region = _settings(rng, side)
+    walkers = _walkers(rng, side, int(rng.integers(0, 10)))
+    times = _times(rng, int(rng.integers(1, most)))
+    wild, noise = rng.random() < 0.1, rng.choice([0, 0.01, 0.05])
+    shots, looked = [], region.whole
+    for time in times:
+        walkers[:, :2] += walkers[:, 2:4] * 0.035
+        people = [figure((x, y), h, rng, noise) for x, y, _, _, h in walkers if rng.random() < 0.9]
+        if wild:
+            people = [_wild(rng) for _ in people]
+        rng.shuffle(people)
+        shots.append(Shot(time, looked, people[:8]))
+        if rng.random() < 0.3:
+            looked = Region(*(int(v) for v in rng.integers(0, side, 2)), int(rng.integers(1, side)))
+    return Course(tracker, region, shots)
+
+
+def request(sequence: Course) -> bytes:
+    """The sequence in the form tests/native/track_main.c reads."""
+    head = [*astuple(sequence.tracker), *astuple(sequence.region), len(sequence.shots)]
+    parts = [np.array(head, "<u4").tobytes()]
+    for shot in sequence.shots:
+        words = [shot.time, *shot.looked, len(shot.people)]
+        parts.append(np.array(words, "<u4").tobytes())
+        for points in shot.people:
+            parts.append((points & 0xFFFF).astype("<u2").tobytes())
+    return b"".join(parts)
+
+
+def run_c(sequences: Sequence[Course]) -> list[np.ndarray]:
+    """What the C code says to every picture, compiled for this machine: ANSWER [n] of each."""
+    sources = (TRACK / "tracker.c", TRACK / "region.c", host_c.NATIVE / "track_main.c")
+    program = host_c.build("track", sources, (TRACK, DECODER))
+    raw = host_c.run(program, b"".join(request(s) for s in sequences))
+    size = ANSWER.itemsize - 2
+    assert len(raw) == size * sum(len(s.shots) for s in sequences)
+    padded = np.zeros((len(raw) // size, ANSWER.itemsize), np.uint8)
+    padded[:, :size] = np.frombuffer(raw, np.uint8).reshape(-1, size)
+    answers = padded.view(ANSWER)[:, 0]
+    ends = np.cumsum([len(s.shots) for s in sequences])
+    return np.split(answers, ends[:-1])
+
+
+def run_twin(sequence: Course) -> list[tuple[list[Told], Region]]:
+    """What the Python twins say to every picture."""
+    tracker, chooser = Tracker(sequence.tracker), Chooser(sequence.region)
+    answers = []
+    for shot in sequence.shots:
+        told = tracker.step(shot.people, shot.looked, shot.time)
+        answers.append((told, chooser.next(told, shot.time)))
+    return answers
+
+
+def same(got: np.ndarray, want: tuple[list[Told], Region]) -> bool:
+    """Whether the C code's answer to a picture is the twin's."""
+    told, region = want
+    if got["count"] != len(told) or tuple(got["region"]) != tuple(region):
+        return False
+    for track, twin in zip(got["tracks"], told, strict=False):
+        points = np.stack([track["points"][name] for name in ("x", "y", "value")], axis=1)
+        head = (track["number"], track["missed"], track["size"], *track["speed"])
+        if head != (twin.number, twin.missed, twin.size, *twin.speed):
+            return False
+        if not np.array_equal(points.astype(np.int64), twin.points):
+            return False
+    return True
+
+
+def check(sequences: Sequence[Course]) -> int:
+    """Compare C and Python on every picture, bit by bit; returns the number of tracks begun."""
+    numbers = 0
+    for sequence, answers in zip(sequences, run_c(sequences), strict=True):
+        twin = run_twin(sequence)
+        seen = set()
+        for index, (got, want) in enumerate(zip(answers, twin, strict=True)):
+            assert same(got, want), f"picture {index}: {got} is not {want}"
+            seen |= {told.number for told in want[0]}
+        numbers += len(seen)
+    return numbers
