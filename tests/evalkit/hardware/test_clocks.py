@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mini_firmware import build_program
 
 from evalkit.hardware.clocks import TICK, Clock
 from evalkit.hardware.core.system import SYSTICK
@@ -17,6 +16,7 @@ from evalkit.kit import Kit
 from synthesize.chip import memory_map, registers
 from tests import cnn_programs
 from tests.chip_driver import BUFFER, MICROSECOND, SLEEPER, Chip
+from tests.mini_firmware import build_program
 
 DIVIDE_BY_4 = 2 << 6
 

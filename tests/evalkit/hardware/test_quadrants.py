@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mini_firmware import build_program
 
 from evalkit.hardware.faults import KitFault
 from evalkit.kit import Kit
@@ -14,6 +13,7 @@ from synthesize.chip import memory_map, registers
 from tests import cnn_programs
 from tests.chip_driver import SLEEPER, Chip
 from tests.cnn_programs import LayerSpec
+from tests.mini_firmware import build_program
 
 BASE = memory_map.CNN_BASE
 POWER, MEMORY, ISOLATION, RESET = 0x0, 0x4, 0x8, 0xC
