@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,6 +45,8 @@ _SLEEPS = "asleep"
 IDLE = "idle"
 """The firmware sleeps and nothing can wake it."""
 LIMIT = "limit"
+WALL = "wall"
+"""The host's time is over (``Machine.wall_end``)."""
 STOPPED = "stopped"
 
 
@@ -58,6 +62,8 @@ class Machine(Inventory):
             otherwise it ends the run with a fault.
         resets: those so far: picoseconds since power-up and cause.
         on_reset: called with the same.
+        wall_end: ``run`` comes back when the host's ``time.monotonic()`` has reached this. It is
+            looked at whenever the emulator stops, so that no firmware can keep it busy.
     """
 
     firmware: Firmware
@@ -66,6 +72,7 @@ class Machine(Inventory):
     restarts: bool = True
     resets: list[tuple[int, str]] = field(default_factory=list)
     on_reset: Callable[[int, str], None] | None = None
+    wall_end: float = math.inf
 
     def __post_init__(self) -> None:
         self.cpu = Cpu()
@@ -97,6 +104,8 @@ class Machine(Inventory):
         cpu.map_device(PERIPHERAL_BASE, PERIPHERAL_SIZE, self._read, self._write)
         cpu.map_device(CNN_BASE, CNN_SIZE, self.accelerator.read, self.accelerator.write)
         cpu.map_device(SYSTEM_BASE, SYSTEM_SIZE, self._read_system, self._write_system)
+        cpu.watch_alignment(PERIPHERAL_BASE, PERIPHERAL_SIZE)
+        cpu.watch_alignment(SYSTEM_BASE, SYSTEM_SIZE)
 
     # ---- time ----------------------------------------------------------------------------------
 
@@ -203,7 +212,7 @@ class Machine(Inventory):
             check: asked between events; come back as soon as it is true.
 
         Returns:
-            ``idle``, ``limit`` or ``stopped``.
+            ``idle``, ``limit``, ``stopped`` or ``wall``.
 
         Raises:
             KitFault: with program counter; ``describe_fault`` adds the source line.
@@ -216,6 +225,13 @@ class Machine(Inventory):
                 return self._run(until_time, check)
             except ChipReset as reset:
                 restart(self, reset)
+            except self.cpu.error as error:
+                raise self._stuck(f"the processor cannot go on: {error}") from error
+
+    def _stuck(self, message: str) -> KitFault:
+        fault = KitFault(message)
+        fault.pc = self.cpu.pc
+        return fault
 
     def _run(self, until_time: int, check: Callable[[], bool] | None) -> str:
         while True:
@@ -224,6 +240,8 @@ class Machine(Inventory):
                 return STOPPED
             if self.now >= until_time:
                 return LIMIT
+            if time.monotonic() >= self.wall_end:
+                return WALL
             # A pending interrupt ends a sleep even when it is masked.
             ready = self._waits is not None and self.nvic.ready() is not None
             if ready:
@@ -298,9 +316,7 @@ class Machine(Inventory):
         """React to the processor's stop; returns SLEEP or SPIN when it waits."""
         if reason == RETURN:
             if not self.nvic.active:
-                fault = KitFault("return from an exception outside a handler")
-                fault.pc = self.cpu.pc
-                raise fault
+                raise self._stuck("return from an exception outside a handler")
             self.nvic.leave()
             self.cpu.leave_exception()
         elif reason == CALL:
@@ -321,10 +337,15 @@ class Machine(Inventory):
         number = self.nvic.ready()
         if number is None or self.cpu.interrupts_masked:
             return False
-        vector = self.cpu.read_memory(self.system.vector_table + 4 * number, 4)
-        handler = int.from_bytes(vector, "little")
+        entry = self.system.vector_table + 4 * number
+        if not in_memory(entry, 4):
+            raise self._stuck(
+                f"exception {number} finds no vector table: VTOR points to"
+                f" 0x{self.system.vector_table:08x}, where there is no memory"
+            )
+        handler = int.from_bytes(self.cpu.read_memory(entry, 4), "little")
         if not handler & 1:
-            raise KitFault(f"exception {number} has no handler in the vector table")
+            raise self._stuck(f"exception {number} has no handler in the vector table")
         self.nvic.enter(number)
         self.cpu.enter_exception(handler)
         return True
