@@ -7,7 +7,6 @@ student's, word for word, and counts both PCKs.
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ import torch
 
 from ai8x_models.codec import NUM_HEATMAPS
 from ai8x_models.decode import decode_single
+from ai8x_models.maps import read_maps as read_file
 from ai8x_models.overlay import write_png
 from ai8x_models.students import Student
 from common.errors import UserError
@@ -54,14 +54,11 @@ def read_maps(path: Path, people: int) -> tuple[list[int], list[np.ndarray]]:
     Raises:
         UserError: no such file, or not one of ``evalkit maps`` for crops of a set of that size.
     """
+    stored = read_file(path)
+    outputs = stored.outputs
     try:
-        # Opened here, because NumPy leaves a file open that turns out to be no archive.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            names = [str(name) for name in file["names"]]
-            count = sum(key.startswith("output_") for key in file.files)
-            outputs = [np.asarray(file[f"output_{index}"]) for index in range(count)]
-        places = [int(name.split(".")[0]) for name in names]
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        places = [int(name.split(".")[0]) for name in stored.names]
+    except ValueError as error:
         raise UserError(f"{path} holds no maps of crops: {error}") from None
     if not places or max(places) >= people or min(places) < 0:
         raise UserError(f"{path} is of another set: it has crops that are not among {people}")

@@ -227,7 +227,7 @@ function accept(event, image) {
 }
 
 function listen() {
-  const source = new EventSource("/events");
+  const source = new EventSource("events");
   source.onopen = () => { state.lastLine = 0; $("log").replaceChildren(); };
   source.onmessage = (message) => {
     state.heard = Date.now();
@@ -244,7 +244,7 @@ function listen() {
 
 function askForHeat() {
   $("channel").disabled = !$("heat").checked;
-  fetch($("heat").checked ? "/heat/on" : "/heat/off", { method: "POST" }).catch(() => {});
+  fetch($("heat").checked ? "heat/on" : "heat/off", { method: "POST" }).catch(() => {});
   draw();
 }
 
