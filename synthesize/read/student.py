@@ -2,10 +2,11 @@
 
 Students store their description as plain data: ``extras['network']`` is a list of mappings with
 the keys ``name``, ``op``, ``in`` (names, ``input`` for the input), ``kernel``, ``stride``, ``pad``,
-``pool`` (None or kind, window, stride), ``act`` and ``wide``; ``extras['input']['shape']`` is the
-input [channels, rows, columns], whose blocks of n x n pixels become channels before the first
-layer where ``extras['input']['fold']`` is n; ``extras['outputs']`` the outputs' names (default: the
-layers nobody reads).
+``pool`` (None or kind, window, stride), ``act``, ``wide``, ``join`` (of several inputs) and, for 1D
+convolutions, ``dilation`` (the kernel then has zeros in between).
+``extras['input']['shape']`` is the input [channels, rows, columns], whose blocks of n x n pixels
+become channels before the first layer where ``extras['input']['fold']`` is n;
+``extras['outputs']`` the outputs' names (default: the layers nobody reads).
 No torch module is imported.
 """
 
@@ -23,7 +24,7 @@ from synthesize.read.checkpoint import Checkpoint, LayerWeights
 
 _KEYS = {
     *("name", "op", "in", "kernel", "stride", "pad", "pool", "act", "wide", "flatten", "join"),
-    *("in_channels", "out_channels", "output_pad"),
+    *("in_channels", "out_channels", "output_pad", "dilation"),
 }
 _MAX_LAYERS = 256
 
@@ -137,11 +138,14 @@ def _layer(
         raise UserError(f"{prefix}{error}; make the shapes equal") from error
     layer = replace(layer, in_shape=joined)
     if stored is not None:
-        layer = _with_weights(prefix, layer, stored)
+        dilation = (
+            _pair(prefix, "dilation", entry.get("dilation", 1), 1)[0] if op == "conv1d" else 1
+        )
+        layer = _with_weights(prefix, layer, stored, dilation)
     return replace(layer, out_shape=ir.result_shape(layer))
 
 
-def _with_weights(prefix: str, layer: ir.Layer, stored: LayerWeights) -> ir.Layer:
+def _with_weights(prefix: str, layer: ir.Layer, stored: LayerWeights, dilation: int) -> ir.Layer:
     weight = stored.weight
     while weight.ndim < 4:
         weight = weight[..., None]
@@ -152,10 +156,21 @@ def _with_weights(prefix: str, layer: ir.Layer, stored: LayerWeights) -> ir.Laye
             f"{prefix}its weights have kernel {weight.shape[2]}x{weight.shape[3]}, its description "
             f"{layer.kernel[0]}x{layer.kernel[1]}; the checkpoint is of another architecture"
         )
+    if dilation > 1:
+        weight = spread(weight, dilation)
+        layer = replace(layer, kernel=(int(weight.shape[2]), 1))
     bias = stored.stored_bias(stored.bits)
     if bias is not None and len(bias) != len(weight):
         raise UserError(f"{prefix}{len(bias)} biases for {len(weight)} outputs; fix the checkpoint")
     return replace(layer, weight=weight, bias=bias)
+
+
+def spread(weight: np.ndarray, dilation: int) -> np.ndarray:
+    """The undilated kernel, [out, in, (rows - 1) * dilation + 1, 1], of a dilated one in 1D."""
+    outputs, inputs, rows, _ = weight.shape
+    spread = np.zeros((outputs, inputs, (rows - 1) * dilation + 1, 1), weight.dtype)
+    spread[:, :, ::dilation] = weight
+    return spread
 
 
 def _unread(layers: list[ir.Layer]) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ai8x_models.linear import FusedLinear
+from ai8x_models.layers import FusedLinear
 from ai8x_models.student_file import save_student
 from ai8x_models.students import LayerSpec, Student, StudentSpec
 from quantize import onnx_export

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from ai8x_models.linear import FusedLinear
+from ai8x_models.layers import FusedLinear
 from ai8x_models.students import Student
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.fold import fold_batchnorm
