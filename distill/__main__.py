@@ -11,6 +11,8 @@ with ``--whole``, its OKS average precision;
 ``python -m distill export CHECKPOINT OUT.onnx`` writes any of them as ONNX;
 ``python -m distill crops --out DIR ...`` writes evaluation crops as pictures, and
 ``python -m distill kit CHECKPOINT MAPS.npz ...`` compares what the firmware made of them;
+``python -m distill label PICTURES --networks FILE.onnx ... --out LABELS.json`` labels a folder of
+pictures, and ``python -m distill merge LABELS.json SHARD.json ...`` puts shards of it together;
 ``python -m distill curves RUN ...`` records how runs went, ``python -m distill plot`` draws it.
 """
 
@@ -23,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import UserError
+from distill.people.label.options import add_label, add_merge, run_label, run_merge
 
 if TYPE_CHECKING:
     from distill.people.crops import PersonSource
@@ -49,6 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("out", type=Path, help="ONNX file to write")
     export.add_argument("--size", type=int, default=128, help="side of a float input (128)")
     _add_kit(stages)
+    add_label(stages.add_parser("label", help="label a folder of pictures by pretrained networks"))
+    add_merge(stages.add_parser("merge", help="put shards of labels together"))
     curves = stages.add_parser("curves", help="record how runs went, from their TensorBoard logs")
     curves.add_argument("runs", type=Path, nargs="+", help="out folders of runs")
     curves.add_argument("--out", type=Path, default=Path("docs/curves.csv"), help="CSV file")
@@ -191,6 +196,8 @@ STAGES = {
     "export": _export,
     "crops": _crops,
     "kit": _kit,
+    "label": run_label,
+    "merge": run_merge,
     "curves": _curves,
     "plot": _plot,
 }

@@ -41,12 +41,12 @@ class Graph:
         self.constants.append(numpy_helper.from_array(np.asarray(value, kind), name))
         return name
 
-    def spot(self, plane: str, width: int) -> tuple[str, str, str]:
+    def spot(self, plane: str, width: int | str) -> tuple[str, str, str]:
         """Column and row (float [1, 1]) of the largest value of a plane, and the value [1, 1]."""
         flat = self.op("Reshape", plane, self.const([1, -1], np.int64))
         index = self.op("ArgMax", flat, axis=1, keepdims=1)
-        row = self.op("Div", index, self.const([[width]], np.int64))
-        column = self.op("Mod", index, self.const([[width]], np.int64))
+        wide = width if isinstance(width, str) else self.const([[width]], np.int64)
+        row, column = self.op("Div", index, wide), self.op("Mod", index, wide)
         value = self.op("ReduceMax", flat, axes=[1], keepdims=1)
         column, row = (self.op("Cast", t, to=TensorProto.FLOAT) for t in (column, row))
         return column, row, value
@@ -80,9 +80,7 @@ class Graph:
 def _plane(graph: Graph, channel: int, last: bool) -> str:
     """One channel of the input as float."""
     image = graph.op("Cast", "image", to=TensorProto.FLOAT)
-    return graph.op(
-        "Gather", image, graph.const(channel, np.int64), axis=3 if last else 1
-    )  # fmt: skip
+    return graph.op("Gather", image, graph.const(channel, np.int64), axis=3 if last else 1)
 
 
 def movenet(path: Path, side: int = 64, factor: float = 1 / 255) -> Path:
@@ -98,14 +96,16 @@ def movenet(path: Path, side: int = 64, factor: float = 1 / 255) -> Path:
     return graph.save(path, (TensorProto.INT32, (1, side, side, 3)), {out: (1, 1, 17, 3)})
 
 
-def multipose(path: Path, side: int = 256) -> Path:
-    """MoveNet MultiPose that sees one person, at inputs of one width; it looks at red."""
+def multipose(path: Path) -> Path:
+    """MoveNet MultiPose that sees one person, in square pictures; it looks at red."""
     graph = Graph()
-    column, row, value = graph.spot(_plane(graph, 0, True), side)
-    x, y = graph.points(column, row, OFFSETS)
-    parts = [
-        graph.op("Mul", graph.op("Add", t, graph.const(0.5)), graph.const(1 / side)) for t in (y, x)
-    ]
+    width = graph.op("Gather", graph.op("Shape", "image"), graph.const([[2]], np.int64), axis=0)
+    side = graph.op("Cast", width, to=TensorProto.FLOAT)
+    column, row, value = graph.spot(_plane(graph, 0, True), width)
+    parts = []
+    for at, offsets in ((row, OFFSETS[:, 1:]), (column, OFFSETS[:, :1])):  # as large at any size
+        centre = graph.op("Div", graph.op("Add", at, graph.const(0.5)), side)
+        parts.append(graph.op("Add", centre, graph.const(offsets / 256)))
     score = graph.op("Mul", graph.everywhere(value), graph.const(1 / 255))
     person = graph.shaped(graph.op("Concat", *parts, score, axis=1), 1, 51)
     sure = graph.op("Mul", value, graph.const(1 / 255))

@@ -52,7 +52,7 @@ class Crew:
 
     def _take(self, network: Finder | Refiner, path: Path) -> None:
         """Give a network its role."""
-        if hasattr(network, "find"):
+        if isinstance(network, Finder):
             self.finders.append(network)
         elif self.refiner is None:
             self.refiner = network

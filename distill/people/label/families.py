@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -23,6 +23,7 @@ HIGHEST_PEAK = 2.0
 _SLACK = 1e-3
 
 
+@runtime_checkable
 class Finder(Protocol):
     """Finds people in whole pictures."""
 

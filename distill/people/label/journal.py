@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +28,10 @@ class Journal:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("a+b")
-            self._read()
+            with contextlib.ExitStack() as open_file:
+                open_file.callback(self._file.close)
+                self._read()
+                open_file.pop_all()  # it stays open
         except OSError as error:
             raise UserError(f"cannot use {self.path}: {error.strerror or error}") from None
         return self

@@ -94,8 +94,10 @@ def label_picture(
 
 
 def _looked_at_again(pixels: Pixels, crew: Crew, settings: Settings) -> list[Candidate]:
-    """Everybody found, refined, the certain ones first, without doubles."""
-    refined = [Candidate(crew.refine(pixels, c.pose), c.certain) for c in crew.find(pixels)]
+    """Everybody found, the certain ones first and refined, without doubles."""
+    refined = [
+        Candidate(crew.refine(pixels, c.pose), True) if c.certain else c for c in crew.find(pixels)
+    ]
     kept: list[Candidate] = []
     for candidate in sorted(refined, key=lambda c: (not c.certain, -c.pose.score)):
         points = candidate.pose.points

@@ -25,7 +25,7 @@ _SETTINGS = DecodeSettings(max_people=30)
 class OpenPose:
     """Any number of people; their score is half the decoder's, which goes to about two."""
 
-    least, keep = 0.1, 0.25
+    least, keep = 0.1, 0.3
 
     def __init__(self, runner: Runner) -> None:
         self.runner = runner

@@ -13,7 +13,9 @@ CROP = 1.35  # side of a crop over the extent of the person's points
 _LEAST = 8.0  # pixels; nobody is smaller
 
 Pixels = npt.NDArray[np.uint8]
-MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # ImageNet's, red, green, blue
+# ImageNet's, red, green, blue.
+MEAN = np.array([123.675, 116.28, 103.53], np.float32)
+STD = np.array([58.395, 57.12, 57.375], np.float32)
 
 
 def fitted(
@@ -33,7 +35,7 @@ def fitted(
     canvas[top : top + size[1], left : left + size[0]] = small
     steps = np.array([pixels.shape[1] / size[0], pixels.shape[0] / size[1]])
     offset = (0.5 - np.array([left, top])) * steps - 0.5  # positions scale about (-0.5, -0.5)
-    return canvas, np.hstack([np.diag(steps), offset[:, None]])
+    return canvas, np.hstack([np.diag(steps), offset[:, None]]).astype(np.float64)
 
 
 def cut(
@@ -74,5 +76,5 @@ def placed(points: Floats, back: npt.NDArray[np.float64]) -> Floats:
 
 def normalised(pixels: Pixels) -> Floats:
     """float32 [1, 3, h, w]: red, green, blue less ImageNet's mean, over its deviation."""
-    values = (pixels.astype(np.float32) - np.float32(MEAN)) / np.float32(STD)
-    return np.ascontiguousarray(values.transpose(2, 0, 1)[None])
+    values = (pixels.astype(np.float32) - MEAN) / STD
+    return np.ascontiguousarray(values.transpose(2, 0, 1)[None], np.float32)

@@ -106,9 +106,10 @@ def merge(paths: Sequence[Path]) -> dict[str, Any]:
     Raises:
         UserError: shards of different runs, one twice, or one missing.
     """
-    shards = {path: read_labels(path) for path in paths}
-    runs, seen = [], {}
-    for path, content in shards.items():
+    shards = [(path, read_labels(path)) for path in paths]
+    runs: list[tuple[Path, dict[str, Any]]] = []
+    seen: dict[int, Path] = {}
+    for path, content in shards:
         place, count = content["info"].pop("shard")
         if place in seen:
             raise UserError(
@@ -126,7 +127,7 @@ def merge(paths: Sequence[Path]) -> dict[str, Any]:
     if missing:
         named = ", ".join(f"{place}/{count}" for place in missing)
         raise UserError(f"of {count} shards these are missing: {named}; label them first")
-    return _joined(list(shards.values()))
+    return _joined([content for _, content in shards])
 
 
 def _joined(contents: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -1,12 +1,9 @@
-"""Command line of labelling: ``label`` and ``merge``."""
+"""Command lines of labelling, ``label`` and ``merge``; nothing is loaded before one runs."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-
-from distill.people.label.result import merge, summary, write_labels
-from distill.people.label.run import Request, Shard, label
 
 
 def add_label(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +26,8 @@ def add_label(parser: argparse.ArgumentParser) -> None:
 
 def run_label(options: argparse.Namespace) -> int:
     """Label a folder."""
+    from distill.people.label.run import Request, Shard, label
+
     request = Request(
         options.pictures, tuple(options.networks), options.out, options.annotations,
         Shard.parse(options.shard), options.drop_empty,
@@ -45,6 +44,8 @@ def add_merge(parser: argparse.ArgumentParser) -> None:
 
 def run_merge(options: argparse.Namespace) -> int:
     """Put shards together."""
+    from distill.people.label.result import merge, summary, write_labels
+
     content = merge(options.shards)
     write_labels(content, options.out)
     print(f"{options.out}: {summary(content)}")
