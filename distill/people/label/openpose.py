@@ -9,8 +9,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ai8x_models.decode import DecodeSettings, decode
+from ai8x_models.decode import decode_all
 from ai8x_models.skeleton import NUM_HEATMAPS, NUM_PAFS, to_coco17
+from ai8x_models.thresholds import DecodeSettings
 from distill.people.label.families import Family, peaks
 from distill.people.label.picture import Pixels, fitted, placed
 from distill.people.label.poses import Pose
@@ -19,7 +20,10 @@ from distill.people.label.signature import Runner, Signature
 SIZE = 256  # long side of the picture it sees
 STEP = 8  # pixels per cell
 ENLARGED = 4  # times, before peaks are sought
-_SETTINGS = DecodeSettings(max_people=30)
+# Spelt out, since the students' may change: with these it shows somebody on 6 of 67 empty pictures.
+_SETTINGS = DecodeSettings(
+    peak=0.1, affinity=0.05, agreement=0.7, min_keypoints=3, min_score=0.2
+)  # fmt: skip
 
 
 class OpenPose:
@@ -41,7 +45,7 @@ class OpenPose:
         peaks(maps[: NUM_HEATMAPS - 1].max(axis=(1, 2)), self.runner.path)
         size = (maps.shape[2] * ENLARGED, maps.shape[1] * ENLARGED)
         large = np.stack([cv2.resize(m, size, interpolation=cv2.INTER_CUBIC) for m in maps])
-        people = decode(large[:NUM_HEATMAPS], large[NUM_HEATMAPS:], STEP // ENLARGED, _SETTINGS)
+        people = decode_all(large[:NUM_HEATMAPS], large[NUM_HEATMAPS:], STEP // ENLARGED, _SETTINGS)
         return [
             Pose(placed(_confident(to_coco17(person.keypoints)), back), min(person.score / 2, 1.0))
             for person in people
