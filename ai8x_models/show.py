@@ -32,6 +32,7 @@ from ai8x_models.overlay import compose, write_png
 from ai8x_models.preprocess import prepare, read_picture
 from ai8x_models.skeleton import KEYPOINTS, NUM_HEATMAPS, NUM_PAFS
 from ai8x_models.thresholds import DecodeSettings
+from common.console import command_line
 from common.errors import UserError
 
 Maps = Sequence[npt.NDArray[np.integer[Any]]]
@@ -160,6 +161,7 @@ def show(picture: Path, maps: Path, report: Path, output: Path, size: int = 128)
     return describe(people)
 
 
+@command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(
@@ -171,12 +173,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--report", type=Path, required=True, help="the compiler's report.json")
     parser.add_argument("-o", "--output", type=Path, required=True, help="overlay to write (.png)")
     options = parser.parse_args(arguments)
-    try:
-        print(show(options.picture, options.maps, options.report, options.output))
-        print(f"overlay: {options.output}")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    print(show(options.picture, options.maps, options.report, options.output))
+    print(f"overlay: {options.output}")
     return 0
 
 

@@ -93,5 +93,7 @@ def test_picture_to_bytes_on_the_command_line(board: Path, capsys) -> None:
     assert np.array_equal(data, preprocess.prepare(pixels).data)
     assert preprocess.main([str(board / "none.png"), "-o", str(target)]) == 2
     assert "does not exist" in capsys.readouterr().err
-    assert preprocess.main([str(board / "people.png"), "-o", str(board / "no" / "x.npy")]) == 2
+    assert (
+        preprocess.main([str(board / "people.png"), "-o", str(board / "people.png" / "x.npy")]) == 2
+    )
     assert "cannot write" in capsys.readouterr().err

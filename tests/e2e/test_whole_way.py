@@ -15,6 +15,7 @@ from ai8x_models.student_file import load_student, save_student
 from ai8x_models.students import Student
 from distill.engine.recipe import load_recipe
 from distill.people.synthetic import demonstration, make_scene, write_picture
+from distill.tasks.pose.recipe import Recipe
 from evalkit.__main__ import main as evalkit
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.fold import fold_batchnorm
@@ -36,7 +37,7 @@ def random_student(path: Path, name: str = "seed", recipe: str = "seed-qat") -> 
     torch.manual_seed(78)
     student = Student(name)
     qat = load_recipe(
-        REPOSITORY / "distill" / "tasks" / "pose" / "recipes" / f"{recipe}.yaml", []
+        REPOSITORY / "distill" / "tasks" / "pose" / "recipes" / f"{recipe}.yaml", [], Recipe
     ).qat
     for _, layer in student.layers():
         if layer.bn is not None:

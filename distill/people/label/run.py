@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
+from common.console import progress
 from common.errors import UserError
 from distill.people.annotations import Skipped, read_pixels
 from distill.people.label.crew import Crew
@@ -91,7 +91,7 @@ def label(request: Request) -> str:
     part = listed.pictures[request.shard.place - 1 :: request.shard.count]
     journal = Journal(request.out.with_name(f"{request.out.name}.journal"), run)
     with journal:
-        for _, name, _ in tqdm(part, desc="labelling", unit="picture", disable=None):
+        for _, name, _ in progress(part, title="labelling", unit="picture"):
             if name not in journal.records:
                 journal.add(_record(request, crew, listed.truth, name))
         content = compose(run, part, journal.records)

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_models.overlay import draw_people, write_png
-from ai8x_models.preprocess import grey_bytes, prepare, read_picture, write_array
+from ai8x_models.preprocess import grey_bytes, prepare, read_picture
 from ai8x_models.show import load_maps, load_outputs
 from common.errors import UserError
+from common.files import write_array
 from distill.tasks.grey.data import pixels_of
 from distill.tasks.grey.points import POINTS, Points
 
@@ -29,7 +30,7 @@ def _size(text: str) -> int:
 
 def sample(arguments: list[str]) -> int:
     """Write the chip's input for a picture, fitted in whole like any other task's."""
-    parser = argparse.ArgumentParser(prog="python -m distill.tasks grey sample")
+    parser = argparse.ArgumentParser(prog="python -m distill grey sample")
     parser.add_argument("picture", type=Path, help="JPEG or PNG file with one person")
     parser.add_argument("-o", "--output", type=Path, required=True, help=".npy file to write")
     parser.add_argument("--size", type=_size, default=64, help="side of the input (%(default)s)")
@@ -68,7 +69,7 @@ def describe(points: npt.NDArray[np.float64], scheme: Points) -> str:
 
 def show(arguments: list[str]) -> int:
     """Draw the points over the picture."""
-    parser = argparse.ArgumentParser(prog="python -m distill.tasks grey show")
+    parser = argparse.ArgumentParser(prog="python -m distill grey show")
     parser.add_argument("picture", type=Path, help="the picture the board was given")
     parser.add_argument("--maps", type=Path, required=True, help="numbers the board sent (.npz)")
     parser.add_argument("--report", type=Path, required=True, help="the compiler's report.json")

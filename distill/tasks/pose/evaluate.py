@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from ai8x_models.codec import NUM_HEATMAPS, flip_maps
 from ai8x_models.decode import decode, decode_single
@@ -23,6 +22,7 @@ from ai8x_models.preprocess import prepare
 from ai8x_models.skeleton import LSP14_TO_18
 from ai8x_models.student_file import load_student
 from ai8x_models.students import Student
+from common.console import progress
 from distill.people.annotations import KeypointFile, read_pixels
 from distill.people.crops import (
     CROP_FACTOR,
@@ -170,7 +170,7 @@ def evaluate_pictures(
     """
     network.eval()
     used, results = [], []
-    for image in tqdm(content.images[:limit], desc="pictures", leave=False, disable=None):
+    for image in progress(content.images[:limit], title="pictures"):
         pixels = read_pixels(folder / image["file_name"], image, content.skipped)
         if pixels is None:
             continue

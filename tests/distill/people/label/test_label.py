@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from common.console import STOPPED
 from distill.__main__ import main
 from distill.people.crops import PeopleSet
 from distill.people.label import run as running

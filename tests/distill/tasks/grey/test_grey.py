@@ -16,10 +16,11 @@ from ai8x_models.skeleton import KEYPOINTS
 from ai8x_models.student_file import load_student, save_student
 from ai8x_models.students import Student
 from common.errors import UserError
-from distill.engine.recipe import AugmentConfig, load_recipe
+from distill.__main__ import main
+from distill.engine.recipe import load_recipe
 from distill.people.crops import Augmentation
+from distill.people.recipe import AugmentConfig
 from distill.people.synthetic import make_scene
-from distill.tasks.__main__ import main
 from distill.tasks.grey import detectors
 from distill.tasks.grey.data import (
     GreyCrops,
@@ -314,6 +315,9 @@ def test_from_nothing_to_integers_and_a_table(
         (["size=40"], "multiple of 16"),
         (["optimizer=lion"], "optimizer is 'lion'; it must be one of adamw, muon, sgd"),
         (["loss=l1"], "loss is 'l1'"),
+        (["sigma=7"], "'sigma' is no setting of this run"),
+        (["paf_weight=1"], "'paf_weight' is no setting of this run"),
+        (["teacher_size=96"], "the nearest is 'teacher_share'"),
         (["beta=0"], "beta is 0"),
         (["validation_share=1"], "validation_share is 1"),
         (["teacher_share=2"], "teacher_share is 2"),
