@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from ai8x_models import preprocess, show
+from ai8x_models.maps import read_maps
 from ai8x_models.student_file import load_student, save_student
 from ai8x_models.students import Student
 from distill.engine.recipe import load_recipe
@@ -87,7 +88,7 @@ def firmware_answer(checkpoint: Path, data: np.ndarray, work: Path) -> list[np.n
     maps = ["--maps", str(work / "maps.npz"), "--uart", str(console)]
     assert evalkit(["run", str(elf), *maps]) == 0
     assert "PASS" in console.read_text()
-    return [maps.astype(np.int64) for maps in show.load_maps(work / "maps.npz")]
+    return [maps.astype(np.int64) for maps in read_maps(work / "maps.npz").outputs]
 
 
 def agree(checkpoint: Path, data: np.ndarray, firmware: list[np.ndarray]) -> None:

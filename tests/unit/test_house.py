@@ -48,6 +48,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "evalkit": (
         "evalkit",
         "synthesize.chip",
+        "ai8x_models.maps",
         "ai8x_models.skeleton",
         "ai8x_models.preprocess",
         "ai8x_models.follow",

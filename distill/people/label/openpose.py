@@ -20,16 +20,16 @@ from distill.people.label.signature import Runner, Signature
 SIZE = 256  # long side of the picture it sees
 STEP = 8  # pixels per cell
 ENLARGED = 4  # times, before peaks are sought
-# Spelt out, since the students' may change: with these it shows somebody on 6 of 67 empty pictures.
+# Spelt out, since the students' may change.
 _SETTINGS = DecodeSettings(
-    peak=0.1, affinity=0.05, agreement=0.7, min_keypoints=3, min_score=0.2
+    peak=0.1, affinity=0.05, agreement=0.7, min_keypoints=3, min_score=0.07
 )  # fmt: skip
 
 
 class OpenPose:
-    """Any number of people; their score is half the decoder's, which goes to about two."""
+    """Any number of people, with the decoder's score."""
 
-    least, keep = 0.1, 0.3
+    least, keep = 0.07, 0.2
 
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
@@ -47,7 +47,7 @@ class OpenPose:
         large = np.stack([cv2.resize(m, size, interpolation=cv2.INTER_CUBIC) for m in maps])
         people = decode_all(large[:NUM_HEATMAPS], large[NUM_HEATMAPS:], STEP // ENLARGED, _SETTINGS)
         return [
-            Pose(placed(_confident(to_coco17(person.keypoints)), back), min(person.score / 2, 1.0))
+            Pose(placed(_confident(to_coco17(person.keypoints)), back), min(person.score, 1.0))
             for person in people
             if (to_coco17(person.keypoints)[:, 2] > 0).any()
         ]

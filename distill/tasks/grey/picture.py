@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ai8x_models.maps import read_maps
 from ai8x_models.overlay import draw_people, write_png
 from ai8x_models.preprocess import grey_bytes, prepare, read_picture
-from ai8x_models.show import load_maps, load_outputs
+from ai8x_models.show import load_outputs
 from common.errors import UserError
 from common.files import write_array
 from distill.tasks.grey.data import pixels_of
@@ -46,7 +47,7 @@ def read_points(maps: Path, report: Path) -> npt.NDArray[np.float64]:
     Raises:
         UserError: the files are not of a grey student.
     """
-    outputs, arrays = load_outputs(report), load_maps(maps)
+    outputs, arrays = load_outputs(report), read_maps(maps).outputs
     shapes = ", ".join(str(list(array.shape)) for array in arrays)
     if len(outputs) != 1 or len(arrays) != 1 or arrays[0].size not in [3 * k for k in POINTS]:
         known = " or ".join(f"[{3 * k}, 1, 1]" for k in POINTS)

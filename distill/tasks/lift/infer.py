@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ai8x_models.maps import read_maps
 from ai8x_models.overlay import write_png
-from ai8x_models.show import load_maps, load_outputs
+from ai8x_models.show import load_outputs
 from common.errors import UserError
 from common.files import write_array, write_file
 from distill.tasks.lift.keypoints import Found, files_of, normalise_known, read, sequence
@@ -102,7 +103,7 @@ def show(arguments: list[str]) -> int:
     parser.add_argument("-o", "--output", type=Path, required=True, help="picture to write")
     options = parser.parse_args(arguments)
     person = _surest(options.keypoints)
-    maps, outputs = load_maps(options.maps), load_outputs(options.report)
+    maps, outputs = read_maps(options.maps).outputs, load_outputs(options.report)
     if len(maps) != 1 or len(outputs) != 1 or maps[0].size != ANSWERS:
         found = ", ".join(str(list(values.shape)) for values in maps)
         raise UserError(f"{options.maps}: expected one output [{ANSWERS}, 1, 1], found {found}")

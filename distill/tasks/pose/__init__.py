@@ -43,6 +43,8 @@ TASK = Task(
         ),
         "quantize": Verb("integers of a trained student", "quantize.__main__:main", ("convert",)),
         "eval": Verb("accuracy of checkpoints: PCK and OKS", f"{HERE}.commands:evaluate"),
+        "thresholds": Verb("who counts as a person, fitted", f"{HERE}.fit:main"),
+        "accuracy": Verb("a page of what networks see", f"{HERE}.accuracy:main"),
         "sample": Verb("the chip's input of a picture", "ai8x_models.preprocess:main"),
         "show": Verb("people in the chip's answer", "ai8x_models.show:main"),
         "export": Verb("any checkpoint as ONNX", f"{HERE}.commands:export"),

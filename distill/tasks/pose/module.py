@@ -45,7 +45,8 @@ class MapModule(TrainedModule):
     def validation_step(self, batch: dict[str, Tensor], _: int) -> None:
         """Collect the highest cell of every map, beside the truth."""
         maps = self(batch["image"])[:, :19].float().cpu().numpy()
-        self.found += [decode_single(heatmaps) for heatmaps in maps]
+        stride = batch["image"].shape[-1] // maps.shape[-1]
+        self.found += [decode_single(heatmaps, stride) for heatmaps in maps]
         self.truth += list(batch["target_person"].cpu().numpy())
 
     def on_validation_epoch_end(self) -> None:

@@ -58,7 +58,7 @@ def _student_of(path: Path) -> StudentTeacher | None:
     student, _ = load_student(path)
     layers = student.spec.layers
     widths = [layer.out_channels for layer in layers if layer.name in student.spec.outputs]
-    if widths != [NUM_HEATMAPS, NUM_PAFS] or student.mode == "integer":
+    if widths not in ([NUM_HEATMAPS, NUM_PAFS], [MAPS]) or student.mode == "integer":
         return None
     return StudentTeacher(student)
 

@@ -390,7 +390,7 @@ def test_shown_points_lie_where_the_numbers_say(
     cv2.imwrite(str(picture), np.full((200, 100, 3), 90, np.uint8))
     numbers = np.zeros((13, 3), np.int64)
     numbers[:, :2], numbers[0] = 16, (8, 32, 60)  # steps of 1/64
-    np.savez(tmp_path / "maps.npz", output0=numbers.reshape(39, 1, 1))
+    np.savez(tmp_path / "maps.npz", output_0=numbers.reshape(39, 1, 1))
     report = tmp_path / "report.json"
     report.write_text('{"outputs": [{"name": "points", "step": 0.015625}]}')
     common = ["--report", str(report), "-o", str(overlay)]
@@ -403,7 +403,7 @@ def test_shown_points_lie_where_the_numbers_say(
     rows, columns = np.nonzero((drawn != 90).any(axis=2))
     assert abs(rows.mean() - 239.5) < 2
     assert abs(columns.mean() - 59.5) < 2
-    np.savez(tmp_path / "maps.npz", output0=np.zeros((19, 16, 16), np.int64))
+    np.savez(tmp_path / "maps.npz", output_0=np.zeros((19, 16, 16), np.int64))
     assert main(["grey", "show", str(picture), "--maps", str(tmp_path / "maps.npz"), *common]) == 2
     assert "outputs are [19, 16, 16], a grey student has one of" in capsys.readouterr().err
 

@@ -174,7 +174,7 @@ def test_keypoint_files_are_lifted(
     sample = tmp_path / "input.npy"
     assert main(["lift", "sample", str(folder / "a.json"), "-o", str(sample)]) == 0
     assert np.load(sample).shape == (32, 1, 1)
-    np.savez(tmp_path / "maps.npz", output0=np.arange(48).reshape(48, 1, 1))
+    np.savez(tmp_path / "maps.npz", output_0=np.arange(48).reshape(48, 1, 1))
     report = tmp_path / "report.json"
     report.write_text(json.dumps({"outputs": [{"name": "pose3d", "step": 0.01}]}))
     shown = ["--maps", str(tmp_path / "maps.npz"), "--report", str(report)]
