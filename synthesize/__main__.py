@@ -17,6 +17,7 @@ from synthesize.legal import rules
 from synthesize.place.reserved import Reserved, starting_at
 from synthesize.read import checkpoint as checkpoints
 from synthesize.read.onnx import network as frontend_onnx
+from synthesize.read.yaml import language
 from synthesize.report import page as report_page
 from synthesize.report import table as report
 from synthesize.report import text as show
@@ -73,8 +74,12 @@ def _parser() -> argparse.ArgumentParser:
     show_ = commands.add_parser("show", help="print graph and placement as text")
     _add_network(show_)
     show_.set_defaults(run=_show, untrained=True)
-    limits = commands.add_parser("limits", help="print the limits as a page of documentation")
-    limits.set_defaults(run=_limits)
+    for name, page, what in (
+        ("limits", rules.documentation, "limits"),
+        ("keys", language.documentation, "keys of network descriptions"),
+    ):
+        document = commands.add_parser(name, help=f"print the {what} as a page of documentation")
+        document.set_defaults(run=_print, page=page)
     return parser
 
 
@@ -124,8 +129,6 @@ def _compile_named(
         raise UserError("give at most a network description and a checkpoint")
     *descriptions, path = options.network
     untrained = str(path).endswith((".yaml", ".yml"))
-    if untrained and not options.untrained:
-        raise UserError(f"{path}: give the checkpoint as well, after the network description")
     if untrained:
         descriptions = [*descriptions, path]
     if str(path).endswith(".onnx"):
@@ -134,11 +137,12 @@ def _compile_named(
         read = frontend_onnx.load(path)
         return compile_graph(read.graph, read.notes, reserved)
     return compile_network(
-        None if untrained else checkpoints.load(path),
+        None if untrained else checkpoints.load(path, lenient=bool(descriptions)),
         descriptions[0] if descriptions else None,
         None if sample is None else sample.shape,
         trust_placement=trust or options.trust_placement,
         reserved=reserved,
+        trained=not options.untrained,
     )
 
 
@@ -266,8 +270,8 @@ def _show(options: argparse.Namespace) -> int:
     return 0
 
 
-def _limits(options: argparse.Namespace) -> int:
-    print(rules.documentation(), end="")
+def _print(options: argparse.Namespace) -> int:
+    print(options.page(), end="")
     return 0
 
 

@@ -62,6 +62,7 @@ def compile_network(
     input_shape: tuple[int, ...] | None = None,
     trust_placement: bool = False,
     reserved: Reserved = NOTHING,
+    trained: bool = False,
 ) -> Compiled:
     """Compile a network.
 
@@ -73,13 +74,14 @@ def compile_network(
         trust_placement: compile a hand-written placement although the check finds that it
             overwrites or misses data; the findings become warnings.
         reserved: weight and bias memory that another network keeps.
+        trained: without a checkpoint, refuse layers that have weights.
 
     Raises:
         UserError: the network cannot be compiled; one sentence says where and why.
     """
     if description is not None:
-        read = frontend_yaml.load(description, checkpoint, input_shape)
-        notes = checkpoint.notes if checkpoint else ()
+        read = frontend_yaml.load(description, checkpoint, input_shape, trained)
+        notes = (*(checkpoint.notes if checkpoint else ()), *read.notes)
         if read.hints is None:
             return compile_graph(read.graph, notes, reserved)
         rules.check(read.graph)
@@ -157,7 +159,7 @@ def build_program(described: Graph, legal: Graph, placement: Placement) -> Progr
         biases=pack.bias_blocks(legal, placement),
         outputs=outputs,
         input_shape=_described_shape(described),
-        input_packer=pack.input_packer(legal.input, placement),
+        input_packer=pack.input_packer(legal.input, placement, legal.layers[0].stacked),
         fifo=_fifo(placement),
         startup_cycles=STARTUP_CYCLES,
     )

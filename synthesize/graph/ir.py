@@ -105,9 +105,10 @@ class Input:
 class Layer:
     """One fused layer; see the module description for the meaning of every field.
 
-    ``in_shape`` is the joined input (before pooling), ``out_shape`` the result. ``reshape`` holds
-    explicit rows and columns when the joined data is reinterpreted. ``weight`` is int64
-    [out, in, rows, columns] (None for passthrough), ``bias`` int64 [out] as stored in the
+    ``in_shape`` is the joined input (before pooling), ``out_shape`` the result. With ``stacked``
+    above 1, the only input holds that many operands one behind the other in its channels.
+    ``reshape`` holds explicit rows and columns when the joined data is reinterpreted. ``weight``
+    is int64 [out, in, rows, columns] (None for passthrough), ``bias`` int64 [out] as stored in the
     8-bit bias memory, or None.
     """
 
@@ -125,6 +126,7 @@ class Layer:
     output_pad: Pair = (0, 0)
     flatten: bool = False
     reshape: Pair | None = None
+    stacked: int = 1
     weight: np.ndarray | None = None
     bias: np.ndarray | None = None
     bits: int = 8
@@ -149,7 +151,9 @@ class Layer:
     @property
     def operands(self) -> int:
         """Number of operands of an element-wise join, else 1."""
-        return len(self.inputs) if self.join != "concat" else 1
+        if self.join == "concat":
+            return 1
+        return len(self.inputs) * self.stacked
 
     @property
     def pool_size(self) -> Pair:
@@ -291,8 +295,8 @@ def pooled_size(size: Sequence[int], pool: Pool | None) -> Pair:
     return rows, cols
 
 
-def joined_shape(join: Join, shapes: Sequence[Shape]) -> Shape:
-    """Return the shape of joined inputs.
+def joined_shape(join: Join, shapes: Sequence[Shape], stacked: int = 1) -> Shape:
+    """Return the shape of joined inputs, or of ``stacked`` operands in a single one.
 
     Raises:
         ValueError: the shapes do not go together (the message says which).
@@ -301,6 +305,11 @@ def joined_shape(join: Join, shapes: Sequence[Shape]) -> Shape:
         if any(s[1:] != shapes[0][1:] for s in shapes):
             raise ValueError(f"cannot concatenate {' and '.join(map(_shape, shapes))}")
         return sum(s[0] for s in shapes), shapes[0][1], shapes[0][2]
+    if stacked > 1:
+        channels, rows, cols = shapes[0]
+        if len(shapes) != 1 or channels % stacked:
+            raise ValueError(f"{channels} channels do not hold {stacked} operands of one size")
+        return channels // stacked, rows, cols
     if any(s != shapes[0] for s in shapes):
         raise ValueError(f"cannot combine {' and '.join(map(_shape, shapes))} element by element")
     return shapes[0]
@@ -361,7 +370,8 @@ def check_shapes(graph: Graph) -> None:
     """
     for layer in graph.layers:
         try:
-            joined = joined_shape(layer.join, [graph.shape(n) for n in layer.inputs])
+            shapes = [graph.shape(n) for n in layer.inputs]
+            joined = joined_shape(layer.join, shapes, layer.stacked)
         except ValueError as error:
             raise UserError(f"{at(layer)}{error}; make the shapes equal") from error
         if layer.reshape is not None:

@@ -18,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 
 from common.errors import UserError
-from synthesize.chip import limits
+from synthesize.chip import limits, registers
 from synthesize.graph.ir import Graph, Layer, at
 from synthesize.place.placement import (
     Hints,
@@ -28,7 +28,6 @@ from synthesize.place.placement import (
     bits_of,
     channels_per_pass,
     first_bit,
-    last_bit,
 )
 from synthesize.place.reserved import NOTHING, Reserved
 
@@ -55,6 +54,7 @@ def by_hand(graph: Graph, hints: Hints, reserved: Reserved = NOTHING) -> Placeme
             outputs = (1 << out_per_pass) - 1
         _check_mask(layer, "input", layer.in_shape[0], hint.processors, in_per_pass)
         _check_mask(layer, "output", layer.out_shape[0], outputs, out_per_pass)
+        _check_gap(layer, hint.write_gap, out_passes)
         places.append(
             LayerPlace(
                 processors=hint.processors,
@@ -66,11 +66,11 @@ def by_hand(graph: Graph, hints: Hints, reserved: Reserved = NOTHING) -> Placeme
                 out_passes=out_passes,
                 out_per_pass=out_per_pass,
                 write_gap=hint.write_gap,
-                read_gap=hint.read_gap,
                 streaming=hint.streaming,
             )
         )
     wishes = [hint.bias_quadrants for hint in hints.layers]
+    _check_quadrants(graph, wishes, used_quadrants(places, hand=True))
     fifo = hints.layers[0].streaming
     return complete(graph, places, wishes, chw=hints.chw, fifo=fifo, hand=True, reserved=reserved)
 
@@ -131,11 +131,10 @@ def kernel_count(layer: Layer, place: LayerPlace) -> int:
     """
     if layer.weight is None:
         return 0
+    each = pixels_flattened(layer) * place.passes
     if layer.flatten:
-        return layer.out_shape[0] * pixels_flattened(layer) * place.passes
-    span = last_bit(place.output_processors) - first_bit(place.output_processors) + 1
-    lead = first_bit(place.output_processors) % limits.PROCESSORS_PER_INSTANCE
-    return (span + lead) * place.out_passes * place.passes
+        return (place.counted(layer.out_shape[0])[-1] + 1) * each
+    return place.span * place.out_passes * each
 
 
 def kernel_words(layer: Layer, place: LayerPlace) -> int:
@@ -147,10 +146,30 @@ def kernel_words(layer: Layer, place: LayerPlace) -> int:
     per_byte = 8 // layer.bits
     # The generator rounds a last, incomplete group of narrow kernels up like this, which may take
     # some words more than needed, or (kernels of length 5 and 7) one too few.
+    needed = -(-(-(-count // per_byte) * size) // limits.WEIGHT_WORD_BYTES)
+    if place.has_gaps:
+        return needed
     rest = (count % per_byte) * size * (per_byte - 1)
     generous = (count * size * layer.bits + rest + 71) // 72
-    needed = -(-(-(-count // per_byte) * size) // limits.WEIGHT_WORD_BYTES)
     return int(max(generous, needed))
+
+
+def used_words(layer: Layer, place: LayerPlace) -> np.ndarray:
+    """Return which of a layer's kernel words hold a kernel that is wanted, bool [words].
+
+    The others, in front of and between the output processors of a mask with gaps, are free for
+    other layers: what the chip computes with them is stored where nobody reads it.
+    """
+    if not place.has_gaps:
+        return np.ones(place.words, bool)
+    each = pixels_flattened(layer) * place.passes
+    numbers = np.array(place.counted(layer.out_shape[0]))
+    kernels = numbers[:, None] * each + np.arange(each)
+    byte = kernels.ravel() // (8 // layer.bits) * (layer.kernel[0] * layer.kernel[1])
+    taps = byte[:, None] + np.arange(layer.kernel[0] * layer.kernel[1])
+    used = np.zeros(place.words, bool)
+    used[taps // limits.WEIGHT_WORD_BYTES] = True
+    return used
 
 
 def allocate_words(
@@ -198,7 +217,7 @@ def _fill_words(
                 f"{len(rows)} processors, but only {free} of {limits.WEIGHT_WORDS} are free there; "
                 "use fewer weight bits or fewer channels in this or an earlier layer"
             )
-        used[rows, start : start + place.words] = True
+        used[rows, start : start + place.words] |= used_words(graph.layers[i], place)
         starts[i] = start
     return starts
 
@@ -259,8 +278,10 @@ def reserve(graph: Graph, placement: Placement) -> Reserved:
     words = list(placement.reserved.words)
     biases = list(placement.reserved.biases)
     for i, (layer, place) in enumerate(zip(graph.layers, placement.layers, strict=True)):
+        used = used_words(layer, place)
+        taken = sum(1 << int(word) for word in np.flatnonzero(used)) << place.first_word
         for processor in bits_of(place.processors):
-            words[processor] |= ((1 << place.words) - 1) << place.first_word
+            words[processor] |= taken
         if place.bias_quadrant is not None:
             end = place.bias_offset + bias_bytes(layer, place, first=i == 0)
             biases[place.bias_quadrant] = max(biases[place.bias_quadrant], end)
@@ -269,16 +290,17 @@ def reserve(graph: Graph, placement: Placement) -> Reserved:
 
 def bias_bytes(layer: Layer, place: LayerPlace, first: bool) -> int:
     """Return the bytes of bias memory a layer takes, alignment included."""
-    return layer.out_shape[0] + bias_lead(place, first)
+    return bias_numbers(layer, place, first)[-1] + 1
 
 
-def bias_lead(place: LayerPlace, first: bool) -> int:
-    """Return the unused bytes in front of a layer's biases.
+def bias_numbers(layer: Layer, place: LayerPlace, first: bool) -> list[int]:
+    """Return the byte of every channel's bias, counted from the layer's first.
 
-    A streaming first layer skips one byte (work-around of the generator for this device).
+    Biases are counted as outputs are, unwanted ones included. A streaming first layer skips one
+    byte (work-around of the generator for this device).
     """
-    lead = first_bit(place.output_processors) % limits.PROCESSORS_PER_INSTANCE * place.out_passes
-    return lead + (1 if first and place.streaming else 0)
+    late = 1 if first and place.streaming else 0
+    return [number + late for number in place.counted(layer.out_shape[0])]
 
 
 def _in_offset(graph: Graph, hints: Hints, index: int) -> int:
@@ -288,16 +310,39 @@ def _in_offset(graph: Graph, hints: Hints, index: int) -> int:
     return hints.layers[index - 1].out_offset if index else 0
 
 
+def _check_quadrants(
+    graph: Graph, wishes: Sequence[tuple[int, ...] | None], used: tuple[int, ...]
+) -> None:
+    """Refuse a bias memory of a quadrant that does not run."""
+    for layer, wish in zip(graph.layers, wishes, strict=True):
+        for quadrant in wish or ():
+            if quadrant not in used:
+                raise UserError(
+                    f"{at(layer)}bias_quadrant {quadrant} is not used by this network, which runs "
+                    f"in {', '.join(map(str, used))}; name one of these"
+                )
+
+
+def _check_gap(layer: Layer, gap: int, out_passes: int) -> None:
+    """Refuse a gap that the write pointer's increment cannot express."""
+    words = registers.LCTRL1.by_name["wptr_inc"].maximum + 1
+    most = (words if layer.op == "passthrough" else words // out_passes) - 1
+    if gap > most:
+        raise UserError(
+            f"{at(layer)}a write_gap of {gap} is not possible with {out_passes} output passes, the "
+            f"largest is {most}; use a smaller gap or fewer output channels"
+        )
+
+
 def _check_mask(layer: Layer, side: str, channels: int, mask: int, per_pass: int) -> None:
     if bit_count(mask) != per_pass:
         raise UserError(
             f"{at(layer)}{channels} {side} channels need {per_pass} processors, but the mask "
             f"0x{mask:016x} has {bit_count(mask)}; correct the mask"
         )
-    if side == "output":
-        width = last_bit(mask) - first_bit(mask) + 1
-        if width != per_pass or first_bit(mask) % limits.PROCESSORS_PER_INSTANCE:
-            raise UserError(
-                f"{at(layer)}the output processors 0x{mask:016x} must be neighbours and start at a "
-                "multiple of 4; choose such a mask"
-            )
+    unaligned = first_bit(mask) % limits.PROCESSORS_PER_INSTANCE
+    if side == "output" and unaligned and channels > limits.PROCESSORS:
+        raise UserError(
+            f"{at(layer)}the output processors 0x{mask:016x} must start at a multiple of 4, "
+            f"because {channels} channels are written in several passes; choose such a mask"
+        )

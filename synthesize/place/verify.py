@@ -116,9 +116,14 @@ class _Data:
         ids = self._ids(INPUT, shape)
         if self.placement.chw:
             return  # four pixels per word: checked by range only
-        words, lanes = self._read_addresses(place, shape, 0, 1)
-        self.content[words] = _NOBODY
-        self.content[words, lanes] = ids
+        parts = []
+        for operand, part in enumerate(np.split(ids, first.stacked)):
+            each = (len(part), *shape[1:])
+            parts.append((*self._read_addresses(place, each, operand, first.stacked), part))
+        for words, _, _ in parts:
+            self.content[words] = _NOBODY
+        for words, lanes, part in parts:
+            self.content[words, lanes] = part
 
     def _read(self, layer: Layer, place: LayerPlace, index: int) -> np.ndarray | None:
         """Check that a layer reads what it should; return the words it reads."""
@@ -141,9 +146,15 @@ class _Data:
         shapes = dict(self._tensors())
         if layer.operands > 1:
             result = []
-            for o, name in enumerate(layer.inputs):
+            names = [n for n in layer.inputs for _ in range(layer.stacked)]
+            parts = [
+                part
+                for n in layer.inputs
+                for part in np.split(self._ids(n, shapes[n]), layer.stacked)
+            ]
+            for o, (name, part) in enumerate(zip(names, parts, strict=True)):
                 words, lanes = self._read_addresses(place, layer.in_shape, o, layer.operands)
-                result.append((words, lanes, name, self._ids(name, shapes[name])))
+                result.append((words, lanes, name, part))
             return result
         ids = np.concatenate([self._ids(n, shapes[n]) for n in layer.inputs])
         ids = ids.reshape(layer.in_shape[0], -1)
@@ -179,7 +190,7 @@ class _Data:
             [place.output_processors >> p & 1 for p in range(limits.PROCESSORS)]
         )
         ids = self._ids(layer.name, layer.out_shape)
-        instances = np.unique(processors // _LANES)
+        instances = _instances_written(layer, processors)
         touched = (instances[:, None, None] * limits.DATA_INSTANCE_WORDS + relative).ravel()
         if layer.wide:
             touched = (touched[:, None] + np.arange(_LANES)).ravel()
@@ -310,6 +321,18 @@ def _rings(graph: Graph, placement: Placement) -> list[Finding]:
     return findings
 
 
+def _instances_written(layer: Layer, processors: np.ndarray) -> np.ndarray:
+    """Return the data memories that a layer writes to.
+
+    A convolution counts all channels up to the last wanted one, so it also writes to the memories
+    between output processors that are not neighbours.
+    """
+    instances = np.unique(processors // _LANES)
+    if layer.op == "passthrough":
+        return instances
+    return np.arange(instances[0], instances[-1] + 1)
+
+
 def _memories(processors: int) -> set[int]:
     return {p // _LANES for p in range(limits.PROCESSORS) if processors >> p & 1}
 
@@ -330,7 +353,9 @@ def _passthrough(graph: Graph, placement: Placement) -> list[Finding]:
                 for mask in (place.processors, place.output_processors)
             )
             packed = (1 << bin(read).count("1")) - 1
-            if written // max(1, written & -written) != packed:
+            lowest = written & -written
+            aligned = not written or (lowest.bit_length() - 1) % _LANES == 0
+            if written // max(1, lowest) != packed or not aligned:
                 sentence = (
                     f"{at(layer)}in quadrant {quadrant} it reads processors 0x{read:04x} and "
                     f"writes 0x{written:04x}; a layer without convolution cannot move data to "
@@ -352,8 +377,9 @@ def _weights(graph: Graph, placement: Placement) -> list[Finding]:
             sentence = f"{at(layer)}kernel word {end - 1} does not exist"
             return [Finding(layer.name, sentence)]
         rows = np.flatnonzero([place.processors >> p & 1 for p in range(limits.PROCESSORS)])
+        needed = _kernel_words_needed(layer, place)
         region = owner[rows, place.first_word : end]
-        taken = np.argwhere(region != _NOBODY)
+        taken = np.argwhere((region != _NOBODY) & needed)
         if len(taken):
             row, word = taken[0]
             index = int(region[row, word])
@@ -363,8 +389,32 @@ def _weights(graph: Graph, placement: Placement) -> list[Finding]:
                 f"belongs to {other}"
             )
             return [Finding(layer.name, sentence)]
-        owner[rows, place.first_word : end] = index
+        region[:, needed] = index
+        owner[rows, place.first_word : end] = region
     return []
+
+
+def _kernel_words_needed(layer: Layer, place: LayerPlace) -> np.ndarray:
+    """Return which words behind the first hold a kernel of a wanted output, bool [words].
+
+    The mask counter steps through outputs from the first byte of the first data memory, all input
+    passes (and flattened pixels) of one output after the other.
+    """
+    outputs = np.flatnonzero([place.output_processors >> p & 1 for p in range(limits.PROCESSORS)])
+    first = outputs[0] // _LANES * _LANES
+    per_pass = outputs[-1] - first + 1
+    if per_pass == len(outputs):
+        return np.ones(place.words, bool)
+    size = layer.kernel[0] * layer.kernel[1]
+    masks = place.passes * (layer.pooled[0] * layer.pooled[1] if layer.flatten else 1)
+    needed = np.zeros(place.words, bool)
+    for channel in range(layer.out_shape[0]):
+        number, position = divmod(channel, len(outputs))
+        output = number * per_pass + outputs[position] - first
+        begin = output * masks * layer.bits // 8 * size
+        end = ((output + 1) * masks * layer.bits - 1) // 8 * size + size
+        needed[begin // limits.WEIGHT_WORD_BYTES : -(-end // limits.WEIGHT_WORD_BYTES)] = True
+    return needed
 
 
 def _biases(graph: Graph, placement: Placement) -> list[Finding]:
@@ -377,13 +427,25 @@ def _biases(graph: Graph, placement: Placement) -> list[Finding]:
     for layer, place in zip(graph.layers, placement.layers, strict=True):
         if place.bias_quadrant is None:
             continue
-        for byte in range(place.bias_offset, place.bias_offset + layer.out_shape[0]):
+        for byte in _bias_bytes_needed(layer, place):
             other = owner.setdefault((place.bias_quadrant, byte), layer.name)
             if other != layer.name or byte >= limits.BIAS_BYTES_PER_QUADRANT:
                 what = f"belongs to {other}" if other != layer.name else "does not exist"
                 sentence = f"{at(layer)}bias byte {byte} of quadrant {place.bias_quadrant} {what}"
                 return [Finding(layer.name, sentence)]
     return []
+
+
+def _bias_bytes_needed(layer: Layer, place: LayerPlace) -> list[int]:
+    """Return the bias bytes that the counter of outputs reaches for a wanted output."""
+    outputs = np.flatnonzero([place.output_processors >> p & 1 for p in range(limits.PROCESSORS)])
+    first = outputs[0] // _LANES * _LANES
+    per_pass = outputs[-1] - first + 1
+    late = int(place.streaming and INPUT in layer.inputs)
+    return [
+        int(place.bias_offset + late + number * per_pass + outputs[position] - first)
+        for number, position in (divmod(c, len(outputs)) for c in range(layer.out_shape[0]))
+    ]
 
 
 def _complete_after(layer: Layer, pixel: np.ndarray) -> np.ndarray:

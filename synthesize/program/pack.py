@@ -19,8 +19,8 @@ import numpy as np
 from synthesize.chip import limits, memory_map
 from synthesize.graph import reference
 from synthesize.graph.ir import Graph, Input, Layer, Output
-from synthesize.place.by_hand import bias_lead, pixels_flattened
-from synthesize.place.placement import LayerPlace, Placement, bits_of, first_bit
+from synthesize.place.by_hand import bias_numbers, pixels_flattened, used_words
+from synthesize.place.placement import LayerPlace, Placement, bits_of
 from synthesize.program.program import MemoryBlock, OutputMap
 
 WORD_BYTES = limits.WEIGHT_WORD_BYTES
@@ -35,8 +35,9 @@ def weight_blocks(graph: Graph, placement: Placement) -> tuple[MemoryBlock, ...]
             continue
         rows = bits_of(place.processors)
         words = slice(place.first_word, place.first_word + place.words)
-        memory[rows, words] = kernel_stream(layer, place)
-        used[rows, words] = True
+        chosen = used_words(layer, place)
+        memory[rows, words] |= kernel_stream(layer, place) * chosen[:, None].astype(np.uint8)
+        used[rows, words] |= chosen
     blocks = []
     for processor in range(limits.PROCESSORS):
         for start, end in _runs(used[processor]):
@@ -72,9 +73,11 @@ def _numbered_kernels(layer: Layer, place: LayerPlace) -> np.ndarray:
     outputs = layer.weight.shape[0]
     taps = layer.kernel[0] * layer.kernel[1]
     channels = layer.in_shape[0]
-    positions = outputs if layer.flatten else place.out_passes * place.out_per_pass
+    positions = place.kernels // (pixels * place.passes)
     padded = np.zeros((positions, place.passes * place.in_per_pass, pixels, taps), np.int64)
-    padded[:outputs, :channels] = layer.weight.reshape(outputs, channels, pixels, taps)
+    padded[place.counted(outputs), :channels] = layer.weight.reshape(
+        outputs, channels, pixels, taps
+    )
     split = padded.reshape(positions, place.passes, place.in_per_pass, pixels, taps)
     ordered = split.transpose(2, 0, 3, 1, 4)
     return ordered.reshape(place.in_per_pass, positions * pixels * place.passes, taps)
@@ -92,10 +95,9 @@ def bias_blocks(graph: Graph, placement: Placement) -> tuple[MemoryBlock, ...]:
     for i, (layer, place) in enumerate(zip(graph.layers, placement.layers, strict=True)):
         if place.bias_quadrant is None or layer.bias is None:
             continue
-        start = place.bias_offset + bias_lead(place, first=i == 0)
-        end = start + len(layer.bias)
-        memory[place.bias_quadrant, start:end] = layer.bias & 0xFF
-        filled[place.bias_quadrant] = max(filled[place.bias_quadrant], end)
+        numbers = np.array(bias_numbers(layer, place, first=i == 0)) + place.bias_offset
+        memory[place.bias_quadrant, numbers] = layer.bias & 0xFF
+        filled[place.bias_quadrant] = max(filled[place.bias_quadrant], int(numbers[-1]) + 1)
     return tuple(
         MemoryBlock(
             memory_map.bias_address(q, begin[q]),
@@ -108,9 +110,12 @@ def bias_blocks(graph: Graph, placement: Placement) -> tuple[MemoryBlock, ...]:
 
 
 def input_packer(
-    source: Input, placement: Placement
+    source: Input, placement: Placement, operands: int = 1
 ) -> Callable[[np.ndarray], tuple[MemoryBlock, ...]]:
-    """Return the function that lays out an input for the first layer."""
+    """Return the function that lays out an input for the first layer.
+
+    ``operands``: of an element-wise first layer, when the input holds all of them.
+    """
     place = placement.layers[0]
 
     def pack(raw: np.ndarray) -> tuple[MemoryBlock, ...]:
@@ -119,22 +124,23 @@ def input_packer(
             return _pack_chw(data, place, placement.fifo)
         if placement.fifo:
             return _pack_fifo(data, place)
-        return _pack_hwc(data, place)
+        return _pack_hwc(data, place, operands)
 
     return pack
 
 
-def _pack_hwc(data: np.ndarray, place: LayerPlace) -> tuple[MemoryBlock, ...]:
-    """Four channels per word, passes interleaved pixel by pixel."""
+def _pack_hwc(data: np.ndarray, place: LayerPlace, operands: int = 1) -> tuple[MemoryBlock, ...]:
+    """Four channels per word; passes, and stacked operands in each, interleaved pixel by pixel."""
     channels, rows, cols = data.shape
-    padded = np.zeros((place.passes * place.in_per_pass, rows * cols), np.uint32)
-    padded[:channels] = data.reshape(channels, -1).astype(np.uint8)
-    by_pass = padded.reshape(place.passes, place.in_per_pass, rows * cols)
+    channels //= operands
+    padded = np.zeros((operands, place.passes * place.in_per_pass, rows * cols), np.uint32)
+    padded[:, :channels] = data.reshape(operands, channels, -1).astype(np.uint8)
+    by_pass = padded.reshape(operands, place.passes, place.in_per_pass, rows * cols)
     blocks = []
     for instance, lanes in _instances(place.processors):
-        words = np.zeros((rows * cols, place.passes), np.uint32)
+        words = np.zeros((rows * cols, place.passes, operands), np.uint32)
         for index, lane in lanes:
-            words |= by_pass[:, index].T << np.uint32(8 * lane)
+            words |= by_pass[:, :, index].transpose(2, 1, 0) << np.uint32(8 * lane)
         address = memory_map.instance_address(instance) + place.in_offset
         blocks.append(MemoryBlock(address, words.reshape(-1), f"input, data memory {instance}"))
     return tuple(blocks)
@@ -189,7 +195,7 @@ def element_addresses(layer: Layer, place: LayerPlace) -> np.ndarray:
     channels, rows, cols = layer.out_shape
     number = np.arange(channels)
     out_pass, position = np.divmod(number, place.out_per_pass)
-    processor = first_bit(place.output_processors) + position
+    processor = np.array(bits_of(place.output_processors))[position]
     instance, lane = np.divmod(processor, limits.PROCESSORS_PER_INSTANCE)
     base = np.array([memory_map.instance_address(i) for i in range(limits.DATA_INSTANCES)])
     width = 4 if layer.wide else 1
