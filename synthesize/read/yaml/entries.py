@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from synthesize.graph import ir
-from synthesize.place.placement import LayerHint
+from synthesize.graph.hints import LayerHint
 from synthesize.read.yaml import language, values
 from synthesize.read.yaml.nodes import Item
 
