@@ -11,6 +11,7 @@ import numpy as np
 
 from common.errors import UserError
 from synthesize.ai8x import compare, description, shipped
+from synthesize.chip import measured
 from synthesize.compiler import Compiled, compile_graph, compile_network
 from synthesize.legal import rules
 from synthesize.place.reserved import Reserved, starting_at
@@ -73,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, source, what in (
         ("limits", rules.documentation, "limits"),
         ("keys", language.documentation, "keys of network descriptions"),
+        ("measured", measured.documentation, "times of real chips"),
     ):
         document = commands.add_parser(name, help=f"print the {what} as a page of documentation")
         document.set_defaults(run=_print, source=source)
