@@ -17,13 +17,14 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
-from synthesize.chip import limits
 from synthesize.graph import ir
 from synthesize.graph.hints import Hints
+from synthesize.graph.shapes import layer_reading
 from synthesize.read.checkpoint import Checkpoint, LayerWeights
 from synthesize.read.yaml import language, order, values
 from synthesize.read.yaml.entries import Entry, read_entry
 from synthesize.read.yaml.nodes import Item, read
+from synthesize.read.yaml.weights import layer_weights
 
 MAX_LAYERS_READ = 128
 
@@ -307,6 +308,14 @@ def _inputs(entry: Entry, index: int, names: list[str]) -> tuple[str, ...]:
     return tuple(inputs)
 
 
+def _pool(entry: Entry, size: tuple[int, ...]) -> ir.Pool | None:
+    """Return the pooling; data with one column is pooled as 1D data is."""
+    pool = entry.pool
+    if pool is None or entry.op != "passthrough" or size[1] != 1:
+        return pool
+    return ir.Pool(pool.kind, (pool.size[0], 1), (pool.stride[0], 1))
+
+
 def _layer(
     entry: Entry,
     name: str,
@@ -316,52 +325,41 @@ def _layer(
     first: bool,
 ) -> ir.Layer:
     bits = entry.bits or (stored.bits if stored else 8)
-    shift = entry.output_shift if entry.output_shift is not None else None
-    layer = ir.Layer(
+    prefix = ir.label(entry.where, name)
+    weight = bias = None
+    if stored is not None:
+        weight = layer_weights(prefix, entry, bits, stored)
+        bias = stored.stored_bias(bits)
+        if bias is not None and len(bias) != len(weight):
+            raise UserError(
+                f"{prefix}{len(bias)} biases for {len(weight)} outputs; fix the checkpoint"
+            )
+    shift = entry.output_shift
+    if shift is None:
+        shift = stored.output_shift if stored else 0
+    layer = layer_reading(
+        [shapes[source] for source in inputs],
         name=name,
         op=entry.op,
         inputs=inputs,
-        in_shape=(1, 1, 1),
-        out_shape=(1, 1, 1),
         join=entry.join or "concat",
-        pool=entry.pool,
+        pool=_pool(entry, entry.in_dim or shapes[inputs[0]][1:]),
         pool_first=entry.pool_first,
-        kernel=entry.kernel,
+        kernel=((entry.kernel[0] - 1) * entry.dilation + 1, entry.kernel[1]),
         stride=entry.stride,
         pad=entry.pad,
         output_pad=entry.output_pad,
         flatten=entry.flatten,
         reshape=None if first else entry.in_dim,
         stacked=_stacked(entry),
+        weight=weight,
+        bias=bias,
         bits=bits,
-        output_shift=shift if shift is not None else (stored.output_shift if stored else 0),
+        output_shift=shift,
         activation=entry.activation,
         wide=entry.wide,
         where=entry.where,
     )
-    if stored is not None:
-        weight = _weight(layer, stored)
-        if entry.dilation > 1:
-            weight = _dilated(layer, weight, entry.dilation)
-            layer = replace(layer, kernel=(int(weight.shape[2]), 1))
-        bias = stored.stored_bias(bits)
-        if bias is not None and len(bias) != len(weight):
-            raise UserError(
-                f"{ir.at(layer)}{len(bias)} biases for {len(weight)} outputs; fix the checkpoint"
-            )
-        layer = replace(layer, weight=weight, bias=bias)
-    try:
-        joined = ir.joined_shape(layer.join, [shapes[n] for n in inputs], layer.stacked)
-    except ValueError as error:
-        raise UserError(f"{ir.at(layer)}{error}; make the shapes equal") from error
-    layer = replace(layer, in_shape=joined)
-    if layer.reshape is not None:
-        layer = replace(layer, in_shape=ir.reshaped(layer, joined))
-    if layer.op == "passthrough" and layer.in_shape[2] == 1 and layer.pool is not None:
-        # Data with one column is pooled as 1D data is.
-        one_d = ir.Pool(layer.pool.kind, (layer.pool.size[0], 1), (layer.pool.stride[0], 1))
-        layer = replace(layer, pool=one_d)
-    layer = replace(layer, out_shape=ir.result_shape(layer))
     channels, rows, cols = layer.in_shape
     # The public generator counts the channels of a flattening layer after flattening.
     flattened = channels * rows * cols if layer.flatten else channels
@@ -372,40 +370,3 @@ def _layer(
         if stated is not None and stated not in actual:
             raise UserError(f"{ir.at(layer)}{key} is {stated} but the network gives {actual[0]}")
     return layer
-
-
-def _dilated(layer: ir.Layer, weight: np.ndarray, dilation: int) -> np.ndarray:
-    """Return the weights of a dilated Conv1d with zeros between the taps."""
-    length = (layer.kernel[0] - 1) * dilation + 1
-    if length > limits.MAX_CONV1D_LENGTH:
-        raise UserError(
-            f"{ir.at(layer)}a kernel of length {layer.kernel[0]} with dilation {dilation} reaches "
-            f"over {length} samples, but at most {limits.MAX_CONV1D_LENGTH} are possible; use a "
-            "shorter kernel or a smaller dilation"
-        )
-    wide = np.zeros((*weight.shape[:2], length, 1), weight.dtype)
-    wide[:, :, ::dilation] = weight
-    return wide
-
-
-def _weight(layer: ir.Layer, stored: LayerWeights) -> np.ndarray:
-    """Return the weights as [out, in, rows, columns]."""
-    raw = stored.weight
-    low, high = -(1 << (layer.bits - 1)), max((1 << (layer.bits - 1)) - 1, 0)
-    if raw.min() < low or raw.max() > high:
-        raise UserError(
-            f"{ir.at(layer)}quantization is {layer.bits} bits ({low} to {high}) but the weights "
-            f"reach from {raw.min()} to {raw.max()}; quantise the checkpoint at these bits"
-        )
-    if raw.ndim == 2:
-        raw = raw[:, :, None, None]
-    elif raw.ndim == 3:
-        raw = raw[:, :, :, None]
-    if raw.shape[2:] != layer.kernel:
-        raise UserError(
-            f"{ir.at(layer)}the description says kernel {layer.kernel[0]}x{layer.kernel[1]} but "
-            f"{stored.name} in the checkpoint has {raw.shape[2]}x{raw.shape[3]}; make them agree"
-        )
-    if layer.op == "convtranspose2d":
-        raw = np.flip(raw, axis=(2, 3)).swapaxes(0, 1)
-    return raw
