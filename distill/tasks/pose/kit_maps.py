@@ -88,7 +88,7 @@ def compare_maps(checkpoint: Path, maps: Path, people: PersonSource, size: int) 
         equal &= (own == other).all(axis=(1, 2, 3))
     rows = [("integer student, here", ours[0]), ("firmware", firmware[0])]
     lines = ["| maps of | PCK@0.2 |", "|---|---:|"]
-    lines += [f"| {name} | {100 * _score(heat, truth).overall:.2f} |" for name, heat in rows]
+    lines += [f"| {name} | {100 * _score(heat, truth, size).overall:.2f} |" for name, heat in rows]
     lines += ["", f"{int(equal.sum())} of {len(places)} crops: all maps equal, word for word"]
     return "\n".join(lines), bool(equal.all())
 
@@ -102,7 +102,8 @@ def _integers(student: Student, images: torch.Tensor) -> list[np.ndarray]:
     return [np.concatenate(parts).astype(np.int32) for parts in zip(*batches, strict=True)]
 
 
-def _score(heat: np.ndarray, truth: np.ndarray) -> Pck:
-    """PCK@0.2 of heatmaps [n, 19 or more, h, w] in any unit."""
-    found = [decode_single(maps[:NUM_HEATMAPS].astype(np.float32)) for maps in heat]
+def _score(heat: np.ndarray, truth: np.ndarray, size: int) -> Pck:
+    """PCK@0.2 of heatmaps [n, 19 or more, h, w] in any unit, of inputs of ``size`` pixels."""
+    stride = size // heat.shape[-1]
+    found = [decode_single(maps[:NUM_HEATMAPS].astype(np.float32), stride) for maps in heat]
     return pck(np.stack(found), truth)

@@ -58,7 +58,7 @@ def _student_of(path: Path) -> StudentTeacher | None:
     student, _ = load_student(path)
     layers = student.spec.layers
     widths = [layer.out_channels for layer in layers if layer.name in student.spec.outputs]
-    if widths != [NUM_HEATMAPS, NUM_PAFS] or student.mode == "integer":
+    if widths not in ([NUM_HEATMAPS, NUM_PAFS], [MAPS]) or student.mode == "integer":
         return None
     return StudentTeacher(student)
 
@@ -146,7 +146,8 @@ class TeacherMaps:
     def __call__(self, batch: dict[str, Tensor]) -> Tensor:
         """float32 [N, 57, h, w] on the student's grid."""
         image = batch.get("teacher_image", batch["image"])
-        side = batch["image"].shape[-1] // STRIDE
+        cells = batch["image"].shape[-1] // STRIDE
+        side = batch["target"].shape[-1] if "target" in batch else cells
         if self.cache is None:
             return self._compute(image, side)
         samples = batch["sample"].tolist()
