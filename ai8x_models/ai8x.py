@@ -301,6 +301,11 @@ def _family(base: type[FusedLayer]) -> dict[str, Any]:
 
 for _base in (Conv2d, Conv1d, ConvTranspose2d):
     globals().update(_family(_base))
+# These two have no absolute value in ai8x-training, whatever their names say; what was trained
+# there must compute the same here.
+for _pooling in ("Max", "Avg"):
+    _name = f"Fused{_pooling}PoolConv1dBNAbs"
+    globals()[_name] = _fused(Conv1d, _name, pooling=_pooling, batchnorm="Affine")
 FusedLinearReLU = _fused(Linear, "FusedLinearReLU", activation="ReLU")
 FusedLinearAbs = _fused(Linear, "FusedLinearAbs", activation="Abs")
 

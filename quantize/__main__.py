@@ -5,7 +5,9 @@
 ``python -m quantize bits STUDENT.pth.tar --images DIR --out bits.yaml`` chooses the weight bits of
 every layer for a float student;
 ``python -m quantize equalize STUDENT.pth.tar OUT.pth.tar --images DIR`` folds batch norm and levels
-the weight ranges, for a ``start_from`` of quantisation-aware training.
+the weight ranges, for a ``start_from`` of quantisation-aware training;
+``python -m quantize onnx MODEL.onnx --calibrate FOLDER|FILE.npy -o q.onnx`` quantises any float or
+QDQ model (the word ``onnx`` may be left out).
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ import sys
 from pathlib import Path
 
 from common.errors import UserError
+from quantize.ptq.command import add_onnx, run_onnx
 
-COMMANDS = ("convert", "bits", "equalize")
+COMMANDS = ("convert", "bits", "equalize", "onnx")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     level.add_argument("out", type=Path, help="float student to write")
     level.add_argument("--images", type=Path, required=True, help="folder of pictures to watch")
     level.add_argument("--count", type=int, default=64, help="pictures to use (%(default)s)")
+    add_onnx(commands)
     return parser
 
 
@@ -100,10 +104,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; exit status 2 with one sentence for bad input."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments and arguments[0] not in COMMANDS and not arguments[0].startswith("-"):
-        arguments.insert(0, "convert")
+        arguments.insert(0, "onnx" if arguments[0].endswith(".onnx") else "convert")
     options = _parser().parse_args(arguments)
     try:
-        if options.command == "bits":
+        if options.command == "onnx":
+            run_onnx(options)
+        elif options.command == "bits":
             _choose(options)
         elif options.command == "equalize":
             _equalize(options)
