@@ -74,6 +74,10 @@ endif
 synth: $(project)/report.json ## compile CHECKPOINT=file to a C project, with a table of what it takes
 	@cat $(BUILD)/table.txt
 
+.PHONY: networks
+networks: $(ready) ## write networks/NAME.yaml of every shipped student again
+	@$(py) -m synthesize networks
+
 .PHONY: firmware
 firmware: $(elf) ## build the C project to an ARM image
 	@echo $(elf)

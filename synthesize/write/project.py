@@ -29,9 +29,7 @@ import numpy as np
 from common.errors import UserError
 from synthesize.chip import limits, memory_map
 from synthesize.program.program import OutputMap, Program, RegisterWrite
-from synthesize.write import input_table as emit_input
-from synthesize.write import known_answer as known
-from synthesize.write import self_test
+from synthesize.write import input_table, known_answer, self_test
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "firmware_templates"
 
@@ -133,7 +131,7 @@ def generated_files(
     }
     if application in STORED:
         stored = sum(block.words.size for block in program.pack_input(sample))
-        words = known.fitting(program, program.known_answer(expected), stored)
+        words = known_answer.fitting(program, program.known_answer(expected), stored)
         files["sampledata.h"] = head + guarded(
             "SAMPLEDATA_H", sample_macro("SAMPLE_INPUT", program, sample)
         )
@@ -142,7 +140,7 @@ def generated_files(
         )
     else:
         _check_camera(program, application)
-        files["input.h"] = head + guarded("INPUT_H", emit_input.header(program))
+        files["input.h"] = head + guarded("INPUT_H", input_table.header(program))
         answer = self_test.header(program, expected)
         files["self_test_answer.h"] = head + guarded("SELF_TEST_ANSWER_H", answer)
     return files

@@ -18,7 +18,7 @@ import numpy as np
 
 from common.errors import UserError
 from synthesize.graph import ir
-from synthesize.place.placement import Hints
+from synthesize.graph.hints import Hints
 from synthesize.read.checkpoint import Checkpoint, LayerWeights
 from synthesize.read.yaml import values
 from synthesize.read.yaml.entries import Entry, read_entry

@@ -71,7 +71,7 @@ def compiled_student(name: str = "seed", warnings: tuple[str, ...] = ()) -> Comp
     bits = {layer.name: 4 if layer.name in NARROW else 8 for layer in described.layers}
     described = with_bits(described, bits)
     legal, placement = place_automatically(described)
-    program = build_program(described, legal, placement)
+    program = build_program(legal, placement)
     return Compiled(described, legal, placement, program, warnings)
 
 
