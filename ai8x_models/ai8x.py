@@ -10,8 +10,7 @@ Where the arithmetic differs from theirs, ours is the chip's and the public gene
 
 * bitwise or and xor work on the two's complement bytes (theirs on an offset code),
 * the absolute value is taken after rounding (theirs before: half steps below zero differ by one),
-* batch norm of a transposed convolution is folded by output (theirs by the first axis, its inputs),
-* a bias below 8 bits of weights reaches 16 or more times further (bias memory always has 8 bits).
+* batch norm of a transposed convolution is folded by output (theirs by the first axis, its inputs).
 
 Source of names and arguments: ai8x-training ``ai8x.py`` (c3d4eb1).
 """

@@ -83,7 +83,8 @@ def batch_normalization(reader: Reader, node: Node) -> Op:
     gain = scale / np.sqrt(variance + node.number("epsilon", 1e-5))
     if not np.isfinite(gain).all():
         raise node.refuse("its statistics are not finite or a variance is negative; train again")
-    return affine(reader, node, source, gain, offset - mean * gain)
+    shape = (1, -1, *(1,) * (reader.rank(source) - 2))
+    return affine(reader, node, source, gain.reshape(shape), (offset - mean * gain).reshape(shape))
 
 
 def _two(reader: Reader, node: Node) -> tuple[Op | None, Op | None, np.ndarray | None]:

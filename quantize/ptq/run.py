@@ -109,7 +109,7 @@ def quantize(
     progress("equalisation")
     equalize(student, chip[:TRIALS])
     floating = copy.deepcopy(student)
-    allocation = _choose(student, chip[:TRIALS], widths, progress)
+    allocation = choose_bits(student, chip[:TRIALS], widths, progress)
     progress("calibration")
     calibrate(student, allocation.bits, chip[:TRIALS])
     correct_biases(student, floating, chip[:TRIALS])
@@ -128,8 +128,11 @@ def _rounded(x: Tensor) -> Tensor:
     return (torch.floor(x * 128 + 0.5) / 128).clamp(-1, 127 / 128)
 
 
-def _choose(
-    student: Student, chip: Tensor, widths: Sequence[int], progress: Progress
+def choose_bits(
+    student: Student,
+    chip: Tensor,
+    widths: Sequence[int] = WIDTHS,
+    progress: Progress = lambda text: None,
 ) -> Allocation:
     """Bits of every layer: the widest everywhere, else what costs least of all that fits."""
     graph = graph_of(student.spec.name, student.spec.describe())

@@ -149,7 +149,7 @@ def test_training_with_rounding_agrees(ai8x: ModuleType, kind: str) -> None:
         layer, other, x, name = twins(ai8x, kind, seed)
         layer.remove_batchnorm()
         other.bn = None
-        bits = bits_of(seed) if layer.op is None or layer.op.bias is None else 8
+        bits = bits_of(seed)
         ours.initiate_qat(layer, {"weight_bits": bits})
         if layer.op is not None:
             other.init_module(bits, bits, True, 1.0)

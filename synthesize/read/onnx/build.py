@@ -59,7 +59,7 @@ class Builder:
         """Return an input that must be 8-bit data."""
         value = self.data(node, index)
         if value.state not in ("exact", "integer"):
-            raise node.refuse(
+            raise node.unquantised(
                 f"input {node.inputs[index]} is not quantised; put QuantizeLinear and "
                 "DequantizeLinear (power-of-two scale, int8, zero point 0) in front"
             )
@@ -124,7 +124,7 @@ class Builder:
         """Whether an operation may take the pending join and pooling of its input in."""
         if value.plain:
             return True
-        if value.kernel is not None:
+        if value.kernel is not None or value.repeat > 1:
             return False
         channels = value.source_shape[0]
         if value.join != "concat":
@@ -149,7 +149,8 @@ class Builder:
     def _layer(self, node: Node, value: Data, wide: bool) -> str:
         layer = ir.Layer(
             name=self._name(value.name),
-            op="passthrough",
+            op="passthrough" if value.repeat == 1 else "upsample",
+            stride=(value.repeat, value.repeat),
             inputs=value.sources,
             in_shape=value.source_shape,
             out_shape=value.source_shape,
@@ -169,6 +170,8 @@ class Builder:
         return layer.name
 
     def _with_kernel(self, node: Node, layer: ir.Layer, value: Data, kernel: Kernel) -> ir.Layer:
+        if value.order < len(self.model.nodes):
+            node = self.model.nodes[value.order]  # the layer's own, not the one that reads it
         weight, step, change = integer_weights(node, kernel)
         bias, bias_change = stored_bias(node, kernel, step * value.scale)
         for what, amount in (("weights", change), ("biases", bias_change)):
