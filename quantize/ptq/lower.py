@@ -88,7 +88,7 @@ class _Lowering:
         sources = [inner.name] if op.kind == "pool" else list(op.inputs)
         if op.kind == "pool" and inner.kind == "concat":
             sources = list(inner.inputs)
-        join = {"join": op.join} if op.kind == "sum" else {}
+        join: dict[str, Any] = {"join": op.join} if op.kind == "sum" else {}
         names = [self.layer(source) for source in sources]
         spec = LayerSpec(
             self.name(op.name), names[0], op.shape[0], op.shape[0], op="passthrough",
