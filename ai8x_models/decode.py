@@ -23,32 +23,7 @@ from ai8x_models.skeleton import (
     NUM_KEYPOINTS,
     NUM_PAFS,
 )
-
-
-@dataclass(frozen=True)
-class DecodeSettings:
-    """Thresholds of :func:`decode`.
-
-    Attributes:
-        peak: smallest heatmap value that counts as a keypoint.
-        samples: points at which a limb's field is looked up.
-        affinity: smallest field component along the limb that counts as agreement.
-        agreement: fraction of the samples that must agree.
-        min_keypoints: people with fewer keypoints are dropped.
-        min_score: people whose mean score per keypoint is lower are dropped.
-        max_people: at most so many are returned, the best first.
-    """
-
-    peak: float = 0.1
-    samples: int = 10
-    affinity: float = 0.05
-    agreement: float = 0.7
-    min_keypoints: int = 3
-    min_score: float = 0.2
-    max_people: int = 8
-
-
-DEFAULTS = DecodeSettings()
+from ai8x_models.thresholds import DEFAULTS, SAMPLES, DecodeSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +140,7 @@ def _candidates(
     step = end.cells[None, :, :] - origin
     length = np.hypot(step[..., 0], step[..., 1])
     unit = step / np.maximum(length, 1e-6)[..., None]
-    along = np.linspace(0, 1, settings.samples, dtype=np.float32)
+    along = np.linspace(0, 1, SAMPLES, dtype=np.float32)
     points = origin[:, :, None, :] + step[:, :, None, :] * along[:, None]
     field_x, field_y = _sample(field, points[..., 0], points[..., 1])
     affinity = field_x * unit[..., None, 0] + field_y * unit[..., None, 1]

@@ -16,14 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_models.codec import STRIDE
-from ai8x_models.decode import DEFAULTS, DecodeSettings, Person
+from ai8x_models.decode import Person
 from ai8x_models.decoder_tables import (
     INVERSE_ROOT_TABLE,
     LOG2_1000,
     LOG2_TABLE,
     SAMPLE_Q15,
-    SAMPLES,
-    fixed_thresholds,
 )
 from ai8x_models.skeleton import (
     GROUP_ORDER,
@@ -33,6 +31,7 @@ from ai8x_models.skeleton import (
     NUM_KEYPOINTS,
     NUM_PAFS,
 )
+from ai8x_models.thresholds import DEFAULTS, SAMPLES, DecodeSettings, fixed
 
 Integers = npt.NDArray[np.int64]
 
@@ -90,7 +89,7 @@ class FixedSettings:
     @classmethod
     def of(cls, settings: DecodeSettings = DEFAULTS, stride: int = STRIDE) -> FixedSettings:
         """The floating-point decoder's settings in integers."""
-        return cls(**fixed_thresholds(settings), stride=stride)
+        return cls(**fixed(settings), stride=stride)
 
 
 @dataclass(frozen=True, eq=False)

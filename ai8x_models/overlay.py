@@ -70,7 +70,7 @@ def draw_heatmaps(pixels: Pixels, heatmaps: Floats) -> Pixels:
     that is below ``FAINT``.
     """
     size = pixels.shape[0]
-    # Cell centres at 8 * j + 3.5 are exactly where cv2.resize puts them.
+    # Cell centres are exactly where cv2.resize puts them.
     maps = [
         cv2.resize(heatmaps[channel], (size, size), interpolation=cv2.INTER_LINEAR)
         for channel in range(BACKGROUND)

@@ -9,11 +9,12 @@ placement are legalised, optional rewrites are tried, and the fastest that fits 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from ai8x_models import thresholds
 from common.errors import UserError
 from synthesize.chip import limits, memory_map
 from synthesize.chip.cycles import STARTUP_CYCLES
@@ -75,6 +76,21 @@ def compile_network(
     Raises:
         UserError: the network cannot be compiled; one sentence says where and why.
     """
+    compiled = _compile(checkpoint, description, input_shape, trust_placement, reserved)
+    if checkpoint is None:
+        return compiled
+    decoder = thresholds.from_extras(checkpoint.extras, checkpoint.path)
+    return replace(compiled, program=replace(compiled.program, decoder=decoder))
+
+
+def _compile(
+    checkpoint: Checkpoint | None,
+    description: str | Path | None,
+    input_shape: tuple[int, ...] | None,
+    trust_placement: bool,
+    reserved: Reserved,
+) -> Compiled:
+    """:func:`compile_network`, without what the checkpoint says about reading the outputs."""
     if description is not None:
         read = description_file.load(description, checkpoint, input_shape)
         notes = checkpoint.notes if checkpoint else ()

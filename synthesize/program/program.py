@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ai8x_models.thresholds import DEFAULTS, DecodeSettings
 from synthesize.graph import reference
 from synthesize.graph.ir import Input
 
@@ -220,6 +221,7 @@ class Program:
         input_blocks: where its elements go.
         fifo: port to push the packed input into, None when it is stored before the start.
         startup_cycles: cycles before the first layer starts.
+        decoder: who counts as a person, for networks whose outputs are pose maps.
     """
 
     name: str
@@ -234,6 +236,7 @@ class Program:
     fifo: FifoPort | None = None
     startup_cycles: int = 1
     notes: tuple[str, ...] = ()
+    decoder: DecodeSettings = DEFAULTS
     _cache: dict[str, int] = field(default_factory=dict, repr=False)
 
     @property

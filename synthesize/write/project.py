@@ -29,7 +29,7 @@ import numpy as np
 from common.errors import UserError
 from synthesize.chip import limits, memory_map
 from synthesize.program.program import OutputMap, Program, RegisterWrite
-from synthesize.write import input_table, known_answer, self_test
+from synthesize.write import input_table, known_answer, pose_outputs, self_test
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "firmware_templates"
 
@@ -211,29 +211,29 @@ def _check_camera(program: Program, application: str) -> None:
             f"colour picture (3 channels), square, 32 to {CAMERA_SIDE} pixels a side, a multiple "
             "of 4"
         )
-    if _pose_outputs(program) == ["#define POSE_OUTPUTS 0"]:
+    if pose_outputs.find(program) is None:
         raise UserError(
-            f"{program.name}: no pose outputs (19 heatmaps and 38 fields) for --application "
-            "live-pose; use frame-injection, which sends any network's maps"
+            f"{program.name}: no pose outputs (19 heatmaps and 38 fields, apart or in one output "
+            "of 57 channels, on the same grid of at most 32 x 32) for --application live-pose; use "
+            "frame-injection, which sends any network's maps"
         )
 
 
 def _network_header(program: Program, application: str) -> str:
     words = sum(_unload_words(out) for out in program.outputs)
-    largest = max(out.shape[1] * out.shape[2] for out in program.outputs)
     lines = [
         f'#define NETWORK_NAME "{identifier_text(program.name)}"',
         f"#define NETWORK_CHECKSUM 0x{program.checksum:08x}u",
         f"#define FIRMWARE_VERSION 0x{FIRMWARE_VERSION:08x}u",
         f"#define CNN_OUTPUT_COUNT {len(program.outputs)}u",
         f"#define CNN_UNLOAD_WORDS {words}u",
-        f"#define CNN_LARGEST_CHANNEL {largest}u",
+        f"#define CNN_LONGEST_ROW {max(out.shape[2] for out in program.outputs)}u",
         f"#define CNN_INPUT_FIFO {int(program.fifo is not None)}",
         f"#define SECOND_NETWORK {int(application in PAIRS)}",
         f"#define INPUT_CHANNELS {program.input_shape[0]}u",
         f"#define INPUT_ROWS {program.input_shape[1]}u",
         f"#define INPUT_COLUMNS {program.input_shape[2]}u",
-        *_pose_outputs(program),
+        *pose_outputs.defines(program),
     ]
     if program.fifo is not None:
         lines += [
@@ -241,18 +241,6 @@ def _network_header(program: Program, application: str) -> str:
             f"#define CNN_INPUT_FIFO_FULL 0x{program.fifo.full_mask:08x}u",
         ]
     return guarded("NETWORK_H", "\n".join(lines) + "\n")
-
-
-def _pose_outputs(program: Program) -> list[str]:
-    """Tell the pose decoder which outputs are the 19 heatmaps and the 38 affinity fields."""
-    channels = [out.shape[0] for out in program.outputs]
-    if channels.count(19) != 1 or channels.count(38) != 1:
-        return ["#define POSE_OUTPUTS 0"]
-    return [
-        "#define POSE_OUTPUTS 1",
-        f"#define POSE_HEAT_OUTPUT {channels.index(19)}u",
-        f"#define POSE_PAF_OUTPUT {channels.index(38)}u",
-    ]
 
 
 def _unload_words(out: OutputMap) -> int:
