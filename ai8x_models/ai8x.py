@@ -177,14 +177,29 @@ class Linear(FusedLinear):
         return result.flatten(1) if inputs[0].dim() == 2 else result
 
 
+_BITS = ("weight_bits", "bias_bits", "quantize_activation")
+
+
+def _pool_bits(layer: FusedLayer, bits: Mapping[str, Any]) -> None:
+    """Pooling has no weights; of the arguments all layers take, it only rounds or does not."""
+    unknown = set(bits) - set(_BITS)
+    if unknown:
+        raise TypeError(f"unexpected argument {sorted(unknown)[0]!r}")
+    if bits.get("quantize_activation"):
+        layer.mode = "qat"
+
+
 class _Pool2d(FusedPassThrough):
     """Stand-alone pooling of rows and columns."""
 
     kind: Pooling = "max"
 
-    def __init__(self, kernel_size: Size, stride: Size | None = None, dilation: Size = 1) -> None:
+    def __init__(
+        self, kernel_size: Size, stride: Size | None = None, dilation: Size = 1, **bits: Any
+    ) -> None:
         _only("dilation", dilation, 1)
         super().__init__(pooling=self.kind, pool=kernel_size, pool_stride=stride)
+        _pool_bits(self, bits)
 
 
 class MaxPool2d(_Pool2d):
@@ -202,10 +217,13 @@ class _Pool1d(FusedPassThrough):
 
     kind: Pooling = "max"
 
-    def __init__(self, kernel_size: int, stride: int | None = None, dilation: int = 1) -> None:
+    def __init__(
+        self, kernel_size: int, stride: int | None = None, dilation: int = 1, **bits: Any
+    ) -> None:
         _only("dilation", dilation, 1)
         step = kernel_size if stride is None else stride
         super().__init__(pooling=self.kind, pool=(kernel_size, 1), pool_stride=(step, 1))
+        _pool_bits(self, bits)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Compute the layer; data with three axes keeps three."""

@@ -23,6 +23,7 @@ def fuse(net: Net, approximate: bool = False) -> Net:
         net: as :func:`quantize.ptq.read.read` returns it.
         approximate: put the nearest thing in place of what can be avoided that way.
     """
+    net.prune()  # gates of products that were understood as a whole
     _drop_what_changes_nothing(net)
     _cut_last(net)
     _meet_foreign(net, approximate)

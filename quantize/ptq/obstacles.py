@@ -5,6 +5,7 @@ from __future__ import annotations
 from ai8x_models.students import StudentSpec
 from common.errors import UserError
 from quantize.ptq.net import Net
+from synthesize.chip.limits import MAX_CHANNELS
 from synthesize.legal import rewrites
 from synthesize.legal.rules import violations
 from synthesize.place.bits import allocate, graph_of
@@ -25,7 +26,7 @@ def trouble(net: Net, spec: StudentSpec) -> str | None:
         Lines of text, None when nothing stands in the way.
     """
     lines = [str(obstacle) for obstacle in net.obstacles]
-    lines += _broken_rules(spec)
+    lines += _too_wide(spec) or _broken_rules(spec)
     if not lines:
         return None
     head = f"{len(lines)} thing{'s' * (len(lines) > 1)} that the chip does not have:"
@@ -35,6 +36,17 @@ def trouble(net: Net, spec: StudentSpec) -> str | None:
             f"(--approximate replaces {len(avoidable)} of them by the nearest and measures it)"
         )
     return "\n  ".join([head, *lines, _memory(spec)])
+
+
+def _too_wide(spec: StudentSpec) -> list[str]:
+    """Linear layers of more than the chip has; a student cannot be built with one."""
+    return [
+        f"layer {layer.name}: a linear layer of {layer.in_channels} inputs and "
+        f"{layer.out_channels} outputs, the chip has at most {MAX_CHANNELS} of either; nearest: "
+        "pool further in front of it, or a narrower layer"
+        for layer in spec.layers
+        if layer.op == "linear" and max(layer.in_channels, layer.out_channels) > MAX_CHANNELS
+    ]
 
 
 def _broken_rules(spec: StudentSpec) -> list[str]:

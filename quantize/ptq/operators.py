@@ -141,8 +141,8 @@ def multiply(reader: Reader, node: Node) -> Op:
             return _product(reader, node, data, "the product with a gate (squeeze and excitation)",
                             "the network without the gate", "none")  # fmt: skip
         if shapes.depends(reader.net, gate, data):
-            swish = "HardSwish" if shapes.limited(reader.net, gate) else "SiLU"
-            return _product(reader, node, data, f"{swish}, a product of two tensors", "Relu",
+            curve = shapes.curve_of(reader.net, gate)
+            return _product(reader, node, data, f"{curve}, a product of two tensors", "Relu",
                             "relu")  # fmt: skip
     return _product(reader, node, first, "the product of two tensors", "Add", "none")
 

@@ -123,6 +123,10 @@ def _start(model: Model) -> tuple[Net, int]:
         raise UserError(
             f"{model.path}: input {name} is {said}; expected a batch, channels and up to two axes"
         )
+    if dims[0] not in (1, None, 0, -1):
+        raise UserError(
+            f"{model.path}: input {name} is {said}; export it with a batch of 1 or an open one"
+        )
     sizes = [0 if d is None else int(d) for d in dims[1:]]
     if any(not 0 < n <= MAX_SIZE for n in sizes):
         raise UserError(
@@ -171,7 +175,12 @@ def _outputs(reader: Reader) -> None:
     for name in model.outputs:
         if name not in reader.tensors:
             raise UserError(f"{model.path}: output {name} does not depend on the input; remove it")
-        net.outputs.append((name, reader.tensors[name]))
+        op = net.ops[reader.tensors[name]]
+        if op.kind == "input":
+            raise UserError(f"{model.path}: output {name} is the input itself; remove it")
+        if op.tensor != name:  # what only moved data is not computed here
+            net.cut[name] = op.tensor
+        net.outputs.append((name, op.name))
     if not net.outputs:
         raise UserError(f"{model.path}: it has no outputs; export it with outputs")
 

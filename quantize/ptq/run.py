@@ -70,6 +70,8 @@ def understand(path: Path, approximate: bool = False) -> tuple[Net, lower.Lowere
     """
     net = fuse(read(path), approximate)
     lowered = lower.lower(net)
+    if not lowered.spec.layers:
+        raise UserError(f"{path}: it holds no layers; nothing of it runs on the chip")
     found = trouble(net, lowered.spec)
     if found is not None:
         raise UnfitNetwork(f"{path}: {found}")

@@ -10,6 +10,13 @@ import numpy as np
 from common.errors import UserError
 from quantize.ptq.net import Net
 
+_KINDS: dict[str, type] = {
+    "tensor(double)": np.float64,
+    "tensor(float16)": np.float16,
+    "tensor(uint8)": np.uint8,
+    "tensor(int8)": np.int8,
+}
+
 
 def run_model(path: Path, net: Net, inputs: np.ndarray) -> list[np.ndarray] | None:
     """Outputs of a model for many inputs.
@@ -42,7 +49,7 @@ def run_model(path: Path, net: Net, inputs: np.ndarray) -> list[np.ndarray] | No
         session = _session(runtime, model.SerializeToString())
         feed = session.get_inputs()[0]
         batch = len(inputs) if not isinstance(feed.shape[0], int) else 1
-        kind = np.float64 if "double" in feed.type else np.float32
+        kind = _KINDS.get(feed.type, np.float32)
         rows = [
             session.run(names, {feed.name: inputs[i : i + batch].astype(kind)})
             for i in range(0, len(inputs), batch)

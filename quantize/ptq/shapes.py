@@ -37,13 +37,15 @@ def depends(net: Net, gate: Op, data: Op) -> bool:
     return False
 
 
-def limited(net: Net, gate: Op) -> bool:
-    """Whether limits, not a curve, make a factor."""
+def curve_of(net: Net, gate: Op) -> str:
+    """What a factor makes of the data it is computed from: a name people know."""
     while gate.kind in ("act", "affine", "foreign"):
         if math.isfinite(gate.high) or gate.word == "HardSigmoid":
-            return True
+            return "HardSwish"
+        if gate.word == "Gelu":
+            return "Gelu"
         gate = net.source(gate)
-    return False
+    return "SiLU"
 
 
 def _pool(reader: Reader, node: Node, kind: Pooling) -> Op:

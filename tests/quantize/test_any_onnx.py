@@ -11,6 +11,7 @@ import torch
 from common.errors import UserError
 from quantize.ptq.command import write
 from quantize.ptq.data import Calibration, arranged
+from quantize.ptq.module import quantize_module
 from quantize.ptq.net import Net
 from quantize.ptq.obstacles import UnfitNetwork
 from quantize.ptq.run import Result, quantize, understand
@@ -132,3 +133,21 @@ def test_eight_bits_that_do_not_fit_are_mixed(tmp_path: Path) -> None:
     assert all(error < 0.5 for error in result.outputs.values())
     with pytest.raises(UserError, match="words"):
         quantize(path, lambda net: Calibration(data), widths=(8,))
+
+
+def test_a_torch_module_goes_the_same_way(tmp_path: Path) -> None:
+    kind = NETWORKS["keywords"]
+    network = made(kind)
+    data = inputs(kind, 24)
+    with torch.no_grad():
+        labels = network(torch.from_numpy(data)).argmax(1).numpy()
+    result = quantize_module(
+        network, torch.zeros(1, 20, 64), data, tmp_path / "q.onnx", labels, widths=(8,)
+    )
+    assert result.accuracy is not None
+    assert result.accuracy[0] == 1.0
+    assert (tmp_path / "q.onnx").is_file()
+    with pytest.raises(UserError, match="reads N x"):
+        quantize_module(network, torch.zeros(1, 20, 64), data[:, :10])
+    with pytest.raises(UserError, match="NaN"):
+        quantize_module(network, torch.zeros(1, 20, 64), data * np.nan)

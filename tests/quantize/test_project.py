@@ -33,7 +33,7 @@ class Net(nn.Module):
         self.conv3 = ai8x.Conv2d(16, 16, 1, bias=bias, **kwargs)
         self.resid = ai8x.Add()
         self.up = ai8x.FusedConvTranspose2dReLU(16, 8, 3, stride=2, padding=1, bias=bias, **kwargs)
-        self.pool = ai8x.AvgPool2d(4, **kwargs) if not kwargs else ai8x.AvgPool2d(4)
+        self.pool = ai8x.AvgPool2d(4, **kwargs)
         self.drop = nn.Dropout(0.3)
         self.fc = ai8x.Linear(24 * 16, num_classes, bias=bias, wide=True, **kwargs)
 

@@ -10,12 +10,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ai8x_models.student_file import load_student
+from ai8x_models.student_file import load_student, save_student
+from ai8x_models.students import LayerSpec, Student, StudentSpec
 from distill.tasks.own import finetune, shapes
 from quantize.__main__ import main as quantize
 from quantize.integer import to_integer
 from synthesize.__main__ import main as synthesize
-from tests.quantize.typical import exported
+from tests.quantize.typical import NETWORKS, exported, inputs, made
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
@@ -116,3 +117,43 @@ def test_shapes_differ_by_class_and_repeat_by_seed() -> None:
         areas[kind] = float((shapes._distance(kind, x, y) < 0).mean())
     assert len({round(area, 2) for area in areas.values()}) == 6
     assert areas["ring"] < areas["circle"]
+
+
+def test_fine_tuning_lowers_the_error_of_few_bits(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    kind = NETWORKS["six"]
+    data = inputs(kind, 48)
+    np.save(tmp_path / "data.npy", data)
+    model = str(exported(made(kind), tmp_path / "six.onnx"))
+    floating, qat = tmp_path / "float.pth.tar", tmp_path / "qat.pth.tar"
+    given = ["--calibrate", str(tmp_path / "data.npy")]
+    assert quantize([model, *given, "-o", str(tmp_path / "q.onnx"), "--float", str(floating)]) == 0
+    options = ["--data", str(tmp_path / "data.npy"), "--bits", "2", "--rate", "2e-3"]
+    teacher, stored = load_student(floating)
+    x = torch.from_numpy(data) / stored["extras"]["real_value_of_one"]["input"]
+    errors = []
+    for epochs in (1, 12):
+        out = ["--out", str(qat), "--epochs", str(epochs)]
+        assert finetune.main([str(floating), *options, *out]) == 0
+        student, _ = load_student(qat)
+        assert {int(layer.weight_bits) for _, layer in student.layers()} == {2}
+        with torch.no_grad():
+            errors.append(float((student.maps(x)[0] - teacher(x)[0]).square().mean()))
+    assert errors[1] < 0.8 * errors[0]
+    assert quantize(["convert", str(qat), str(tmp_path / "q.pth.tar")]) == 0
+    assert synthesize(["check", str(tmp_path / "q.pth.tar")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [(["--epochs", "0"], "at least one epoch"), (["--rate", "-1"], "a positive rate")],
+)
+def test_fine_tuning_refuses_what_cannot_train(
+    options: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = StudentSpec("s", (3, 8, 8), (LayerSpec("a", "input", 3, 4, batchnorm=False),), ("a",))
+    save_student(Student(spec), tmp_path / "f.pth.tar", 0, {})
+    given = [str(tmp_path / "f.pth.tar"), "--data", str(tmp_path), "--out", str(tmp_path / "o.pth")]
+    assert finetune.main([*given, *options]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "o.pth").exists()
