@@ -29,8 +29,8 @@ class Shapes(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for inputs, outputs in ((3, 16), (16, 32), (32, 48)):
-            layers += [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)]
+        for before, outputs in ((3, 16), (16, 32), (32, 48)):
+            layers += [nn.Conv2d(before, outputs, 3, padding=1, bias=False)]
             layers += [nn.BatchNorm2d(outputs), nn.ReLU6(), nn.MaxPool2d(2)]
         self.body = nn.Sequential(*layers, nn.Conv2d(48, 48, 3, padding=1), nn.ReLU())
         self.head = nn.Linear(48, len(shapes.CLASSES))
