@@ -8,7 +8,7 @@ import numpy as np
 
 from common.errors import UserError
 from synthesize.chip import limits
-from synthesize.graph import ir
+from synthesize.graph import ir, shapes
 from synthesize.graph.ir import INPUT, Graph, Input, Layer, Output, Pool
 
 CHANNELS = (1, 2, 3, 4, 5, 8, 12, 16, 19, 31, 32, 48, 60, 64, 65, 72, 96, 100, 128)
@@ -51,7 +51,7 @@ class Builder:
 
     def add(self, layer: Layer, out: int | None = None) -> str | None:
         """Add a layer when its shape is possible; return its name."""
-        joined = ir.joined_shape(layer.join, [self.shapes[n] for n in layer.inputs])
+        joined = shapes.joined_shape(layer.join, [self.shapes[n] for n in layer.inputs])
         layer = replace(layer, in_shape=joined)
         rows, cols = layer.pooled
         if min(rows, cols) < 1:
@@ -60,7 +60,7 @@ class Builder:
             inputs = joined[0] * (rows * cols if layer.flatten else 1)
             layer = self.weights(layer, out, inputs)
         try:
-            layer = replace(layer, out_shape=ir.result_shape(layer))
+            layer = replace(layer, out_shape=shapes.result_shape(layer))
         except UserError:
             return None
         self.layers.append(layer)

@@ -17,8 +17,9 @@ from typing import Any
 
 from common.errors import UserError
 from synthesize.chip import limits
+from synthesize.graph import shapes
 from synthesize.graph.hardware import channels_per_pass
-from synthesize.graph.ir import ACTIVATIONS, OPERATIONS, Graph, Layer, at, check_shapes
+from synthesize.graph.ir import ACTIVATIONS, OPERATIONS, Graph, Layer, at
 from synthesize.legal.messages import message, sentence, title
 from synthesize.legal.streaming import STREAM_RULES
 
@@ -63,7 +64,7 @@ def check(graph: Graph) -> None:
     Raises:
         UserError: with the sentence of the first broken rule.
     """
-    check_shapes(graph)
+    shapes.check_shapes(graph)
     broken = violations(graph)
     if broken:
         raise UserError(broken[0])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from synthesize.graph import ir
+from synthesize.graph import ir, shapes
 from synthesize.graph.hardware import channels_per_pass
 from synthesize.graph.hints import Hints, LayerHint
 from synthesize.graph.ir import INPUT, Graph, Input, Layer, Output
@@ -24,7 +24,7 @@ def conv(
         name, "conv2d", (source,), shape, (1, 1, 1), kernel=(kernel, kernel),
         weight=np.ones((out, shape[0], kernel, kernel), np.int64), **options,  # type: ignore[arg-type]
     )  # fmt: skip
-    return replace(layer, out_shape=ir.result_shape(layer))
+    return replace(layer, out_shape=shapes.result_shape(layer))
 
 
 def chain(*layers: Layer, outputs: tuple[str, ...] = ()) -> Graph:

@@ -10,7 +10,7 @@ import pytest
 
 from common.errors import UserError
 from synthesize.chip import limits
-from synthesize.graph import ir
+from synthesize.graph import shapes
 from synthesize.graph.ir import INPUT, Graph, Input, Layer, Output
 from synthesize.place import memories, search, verify
 from synthesize.place.reserved import NOTHING, Reserved, starting_at
@@ -23,7 +23,7 @@ def dense(name: str, source: str, inputs: int, outputs: int) -> Layer:
         name, "conv2d", (source,), (inputs, 1, 1), (outputs, 1, 1),
         weight=rng.integers(-128, 128, (outputs, inputs, 1, 1)), bias=np.arange(1, outputs + 1),
     )  # fmt: skip
-    return replace(layer, out_shape=ir.result_shape(layer))
+    return replace(layer, out_shape=shapes.result_shape(layer))
 
 
 def network(*sizes: int) -> Graph:

@@ -196,6 +196,6 @@ def test_the_file_is_replaced_as_a_whole(compiled: Compiled, tmp_path) -> None:
     assert target.read_text(encoding="utf-8") == page(compiled)
     assert list(tmp_path.iterdir()) == [target]
     with pytest.raises(UserError, match="cannot write"):
-        write_report(compiled, tmp_path / "missing" / "report.html")
+        write_report(compiled, target / "report.html")
     renamed = dataclasses.replace(compiled, warnings=())
     assert page(renamed) != page(compiled)
