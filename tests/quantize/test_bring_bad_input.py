@@ -130,7 +130,7 @@ MODELS: list[tuple[Callable[[Path], Path], str]] = [
     (rubbish, "not a readable ONNX model"),
     (two_inputs, "it has 2 inputs"),
     (infinite, "not finite"),
-    (nothing, "holds no layers"),
+    (nothing, "is the input itself"),
     (lambda folder: folder / "none.onnx", "there is no such ONNX file"),
 ]
 
