@@ -148,7 +148,7 @@ class _Walk:
 
     def _name(self, wanted: str) -> str:
         name = wanted.replace(".", "_")
-        if hasattr(Student, name) or name in ("spec", "training", INPUT):
+        if hasattr(Student, name) or name in ("spec", "mode", "training", INPUT):
             name = f"layer_{name}"
         while name in self.modules:
             name += "_again"

@@ -40,7 +40,7 @@ class _Lowering:
     def name(self, wanted: str) -> str:
         """A name that a module attribute and a C file can have."""
         name = re.sub(r"[^A-Za-z0-9_]", "_", wanted).strip("_") or "layer"
-        if not name[0].isalpha() or hasattr(Student, name) or name in ("spec", "training", INPUT):
+        if not name[0].isalpha() or hasattr(Student, name) or name in ("spec", "mode", "training", INPUT):
             name = f"layer_{name}"
         while name.lower() in self.taken:
             name += "_"
