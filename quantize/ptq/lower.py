@@ -40,7 +40,8 @@ class _Lowering:
     def name(self, wanted: str) -> str:
         """A name that a module attribute and a C file can have."""
         name = re.sub(r"[^A-Za-z0-9_]", "_", wanted).strip("_") or "layer"
-        if not name[0].isalpha() or hasattr(Student, name) or name in ("spec", "mode", "training", INPUT):
+        taken = hasattr(Student, name) or name in ("spec", "mode", "training", INPUT)
+        if taken or not name[0].isalpha():
             name = f"layer_{name}"
         while name.lower() in self.taken:
             name += "_"

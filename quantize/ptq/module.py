@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
 import warnings
 from pathlib import Path
@@ -55,16 +54,15 @@ def quantize_module(
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"{type(module).__name__.lower()}.onnx")
-        path.write_bytes(_exported(module, example))
+        _export(module, example, path)
         result = quantize(path, load, **options)
     if out is not None:
         write(result, Path(out))
     return result
 
 
-def _exported(module: nn.Module, example: Tensor) -> bytes:
+def _export(module: nn.Module, example: Tensor, path: Path) -> None:
     training = module.training
-    content = io.BytesIO()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporter's own deprecations
@@ -74,4 +72,3 @@ def _exported(module: nn.Module, example: Tensor) -> bytes:
         raise UserError(f"torch cannot export the module as ONNX: {reason}") from error
     finally:
         module.train(training)
-    return content.getvalue()
