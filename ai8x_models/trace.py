@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
 
 from ai8x_models.layer_spec import LayerSpec
 from ai8x_models.layers import (
@@ -29,6 +28,16 @@ _SAME_MODULES = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Identity, nn.Flatten
 _SAME_METHODS = ("view", "reshape", "flatten", "contiguous", "squeeze", "unsqueeze")
 _SAME_FUNCTIONS = (torch.flatten, torch.squeeze, torch.unsqueeze, nn.functional.dropout)
 _SIZES = ("size", "dim")
+
+
+class _Shapes(fx.Interpreter):
+    """Runs a graph and notes the shape of every tensor."""
+
+    def run_node(self, n: fx.Node) -> Any:
+        result = super().run_node(n)
+        if isinstance(result, torch.Tensor):
+            n.meta["shape"] = tuple(result.shape)
+        return result
 
 
 class TraceError(ValueError):
@@ -67,7 +76,7 @@ def trace(model: nn.Module, input_shape: tuple[int, ...], name: str = "network")
     example = torch.zeros(1, *input_shape)
     training = model.training
     try:
-        ShapeProp(module.eval()).propagate(example)
+        _Shapes(module.eval()).run(example)
     except Exception as error:
         raise TraceError(f"the model cannot be run on {input_shape}: {_line(error)}") from error
     finally:
@@ -119,7 +128,7 @@ class _Walk:
         return value
 
     def _channels(self, node: Any) -> int:
-        return int(node.meta["tensor_meta"].shape[1])
+        return int(node.meta["shape"][1])
 
     def _module(self, node: fx.Node) -> _Value:
         module = self.all[str(node.target)]

@@ -66,7 +66,7 @@ def _array(path: Path, shape: Shape, layout: str, count: int) -> np.ndarray:
         )
     if data.dtype.kind not in "iuf" or not len(data):
         raise UserError(f"{path}: it holds no numbers ({data.dtype}, {len(data)} inputs)")
-    chosen = np.asarray(data[:: max(1, len(data) // count)][:count], np.float32)
+    chosen = np.array(data[:: max(1, len(data) // count)][:count], np.float32)  # out of the map
     if not np.isfinite(chosen).all():
         bad = int(np.argmin(np.isfinite(chosen).reshape(len(chosen), -1).all(1)))
         raise UserError(f"{path}: input {bad} of those used holds NaN or infinity; remove it")

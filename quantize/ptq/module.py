@@ -66,7 +66,9 @@ def _export(module: nn.Module, example: Tensor, path: Path) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporter's own deprecations
-            torch.onnx.export(module.eval(), (example,), content, opset_version=OPSET, dynamo=False)
+            torch.onnx.export(
+                module.eval(), (example,), str(path), opset_version=OPSET, dynamo=False
+            )
     except Exception as error:  # the exporter runs the module's own code
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise UserError(f"torch cannot export the module as ONNX: {reason}") from error
