@@ -23,7 +23,7 @@ from ai8x_models.skeleton import (
     NUM_KEYPOINTS,
     NUM_PAFS,
 )
-from ai8x_models.thresholds import DEFAULTS, SAMPLES, DecodeSettings
+from ai8x_models.thresholds import DEFAULTS, SAMPLES, DecodeSettings, person_score
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Person:
 
     Attributes:
         keypoints: float32 [18, 3], (x, y, peak value) in input pixels; a missing point is 0, 0, 0.
-        score: mean over its keypoints of peak value and limb affinity, 0 to about 2.
+        score: how sure the person is, 0 to about 1: :func:`~ai8x_models.thresholds.person_score`.
     """
 
     keypoints: Floats
@@ -231,9 +231,7 @@ def decode(
         for p in people
         if (p.keypoints[:, 2] > 0).sum() >= settings.min_keypoints and p.score >= settings.min_score
     ]
-    return sorted(kept, key=lambda p: -p.score * float((p.keypoints[:, 2] > 0).sum()))[
-        : settings.max_people
-    ]
+    return sorted(kept, key=lambda p: -p.score)[: settings.max_people]
 
 
 def _person(group: _Group, peaks: list[_Peaks], stride: int) -> Person:
@@ -242,5 +240,4 @@ def _person(group: _Group, peaks: list[_Peaks], stride: int) -> Person:
     for keypoint, index in group.peaks.items():
         points[keypoint, :2] = cell_centre(peaks[keypoint].cells[index], stride)
         points[keypoint, 2] = peaks[keypoint].values[index]
-    total = float(points[:, 2].sum()) + group.affinity
-    return Person(points, total / len(group.peaks))
+    return Person(points, person_score(group.affinity, len(group.peaks)))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ai8x_models.codec import STRIDE
 from ai8x_models.skeleton import GROUP_ORDER, KEYPOINTS, LIMBS, LOOP_LIMBS
-from ai8x_models.thresholds import SAMPLES, fixed
+from ai8x_models.thresholds import SAMPLES, SCORE_PRIOR, fixed
 
 HEADER = Path(__file__).resolve().parent.parent / "firmware_templates/decoder/pose_tables.h"
 
@@ -52,6 +52,8 @@ def header_text() -> str:
         " * SPDX-License-Identifier: MIT\n */\n"
         "#ifndef POSE_TABLES_H\n#define POSE_TABLES_H\n\n#include <stdint.h>\n\n"
         f"{lines}\n"
+        "/* Points added to those found when a person's score is formed. */\n"
+        f"#define POSE_SCORE_PRIOR {SCORE_PRIOR}u\n\n"
         "/* Limb n joins these two keypoints. */\n"
         f"static const uint8_t pose_limbs[{len(LIMBS)}][2] = {{\n{limbs}}};\n\n"
         "/* Order in which people are put together: from the neck outwards, loops last. */\n"

@@ -5,9 +5,8 @@
 The people drawn are those the firmware reports: the same decoder in integers, the network's own
 thresholds.
 
-``maps.npz`` holds the network's outputs in order, ``output0``, ``output1`` ..., integers
-[channels, h, w] as they left the chip; ``report.json`` is the compiler's and says under
-``outputs``, in the same order, what one integer step of each is worth.
+``maps.npz`` holds the network's outputs as they left the chip (``maps.py``); ``report.json`` is the
+compiler's and says under ``outputs``, in the same order, what one integer step of each is worth.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ import argparse
 import json
 import math
 import sys
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +26,12 @@ import numpy.typing as npt
 from ai8x_models import thresholds
 from ai8x_models.decode import Person
 from ai8x_models.decode_fixed import FixedSettings, decode_fixed
+from ai8x_models.maps import read_maps
 from ai8x_models.overlay import compose, write_png
 from ai8x_models.preprocess import prepare, read_picture
 from ai8x_models.skeleton import KEYPOINTS, NUM_HEATMAPS, NUM_PAFS
 from ai8x_models.thresholds import DecodeSettings
+from common.console import command_line
 from common.errors import UserError
 
 Maps = Sequence[npt.NDArray[np.integer[Any]]]
@@ -43,21 +43,6 @@ class Output:
 
     name: str
     step: float
-
-
-def load_maps(path: Path) -> list[npt.NDArray[np.integer[Any]]]:
-    """Read the maps ``output0``, ``output1``, ... that the kit or a serial host has written.
-
-    Raises:
-        UserError: the file is missing or is not what it should be.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            return [content[f"output{index}"] for index in range(len(content.files))]
-    except FileNotFoundError:
-        raise UserError(f"maps {path} do not exist; run the firmware first") from None
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile, EOFError) as error:
-        raise UserError(f"maps {path} cannot be read: {error}") from None
 
 
 def _load_report(path: Path) -> tuple[list[Output], Mapping[str, Any]]:
@@ -152,7 +137,7 @@ def describe(people: Sequence[Person]) -> str:
 
 def show(picture: Path, maps: Path, report: Path, output: Path, size: int = 128) -> str:
     """Decode the maps, write the overlay and return what to print."""
-    found = pose_maps(load_maps(maps), load_outputs(report))
+    found = pose_maps(read_maps(maps).outputs, load_outputs(report))
     pixels = read_picture(picture)
     people = found.people(load_decoder(report), size)
     heatmaps = (found.heat * 2.0**-found.heat_unit).astype(np.float32)
@@ -160,6 +145,7 @@ def show(picture: Path, maps: Path, report: Path, output: Path, size: int = 128)
     return describe(people)
 
 
+@command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(
@@ -171,12 +157,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--report", type=Path, required=True, help="the compiler's report.json")
     parser.add_argument("-o", "--output", type=Path, required=True, help="overlay to write (.png)")
     options = parser.parse_args(arguments)
-    try:
-        print(show(options.picture, options.maps, options.report, options.output))
-        print(f"overlay: {options.output}")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    print(show(options.picture, options.maps, options.report, options.output))
+    print(f"overlay: {options.output}")
     return 0
 
 

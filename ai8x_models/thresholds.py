@@ -19,6 +19,8 @@ from common.errors import UserError
 
 SAMPLES = 10
 """Look-ups along a limb; the C decoder has room for no other number."""
+SCORE_PRIOR = 3
+"""Points added to those found when a person's score is formed, see :func:`person_score`."""
 KEY = "decoder"
 """Under which a checkpoint's extras and the compiler's report hold the values."""
 
@@ -42,14 +44,14 @@ class DecodeSettings:
         affinity: smallest field component along the limb that counts as agreement.
         agreement: fraction of the samples that must agree.
         min_keypoints: people with fewer keypoints are dropped.
-        min_score: people whose mean score per keypoint is lower are dropped.
+        min_score: people whose score (:func:`person_score`) is lower are dropped.
         max_people: at most so many are returned, the best first.
 
     Raises:
         ValueError: a value that the C decoder cannot hold.
     """
 
-    peak: float = 0.1
+    peak: float = 0.15
     affinity: float = 0.05
     agreement: float = 0.7
     min_keypoints: int = 3
@@ -70,6 +72,16 @@ class DecodeSettings:
 
 
 DEFAULTS = DecodeSettings()
+
+
+def person_score(affinity: float, points: int) -> float:
+    """How sure a person is, 0 to about 1: the limbs' affinities, summed, over its points and
+    ``SCORE_PRIOR`` more.
+
+    Affinities alone, because they tell right people from wrong ones better than the peaks' values
+    do; the prior, because three points in a row mean less than eighteen (docs/adr/0018).
+    """
+    return affinity / (points + SCORE_PRIOR)
 
 
 def fixed(settings: DecodeSettings = DEFAULTS) -> dict[str, int]:

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from common.errors import UserError
+from common.console import command_line
 from quantize.ptq.command import add_onnx, run_onnx
 
 COMMANDS = ("convert", "bits", "equalize", "onnx", "project")
@@ -133,28 +133,25 @@ def _choose(options: argparse.Namespace) -> None:
     print(f"bits per layer written to {options.out}")
 
 
+@command_line
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; exit status 2 with one sentence for bad input."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments and arguments[0] not in COMMANDS and not arguments[0].startswith("-"):
         arguments.insert(0, "onnx" if arguments[0].endswith(".onnx") else "convert")
     options = _parser().parse_args(arguments)
-    try:
-        if options.command == "onnx":
-            run_onnx(options)
-        elif options.command == "project":
-            from quantize.project import run_project
+    if options.command == "onnx":
+        run_onnx(options)
+    elif options.command == "project":
+        from quantize.project import run_project
 
-            run_project(options)
-        elif options.command == "bits":
-            _choose(options)
-        elif options.command == "equalize":
-            _equalize(options)
-        else:
-            convert(options.checkpoint, options.out, options.compact)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        run_project(options)
+    elif options.command == "bits":
+        _choose(options)
+    elif options.command == "equalize":
+        _equalize(options)
+    else:
+        convert(options.checkpoint, options.out, options.compact)
     return 0
 
 

@@ -188,8 +188,8 @@ def _compile(options: argparse.Namespace) -> int:
             options.application,
             table.output_units(compiled),
         )
-        (out / "table.json").write_text(table.to_json(compiled), encoding="utf-8")
-        page.write_report(compiled, out / "table.html")
+        (out / "report.json").write_text(table.to_json(compiled), encoding="utf-8")
+        page.write_report(compiled, out / "report.html")
         _write_description(compiled, sample, out)
     if not options.quiet:
         print(table.table(compiled), end="")
@@ -225,7 +225,7 @@ def _compile_pair(options: argparse.Namespace) -> int:
     )
     units = (table.output_units(pair.first), table.output_units(pair.second))
     out = two_networks.write_project(pair, (first, second), options.out, units, application)
-    for name, compiled in zip(("table.json", "second.json"), both, strict=True):
+    for name, compiled in zip(("report.json", "second.json"), both, strict=True):
         _warn(compiled)
         (out / name).write_text(table.to_json(compiled), encoding="utf-8")
         if not options.quiet:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ai8x_models.decode import Person
 from ai8x_models.skeleton import to_coco17, to_lsp14
+from distill.people.annotations import KeypointFile
 from distill.people.metrics import OKS_SIGMAS
 
 Floats = npt.NDArray[np.float64]
@@ -54,20 +55,17 @@ class Truth:
         return not len(self.points) and not len(self.regions)
 
 
-def truth_of(image: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]]) -> Truth:
-    """The truth in COCO annotations of one picture; ``image`` gives its ``height``."""
-    people, regions = [], []
-    for annotation in annotations:
-        known = int(annotation.get("num_keypoints", 0)) and not annotation.get("iscrowd")
-        (people if known else regions).append(annotation)
+def truth_of(content: KeypointFile, image: dict[str, Any], size: tuple[int, int]) -> Truth:
+    """The truth a set tells of one of its pictures, which has (width, height) ``size``."""
+    people, regions = content.people_of(image, *size)
     boxes = np.array([a["bbox"] for a in people], np.float64).reshape(-1, 4)
     areas = [a.get("area", 0.5 * a["bbox"][2] * a["bbox"][3]) for a in people]
-    points = [np.array(a["keypoints"], np.float64).reshape(-1, 3) for a in people]
+    points = np.array([a["keypoints"] for a in people], np.float64)
     return Truth(
-        np.stack(points) if points else np.zeros((0, 17, 3)),
+        points.reshape(-1, content.joints, 3),
         np.array(areas, np.float64),
-        boxes[:, 3] / float(image["height"]),
-        np.array([a["bbox"] for a in regions], np.float64).reshape(-1, 4),
+        boxes[:, 3] / size[1],
+        regions.astype(np.float64),
     )
 
 

@@ -729,21 +729,18 @@ static int16_t pixels(int32_t cells, uint32_t stride)
     return (int16_t)(scaled + ((int32_t)stride - 1) * 8);
 }
 
-/* Sum of peak values and affinities, Q15 (at most 37 * 4.0), or NONE for a person not to report. */
-static int32_t total_of(const group_t *group, const pose_settings_t *settings)
+/* How sure a person is, Q15 (at most 19 * 4.0), or NONE for one not to report: the limbs' affinities
+ * over the points and a few more, so that what few points tell weighs less. */
+static int32_t score_of(const group_t *group, const pose_settings_t *settings)
 {
-    int32_t total = group->affinity;
     uint32_t count = 0;
-    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
-        if (group->peak[k] == NONE) continue;
-        total += work.peaks[k][group->peak[k]].value;
-        ++count;
-    }
+    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) count += group->peak[k] != NONE;
     if (group->found == 0 || count < settings->min_keypoints) return NONE;
-    return (uint32_t)total >= settings->min_score * count ? total : NONE;
+    const int32_t score = group->affinity / (int32_t)(count + POSE_SCORE_PRIOR);
+    return (uint32_t)score >= settings->min_score ? score : NONE;
 }
 
-static void report(const group_t *group, int32_t total, uint32_t stride, pose_person_t *person)
+static void report(const group_t *group, int32_t score, uint32_t stride, pose_person_t *person)
 {
     person->count = 0;
     for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
@@ -755,24 +752,24 @@ static void report(const group_t *group, int32_t total, uint32_t stride, pose_pe
         person->points[k].value = (uint16_t)limited(peak.value, 1, UINT16_MAX);
         ++person->count;
     }
-    person->score = (uint16_t)limited(total / (2 * person->count), 0, UINT16_MAX);
+    person->score = (uint16_t)limited(score / 2, 0, UINT16_MAX);
 }
 
-/* The people with the largest totals, the largest first; of equal ones the first found. */
+/* The people with the highest scores, the highest first; of equal ones the first found. */
 static void report_best(const pose_settings_t *settings, pose_result_t *result)
 {
     while (result->count < settings->max_people) {
         int32_t best = NONE;
-        int32_t best_total = NONE;
+        int32_t best_score = NONE;
         for (uint32_t i = 0; i < work.group_count; ++i) {
             if (work.groups[i].found == 0) continue;
-            const int32_t total = total_of(&work.groups[i], settings);
-            if (total <= best_total) continue;
+            const int32_t score = score_of(&work.groups[i], settings);
+            if (score <= best_score) continue;
             best = (int32_t)i;
-            best_total = total;
+            best_score = score;
         }
         if (best == NONE) return;
-        report(&work.groups[best], best_total, settings->stride, &result->people[result->count++]);
+        report(&work.groups[best], best_score, settings->stride, &result->people[result->count++]);
         work.groups[best].found = 0; /* done with it */
     }
 }

@@ -18,10 +18,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from ai8x_models.student_file import load_student, save_student
 from ai8x_models.students import INPUT, Student
+from common.console import command_line, progress
 from common.errors import UserError
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.ptq.data import load
@@ -60,7 +60,7 @@ def finetune(
     steps = settings.epochs * -(-len(data) // settings.batch)
     fade = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(steps, 1))
     student.train()
-    for _ in tqdm(range(settings.epochs), desc="fine-tuning", unit="epoch"):
+    for _ in progress(range(settings.epochs), title="fine-tuning", unit="epoch"):
         for chosen in _batches(len(data), settings.batch):
             with torch.no_grad():
                 wanted = teacher(data[chosen])
@@ -128,6 +128,7 @@ def run(options: argparse.Namespace) -> None:
     print(f"quantisation-aware student written to {options.out}; convert it with quantize convert")
 
 
+@command_line
 def main(arguments: list[str] | None = None) -> int:
     """Fine-tune one network; exit status 2 with one sentence for bad input."""
     parser = argparse.ArgumentParser(
@@ -146,11 +147,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="%(default)s")
     parser.add_argument("--input-range", type=float, nargs=2, default=(-1.0, 1.0),
                         metavar=("BLACK", "WHITE"), help="as for quantize onnx")  # fmt: skip
-    try:
-        run(parser.parse_args(arguments))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    run(parser.parse_args(arguments))
     return 0
 
 

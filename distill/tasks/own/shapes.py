@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from common.console import command_line
 from common.errors import UserError
 
 CLASSES = ("circle", "cross", "ring", "square", "star", "triangle")
@@ -90,6 +91,7 @@ def write(out: Path, count: int, seed: int = 0, side: int = SIDE) -> None:
         raise UserError(f"cannot write {out}: {error.strerror or error}") from None
 
 
+@command_line
 def main(arguments: list[str] | None = None) -> int:
     """Write a folder of drawn shapes; exit status 2 with one sentence for bad input."""
     parser = argparse.ArgumentParser(prog="python -m distill.tasks.own.shapes", description=__doc__)
@@ -97,11 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=1200, help="pictures (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other pictures")
     options = parser.parse_args(arguments)
-    try:
-        write(options.out, options.count, options.seed)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    write(options.out, options.count, options.seed)
     print(f"{options.count} pictures of {len(CLASSES)} classes written to {options.out}")
     return 0
 
