@@ -9,6 +9,7 @@ A checkpoint of quantisation-aware training is converted; a float one needs ``--
 from __future__ import annotations
 
 import argparse
+import copy
 import importlib.util
 import inspect
 import sys
@@ -164,6 +165,7 @@ def _calibrated(student: Student, options: argparse.Namespace) -> None:
     from quantize.equalize import equalize
     from quantize.fold import fold_batchnorm
     from quantize.ptq import data
+    from quantize.ptq.correct import correct_biases
     from quantize.ptq.run import choose_bits
 
     if options.calibrate is None:
@@ -180,4 +182,6 @@ def _calibrated(student: Student, options: argparse.Namespace) -> None:
     images = torch.from_numpy(inputs).clamp(-1, 127 / 128)
     fold_batchnorm(student.eval())
     equalize(student, images)
+    floating = copy.deepcopy(student)
     calibrate(student, choose_bits(student, images).bits, images)
+    correct_biases(student, floating, images)
