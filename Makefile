@@ -210,6 +210,15 @@ $(own): $(qat) | $(ready)
 	@mkdir -p $(@D)
 	$(task) quantize $< $@
 
+# A folder of pictures to label, the networks that do it, and the file that comes out.
+PICTURES ?=
+NETWORKS ?=
+LABELS   ?= $(BUILD)/labels.json
+
+.PHONY: label
+label: $(ready) ## label the pictures in PICTURES=folder by NETWORKS="a.onnx b.onnx" into LABELS=file.json
+	$(py) -m distill label "$(PICTURES)" --networks $(NETWORKS) --out "$(LABELS)" $(ARGS)
+
 # How many crops of the validation set eval-kit takes, and where onnx writes to.
 COUNT ?= 100
 ONNX  ?= $(BUILD)/network.onnx

@@ -50,6 +50,11 @@ TASK = Task(
         "export": Verb("any checkpoint as ONNX", f"{HERE}.commands:export"),
         "crops": Verb("evaluation crops as pictures", f"{HERE}.commands:crops"),
         "kit": Verb("what the firmware made of the crops", f"{HERE}.commands:kit"),
+        "label": Verb(
+            "labels for a folder of pictures, by pretrained networks",
+            "distill.people.label.options:label",
+        ),
+        "merge": Verb("shards of labels as one file", "distill.people.label.options:merge"),
         "curves": Verb("how runs went, from their logs", f"{HERE}.commands:curves"),
         "plot": Verb("accuracy against cycles, and the curves", f"{HERE}.commands:plot"),
         "figures": Verb("size and speed of the transformer", f"{TRANSFORMER}.figures:main"),
