@@ -93,7 +93,12 @@ class MapCrops(Crops):
 
 
 @dataclass
-class MapRun(Run, MapCrops):
+class CropRun(Run, Crops):
+    """A run on crops of people."""
+
+
+@dataclass
+class MapRun(CropRun, MapCrops):
     """A run of a network that answers with maps."""
 
     def side(self, epoch: int) -> int:
