@@ -38,6 +38,7 @@ APPLICATIONS: dict[str, tuple[str, ...]] = {
     "known-answer": ("known_answer", "decoder"),
     "frame-injection": ("frame_injection", "decoder"),
     "live-pose": ("live_pose", "decoder"),
+    "live-follow": ("live_pose", "live_follow", "track", "decoder"),
     "two-networks": ("two_networks", "second"),
     "frame-injection-3d": ("frame_injection", "decoder", "second", "lifting"),
 }
@@ -48,6 +49,9 @@ CAMERA_SIDE = 128
 
 FIRMWARE_VERSION = 0x0001_0001
 """Major version in the upper half, minor in the lower; told in the hello frame."""
+
+LIVE = ("live-pose", "live-follow")
+"""Applications that look through the board's camera."""
 
 STORED = ("known-answer", "two-networks")
 """Applications that carry an input; the others get pictures."""
@@ -203,19 +207,19 @@ def identifier_text(name: str) -> str:
 
 def _check_camera(program: Program, application: str) -> None:
     """UserError unless the network can live on camera pictures."""
-    if application != "live-pose":
+    if application not in LIVE:
         return
     channels, rows, columns = program.input_shape
     if channels != 3 or rows != columns or rows % 4 or not 32 <= rows <= CAMERA_SIDE:
         raise UserError(
-            f"{program.name}: the input is {channels} x {rows} x {columns}; live-pose takes a "
+            f"{program.name}: the input is {channels} x {rows} x {columns}; {application} takes a "
             f"colour picture (3 channels), square, 32 to {CAMERA_SIDE} pixels a side, a multiple "
             "of 4"
         )
     if _pose_outputs(program) == ["#define POSE_OUTPUTS 0"]:
         raise UserError(
             f"{program.name}: no pose outputs (19 heatmaps and 38 fields) for --application "
-            "live-pose; use frame-injection, which sends any network's maps"
+            f"{application}; use frame-injection, which sends any network's maps"
         )
 
 
@@ -234,6 +238,7 @@ def _network_header(program: Program, application: str) -> str:
         f"#define INPUT_CHANNELS {program.input_shape[0]}u",
         f"#define INPUT_ROWS {program.input_shape[1]}u",
         f"#define INPUT_COLUMNS {program.input_shape[2]}u",
+        *_follow_settings(program, application),
         *_pose_outputs(program),
     ]
     if program.fifo is not None:
@@ -242,6 +247,20 @@ def _network_header(program: Program, application: str) -> str:
             f"#define CNN_INPUT_FIFO_FULL 0x{program.fifo.full_mask:08x}u",
         ]
     return guarded("NETWORK_H", "\n".join(lines) + "\n")
+
+
+def _follow_settings(program: Program, application: str) -> list[str]:
+    """How much larger than the input the camera's picture is, and how people are followed."""
+    if application != "live-follow":
+        return ["#define FOLLOW 0"]
+    side = program.input_shape[1] * 15 // 4 // 4 * 4
+    return [
+        "#define FOLLOW 1",
+        f"#define CAMERA_SIDE {side}u",
+        "#define FOLLOW_MARGIN 384u",
+        "#define FOLLOW_REFRESH_MS 1000u",
+        "#define FOLLOW_ALTERNATE 0u",
+    ]
 
 
 def _pose_outputs(program: Program) -> list[str]:
