@@ -26,7 +26,8 @@ SAMPLE      ?=
 # Where photographs are: lspet/ and coco_mini/, or any COCO-format sets that a recipe names.
 DATA        ?= data
 # A teacher to learn from: runs/teacher/teacher.pth.tar, which is trained if it does not exist, or
-# a published one.  The students of other tasks than pose always have one.
+# a published one (a checkpoint, or the Open Model Zoo's .onnx), which `make teacher` starts from.
+# The students of other tasks than pose always have one.
 TEACHER     ?=
 # How long `make fuzz` runs each target.
 SECONDS ?= 600
@@ -90,7 +91,7 @@ $(input): $(choice) ai8x_models/preprocess.py | $(ready)
 	@$(py) -m $(sampler) "$$IMAGE" -o $@
 
 $(project)/report.json: $(choice) $(if $(NETWORK),,$(input)) \
-  $(wildcard synthesize/*.py synthesize/*/*.py firmware_templates/*/*) | $(ready)
+  $(wildcard synthesize/*.py synthesize/*/*.py synthesize/*/*/*.py firmware_templates/*/*) | $(ready)
 	@$(py) -m synthesize compile $${NETWORK:+"$$NETWORK"} "$$CHECKPOINT" $(sample) \
 	  --out $(project) > $(BUILD)/table.txt || { status=$$?; rm -f $(BUILD)/table.txt; exit $$status; }
 
@@ -126,7 +127,7 @@ live: $(live) ## build the firmware that uses the board's own camera (then: make
 $(BUILD)/injection/report.json: application := frame-injection
 $(BUILD)/live/report.json: application := live-pose
 $(BUILD)/injection/report.json $(BUILD)/live/report.json: $(choice) \
-  $(wildcard synthesize/*.py synthesize/*/*.py firmware_templates/*/* firmware_templates/*/*/*) | $(ready)
+  $(wildcard synthesize/*.py synthesize/*/*.py synthesize/*/*/*.py firmware_templates/*/* firmware_templates/*/*/*) | $(ready)
 	@$(py) -m synthesize compile $${NETWORK:+"$$NETWORK"} "$$CHECKPOINT" --quiet \
 	  --application $(application) --out $(@D)
 
@@ -174,7 +175,7 @@ student: $(qat) ## train STUDENT=name on DATA=folder, with TEACHER=file if given
 
 ifneq ($(posing),)
 $(teacher): distill/tasks/pose/recipes/teacher.yaml | $(ready)
-	$(train) teacher --config $< $(SET)
+	$(train) teacher --config $< $(addprefix start_from=,$(filter-out $(teacher),$(TEACHER))) $(SET)
 
 runs/$(STUDENT)-float/student.pth.tar: distill/tasks/pose/recipes/$(STUDENT).yaml | $(ready)
 	$(train) student --config $< $(SET)

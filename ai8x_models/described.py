@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ai8x_models.students import INPUT, LayerSpec, StudentSpec
+from ai8x_models.layer_spec import OPS, LayerSpec
+from ai8x_models.layers import JOINS
+from ai8x_models.students import INPUT, StudentSpec
 
 MAX_LAYERS = 256
 
@@ -22,7 +24,7 @@ def described_spec(
     Args:
         arch: the network's name.
         extras: of the checkpoint, untrusted.
-        state: its state dictionary; whether a layer has batch norm is read off its keys.
+        state: its state dictionary; whether a layer has batch norm or a bias is read off its keys.
     """
     try:
         network, source = extras["network"], extras["input"]
@@ -34,32 +36,71 @@ def described_spec(
         outputs = tuple(str(name) for name in extras["outputs"])
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
         return None
-    names = {layer.name for layer in layers}
-    if not names >= set(outputs) or not {layer.source for layer in layers} <= names | {INPUT}:
+    known = {INPUT}
+    for layer in layers:
+        if layer.name in known or not known.issuperset(layer.sources):
+            return None
+        known.add(layer.name)
+    if not known - {INPUT} >= set(outputs):
         return None
     return StudentSpec(arch, (channels, rows, columns), layers, outputs)
 
 
 def _layer(entry: Mapping[str, Any], fold: int, state: Mapping[str, Any]) -> LayerSpec:
     """One layer; raises what its callers catch."""
-    name = str(entry["name"])
-    (source,) = entry["in"]
+    name, op = str(entry["name"]), entry["op"]
+    if op not in OPS:
+        raise ValueError(f"layer {name} is a {op}")
+    source, *others = (str(source) for source in entry["in"])
     inputs, outputs = int(entry["in_channels"]), int(entry["out_channels"])
-    if tuple(state[f"{name}.op.weight"].shape[:2]) != (outputs, inputs):
+    options: dict[str, Any] = {"op": op, "others": tuple(others)}
+    if others:
+        if entry["join"] not in JOINS:
+            raise ValueError(f"layer {name} joins by {entry['join']}")
+        options["join"] = entry["join"]
+    if op != "linear":
+        options |= _pooling(entry["pool"])
+    if op == "passthrough":
+        options |= {"activation": "none", "batchnorm": False}
+        return LayerSpec(name, source, inputs, outputs, **options)
+    shape = tuple(state[f"{name}.op.weight"].shape[:2])
+    if shape != ((inputs, outputs) if op == "convtranspose2d" else (outputs, inputs)):
         raise ValueError(f"layer {name} is not as large as its weights")
-    options: dict[str, Any] = {}
-    if entry["op"] == "conv2d":
-        kernel, pool = int(entry["kernel"][0]), entry["pool"]
-        if entry["pad"] != kernel // 2 or (pool and (pool[0] != "max" or pool[1] != pool[2])):
-            raise ValueError(f"layer {name} is none of a student's")
-        options = {
-            "kernel": kernel, "stride": int(entry["stride"]), "pool": int(pool[1]) if pool else 1,
-            "fold": fold if source == INPUT else 1,
+    options |= {
+        "activation": entry["act"],
+        "wide": bool(entry["wide"]),
+        "batchnorm": f"{name}.bn.running_mean" in state,
+        "bias": f"{name}.op.bias" in state,
+    }
+    if op != "linear":
+        options |= _kernel(name, op, entry)
+        options["fold"] = fold if source == INPUT else 1
+    return LayerSpec(name, source, inputs, outputs, **options)
+
+
+def _kernel(name: str, op: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Kernel, padding and stride, as :meth:`LayerSpec.describe` writes them."""
+    rows, columns = (int(n) for n in entry["kernel"])
+    if op == "conv1d":
+        (stride, _), (padding, _) = entry["stride"], entry["pad"]
+        return {
+            "kernel": rows, "stride": int(stride), "padding": int(padding),
+            "dilation": int(entry.get("dilation", 1)),
         }  # fmt: skip
-    elif entry["op"] != "linear":
-        raise ValueError(f"layer {name} is a {entry['op']}")
-    return LayerSpec(
-        name, str(source), inputs, outputs,
-        activation=entry["act"], batchnorm=f"{name}.bn.weight" in state, wide=bool(entry["wide"]),
-        op=entry["op"], **options,
-    )  # fmt: skip
+    if rows != columns:
+        raise ValueError(f"layer {name} has a kernel of {rows} x {columns}")
+    stride = 1 if op == "convtranspose2d" else int(entry["stride"])
+    return {"kernel": rows, "stride": stride, "padding": int(entry["pad"])}
+
+
+def _pooling(pool: Any) -> dict[str, Any]:
+    if pool is None:
+        return {}
+    kind, size, stride = pool
+    if kind not in ("max", "avg"):
+        raise ValueError(f"pooling is {kind}")
+    return {"pooling": kind, "pool": _size(size), "pool_stride": _size(stride)}
+
+
+def _size(value: Any) -> int | tuple[int, int]:
+    return int(value) if isinstance(value, int) else (int(value[0]), int(value[1]))

@@ -7,79 +7,19 @@ alone and never imports torch modules.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor, nn
 
-from ai8x_models.layers import Activation, FusedConv2d, Mode
-from ai8x_models.linear import FusedLinear
+from ai8x_models.layer_spec import LayerSpec
+from ai8x_models.layers import FusedLayer, Mode
+
+__all__ = ["HEATMAPS", "INPUT", "PAFS", "SPECS", "LayerSpec", "Student", "StudentSpec"]
 
 INPUT = "input"
 HEATMAPS, PAFS = 19, 38  # 18 keypoints + background; 19 limbs x 2
-
-
-@dataclass(frozen=True)
-class LayerSpec:
-    """One fused layer: input name, channels and what the chip does with them.
-
-    ``in_channels`` are those of the convolution; with ``fold`` n (first layer only) these are the
-    n x n x C channels of an input whose n x n blocks lie side by side as channels. A ``linear``
-    layer has no kernel, pooling or batch norm; ``in_channels`` counts its inputs after flattening.
-    """
-
-    name: str
-    source: str
-    in_channels: int
-    out_channels: int
-    kernel: int = 3
-    stride: int = 1
-    pool: int = 1
-    activation: Activation = "relu"
-    batchnorm: bool = True
-    wide: bool = False
-    fold: int = 1
-    op: Literal["conv2d", "linear"] = "conv2d"
-
-    def build(self) -> FusedConv2d:
-        """Make the torch layer."""
-        if self.op == "linear":
-            return FusedLinear(
-                self.in_channels, self.out_channels, activation=self.activation, wide=self.wide
-            )
-        return FusedConv2d(
-            self.in_channels,
-            self.out_channels,
-            self.kernel,
-            stride=self.stride,
-            pool=self.pool,
-            batchnorm=self.batchnorm,
-            activation=self.activation,
-            wide=self.wide,
-            fold=self.fold,
-        )
-
-    def describe(self) -> dict[str, Any]:
-        """Plain description for ``extras['network']``."""
-        described: dict[str, Any] = {
-            "name": self.name,
-            "op": self.op,
-            "in": [self.source],
-            "in_channels": self.in_channels,
-            "out_channels": self.out_channels,
-        }
-        if self.op == "linear":
-            return {**described, "flatten": True, "act": self.activation, "wide": self.wide}
-        return {
-            **described,
-            "kernel": [self.kernel, self.kernel],
-            "stride": self.stride,
-            "pad": self.kernel // 2,
-            "pool": ["max", self.pool, self.pool] if self.pool > 1 else None,
-            "act": self.activation,
-            "wide": self.wide,
-        }
 
 
 @dataclass(frozen=True)
@@ -207,17 +147,21 @@ class Student(nn.Module):
         for layer in self.spec.layers:
             self.add_module(layer.name, layer.build())
 
-    def layers(self) -> Iterator[tuple[LayerSpec, FusedConv2d]]:
-        """Specification and module of every layer, in order."""
+    def steps(self) -> Iterator[tuple[LayerSpec, FusedLayer]]:
+        """Specification and module of every layer, in order, those without weights as well."""
         for spec in self.spec.layers:
             module = getattr(self, spec.name)
-            assert isinstance(module, FusedConv2d)
+            assert isinstance(module, FusedLayer)
             yield spec, module
+
+    def layers(self) -> Iterator[tuple[LayerSpec, FusedLayer]]:
+        """Specification and module of every layer that has weights, in order."""
+        return ((spec, module) for spec, module in self.steps() if spec.weighted)
 
     def set_mode(self, mode: Mode) -> Student:
         """Switch every layer to ``float``, ``qat`` or ``integer`` arithmetic."""
         self.mode = mode
-        for _, module in self.layers():
+        for _, module in self.steps():
             module.mode = mode
         return self
 
@@ -228,8 +172,8 @@ class Student(nn.Module):
     def values(self, x: Tensor, names: tuple[str, ...]) -> tuple[Tensor, ...]:
         """Outputs of the named layers, in this order, for ``x`` as in :meth:`forward`."""
         values = {INPUT: x}
-        for spec, module in self.layers():
-            values[spec.name] = module(values[spec.source])
+        for spec, module in self.steps():
+            values[spec.name] = module(*inputs_of(spec, values))
         return tuple(values[name] for name in names)
 
     def maps(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -237,16 +181,24 @@ class Student(nn.Module):
 
         The chip does not apply the output shift to a wide layer, so the host does: in the qat
         mode by ``2**output_shift``, in the integer mode by that over ``128 * 2**(bits - 1)``, the
-        worth of one accumulator step.
+        worth of one accumulator step. A step of any other output is worth 1/128.
         """
         outputs = self(x)
         if self.mode == "float":
             return outputs
-        scaled = []
-        for name, value in zip(self.spec.outputs, outputs, strict=True):
-            layer = getattr(self, name)
-            exponent = layer.current_shift()
-            if self.mode == "integer":
-                exponent -= 7 + int(layer.weight_bits) - 1
-            scaled.append(value * 2.0**exponent)
-        return tuple(scaled)
+        names = self.spec.outputs
+        integer = self.mode == "integer"
+        return tuple(v * self.worth(n, integer) for n, v in zip(names, outputs, strict=True))
+
+    def worth(self, name: str, integer: bool = True) -> float:
+        """Real value of one step of a layer's result, in the integer or the qat mode."""
+        layer = getattr(self, name)
+        if not layer.wide:
+            return 2.0**-7 if integer else 1.0
+        steps = 7 + int(layer.weight_bits) - 1 if integer else 0
+        return float(2.0 ** (layer.current_shift() - steps))
+
+
+def inputs_of(spec: LayerSpec, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+    """The inputs of a layer among the values known so far."""
+    return tuple(values[name] for name in spec.sources)

@@ -13,8 +13,8 @@ from common.errors import UserError
 from common.files import write_file
 from quantize.fold import fold_batchnorm
 from quantize.sensitivity import calibration_images, sensitivity
-from synthesize.allocate import Allocation, allocate, graph_of
 from synthesize.chip import limits
+from synthesize.place.bits import Allocation, allocate, graph_of
 
 
 def choose_bits(
@@ -44,7 +44,7 @@ def choose_bits(
     channels, size, _ = student.spec.input_shape
     pictures = calibration_images(images, count, size, channels)
     fold_batchnorm(student)
-    with tqdm(total=len(student.spec.layers), desc="sensitivity", unit="layer") as bar:
+    with tqdm(total=sum(1 for _ in student.layers()), desc="sensitivity", unit="layer") as bar:
 
         def progress(name: str) -> None:
             bar.set_postfix_str(name)

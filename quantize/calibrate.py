@@ -13,10 +13,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ai8x_models.layers import BIAS_MAX, SHIFT_LIMIT, FusedConv2d, shift_for_limit
-from ai8x_models.students import INPUT, Student
+from ai8x_models.layers import BIAS_MAX, SHIFT_LIMIT, FusedLayer, shift_for_limit
+from ai8x_models.students import INPUT, Student, inputs_of
 from common.errors import UserError
 
+Inputs = tuple[Tensor, ...]
 CANDIDATES = 5  # shifts tried, downwards from the one that clips no weight
 BITS = (1, 2, 4, 8)
 
@@ -32,12 +33,17 @@ def bits_per_layer(student: Student, default: int, bits: Mapping[str, int]) -> d
     return {name: bits.get(name, default) for name in names}
 
 
-def _weight_shift(layer: FusedConv2d) -> int:
+def _weight_shift(layer: FusedLayer) -> int:
     """Smallest shift that clips no weight."""
     return shift_for_limit(float(layer.op.weight.detach().abs().max()))
 
 
-def _bias_shift(layer: FusedConv2d, bits: int) -> int:
+def _just_too_large(layer: FusedLayer, shift: int) -> bool:
+    """Whether a weight is the power of two that the grid below it just does not hold."""
+    return float(layer.op.weight.detach().max()) == 2.0**shift and shift < SHIFT_LIMIT
+
+
+def _bias_shift(layer: FusedLayer, bits: int) -> int:
     """Smallest shift that clips no bias; 8-bit biases reach less far the wider the weights are."""
     if layer.op.bias is None:
         return -SHIFT_LIMIT
@@ -45,7 +51,7 @@ def _bias_shift(layer: FusedConv2d, bits: int) -> int:
     return shift_for_limit(float(layer.op.bias.detach().abs().max()) / reach)
 
 
-def _set_shift(layer: FusedConv2d, shift: int) -> None:
+def _set_shift(layer: FusedLayer, shift: int) -> None:
     """Choose the scale of the stored parameters: they are divided by ``2**shift``."""
     old = int(layer.output_shift)
     with torch.no_grad():
@@ -55,17 +61,17 @@ def _set_shift(layer: FusedConv2d, shift: int) -> None:
     layer.output_shift.fill_(float(shift))
 
 
-def real_output(layer: FusedConv2d, x: Tensor) -> Tensor:
+def real_output(layer: FusedLayer, *inputs: Tensor) -> Tensor:
     """Output of a qat layer as the real numbers it stands for (the host scales wide ones)."""
-    out = layer(x)
+    out: Tensor = layer(*inputs)
     return out * 2.0 ** int(layer.output_shift) if layer.wide else out
 
 
-def _error(layer: FusedConv2d, x: Tensor, wanted: Tensor) -> float:
-    return float((real_output(layer, x) - wanted).square().mean())
+def _error(layer: FusedLayer, inputs: Inputs, wanted: Tensor) -> float:
+    return float((real_output(layer, *inputs) - wanted).square().mean())
 
 
-def _start_qat(layer: FusedConv2d, bits: int) -> None:
+def _start_qat(layer: FusedLayer, bits: int) -> None:
     layer.weight_bits.fill_(bits)
     layer.bias_bits.fill_(8)
     layer.quantize_activation.fill_(True)
@@ -87,32 +93,36 @@ def calibrate(student: Student, bits: Mapping[str, int], images: Tensor) -> dict
     """
     student.eval()
     exact, rounded = {INPUT: images}, {INPUT: images}
-    for spec, layer in student.layers():
-        exact[spec.name] = layer(exact[spec.source])
-    modules = {spec.name: layer for spec, layer in student.layers()}
-    sources = {spec.name: spec.source for spec, _ in student.layers()}
+    for spec, layer in student.steps():
+        exact[spec.name] = layer(*inputs_of(spec, exact))
+    modules = {spec.name: layer for spec, layer in student.steps()}
+    specs = {spec.name: spec for spec in student.spec.layers}
     groups = {name: group for group in student.spec.tied for name in group}
-    done: set[str] = set()
-    for name in modules:
-        if name not in done:
-            group = groups.get(name, (name,))
-            choose_shift(group, modules, bits, {n: rounded[sources[n]] for n in group}, exact)
-            for member in group:
-                rounded[member] = modules[member](rounded[sources[member]])
-            done.update(group)
+    for name, spec in specs.items():
+        if name in rounded:
+            continue
+        group = groups.get(name, (name,))
+        if spec.weighted:
+            inputs = {n: inputs_of(specs[n], rounded) for n in group}
+            choose_shift(group, modules, bits, inputs, exact)
+        for member in group:
+            modules[member].mode = "qat"
+            rounded[member] = modules[member](*inputs_of(specs[member], rounded))
     student.set_mode("qat")
-    return {name: int(layer.output_shift) for name, layer in modules.items()}
+    return {spec.name: int(layer.output_shift) for spec, layer in student.layers()}
 
 
 def choose_shift(
     group: tuple[str, ...],
-    modules: Mapping[str, FusedConv2d],
+    modules: Mapping[str, FusedLayer],
     bits: Mapping[str, int],
-    inputs: Mapping[str, Tensor],
+    inputs: Mapping[str, Inputs],
     exact: Mapping[str, Tensor],
 ) -> None:
     """Set the shift with the least summed error on all layers of a group."""
     weights = max(_weight_shift(modules[name]) for name in group)
+    if any(_just_too_large(modules[name], weights) for name in group):
+        weights += 1
     top = max(weights, *(_bias_shift(modules[name], bits[name]) for name in group))
     for name in group:
         _start_qat(modules[name], bits[name])

@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 
-from ai8x_models.layers import BIAS_MAX, BIAS_MIN, FusedConv2d, round_half_up
+from ai8x_models.layers import BIAS_MAX, BIAS_MIN, FusedLayer, round_half_up
 from ai8x_models.students import Student
 from common.errors import UserError
 
 
 @torch.no_grad()
-def integer_layer(name: str, layer: FusedConv2d) -> None:
+def integer_layer(name: str, layer: FusedLayer) -> None:
     """Replace a qat layer's parameters by the integers the chip holds.
 
     Weights become signed ``bits``-bit integers. A stored bias is ``b * 2**(bits - 1)`` with b the
@@ -37,17 +37,8 @@ def to_integer(student: Student) -> Student:
 
 
 def output_scales(student: Student) -> dict[str, float]:
-    """Real value of one accumulator step of every (wide) output."""
-    return {
-        name: 2.0
-        ** (
-            int(getattr(student, name).output_shift)
-            - 7
-            - int(getattr(student, name).weight_bits)
-            + 1
-        )
-        for name in student.spec.outputs
-    }
+    """Real value of one step of every output: of the accumulator for a wide one, else 1/128."""
+    return {name: student.worth(name) for name in student.spec.outputs}
 
 
 def integer_extras(student: Student, extras: dict[str, Any]) -> dict[str, Any]:

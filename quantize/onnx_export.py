@@ -3,7 +3,8 @@
 Every layer is weights (int8) -> DequantizeLinear, Conv, Relu, ``Floor(x * 2**k + 0.5)``,
 QuantizeLinear with scale 1, DequantizeLinear with scale 1/128. The Floor is there because
 QuantizeLinear rounds halves to even where the chip rounds them up; behind it QuantizeLinear only
-limits to int8, so nothing is rounded twice. Input and outputs are real numbers: the input is
+limits to int8, so nothing is rounded twice. A sum of inputs is quantised with its own step, which
+only limits it. Input and outputs are real numbers: the input is
 ``(pixel - 128) / 128``, a wide output is what :meth:`ai8x_models.students.Student.maps` returns.
 
 Float32 holds every sum exactly as long as it has at most 24 bits; a layer whose weights could
@@ -22,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from ai8x_models.layers import ONE, FusedConv2d
-from ai8x_models.linear import FusedLinear
+from ai8x_models.layers import ONE, FusedConv1d, FusedConvTranspose2d, FusedLayer, FusedLinear
+from ai8x_models.layers.fused import both
 from ai8x_models.students import INPUT, LayerSpec, Student
 from common.errors import UserError
 from common.files import write_file
@@ -35,32 +36,37 @@ BITS_KEY = "pose78.weight_bits"
 _EXACT_SUM = 1 << 24
 
 
-def to_onnx(student: Student) -> Any:
+def to_onnx(student: Student, exact: bool = True) -> Any:
     """Return the ONNX model of a student in integer mode.
 
     Args:
         student: as :func:`quantize.integer.to_integer` leaves it.
+        exact: refuse what ONNX Runtime would compute a little differently than the chip: average
+            pooling (the chip truncates the mean) and sums beyond the integers of float32.
 
     Returns:
-        ``onnx.ModelProto`` with input ``input`` [1, C, H, W] float32 and one float32 output per
-        entry of ``spec.outputs``, named like its layer.
+        ``onnx.ModelProto`` with input ``input`` [1, C, H, W] ([1, C, L] where it has 1D
+        convolutions) float32 and one float32 output per entry of ``spec.outputs``, named like its
+        layer.
 
     Raises:
-        UserError: another mode, or a layer that ONNX cannot state exactly.
+        UserError: another mode, or a layer that ONNX cannot state (exactly).
     """
     from onnx import TensorProto, helper
 
     if student.mode != "integer":
         raise UserError(f"the student is in {student.mode} mode; convert it with make quantize")
-    graph = _Graph(helper)
+    one_d = any(spec.op == "conv1d" for spec in student.spec.layers)
+    graph = _Graph(helper, exact, one_d)
     source = graph.quantized(INPUT, 1.0 / ONE, 1.0 / ONE, f"{INPUT}_data")
     values = {INPUT: source}
-    for spec, layer in student.layers():
-        values[spec.name] = _add_layer(graph, spec, layer, values[spec.source])
+    for spec, layer in student.steps():
+        values[spec.name] = _add_layer(graph, spec, layer, [values[n] for n in spec.sources])
     for name in student.spec.outputs:
         if values[name] != name:
             graph.node("Identity", [values[name]], name, f"{name}_output")
-    shape = [1, *student.spec.input_shape]
+    channels, rows, columns = student.spec.input_shape
+    shape = [1, channels, rows] if one_d else [1, channels, rows, columns]
     proto = helper.make_graph(
         graph.nodes,
         student.spec.name,
@@ -91,8 +97,8 @@ def save(student: Student, path: Path) -> None:
 class _Graph:
     """Nodes and initialisers being collected."""
 
-    def __init__(self, helper: Any) -> None:
-        self.helper = helper
+    def __init__(self, helper: Any, exact: bool, one_d: bool) -> None:
+        self.helper, self.exact, self.one_d = helper, exact, one_d
         self.nodes: list[Any] = []
         self.initializers: list[Any] = []
         self.bits: dict[str, int] = {}
@@ -106,6 +112,10 @@ class _Graph:
 
     def number(self, name: str, value: float) -> str:
         return self.constant(name, np.array(value, np.float32))
+
+    def sizes(self, pair: tuple[int, int]) -> list[int]:
+        """Rows and columns; rows alone where data has no columns."""
+        return [pair[0]] if self.one_d else list(pair)
 
     def node(
         self, op: str, inputs: list[str], output: str, name: str = "", **attributes: Any
@@ -123,19 +133,13 @@ class _Graph:
         return self.node("DequantizeLinear", [whole, worth_name, self.zero], result)
 
 
-def _add_layer(graph: _Graph, spec: LayerSpec, layer: FusedConv2d, source: str) -> str:
+def _add_layer(graph: _Graph, spec: LayerSpec, layer: FusedLayer, sources: list[str]) -> str:
     """Add one fused layer and return the tensor that holds its result."""
     name = spec.name
-    if layer.fold > 1:
-        source = graph.node("SpaceToDepth", [source], f"{name}_folded", blocksize=layer.fold)
-    if layer.pooling == "avg" and layer.pool > 1:
-        raise UserError(f"layer {name}: ONNX averages without truncation; use maximum pooling")
-    if layer.pool > 1 or layer.pool_stride > 1:
-        source = graph.node(
-            "MaxPool", [source], f"{name}_pool",
-            kernel_shape=[layer.pool] * 2, strides=[layer.pool_stride] * 2,
-        )  # fmt: skip
-    value = _add_convolution(graph, name, layer, source)
+    value = _gathered(graph, name, layer, sources)
+    if layer.op is None:
+        return value
+    value = _add_operation(graph, name, layer, value)
     shift = int(layer.output_shift)
     if layer.wide:
         factor = graph.number(f"{name}_factor", 2.0**shift)
@@ -155,15 +159,53 @@ def _add_layer(graph: _Graph, spec: LayerSpec, layer: FusedConv2d, source: str) 
     return value
 
 
-def _add_convolution(graph: _Graph, name: str, layer: FusedConv2d, source: str) -> str:
+_JOINS = {"add": "Add", "sub": "Sub"}
+
+
+def _gathered(graph: _Graph, name: str, layer: FusedLayer, sources: list[str]) -> str:
+    """Fold, pool and join the inputs of a layer."""
+    values = [
+        _pooled(graph, name if len(sources) == 1 else f"{name}_{number}", layer, source)
+        for number, source in enumerate(sources)
+    ]
+    if len(values) == 1:
+        return values[0]
+    if layer.joined == "concat":
+        return graph.node("Concat", values, f"{name}_joined", axis=1)
+    if layer.joined not in _JOINS:
+        raise UserError(f"layer {name}: '{layer.joined}' has no form in ONNX {OPSET}; use add")
+    value = values[0]
+    for number, other in enumerate(values[1:], 1):
+        value = graph.node(_JOINS[layer.joined], [value, other], f"{name}_sum{number}")
+    return graph.quantized(value, 1.0 / ONE, 1.0 / ONE, f"{name}_joined")
+
+
+def _pooled(graph: _Graph, name: str, layer: FusedLayer, source: str) -> str:
+    if layer.fold > 1:
+        source = graph.node("SpaceToDepth", [source], f"{name}_folded", blocksize=layer.fold)
+    size, steps = both(layer.pool), both(layer.pool_stride)
+    if (size, steps) == ((1, 1), (1, 1)):
+        return source
+    if layer.pooling == "avg" and graph.exact:
+        raise UserError(f"layer {name}: ONNX averages without truncation; use maximum pooling")
+    kind = "MaxPool" if layer.pooling == "max" else "AveragePool"
+    return graph.node(
+        kind, [source], f"{name}_pool",
+        kernel_shape=graph.sizes(size), strides=graph.sizes(steps),
+    )  # fmt: skip
+
+
+def _add_operation(graph: _Graph, name: str, layer: FusedLayer, source: str) -> str:
     bits = int(layer.weight_bits)
-    weight = layer.op.weight.detach().numpy()
+    op = layer.op
+    weight = op.weight.detach().numpy()
     step = 2.0 ** (1 - bits)
-    stored = np.zeros(len(weight), np.float32)
-    if layer.op.bias is not None:
+    stored = np.zeros(layer.by_output().shape[0], np.float32)
+    if op.bias is not None:
         # Bias memory holds floor(bias / 2**(bits - 1)), one of which is worth one step of weight.
-        stored = np.floor(layer.op.bias.detach().numpy() * step)
-    _check_exact(name, layer, weight, stored)
+        stored = np.floor(op.bias.detach().numpy() * step)
+    if graph.exact:
+        _check_exact(name, layer, stored)
     graph.bits[f"{name}_weight"] = bits
     inputs = [
         graph.constant(f"{name}_weight", weight.astype(np.int8)),
@@ -176,16 +218,23 @@ def _add_convolution(graph: _Graph, name: str, layer: FusedConv2d, source: str) 
     if isinstance(layer, FusedLinear):  # the data loses its two axes of length 1
         flat = graph.node("Flatten", [source], f"{name}_flat")
         return graph.node("Gemm", [flat, real, *bias], f"{name}_sum", name, transB=1)
-    return graph.node(
-        "Conv", [source, real, *(bias if layer.op.bias is not None else [])], f"{name}_sum", name,
-        kernel_shape=list(layer.op.kernel_size), strides=list(layer.op.stride),
-        pads=[int(p) for p in layer.op.padding] * 2,
-    )  # fmt: skip
+    attributes: dict[str, Any] = {
+        "kernel_shape": list(op.kernel_size),
+        "strides": list(op.stride),
+        "pads": [int(p) for p in op.padding] * 2,
+    }
+    if isinstance(layer, FusedConv1d) and op.dilation[0] > 1:
+        attributes["dilations"] = list(op.dilation)
+    kind = "Conv"
+    if isinstance(layer, FusedConvTranspose2d):
+        kind, attributes["output_padding"] = "ConvTranspose", list(op.output_padding)
+    given = [source, real, *(bias if op.bias is not None else [])]
+    return graph.node(kind, given, f"{name}_sum", name, **attributes)
 
 
-def _check_exact(name: str, layer: FusedConv2d, weight: np.ndarray, stored: np.ndarray) -> None:
+def _check_exact(name: str, layer: FusedLayer, stored: np.ndarray) -> None:
     """Refuse sums that some input could drive beyond the integers of float32."""
-    sums = np.abs(weight).reshape(len(weight), -1).sum(axis=1)
+    sums = layer.by_output().detach().abs().sum(dim=(1, 2)).numpy()
     largest = ONE * float((sums + np.abs(stored)).max())
     if not layer.wide:
         # One half of the result, in steps of the accumulator, is added for rounding.

@@ -3,7 +3,7 @@
 One layer at a time is quantised, at its best shift, while all others stay as trained; the squared
 difference of the output maps to those of the float student is the cost. Costs of several layers
 add up well enough to choose by (errors of different layers are hardly correlated), and the choice
-is made by :func:`synthesize.allocate.allocate` under the chip's real memory.
+is made by :func:`synthesize.place.bits.allocate` under the chip's real memory.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ai8x_models.preprocess import grey_bytes, prepare, read_picture
-from ai8x_models.students import INPUT, Student
+from ai8x_models.students import INPUT, Student, inputs_of
 from common.errors import UserError
 from quantize.calibrate import BITS, choose_shift, real_output
 
@@ -49,18 +49,18 @@ def sensitivity(
         raise UserError("sensitivity needs a float student with folded batch norm; fold it first")
     student.eval()
     exact = {INPUT: images}
-    for spec, layer in student.layers():
-        exact[spec.name] = layer(exact[spec.source])
+    for spec, layer in student.steps():
+        exact[spec.name] = layer(*inputs_of(spec, exact))
     costs: dict[str, dict[int, float]] = {}
     for spec, layer in student.layers():
         progress(spec.name)
         costs[spec.name] = {}
         for bits in widths:
             changed = copy.deepcopy(layer)
-            source = exact[spec.source]
+            inputs = inputs_of(spec, exact)
             name = spec.name
-            choose_shift((name,), {name: changed}, {name: bits}, {name: source}, exact)
-            values = _propagate(student, exact, name, real_output(changed, source))
+            choose_shift((name,), {name: changed}, {name: bits}, {name: inputs}, exact)
+            values = _propagate(student, exact, name, real_output(changed, *inputs))
             costs[name][bits] = _difference(student, exact, values)
     return costs
 
@@ -70,9 +70,9 @@ def _propagate(
 ) -> dict[str, Tensor]:
     """Recompute what depends on a changed layer; everything else is as it was."""
     values = {start: value}
-    for spec, layer in student.layers():
-        if spec.source in values and spec.name != start:
-            values[spec.name] = layer(values[spec.source])
+    for spec, layer in student.steps():
+        if spec.name != start and not values.keys().isdisjoint(spec.sources):
+            values[spec.name] = layer(*inputs_of(spec, {**exact, **values}))
     return values
 
 

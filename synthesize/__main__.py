@@ -10,20 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
-from synthesize import (
-    beside,
-    compare,
-    emit,
-    frontend_onnx,
-    report,
-    report_page,
-    rules,
-    show,
-    yaml_out,
-)
-from synthesize import checkpoint as checkpoints
+from synthesize.ai8x import compare
+from synthesize.ai8x import description as yaml_out
 from synthesize.compiler import Compiled, compile_graph, compile_network
-from synthesize.reserved import Reserved, starting_at
+from synthesize.legal import rules
+from synthesize.place.reserved import Reserved, starting_at
+from synthesize.read import checkpoint as checkpoints
+from synthesize.read.onnx import network as frontend_onnx
+from synthesize.report import page as report_page
+from synthesize.report import table as report
+from synthesize.report import text as show
+from synthesize.write import project as emit
+from synthesize.write import two_networks as beside
 
 MAX_SHOWN = 10
 

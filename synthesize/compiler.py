@@ -15,27 +15,22 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
-from synthesize import (
-    frontend_student,
-    frontend_yaml,
-    geometry,
-    lower,
-    pack,
-    passes,
-    place,
-    reference,
-    rules,
-    search,
-    streaming,
-    verify,
-)
-from synthesize.checkpoint import Checkpoint
 from synthesize.chip import limits, memory_map
 from synthesize.chip.cycles import STARTUP_CYCLES
-from synthesize.ir import Graph, Shape
-from synthesize.placement import Placement, bit_count, bits_of
-from synthesize.program import FifoPort, LayerInfo, Program
-from synthesize.reserved import NOTHING, Reserved
+from synthesize.graph import reference
+from synthesize.graph.ir import Graph, Shape
+from synthesize.legal import rewrites as passes
+from synthesize.legal import rules, streaming
+from synthesize.place import by_hand as place
+from synthesize.place import geometry, search, verify
+from synthesize.place.placement import Placement, bit_count, bits_of
+from synthesize.place.reserved import NOTHING, Reserved
+from synthesize.program import pack
+from synthesize.program import registers as lower
+from synthesize.program.program import FifoPort, LayerInfo, Program
+from synthesize.read import student as frontend_student
+from synthesize.read.checkpoint import Checkpoint
+from synthesize.read.yaml import description as frontend_yaml
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,12 @@ from distill.people.synthetic import make_scene
 from evalkit.camera import Camera
 from evalkit.kit import Kit
 from evalkit.wire import protocol
-from synthesize import build, checkpoint, reference
 from synthesize.__main__ import main as synthesize
 from synthesize.compiler import Compiled, compile_network
-from synthesize.report import output_units
+from synthesize.graph import reference
+from synthesize.read import checkpoint
+from synthesize.report.table import output_units
+from synthesize.write import elf as build
 from tests.conftest import REPOSITORY, find_shared
 
 SHIPPED = REPOSITORY / "ai8x_models" / "checkpoints" / "native-q.pth.tar"

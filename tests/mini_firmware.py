@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from synthesize import build, emit
+from synthesize.write import elf as build
+from synthesize.write import project as emit
 
 BOARD_SUPPORT = (
     "platform.c",

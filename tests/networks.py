@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from common.errors import UserError
-from synthesize import ir
-from synthesize.ir import Graph, Input, Layer, Output, Pool
+from synthesize.graph import ir
+from synthesize.graph.ir import Graph, Input, Layer, Output, Pool
 
 CHANNELS = (1, 2, 3, 4, 5, 8, 12, 16, 19, 31, 32, 48, 60, 64, 65, 72, 96, 100, 128)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from evalkit.hardware.cnn import Cnn
 from synthesize.chip import memory_map
-from synthesize.program import Program
+from synthesize.program.program import Program
 
 
 def run_on_kit(program: Program, sample: np.ndarray) -> tuple[dict[str, np.ndarray], int]:

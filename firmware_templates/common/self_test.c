@@ -10,7 +10,7 @@
 #include "setup.h"
 
 /* A linear congruential generator (Numerical Recipes' constants), its upper byte; the same as
- * synthesize/self_test.py. */
+ * synthesize/write/self_test.py. */
 static void next_band(uint8_t *bytes, uint32_t *state)
 {
     for (uint32_t i = 0; i < INPUT_BAND_BYTES; ++i) {

@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from ai8x_models.linear import FusedLinear
+from ai8x_models.layers import FusedLinear
 from ai8x_models.student_file import save_student
 from ai8x_models.students import LayerSpec, Student, StudentSpec
 from quantize import onnx_export
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.integer import integer_extras, integer_layer, to_integer
-from synthesize import checkpoint, frontend_onnx, frontend_student, reference
 from synthesize.compiler import compile_graph, compile_network
+from synthesize.graph import reference
+from synthesize.read import checkpoint
+from synthesize.read import student as frontend_student
+from synthesize.read.onnx import network as frontend_onnx
 from tests.virtual import run_on_kit
 
 SPEC = StudentSpec(

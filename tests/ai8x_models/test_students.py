@@ -17,10 +17,11 @@ from quantize.calibrate import bits_per_layer, calibrate
 from quantize.equalize import equalize
 from quantize.fold import fold_batchnorm
 from quantize.integer import integer_extras, to_integer
-from synthesize import checkpoint, ir, reference
 from synthesize.__main__ import main
 from synthesize.chip.limits import PROCESSORS
-from synthesize.frontend_student import load
+from synthesize.graph import ir, reference
+from synthesize.read import checkpoint
+from synthesize.read.student import load
 from tests.folded import folded_student
 
 WEIGHT_MEMORY = 442_368  # bytes: 64 processors x 768 words x 9

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from synthesize import checkpoint
 from synthesize.compiler import compile_network
+from synthesize.read import checkpoint
 from tests.conftest import find_shared
 
 REPEATS = 3

@@ -17,7 +17,8 @@ import numpy as np
 
 from ai8x_models.codec import encode
 from evalkit.kit import Kit
-from synthesize import build, emit
+from synthesize.write import elf as build
+from synthesize.write import project as emit
 from tests.decoder_cases import DECODER, STANDING, quantised
 from tests.mini_firmware import BOARD_SUPPORT
 

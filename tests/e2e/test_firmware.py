@@ -13,8 +13,11 @@ from evalkit.commands.run import main as run_command
 from evalkit.kit import Fault, Kit
 from evalkit.timeline import collect
 from evalkit.wire import protocol
-from synthesize import build, checkpoint, emit, ir
 from synthesize.compiler import Compiled, compile_graph, compile_network
+from synthesize.graph import ir
+from synthesize.read import checkpoint
+from synthesize.write import elf as build
+from synthesize.write import project as emit
 
 pytest.importorskip("unicorn", reason="the kit extra is not installed")
 

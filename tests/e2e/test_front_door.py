@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from front_door import ROOT, make
+
+from tests.front_door import ROOT, make
 
 
 def helped() -> set[str]:

@@ -12,9 +12,11 @@ from evalkit.hardware.scheduler import SECOND
 from evalkit.kit import Kit
 from evalkit.wire import protocol
 from evalkit.wire.protocol import Frame, encode, image_frames
-from synthesize import build, checkpoint, emit
 from synthesize.compiler import Compiled, compile_network
-from synthesize.emit_input import element_addresses, layout
+from synthesize.read import checkpoint
+from synthesize.write import elf as build
+from synthesize.write import project as emit
+from synthesize.write.input_table import element_addresses, layout
 
 pytest.importorskip("unicorn", reason="the kit extra is not installed")
 

@@ -18,10 +18,13 @@ from distill.tasks.lift.student import load_lifter
 from evalkit.kit import Kit
 from evalkit.wire import protocol
 from evalkit.wire.protocol import Frame, encode, image_frames
-from synthesize import beside, build, checkpoint, reference
 from synthesize.__main__ import main
 from synthesize.compiler import Compiled, compile_network
-from synthesize.report import output_units
+from synthesize.graph import reference
+from synthesize.read import checkpoint
+from synthesize.report.table import output_units
+from synthesize.write import elf as build
+from synthesize.write import two_networks as beside
 from tests.conftest import REPOSITORY
 from tests.live_board import expected_from_chw, scenes
 

@@ -13,9 +13,10 @@ import pytest
 from evalkit.camera import Camera
 from evalkit.kit import Kit
 from evalkit.wire import protocol
-from synthesize import checkpoint, emit
 from synthesize.__main__ import main as synthesize
 from synthesize.compiler import compile_network
+from synthesize.read import checkpoint
+from synthesize.write import project as emit
 from tests.live_board import (
     SHIPPED,
     SIDE,

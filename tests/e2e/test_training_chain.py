@@ -14,8 +14,8 @@ from distill.people.crops import SyntheticSet
 from distill.tasks.pose.evaluate import evaluate_pck
 from evalkit.__main__ import main as evalkit
 from quantize.__main__ import main as quantize
-from synthesize import build
 from synthesize.__main__ import main as synthesize
+from synthesize.write import elf as build
 from tests.conftest import REPOSITORY, find_shared
 
 QUICK = ["precision=32-true", "accelerator=cpu", "workers=0", "validate_every=1", "seed=5"]

@@ -16,11 +16,13 @@ from evalkit.kit import Kit
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.fold import fold_batchnorm
 from quantize.integer import integer_extras, to_integer
-from synthesize import beside, build, checkpoint
 from synthesize.__main__ import main
 from synthesize.compiler import Compiled, compile_network
-from synthesize.program import FifoPort
-from synthesize.reserved import NOTHING, Reserved
+from synthesize.place.reserved import NOTHING, Reserved
+from synthesize.program.program import FifoPort
+from synthesize.read import checkpoint
+from synthesize.write import elf as build
+from synthesize.write import two_networks as beside
 
 pytest.importorskip("unicorn", reason="the kit extra is not installed")
 

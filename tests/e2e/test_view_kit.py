@@ -19,8 +19,8 @@ from evalkit.host.stream.shots import Shot
 from evalkit.host.viewer.server import Board
 from evalkit.wire import protocol
 from evalkit.wire.protocol import Frame, encode
-from synthesize import build
 from synthesize.__main__ import main as synthesize
+from synthesize.write import elf as build
 from tests.conftest import REPOSITORY
 from tests.fake_board import STANDING, FakeBoard, FakeLink, poses
 

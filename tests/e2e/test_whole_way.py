@@ -19,11 +19,12 @@ from evalkit.__main__ import main as evalkit
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.fold import fold_batchnorm
 from quantize.integer import integer_extras, to_integer
-from synthesize import build, reference
-from synthesize import checkpoint as checkpoints
 from synthesize.__main__ import main as synthesize
-from synthesize.answer import CRC_FLAG
-from synthesize.frontend_student import load as read_graph
+from synthesize.graph import reference
+from synthesize.read import checkpoint as checkpoints
+from synthesize.read.student import load as read_graph
+from synthesize.write import elf as build
+from synthesize.write.known_answer import CRC_FLAG
 from tests.conftest import REPOSITORY, find_shared
 
 SHIPPED = REPOSITORY / "ai8x_models" / "checkpoints" / "native-q.pth.tar"

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 from evalkit.kit import Fault, Kit
-from synthesize import build, emit, ir
 from synthesize.chip import memory_map, registers
 from synthesize.compiler import Compiled, compile_graph
+from synthesize.graph import ir
+from synthesize.write import elf as build
+from synthesize.write import project as emit
 
 pytest.importorskip("unicorn", reason="the kit extra is not installed")
 

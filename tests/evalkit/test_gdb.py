@@ -9,11 +9,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from mini_firmware import build_program
 
 from common.errors import UserError
 from evalkit.gdb import GdbServer
 from evalkit.kit import Kit
+from tests.mini_firmware import build_program
 
 PROGRAM = """
 #include <stdint.h>

@@ -8,7 +8,8 @@ import subprocess
 import sys
 
 import pytest
-from mini_firmware import build_program
+
+from tests.mini_firmware import build_program
 
 DEBUGGER = next(filter(None, map(shutil.which, ("gdb-multiarch", "arm-none-eabi-gdb"))), None)
 

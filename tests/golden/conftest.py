@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from synthesize import checkpoint
 from synthesize.compiler import Compiled, compile_network
+from synthesize.read import checkpoint
 
 CASES = (
     *("autoencoder", "cats-dogs", "cifar-10", "kws20_v3", "mnist-extrasmall", "pose659"),

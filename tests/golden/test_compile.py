@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from synthesize import checkpoint, compare
 from synthesize.__main__ import main
+from synthesize.ai8x import compare
 from synthesize.chip import limits, memory_map
 from synthesize.chip import registers as reg
 from synthesize.compiler import build_program, compile_network, place_automatically
+from synthesize.read import checkpoint
 from tests.golden.conftest import WRONG_PLACEMENT, Case
 from tests.virtual import run_on_kit
 

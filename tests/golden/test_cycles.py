@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from golden_cases import every_case
 
 from evalkit.commands import replay
 from evalkit.hardware.cnn import Cnn
 from evalkit.hardware.cnn.decode import decode
 from synthesize.chip.cycles import STARTUP_CYCLES, LayerGeometry, layer_cycles
+from tests.golden_cases import every_case
 
 Shape = tuple[int, int, int]
 

@@ -13,8 +13,12 @@ import pytest
 
 from common.errors import UserError
 from evalkit.kit import Kit
-from synthesize import build, checkpoint, compare, official, yaml_out
+from synthesize.ai8x import compare
+from synthesize.ai8x import description as yaml_out
+from synthesize.ai8x import generator as official
 from synthesize.compiler import Compiled, compile_graph, compile_network
+from synthesize.read import checkpoint
+from synthesize.write import elf as build
 from tests.conftest import REPOSITORY
 from tests.golden.conftest import Case
 from tests.networks import random_graph

@@ -14,12 +14,12 @@ import pytest
 import torch
 from torch import nn
 
-from ai8x_models.linear import FusedLinear
+from ai8x_models.layers import FusedLinear
 from ai8x_models.students import Student
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.fold import fold_batchnorm
 from quantize.integer import integer_layer, to_integer
-from tests.quantize.test_quantize import pixels, warmed_student
+from tests.warmed import pixels, warmed_student
 
 
 @pytest.fixture

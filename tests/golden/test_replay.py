@@ -21,12 +21,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from golden_cases import every_case
 
 from evalkit.commands import replay
 from evalkit.hardware.cnn import Cnn, KitFault
 from synthesize.chip import memory_map
 from synthesize.chip import registers as r
+from tests.golden_cases import every_case
 
 WRONGLY_RECORDED = {"rnd_residual", "rnd_lowbit"}
 

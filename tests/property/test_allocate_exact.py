@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import UserError
-from synthesize.allocate import ATTEMPTS, allocate_legal, graph_of, with_bits
-from synthesize.ir import Graph
-from synthesize.search import search
+from synthesize.graph.ir import Graph
+from synthesize.place.bits import ATTEMPTS, allocate_legal, graph_of, with_bits
+from synthesize.place.search import search
 
 WIDTHS = st.sampled_from([8, 24, 32, 48, 64, 96, 128, 160])
 

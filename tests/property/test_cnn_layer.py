@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cnn_programs import LayerSpec, configure, fill, layer_words, start
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from naive_layer import NaiveLayer
 
 from evalkit.hardware.cnn import Cnn
+from tests.cnn_programs import LayerSpec, configure, fill, layer_words, start
 
 SLOW_IS_FINE = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]

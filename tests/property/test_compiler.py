@@ -8,8 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import UserError
-from synthesize import passes, reference, rules, verify
 from synthesize.compiler import build_program, place_automatically
+from synthesize.graph import reference
+from synthesize.legal import rewrites as passes
+from synthesize.legal import rules
+from synthesize.place import verify
 from tests.networks import random_graph
 from tests.virtual import run_on_kit
 

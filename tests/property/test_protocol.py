@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from host_c import NATIVE, TEMPLATES, build, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.wire.protocol import MAGIC, MAX_PAYLOAD, Frame, Parser, encode
+from tests.host_c import NATIVE, TEMPLATES, build, run
 
 Receive = Callable[[bytes], list[Frame]]
 

@@ -10,10 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthesize import compare, ir, official, yaml_out
+from synthesize.ai8x import compare
+from synthesize.ai8x import description as yaml_out
+from synthesize.ai8x import generator as official
 from synthesize.chip import limits
 from synthesize.compiler import compile_graph
-from synthesize.ir import INPUT, Graph, Output, Pool
+from synthesize.graph import ir
+from synthesize.graph.ir import INPUT, Graph, Output, Pool
 from tests.networks import Builder
 from tests.virtual import run_on_kit
 

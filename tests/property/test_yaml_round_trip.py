@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import UserError
-from synthesize import compare, official, yaml_out
+from synthesize.ai8x import compare
+from synthesize.ai8x import description as yaml_out
+from synthesize.ai8x import generator as official
 from synthesize.compiler import build_program, place_automatically
 from tests.networks import random_graph
 

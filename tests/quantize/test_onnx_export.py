@@ -15,8 +15,11 @@ from ai8x_models.students import LayerSpec, Student, StudentSpec
 from common.errors import UserError
 from quantize import onnx_export
 from quantize.integer import integer_extras
-from synthesize import checkpoint, compare, frontend_onnx, frontend_student
+from synthesize.ai8x import compare
 from synthesize.compiler import compile_graph, compile_network
+from synthesize.read import checkpoint
+from synthesize.read import student as frontend_student
+from synthesize.read.onnx import network as frontend_onnx
 
 BITS = (8, 4, 2, 1, 8, 8)
 SMALL = StudentSpec(

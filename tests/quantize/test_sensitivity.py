@@ -18,7 +18,7 @@ from quantize.__main__ import main
 from quantize.calibrate import bits_per_layer, calibrate, choose_shift, real_output
 from quantize.fold import fold_batchnorm
 from quantize.sensitivity import calibration_images, sensitivity
-from tests.quantize.test_quantize import pixels, warmed_student
+from tests.warmed import pixels, warmed_student
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,9 @@ def test_cost_is_the_error_of_quantising_that_layer_alone(student: Student) -> N
         for spec, layer in student.layers():
             exact[spec.name] = layer(exact[spec.source])
         changed = copy.deepcopy(student)
-        choose_shift(("cpm2",), {"cpm2": changed.cpm2}, {"cpm2": 4}, {"cpm2": exact["cpm1"]}, exact)
+        choose_shift(
+            ("cpm2",), {"cpm2": changed.cpm2}, {"cpm2": 4}, {"cpm2": (exact["cpm1"],)}, exact
+        )
         got, wanted = torch.cat(changed(images), 1), torch.cat(student(images), 1)
     assert costs["cpm2"][4] == pytest.approx(float((got - wanted).square().mean()), rel=1e-4)
 
@@ -82,7 +84,7 @@ def test_large_biases_are_not_cut_off() -> None:
         layer.op.bias.fill_(0.7)
         x = torch.rand(4, 8, 6, 6)
         wanted = layer(x)
-        choose_shift(("layer",), {"layer": layer}, {"layer": 8}, {"layer": x}, {"layer": wanted})
+        choose_shift(("layer",), {"layer": layer}, {"layer": 8}, {"layer": (x,)}, {"layer": wanted})
         assert float((real_output(layer, x) - wanted).abs().max()) < 0.02
 
 

@@ -21,7 +21,7 @@ from ai8x_models.codec import NUM_HEATMAPS, flip_maps
 from ai8x_models.decode import decode, decode_single
 from ai8x_models.preprocess import prepare
 from ai8x_models.skeleton import LSP14_TO_18
-from ai8x_models.student_file import load_student, read_checkpoint
+from ai8x_models.student_file import load_student
 from ai8x_models.students import Student
 from distill.people.annotations import KeypointFile, read_pixels
 from distill.people.crops import (
@@ -35,6 +35,7 @@ from distill.people.crops import (
 )
 from distill.people.metrics import Pck, detections, oks_ap, pck, relative_errors, torso_lengths
 from distill.tasks.pose.teacher_maps import TeacherNetwork, teacher_of
+from distill.tasks.pose.teachers.openpose import read_teacher_file
 
 Network = Student | TeacherNetwork
 
@@ -43,7 +44,7 @@ _NECK14, _HEAD_TOP14 = 12, 13  # places in the 14-point order
 
 def load_network(path: Path) -> Network:
     """A student in the mode it was saved with, or a teacher, ready for evaluation."""
-    data = read_checkpoint(path)
+    data = read_teacher_file(path)
     teacher = teacher_of(data, path)
     if teacher is not None:
         return teacher

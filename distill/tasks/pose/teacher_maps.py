@@ -21,11 +21,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ai8x_models.codec import FLIP_HEATMAPS, FLIP_PAFS, NUM_HEATMAPS, NUM_PAFS, STRIDE
-from ai8x_models.student_file import load_student, read_checkpoint
+from ai8x_models.student_file import load_student
 from ai8x_models.students import Student
 from common.errors import UserError
 from distill.people.crops import to_input
-from distill.tasks.pose.teachers.openpose import LightweightOpenPose, is_teacher, teacher_from
+from distill.tasks.pose.teachers.openpose import (
+    LightweightOpenPose,
+    is_teacher,
+    read_teacher_file,
+    teacher_from,
+)
 from distill.tasks.pose.teachers.transformer import checkpoint as linear
 from distill.tasks.pose.teachers.transformer.render import LinearTeacher
 
@@ -72,10 +77,12 @@ def teacher_of(data: dict[str, Any], path: Path) -> TeacherNetwork | None:
 def load_any_teacher(path: Path) -> Teacher:
     """A teacher of any kind that gives maps; the checkpoint says which.
 
+    An ONNX file may be given where it is the Open Model Zoo's Lightweight OpenPose network.
+
     Raises:
         UserError: unreadable, no teacher of maps, or not what it says it is.
     """
-    data = read_checkpoint(path)
+    data = read_teacher_file(path)
     teacher: Teacher | None = teacher_of(data, path)
     if teacher is None and "network" in data.get("extras", {}):
         teacher = _student_of(path)

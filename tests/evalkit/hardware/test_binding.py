@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mini_firmware import build_program
 
 from evalkit.hardware.core import binding, cpu
 from evalkit.kit import Fault, Kit
+from tests.mini_firmware import build_program
 
 PROGRAM = """
 #include <stdint.h>

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mini_firmware import build_program
 
 from common.errors import UserError
 from evalkit.kit import Fault, Kit
 from evalkit.wire import protocol
+from tests.mini_firmware import build_program
 
 HEAD = """
 #include <stdint.h>

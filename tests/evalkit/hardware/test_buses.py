@@ -7,13 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from mini_firmware import build_program
 
 from common.errors import UserError
 from evalkit.hardware.faults import KitFault
 from evalkit.hardware.scheduler import SECOND
 from evalkit.kit import Kit
 from tests.chip_driver import MICROSECOND, SLEEPER, Chip
+from tests.mini_firmware import build_program
 
 STOPPED, ACKNOWLEDGED, REFUSED = 1 << 6, 1 << 7, 1 << 10
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mini_firmware import build_program
 
 from ai8x_models.preprocess import fit
 from common.errors import UserError
@@ -19,6 +18,7 @@ from evalkit.hardware.peripherals.pcif import FIFO_DEPTH
 from evalkit.hardware.scheduler import SECOND
 from evalkit.kit import COLOUR_BARS, Kit
 from tests.chip_driver import BUFFER, MICROSECOND, SLEEPER, Chip
+from tests.mini_firmware import build_program
 
 Make = Callable[..., Chip]
 DONE, FULL, THRESHOLD, NOT_EMPTY = 1, 2, 4, 8

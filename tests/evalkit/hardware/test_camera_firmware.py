@@ -11,13 +11,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from mini_firmware import build_program
 
 from common.errors import UserError
 from evalkit.camera import Camera
 from evalkit.commands import run
 from evalkit.hardware.around import ov7692
 from evalkit.kit import Fault, Kit
+from tests.mini_firmware import build_program
 
 SDK = os.environ.get("MAXIM_PATH", "")
 

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cnn_programs import CLOCKED, LayerSpec, configure, fill, layer_words, load_weights, run, start
 
 from evalkit.hardware.cnn import Cnn, KitFault
 from synthesize.chip import cycles, limits, memory_map
 from synthesize.chip import registers as r
+from tests.cnn_programs import (
+    CLOCKED,
+    LayerSpec,
+    configure,
+    fill,
+    layer_words,
+    load_weights,
+    run,
+    start,
+)
 
 SPEC = LayerSpec(processors=(0, 1), outputs=2, pad=1)
 

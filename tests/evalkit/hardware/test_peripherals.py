@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mini_firmware import build_program
 
 from evalkit.kit import Fault, Kit
+from tests.mini_firmware import build_program
 
 HEAD = """
 #include <stdint.h>

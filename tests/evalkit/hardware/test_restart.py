@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mini_firmware import build_program
 
 from common.errors import UserError
 from evalkit.__main__ import main as evalkit
 from evalkit.hardware.scheduler import SECOND
 from evalkit.kit import Kit
+from tests.mini_firmware import build_program
 
 HEAD = """
 #include <stdint.h>

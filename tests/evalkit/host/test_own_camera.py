@@ -10,7 +10,7 @@ import pytest
 from evalkit.host.serial.own_camera import PATIENCE_SECONDS, OwnCamera, Seen, enlarged
 from evalkit.wire import protocol
 from evalkit.wire.protocol import Frame
-from synthesize import self_test
+from synthesize.write import self_test
 from tests.fake_board import STANDING, poses
 
 

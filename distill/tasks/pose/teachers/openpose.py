@@ -7,6 +7,12 @@ Architecture: Osokin, "Real-time 2D Multi-Person Pose Estimation on CPU: Lightwe
 The published network takes blue, green, red as (pixel - 128) / 256; ours takes red, green, blue
 as (pixel - 128) / 128 like the students. The difference is folded into the first convolution when
 a published checkpoint is read, which is exact: a permutation and a division by two.
+
+The same network as Intel's Open Model Zoo gives it away (human-pose-estimation-0001, read by
+:mod:`distill.tasks.pose.teachers.openpose_onnx`) is the variant ``reduced``: its context module
+has one more 1x1 layer and ELU behind the first, and its batch norm is folded into the
+convolutions. Such layers are trained as they stand, a kernel and an offset each: there are no
+statistics of batches, and what the network computes is the same in training and in use.
 """
 
 from __future__ import annotations
@@ -25,6 +31,7 @@ ARCH = "lightweight_openpose"
 STRIDE = 8
 OUR_INPUT = "rgb128"  # marks checkpoints whose first convolution takes the students' input
 HEAD_WIDTH = 512  # of the initial stage
+MAX_STAGES, MAX_WIDTH = 16, 1024  # the published ones have at most 3 and 128
 # Backbone blocks after the first convolution: (outputs, stride, dilation), up to conv5_5.
 _BLOCKS = (
     (64, 1, 1), (128, 2, 1), (128, 1, 1), (256, 2, 1), (256, 1, 1), (512, 1, 1),
@@ -41,54 +48,73 @@ def _conv(
     dilation: int = 1,
     bias: bool = True,
     batchnorm: bool = False,
+    folded: bool = False,
     relu: bool = True,
 ) -> nn.Sequential:
-    """Convolution that keeps the size (up to the stride), then batch norm and ReLU if wanted."""
+    """Convolution that keeps the size (up to the stride), then batch norm and ReLU if wanted.
+
+    Where batch norm is ``folded`` an identity stands in its place, so that keys stay.
+    """
     padding = dilation * (kernel // 2)
     steps: list[nn.Module] = [
-        nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, bias=bias)
+        nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, bias=bias or folded)
     ]
     if batchnorm:
-        steps.append(nn.BatchNorm2d(outputs))
+        steps.append(_norm(outputs, folded))
     if relu:
         steps.append(nn.ReLU(inplace=True))
     return nn.Sequential(*steps)
 
 
-def _separable(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+def _norm(channels: int, folded: bool) -> nn.Module:
+    """Batch norm, or nothing where the convolution before has taken it in."""
+    return nn.Identity() if folded else nn.BatchNorm2d(channels)
+
+
+def _separable(
+    inputs: int, outputs: int, stride: int = 1, dilation: int = 1, folded: bool = False
+) -> nn.Sequential:
     """Depthwise 3x3, then pointwise, each with batch norm and ReLU (a MobileNetV1 block)."""
     return nn.Sequential(
-        nn.Conv2d(inputs, inputs, 3, stride, dilation, dilation, groups=inputs, bias=False),
-        nn.BatchNorm2d(inputs),
+        nn.Conv2d(inputs, inputs, 3, stride, dilation, dilation, groups=inputs, bias=folded),
+        _norm(inputs, folded),
         nn.ReLU(inplace=True),
-        nn.Conv2d(inputs, outputs, 1, bias=False),
-        nn.BatchNorm2d(outputs),
+        nn.Conv2d(inputs, outputs, 1, bias=folded),
+        _norm(outputs, folded),
         nn.ReLU(inplace=True),
     )
 
 
-def _separable_elu(width: int) -> nn.Sequential:
+def _separable_elu(width: int, bias: bool = False) -> nn.Sequential:
     """Depthwise 3x3, then pointwise, each with ELU and no batch norm."""
     return nn.Sequential(
-        nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False),
+        nn.Conv2d(width, width, 3, padding=1, groups=width, bias=bias),
         nn.ELU(inplace=True),
-        nn.Conv2d(width, width, 1, bias=False),
+        nn.Conv2d(width, width, 1, bias=bias),
         nn.ELU(inplace=True),
     )
 
 
 class _Context(nn.Module):
-    """Narrows the backbone's features and mixes them once more (the "CPM" block)."""
+    """Narrows the backbone's features and mixes them once more (the "CPM" block).
 
-    def __init__(self, inputs: int, width: int) -> None:
+    The variant ``reduced`` has ELU behind ``align``, a further 1x1 layer before the trunk, which
+    the residual sum does not see, and offsets throughout.
+    """
+
+    def __init__(self, inputs: int, width: int, reduced: bool) -> None:
         super().__init__()
         self.align = _conv(inputs, width, 1)
-        self.trunk = nn.Sequential(*(_separable_elu(width) for _ in range(3)))
+        self.reduce: nn.Module = nn.Identity()
+        if reduced:
+            self.align[1] = nn.ELU(inplace=True)
+            self.reduce = nn.Sequential(nn.Conv2d(width, width, 1), nn.ELU(inplace=True))
+        self.trunk = nn.Sequential(*(_separable_elu(width, reduced) for _ in range(3)))
         self.conv = _conv(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.align(x)
-        mixed: Tensor = self.conv(x + self.trunk(x))
+        mixed: Tensor = self.conv(x + self.trunk(self.reduce(x)))
         return mixed
 
 
@@ -113,11 +139,12 @@ class _Stage(nn.Module):
 class _RefinementBlock(nn.Module):
     """A pointwise convolution with a residual pair of 3x3 ones, the second dilated."""
 
-    def __init__(self, inputs: int, width: int) -> None:
+    def __init__(self, inputs: int, width: int, folded: bool) -> None:
         super().__init__()
         self.initial = _conv(inputs, width, 1)
         self.trunk = nn.Sequential(
-            _conv(width, width, batchnorm=True), _conv(width, width, dilation=2, batchnorm=True)
+            _conv(width, width, batchnorm=True, folded=folded),
+            _conv(width, width, dilation=2, batchnorm=True, folded=folded),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -126,8 +153,8 @@ class _RefinementBlock(nn.Module):
         return refined
 
 
-def _refinement_stage(inputs: int, width: int) -> _Stage:
-    blocks = [_RefinementBlock(inputs if i == 0 else width, width) for i in range(5)]
+def _refinement_stage(inputs: int, width: int, folded: bool) -> _Stage:
+    blocks = [_RefinementBlock(inputs if i == 0 else width, width, folded) for i in range(5)]
     return _Stage(nn.Sequential(*blocks), width, width)
 
 
@@ -136,25 +163,29 @@ class LightweightOpenPose(nn.Module):
 
     ``forward`` returns one float tensor ``[N, 57, H/8, W/8]`` per stage (19 heatmaps, then 38
     part affinities), the initial stage first, the best last. ``stages`` counts the refinement
-    stages, ``width`` the channels of everything behind the backbone.
+    stages, ``width`` the channels of everything behind the backbone; ``reduced`` is the variant
+    of the Open Model Zoo.
     """
 
-    def __init__(self, stages: int = 1, width: int = 128) -> None:
+    def __init__(self, stages: int = 1, width: int = 128, reduced: bool = False) -> None:
         super().__init__()
-        if stages < 0 or width < 1:
-            raise UserError(f"a teacher cannot have {stages} refinement stages of width {width}")
-        blocks = [_conv(3, 32, stride=2, bias=False, batchnorm=True)]
+        if not (0 <= stages <= MAX_STAGES and 0 < width <= MAX_WIDTH):
+            raise UserError(
+                f"a teacher cannot have {stages} refinement stages of width {width}; at most "
+                f"{MAX_STAGES} and {MAX_WIDTH} are possible"
+            )
+        blocks = [_conv(3, 32, stride=2, bias=False, batchnorm=True, folded=reduced)]
         before = 32
         for outputs, stride, dilation in _BLOCKS:
-            blocks.append(_separable(before, outputs, stride, dilation))
+            blocks.append(_separable(before, outputs, stride, dilation, reduced))
             before = outputs
         self.model = nn.Sequential(*blocks)
-        self.cpm = _Context(before, width)
+        self.cpm = _Context(before, width, reduced)
         trunk = nn.Sequential(*(_conv(width, width) for _ in range(3)))
         self.initial_stage = _Stage(trunk, width, HEAD_WIDTH)
         inputs = width + NUM_HEATMAPS + NUM_PAFS
         self.refinement_stages = nn.ModuleList(
-            _refinement_stage(inputs, width) for _ in range(stages)
+            _refinement_stage(inputs, width, reduced) for _ in range(stages)
         )
         self._initialise()
 
@@ -182,6 +213,12 @@ class LightweightOpenPose(nn.Module):
         assert isinstance(layer, nn.Conv2d)
         return layer.out_channels
 
+    @property
+    def reduced(self) -> bool:
+        """Whether it is the variant of the Open Model Zoo."""
+        assert isinstance(self.cpm, _Context)
+        return not isinstance(self.cpm.reduce, nn.Identity)
+
     def forward(self, x: Tensor) -> list[Tensor]:
         """Maps of every stage."""
         features = self.cpm(self.model(x))
@@ -200,7 +237,10 @@ def save_teacher(
     teacher: LightweightOpenPose, path: Path, epoch: int, extras: dict[str, Any]
 ) -> None:
     """Write ``epoch, arch, state_dict, extras``, whole or not at all."""
-    described = {"stages": teacher.stages, "width": teacher.width, "input": OUR_INPUT}
+    described = {
+        "stages": teacher.stages, "width": teacher.width, "reduced": teacher.reduced,
+        "input": OUR_INPUT,
+    }  # fmt: skip
     data = {
         "epoch": epoch,
         "arch": ARCH,
@@ -216,13 +256,29 @@ def is_teacher(data: dict[str, Any]) -> bool:
 
 
 def load_teacher(path: Path) -> tuple[LightweightOpenPose, dict[str, Any]]:
-    """Read our own or a published checkpoint, without executing code from it.
+    """Read our own or a published checkpoint, or the Open Model Zoo's ONNX file.
+
+    No code from it is executed.
 
     Raises:
         UserError: unreadable, or its keys or shapes are not this network's.
     """
-    data = read_checkpoint(path)
+    data = read_teacher_file(path)
     return teacher_from(data, path), data
+
+
+def read_teacher_file(path: Path) -> dict[str, Any]:
+    """A checkpoint's content; an ONNX file's weights in the form of a checkpoint.
+
+    Raises:
+        UserError: unreadable, or an ONNX file of another network.
+    """
+    if path.suffix.lower() != ".onnx":
+        return read_checkpoint(path)
+    from distill.tasks.pose.teachers.openpose_onnx import read_weights
+
+    extras = {"input": OUR_INPUT, "start": path.name}
+    return {"epoch": 0, "arch": ARCH, "state_dict": read_weights(path), "extras": extras}
 
 
 def teacher_from(data: dict[str, Any], path: Path) -> LightweightOpenPose:
@@ -237,7 +293,7 @@ def teacher_from(data: dict[str, Any], path: Path) -> LightweightOpenPose:
         raise UserError(
             f"{path} is no Lightweight OpenPose checkpoint: its keys lack cpm.align.0.weight"
         )
-    teacher = LightweightOpenPose(stages, align.shape[0])
+    teacher = LightweightOpenPose(stages, align.shape[0], "cpm.reduce.0.weight" in state)
     _check_keys(teacher, state, path)
     extras = data.get("extras")
     ours = isinstance(extras, dict) and extras.get("input") == OUR_INPUT

@@ -14,9 +14,10 @@ from distill.tasks.grey.student import grey_student
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.fold import fold_batchnorm
 from quantize.integer import integer_extras, to_integer
-from synthesize import checkpoint, reference
 from synthesize.chip.limits import WEIGHT_BYTES
 from synthesize.compiler import Compiled, compile_network
+from synthesize.graph import reference
+from synthesize.read import checkpoint
 from tests.virtual import run_on_kit
 
 ROOT = Path(__file__).resolve().parents[4]

@@ -191,6 +191,12 @@ def start_backbone(backbone: nn.Module, path: Path) -> None:
         _start_student(backbone.network, path)
         return
     teacher, _ = load_teacher(path)
+    if teacher.reduced:
+        raise UserError(
+            f"{path} has its batch norm folded away and one more layer, which the pose "
+            "transformer's backbone has not; give a teacher that was trained from nothing, or a "
+            "published checkpoint (.pth)"
+        )
     if isinstance(backbone, MobileNet):
         backbone.model.load_state_dict(teacher.model.state_dict())
     elif isinstance(backbone, OpenPose):

@@ -1,0 +1,221 @@
+"""Compares the final state a program leaves with a recorded bus trace.
+
+The state is reconstructed from writes: registers, bias and data words by address, weight memory
+as 72-bit kernel words. The order of writes does not matter, only what is left at the end. A trace
+is uint32 [n, 4] = (1 write / 0 read, address, size in bytes, value).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from common.errors import UserError
+from synthesize.chip import limits, memory_map
+from synthesize.chip.registers import describe, register_at
+from synthesize.compiler import Compiled
+from synthesize.place.placement import bits_of
+from synthesize.program.program import MemoryBlock, Program, RegisterWrite
+
+WORD_BYTES = limits.WEIGHT_WORD_BYTES
+
+
+@dataclass
+class State:
+    """What writes left behind.
+
+    Args:
+        words: register, bias and data words by address.
+        kernels: kernel words (9 bytes) by (processor, word number).
+        pushed: words pushed into each FIFO, by address.
+    """
+
+    words: dict[int, int] = field(default_factory=dict)
+    kernels: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    pushed: dict[int, list[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One address whose final value differs; ``kernel``: (processor, kernel word) if it is one."""
+
+    where: str
+    ours: str
+    theirs: str
+    kernel: tuple[int, int] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.where}: compiled {self.ours}, recorded {self.theirs}"
+
+
+def state_of_trace(trace: np.ndarray) -> State:
+    """Return the state that a recorded trace leaves."""
+    state = State()
+    writes = trace[trace[:, 0] == 1][:, 1:].astype(np.int64)
+    address = writes[:, 0]
+    offset = (address - memory_map.QUADRANT_BASE) % memory_map.QUADRANT_STRIDE
+    weight_end = memory_map.WEIGHT_OFFSET + (
+        limits.PROCESSORS_PER_QUADRANT * memory_map.WEIGHT_STRIDE
+    )
+    in_weights = (
+        (address >= memory_map.QUADRANT_BASE)
+        & (offset >= memory_map.WEIGHT_OFFSET)
+        & (offset < weight_end)
+    )
+    for a, _, value in writes[~in_weights].tolist():
+        if a in memory_map.FIFO_WRITE:
+            state.pushed.setdefault(a, []).append(value)
+        else:
+            state.words[a] = value
+    _replay_weights(state, writes[in_weights])
+    return state
+
+
+def state_of_program(program: Program, sample: np.ndarray | None) -> State:
+    """Return the state that a program leaves, with ``sample`` loaded when given."""
+    data = program.pack_input(sample) if sample is not None else ()
+    writes = (*program.registers, *program.start)
+    return state_of_writes(writes, program.weights, (*program.biases, *data))
+
+
+def state_of_writes(
+    writes: Iterable[RegisterWrite], weights: Iterable[MemoryBlock], blocks: Iterable[MemoryBlock]
+) -> State:
+    """Return the state that register writes, packed kernel streams and blocks of words leave.
+
+    A block at the address of a FIFO is pushed into it.
+    """
+    state = State()
+    for write in writes:
+        state.words[write.address] = write.value
+    for block in weights:
+        _unpack_block(state, block)
+    for block in blocks:
+        if block.address in memory_map.FIFO_WRITE:
+            state.pushed.setdefault(block.address, []).extend(block.words.tolist())
+            continue
+        for i, value in enumerate(block.words.tolist()):
+            state.words[block.address + 4 * i] = value
+    return state
+
+
+def differences(ours: State, theirs: State) -> list[Difference]:
+    """Return all differences, by address, registers described by name and fields."""
+    result = []
+    for address in sorted(set(ours.words) | set(theirs.words)):
+        a, b = ours.words.get(address), theirs.words.get(address)
+        place = register_at(address)
+        if (a or 0) != (b or 0) or (place is None and (a is None) != (b is None)):
+            result.append(
+                Difference(
+                    f"{address:08x} ({describe(address)})", _hex(address, a), _hex(address, b)
+                )
+            )
+    for key in sorted(set(ours.kernels) | set(theirs.kernels)):
+        first, second = ours.kernels.get(key), theirs.kernels.get(key)
+        if first != second:
+            where = f"kernel word {key[1]} of processor {key[0]}"
+            result.append(Difference(where, _bytes(first), _bytes(second), key))
+    for address in sorted(set(ours.pushed) | set(theirs.pushed)):
+        if ours.pushed.get(address) != theirs.pushed.get(address):
+            mine, other = (len(s.pushed.get(address, [])) for s in (ours, theirs))
+            where = f"{address:08x} ({describe(address)})"
+            result.append(Difference(where, f"{mine} words", f"{other} words, or other values"))
+    return result
+
+
+def read_trace(path: str | Path) -> np.ndarray:
+    """Load the ``trace`` array of a recorded reference.
+
+    Raises:
+        UserError: missing or malformed file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            trace = content["trace"]
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise UserError(
+            f"{path}: no readable trace ({error}); give an .npz with 'trace'"
+        ) from error
+    if trace.ndim != 2 or trace.shape[1] != 4:
+        raise UserError(f"{path}: 'trace' has shape {trace.shape}, expected [n, 4]")
+    return np.asarray(trace)
+
+
+def _replay_weights(state: State, writes: np.ndarray) -> None:
+    """Follow the packed loader: a byte write selects a word, 32-bit writes follow."""
+    selections = np.flatnonzero(writes[:, 1] == 1)
+    for first, last in zip(selections, [*selections[1:], len(writes)], strict=True):
+        select = int(writes[first, 0])
+        words = writes[first + 1 : last, 2].astype(np.uint32)
+        _unpack_block(state, MemoryBlock(select & ~3, words))
+
+
+def _unpack_block(state: State, block: MemoryBlock) -> None:
+    where = memory_map.locate(block.address)
+    assert where is not None
+    assert where.kind == "weight"
+    data = block.words.astype(">u4").tobytes()
+    for i in range(len(data) // WORD_BYTES):
+        key = (where.index, where.offset // 4 + i)
+        state.kernels[key] = data[i * WORD_BYTES : (i + 1) * WORD_BYTES]
+
+
+def _hex(address: int, value: int | None) -> str:
+    if value is None:
+        return "nothing written"
+    place = register_at(address)
+    fields = f" ({place.register.text(value)})" if place else ""
+    return f"{value:08x}{fields}"
+
+
+def _bytes(value: bytes | None) -> str:
+    return "nothing written" if value is None else value.hex()
+
+
+MISPLACED = (
+    "with weights narrower than 8 bits the public generator drops the empty kernels of processors "
+    "that have no channel in the last pass, which shifts all later kernels of those processors; "
+    "this compiler keeps them, so that the chip computes the known answer"
+)
+
+
+EXTRA_ZEROS = (
+    "the public generator writes one more word, of zeros, behind the last kernel of a layer with "
+    "weights narrower than 8 bits; no layer reads that word"
+)
+
+
+def explain(found: list[Difference], compiled: Compiled) -> tuple[list[Difference], dict[str, int]]:
+    """Separate differences that are defects of the recording generator from real ones.
+
+    Returns:
+        the unexplained differences, and the number of explained ones by reason.
+    """
+    ranges: list[tuple[int, int, set[int]]] = []
+    behind: set[tuple[int, int]] = set()
+    for layer, place in zip(compiled.legal.layers, compiled.placement.layers, strict=True):
+        if layer.weight is None or layer.bits == 8:
+            continue
+        end = place.first_word + place.words
+        behind |= {(processor, end) for processor in bits_of(place.processors)}
+        missing = place.passes * place.in_per_pass - layer.in_shape[0]
+        if place.passes > 1 and missing > 0 and not layer.flatten:
+            ranges.append((place.first_word, end, set(bits_of(place.processors)[-missing:])))
+    left = []
+    explained: dict[str, int] = {}
+    for difference in found:
+        key = difference.kernel
+        zeros = (_bytes(None), _bytes(bytes(WORD_BYTES)))
+        if key is not None and any(a <= key[1] < b and key[0] in rows for a, b, rows in ranges):
+            reason = MISPLACED
+        elif key in behind and (difference.ours, difference.theirs) == zeros:
+            reason = EXTRA_ZEROS
+        else:
+            left.append(difference)
+            continue
+        explained[reason] = explained.get(reason, 0) + 1
+    return left, explained

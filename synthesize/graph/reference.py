@@ -1,0 +1,215 @@
+"""Exact integer interpreter of a graph: the known answer comes from here.
+
+Convolutions run as matrix products in floating point. That is exact: every partial sum, in any
+order, is an integer of magnitude at most ``sum |w| * 128``; when this stays below 2**24 for every
+output, float32 represents all of them, otherwise float64 does (the chip's largest sum is below
+2**31). The arithmetic itself is defined in :mod:`synthesize.graph.ir`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from common.errors import UserError
+from synthesize.graph.ir import INPUT, Graph, Input, Layer
+
+_FLOAT32_EXACT = 1 << 24
+
+
+def run(graph: Graph, inputs: np.ndarray | Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Compute all outputs of a graph.
+
+    Args:
+        graph: the network, before or after legalisation.
+        inputs: integers -128..127 in the described shape (see :class:`Input`), either the array
+            itself or a mapping with the key ``"input"``.
+
+    Returns:
+        int32 [channels, rows, columns] by output name.
+
+    Raises:
+        UserError: the input has another shape or values outside -128..127.
+    """
+    values = run_layers(graph, inputs)
+    return {
+        out.name: values[out.layer][out.first : out.first + out.channels].astype(np.int32)
+        for out in graph.outputs
+    }
+
+
+def run_layers(
+    graph: Graph, inputs: np.ndarray | Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Compute every layer of a graph.
+
+    Returns:
+        by layer name (and ``"input"``): int8 [channels, rows, columns], int64 for wide layers.
+    """
+    raw = inputs[INPUT] if isinstance(inputs, Mapping) else inputs
+    values = {INPUT: fold_input(graph.input, raw)}
+    for layer in graph.layers:
+        values[layer.name] = run_layer(layer, [values[name] for name in layer.inputs])
+    return values
+
+
+def fold_input(source: Input, raw: np.ndarray) -> np.ndarray:
+    """Check an input and fold it as the first layer expects it.
+
+    Args:
+        source: the input's description.
+        raw: integers of ``source.described_shape``; trailing axes of size 1 may be missing, and an
+            input already folded is taken as it is.
+
+    Returns:
+        int8 of ``source.shape``.
+
+    Raises:
+        UserError: wrong shape or values.
+    """
+    raw = np.asarray(raw)
+    if raw.dtype.kind not in "iu" or raw.size == 0:
+        raise UserError(f"the input holds {raw.dtype}; it must hold integers of -128 to 127")
+    if raw.min() < -128 or raw.max() > 127:
+        raise UserError(
+            f"the input reaches from {raw.min()} to {raw.max()}, but the chip takes -128 to 127; "
+            "subtract 128 from pixels"
+        )
+    shape = (*raw.shape, 1, 1)[: max(3, raw.ndim)]
+    if shape == source.shape:
+        return raw.reshape(shape).astype(np.int8)
+    if shape != source.described_shape:
+        if raw.size == int(np.prod(source.shape)) and source.fold == 1:
+            return raw.reshape(source.shape).astype(np.int8)
+        wanted = "x".join(map(str, source.described_shape))
+        raise UserError(
+            f"the input has shape {'x'.join(map(str, raw.shape))} but the network expects {wanted}"
+        )
+    n = source.fold
+    c, h, w = source.described_shape
+    split = raw.reshape(c, h // n, n, w // n, n)
+    return split.transpose(2, 4, 0, 1, 3).reshape(source.shape).astype(np.int8)
+
+
+def run_layer(layer: Layer, inputs: list[np.ndarray]) -> np.ndarray:
+    """Compute one layer from its inputs (int8 [channels, rows, columns] each)."""
+    if layer.join == "concat":
+        data = inputs[0] if len(inputs) == 1 else np.concatenate(inputs)
+        if layer.reshape is not None:
+            data = data.reshape(layer.in_shape)
+        data = pool(layer, data)
+    elif layer.pool_first:
+        data = join([pool(layer, x) for x in inputs], layer.join)
+    else:
+        data = pool(layer, join(inputs, layer.join))
+    if layer.op == "upsample":
+        return data.repeat(layer.stride[0], axis=1).repeat(layer.stride[1], axis=2)
+    if layer.op == "passthrough":
+        return data
+    if layer.flatten:
+        data = data.reshape(-1, 1, 1)
+    if layer.op == "convtranspose2d":
+        acc = convolve(layer, _spread(layer, data))
+    else:
+        (rows, cols) = layer.pad
+        acc = convolve(layer, np.pad(data, ((0, 0), (rows, rows), (cols, cols))))
+    if layer.bias is not None:
+        acc += (128 * layer.bias).astype(acc.dtype)[:, None, None]
+    return acc.astype(np.int64) if layer.wide else scale(acc, layer.shift, layer.activation)
+
+
+def join(operands: list[np.ndarray], kind: str) -> np.ndarray:
+    """Combine operands element by element; sums are clipped to -128..127 at the end."""
+    if kind in ("or", "xor"):
+        combine = np.bitwise_or if kind == "or" else np.bitwise_xor
+        bits = operands[0]
+        for other in operands[1:]:
+            bits = combine(bits, other)
+        return bits
+    total = operands[0].astype(np.int32)
+    for other in operands[1:]:
+        total = total + other if kind == "add" else total - other
+    return total.clip(-128, 127).astype(np.int8)
+
+
+def pool(layer: Layer, data: np.ndarray) -> np.ndarray:
+    """Pool int8 [channels, rows, columns]; see :mod:`synthesize.graph.ir`."""
+    if layer.pool is None:
+        return data
+    (size_r, size_c), (step_r, step_c) = layer.pool.size, layer.pool.stride
+    rows = (data.shape[1] - size_r) // step_r + 1
+    cols = (data.shape[2] - size_c) // step_c + 1
+    windows = [
+        data[:, r : r + (rows - 1) * step_r + 1 : step_r, c : c + (cols - 1) * step_c + 1 : step_c]
+        for r in range(size_r)
+        for c in range(size_c)
+    ]
+    if len(windows) == 1 or layer.pool.kind == "max":
+        result = windows[0]
+        for window in windows[1:]:
+            result = np.maximum(result, window)
+        return result
+    total = windows[0].astype(np.int32)
+    for window in windows[1:]:
+        total += window
+    return (np.sign(total) * (np.abs(total) // len(windows))).astype(np.int8)
+
+
+def convolve(layer: Layer, data: np.ndarray) -> np.ndarray:
+    """Convolve padded data with stride; returns the exact sums as float [out, rows, columns].
+
+    Args:
+        layer: its ``weight`` [out, in, kernel rows, kernel columns] and ``stride`` are used.
+        data: int8 [in, rows, columns] with padding.
+    """
+    assert layer.weight is not None
+    weight = layer.weight
+    bound = int(np.abs(weight).sum(axis=(1, 2, 3)).max(initial=0)) * 128 + 128 * 128
+    kind: type[np.floating] = np.float32 if bound < _FLOAT32_EXACT else np.float64
+    out, _, k_rows, k_cols = weight.shape
+    channels, rows, cols = data.shape
+    step_r, step_c = layer.stride if layer.op != "convtranspose2d" else (1, 1)
+    out_rows, out_cols = rows - k_rows + 1, cols - k_cols + 1
+    # Rows are laid out one after the other, so that every tap reads one contiguous run of pixels;
+    # the sums that straddle two rows are cut off at the end.
+    run_length = (out_rows - 1) * cols + out_cols
+    flat = data.reshape(channels, rows * cols).astype(kind)
+    acc = np.zeros((out, out_rows * cols), kind)
+    taps = weight.astype(kind)
+    for r in range(k_rows):
+        for c in range(k_cols):
+            start = r * cols + c
+            acc[:, :run_length] += taps[:, :, r, c] @ flat[:, start : start + run_length]
+    return acc.reshape(out, out_rows, cols)[:, ::step_r, :out_cols:step_c]
+
+
+def scale(acc: np.ndarray, shift: int, activation: str) -> np.ndarray:
+    """Return clip(floor(acc * 2**shift / 128 + 0.5)) with activation, int8."""
+    # In integers, because adding half a step to a sum of 24 bits is not exact in float32.
+    if shift > 0:
+        total: np.ndarray = acc.astype(np.int64)
+        total = ((total << shift) + 64) >> 7
+    else:
+        total = acc.astype(np.int32)
+        total = (total + (64 << -shift)) >> (7 - shift)
+    if activation == "abs":
+        total = np.abs(total.clip(-128, 127))
+    low = 0 if activation == "relu" else -128
+    return total.clip(low, 127).astype(np.int8)
+
+
+def _spread(layer: Layer, data: np.ndarray) -> np.ndarray:
+    """Return the data with zeros in between and around, ready for a transposed convolution."""
+    channels, rows, cols = data.shape
+    (step_r, step_c), (k_r, k_c) = layer.stride, layer.kernel
+    before_r, before_c = k_r - 1 - layer.pad[0], k_c - 1 - layer.pad[1]
+    height = (rows - 1) * step_r + 1 + 2 * before_r + layer.output_pad[0]
+    width = (cols - 1) * step_c + 1 + 2 * before_c + layer.output_pad[1]
+    result = np.zeros((channels, height, width), np.int8)
+    result[
+        :,
+        before_r : before_r + (rows - 1) * step_r + 1 : step_r,
+        before_c : before_c + (cols - 1) * step_c + 1 : step_c,
+    ] = data
+    return result

@@ -1,0 +1,1 @@
+"""Where tensors, kernels and biases lie, and an independent check that they lie well."""

@@ -1,0 +1,46 @@
+"""Translates a placed layer into what the cycle model needs."""
+
+from __future__ import annotations
+
+from synthesize.chip.cycles import LayerGeometry, layer_cycles
+from synthesize.graph.ir import Layer
+from synthesize.place.by_hand import pixels_flattened
+from synthesize.place.placement import LayerPlace
+from synthesize.program.registers import hardware_pad, time_slots
+
+
+def geometry(layer: Layer, place: LayerPlace) -> LayerGeometry:
+    """Return the geometry of a layer for :mod:`synthesize.chip.cycles`."""
+    pooled = layer.pooled
+    columns = layer.out_shape[2]
+    if layer.op == "convtranspose2d":
+        pooled = pooled[0] * layer.stride[0], pooled[1] * layer.stride[1]
+    if layer.flatten:
+        columns = pooled[1]
+    flat = place.passes * pixels_flattened(layer) - 1
+    passthrough = layer.op == "passthrough"
+    outputs = layer.out_shape[0]
+    if not passthrough:
+        outputs = place.kernels // (place.passes * pixels_flattened(layer))
+    return LayerGeometry(
+        kernel=layer.kernel,
+        pad=hardware_pad(layer),
+        pooled=pooled,
+        pool=layer.pool_size,
+        passes=place.passes,
+        outputs=outputs,
+        output_columns=columns,
+        operands=layer.operands,
+        pool_first=layer.pool_first,
+        passthrough=passthrough,
+        time_slots=time_slots(layer, place),
+        expansions=place.out_passes,
+        flatten_long=layer.flatten and flat >= 16,
+        streaming=place.streaming,
+        kernel_word=place.first_word,
+    )
+
+
+def cycles(layer: Layer, place: LayerPlace) -> int:
+    """Return the cycles of a placed layer."""
+    return layer_cycles(geometry(layer, place))

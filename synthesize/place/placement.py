@@ -1,0 +1,138 @@
+"""Plain data of a placement: where every tensor, kernel and bias of a graph lives on the chip.
+
+Vocabulary (source: ai8x-synthesis README):
+
+* *processors*: bit mask of the 64 processors that read a layer's input; with more than 64 input
+  channels the layer runs in ``passes`` with equally many processors in each.
+* *output processors*: mask of the processors whose data memory receives the output.
+* *offset*: byte offset inside every data memory instance (32 KiB, shared by four processors).
+* *write gap*: words skipped between two output pixels, so that operands of an element-wise layer
+  can be interleaved; *read gap*: the same when reading.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from synthesize.graph.ir import Where
+from synthesize.place.reserved import NOTHING, Reserved
+
+
+@dataclass(frozen=True)
+class LayerHint:
+    """What a hand-written network description says about one layer's place."""
+
+    processors: int
+    output_processors: int | None = None
+    in_offset: int | None = None
+    out_offset: int = 0
+    write_gap: int = 0
+    read_gap: int = 0
+    bias_quadrants: tuple[int, ...] | None = None
+    streaming: bool = False
+    where: Where = field(default_factory=Where)
+
+
+@dataclass(frozen=True)
+class Hints:
+    """Placement written by hand, one entry per layer; ``chw``: input format of the first layer."""
+
+    layers: tuple[LayerHint, ...]
+    chw: bool = False
+
+
+@dataclass(frozen=True)
+class LayerPlace:
+    """Where one layer lives.
+
+    Args:
+        processors, output_processors: masks of 64 bits.
+        in_offset, out_offset: byte offsets in the data memories.
+        passes: input passes (channels per operand / 64, rounded up).
+        in_per_pass: processors used in each pass.
+        out_passes, out_per_pass: the same for the output.
+        first_word: kernel word at which the layer's weights start, in every processor.
+        words: kernel words it takes in every processor.
+        kernels: kernel count behind the mask counter (padding included).
+        bias_quadrant: quadrant whose bias memory holds the biases, None without bias.
+        bias_offset: first byte in that memory.
+    """
+
+    processors: int
+    output_processors: int
+    in_offset: int
+    out_offset: int
+    passes: int
+    in_per_pass: int
+    out_passes: int
+    out_per_pass: int
+    write_gap: int = 0
+    read_gap: int = 0
+    streaming: bool = False
+    first_word: int = 0
+    words: int = 0
+    kernels: int = 0
+    bias_quadrant: int | None = None
+    bias_offset: int = 0
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Places of all layers of a graph, in the same order.
+
+    Args:
+        chw: input stored channel by channel (one channel per data memory) instead of four
+            channels per word.
+        fifo: input streamed through the FIFOs.
+        by_hand: the offsets and processors come from a network description.
+        warnings: sentences worth showing (a hand-written placement that cannot compute what the
+            network means).
+        reserved: memory that another network keeps, which this one leaves alone.
+    """
+
+    layers: tuple[LayerPlace, ...]
+    quadrants: tuple[int, ...]
+    chw: bool = False
+    fifo: bool = False
+    by_hand: bool = False
+    warnings: tuple[str, ...] = ()
+    reserved: Reserved = NOTHING
+
+
+def first_bit(mask: int) -> int:
+    """Return the number of the lowest set bit (``mask`` must not be 0)."""
+    return (mask & -mask).bit_length() - 1
+
+
+def last_bit(mask: int) -> int:
+    """Return the number of the highest set bit (``mask`` must not be 0)."""
+    return mask.bit_length() - 1
+
+
+def bit_count(mask: int) -> int:
+    """Return the number of set bits."""
+    return bin(mask).count("1")
+
+
+def channels_per_pass(channels: int) -> tuple[int, int]:
+    """Return (passes, processors per pass) for a number of channels.
+
+    With more than 64 channels, every pass uses the same number of processors, rounded up to a
+    multiple of four (source: ai8x-synthesis README, "Channel count greater than 64").
+    """
+    passes = -(-channels // 64)
+    per_pass = -(-channels // passes)
+    if channels > 64:
+        per_pass = min(-(-per_pass // 4) * 4, 64)
+    return passes, per_pass
+
+
+def bits_of(mask: int) -> list[int]:
+    """Return the numbers of all set bits, lowest first."""
+    return [i for i in range(mask.bit_length()) if mask >> i & 1]
+
+
+def channel_cell(mask: int, per_pass: int, channel: int) -> tuple[int, int]:
+    """Return (pass, processor) that holds ``channel`` under a processor mask."""
+    number, index = divmod(channel, per_pass)
+    return number, bits_of(mask)[index]

@@ -1,0 +1,404 @@
+"""Independent check of a placement by following every byte through data memory.
+
+Nothing here is shared with the code that places or packs: the check starts from processors,
+offsets, passes and gaps alone and re-derives every address from the hardware's counting rules
+(write pointer: base + pixel * (increment + 1) + pass * channel offset; read pointer: base + one
+word per operand, pass and pixel). It writes the identity of each tensor element where the layer
+puts it and looks, at every later read, whether the expected element is still there. A layer may
+write over its own input only where the pixel has been read before that output pixel is complete.
+
+Layers that stream read from circular buffers, which are at work at the same time: these must not
+share a word with each other or with the output of the last such layer.
+
+Findings name both tensors and the address. A placement made by the compiler must have none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from synthesize.chip import limits, memory_map
+from synthesize.graph.ir import INPUT, Graph, Layer, at
+from synthesize.place.placement import LayerPlace, Placement
+from synthesize.program.registers import rollover
+
+_NOBODY = -1
+_OTHER = -2
+_LANES = limits.PROCESSORS_PER_INSTANCE
+_SIZE = limits.DATA_INSTANCES * limits.DATA_INSTANCE_WORDS
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong with a placement; ``str()`` is the sentence for the user."""
+
+    layer: str
+    sentence: str
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+def check(graph: Graph, placement: Placement) -> list[Finding]:
+    """Return everything wrong with a placement: data, weights and biases."""
+    findings = _Data(graph, placement).run()
+    findings += _rings(graph, placement)
+    findings += _passthrough(graph, placement)
+    findings += _weights(graph, placement)
+    findings += _biases(graph, placement)
+    return findings
+
+
+class _Data:
+    """Data memory with the identity of what each byte holds."""
+
+    def __init__(self, graph: Graph, placement: Placement) -> None:
+        self.graph = graph
+        self.placement = placement
+        self.content = np.full((_SIZE, _LANES), _NOBODY, np.int64)
+        self.first_id: dict[str, int] = {}
+        self.findings: list[Finding] = []
+        next_id = 0
+        for name, shape in self._tensors():
+            self.first_id[name] = next_id
+            next_id += shape[0] * shape[1] * shape[2]
+        self.last_id = next_id
+
+    def _tensors(self) -> list[tuple[str, tuple[int, int, int]]]:
+        tensors = [(INPUT, self.graph.input.shape)]
+        return tensors + [(layer.name, layer.out_shape) for layer in self.graph.layers]
+
+    def run(self) -> list[Finding]:
+        streaming = [place.streaming for place in self.placement.layers]
+        if not self.placement.fifo:
+            self._load_input()
+        for i, (layer, place) in enumerate(
+            zip(self.graph.layers, self.placement.layers, strict=True)
+        ):
+            if streaming[i]:
+                last = i + 1 == len(streaming) or not streaming[i + 1]
+                if last and self._in_range(layer, place):
+                    self._write(layer, place)
+                continue
+            if self._in_range(layer, place):
+                read = self._read(layer, place, i)
+                self._write(layer, place, read)
+        self._outputs()
+        return self.findings
+
+    def _in_range(self, layer: Layer, place: LayerPlace) -> bool:
+        words = limits.DATA_INSTANCE_WORDS
+        last = int(self._written_words(layer, place)[:, -1].max())
+        end = place.out_offset // 4 + last + (_LANES if layer.wide else 1)
+        pixels = layer.in_shape[1] * layer.in_shape[2]
+        reads = place.in_offset // 4 + pixels * place.passes * layer.operands
+        if place.streaming:
+            reads = 0
+        if self.placement.chw and layer is self.graph.layers[0]:
+            reads = place.in_offset // 4 + -(-pixels // 4)
+        if end <= words and reads <= words:
+            return True
+        what, used = ("output", end) if end > words else ("input", reads)
+        self._report(
+            layer,
+            f"its {what} ends at word {used} of a data memory that has {words}; use a smaller "
+            "offset, fewer channels or more pooling",
+        )
+        return False
+
+    def _load_input(self) -> None:
+        first, place = self.graph.layers[0], self.placement.layers[0]
+        shape = self.graph.input.shape
+        if first.inputs != (INPUT,) or not self._in_range(first, place):
+            return
+        ids = self._ids(INPUT, shape)
+        if self.placement.chw:
+            return  # four pixels per word: checked by range only
+        words, lanes = self._read_addresses(place, shape, 0, 1)
+        self.content[words] = _NOBODY
+        self.content[words, lanes] = ids
+
+    def _read(self, layer: Layer, place: LayerPlace, index: int) -> np.ndarray | None:
+        """Check that a layer reads what it should; return the words it reads."""
+        if index == 0 and self.placement.chw:
+            return None
+        all_words = []
+        for words, lanes, names, ids in self._expected(layer, place):
+            all_words.append(words.ravel())
+            found = self.content[words, lanes]
+            wrong = np.argwhere(found != ids)
+            if len(wrong):
+                self._report_read(layer, words, found, ids, tuple(wrong[0]), names)
+                break
+        return np.concatenate(all_words)
+
+    def _expected(
+        self, layer: Layer, place: LayerPlace
+    ) -> list[tuple[np.ndarray, np.ndarray, str, np.ndarray]]:
+        """Return (words, lanes, description, expected identities) for each operand."""
+        shapes = dict(self._tensors())
+        if layer.operands > 1:
+            result = []
+            for o, name in enumerate(layer.inputs):
+                words, lanes = self._read_addresses(place, layer.in_shape, o, layer.operands)
+                result.append((words, lanes, name, self._ids(name, shapes[name])))
+            return result
+        ids = np.concatenate([self._ids(n, shapes[n]) for n in layer.inputs])
+        ids = ids.reshape(layer.in_shape[0], -1)
+        words, lanes = self._read_addresses(place, layer.in_shape, 0, 1)
+        return [(words, lanes, " and ".join(layer.inputs), ids)]
+
+    def _read_addresses(
+        self, place: LayerPlace, shape: tuple[int, int, int], operand: int, operands: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return (word, lane) of every [channel, pixel], words counted over all instances."""
+        enabled = np.flatnonzero([place.processors >> p & 1 for p in range(limits.PROCESSORS)])
+        channel = np.arange(shape[0])
+        number = channel // place.in_per_pass
+        processor = enabled[channel % place.in_per_pass]
+        pixel = np.arange(shape[1] * shape[2])
+        word = pixel[None, :] * place.passes + number[:, None]
+        word = place.in_offset // 4 + word * operands + operand
+        base = processor // _LANES * limits.DATA_INSTANCE_WORDS
+        lanes = np.broadcast_to((processor % _LANES)[:, None], word.shape)
+        return word + base[:, None], lanes
+
+    def _written_words(self, layer: Layer, place: LayerPlace) -> np.ndarray:
+        """Return the word (relative to the offset) of [pass, pixel] in each output instance."""
+        size = _LANES if layer.wide else 1
+        step = place.write_gap + 1
+        pixel = np.arange(layer.out_shape[1] * layer.out_shape[2])
+        number = np.arange(place.out_passes)
+        return pixel[None, :] * place.out_passes * step * size + (number * step * size)[:, None]
+
+    def _write(self, layer: Layer, place: LayerPlace, read: np.ndarray | None = None) -> None:
+        relative = self._written_words(layer, place) + place.out_offset // 4
+        processors = np.flatnonzero(
+            [place.output_processors >> p & 1 for p in range(limits.PROCESSORS)]
+        )
+        ids = self._ids(layer.name, layer.out_shape)
+        instances = np.unique(processors // _LANES)
+        touched = (instances[:, None, None] * limits.DATA_INSTANCE_WORDS + relative).ravel()
+        if layer.wide:
+            touched = (touched[:, None] + np.arange(_LANES)).ravel()
+        if read is not None:
+            self._check_own_input(layer, place, touched, read)
+        self.content[touched] = _NOBODY
+        for channel in range(layer.out_shape[0]):
+            number, position = divmod(channel, place.out_per_pass)
+            processor = int(processors[position])
+            words = processor // _LANES * limits.DATA_INSTANCE_WORDS + relative[number]
+            if layer.wide:
+                self.content[words + processor % _LANES] = ids[channel][:, None]
+            else:
+                self.content[words, processor % _LANES] = ids[channel]
+
+    def _check_own_input(
+        self, layer: Layer, place: LayerPlace, touched: np.ndarray, read: np.ndarray
+    ) -> None:
+        """Refuse output that reaches an input pixel before the layer has read it."""
+        marked = np.zeros(_SIZE, bool)
+        marked[read] = True
+        both = touched[marked[touched]]
+        if not len(both):
+            return
+        offset = both % limits.DATA_INSTANCE_WORDS
+        pixel_in = (offset - place.in_offset // 4) // (place.passes * layer.operands)
+        size = _LANES if layer.wide else 1
+        stride = place.out_passes * (place.write_gap + 1) * size
+        pixel_out = (offset - place.out_offset // 4) // stride
+        early = pixel_out < _complete_after(layer, pixel_in)
+        if early.any():
+            word = int(both[np.argmax(early)])
+            self._report(
+                layer,
+                f"its output overwrites its own input, {' and '.join(layer.inputs)}, at "
+                f"{_address(word)} before it is read; place input and output apart",
+            )
+
+    def _outputs(self) -> None:
+        for out in self.graph.outputs:
+            layer = self.graph.layer(out.layer)
+            place = self.placement.layers[self.graph.index(out.layer)]
+            ids = self._ids(layer.name, layer.out_shape)
+            alive = np.zeros(self.last_id, bool)
+            alive[self.content[self.content != _NOBODY]] = True
+            present = alive[ids]
+            if not present.all():
+                channel = int(np.argwhere(~present)[0][0])
+                word = place.out_offset // 4
+                processor = place.output_processors.bit_length() - 1
+                address = _address(processor // _LANES * limits.DATA_INSTANCE_WORDS + word)
+                self._report(
+                    layer,
+                    f"output {out.name}, channel {channel}, is overwritten by a later layer near "
+                    f"{address}; give the output a place of its own",
+                )
+
+    def _ids(self, name: str, shape: tuple[int, int, int]) -> np.ndarray:
+        size = shape[0] * shape[1] * shape[2]
+        first = self.first_id[name]
+        return np.arange(first, first + size).reshape(shape[0], -1)
+
+    def _owner(self, identity: int) -> str:
+        if identity == _NOBODY:
+            return "nothing"
+        return max(
+            (n for n, first in self.first_id.items() if first <= identity),
+            key=lambda n: self.first_id[n],
+        )
+
+    def _report_read(
+        self,
+        layer: Layer,
+        words: np.ndarray,
+        found: np.ndarray,
+        ids: np.ndarray,
+        where: tuple[int, ...],
+        names: str,
+    ) -> None:
+        there = self._owner(int(found[where]))
+        wanted = self._owner(int(ids[where]))
+        held = f"holds {there} there" if there != wanted else "holds another element of it there"
+        self._report(
+            layer,
+            f"it reads {wanted}, channel {where[0]}, at {_address(int(words[where]))}, but the "
+            f"memory {held}; the places of {names} do not fit together",
+        )
+
+    def _report(self, layer: Layer, sentence: str) -> None:
+        self.findings.append(Finding(layer.name, at(layer) + sentence))
+
+
+def _rings(graph: Graph, placement: Placement) -> list[Finding]:
+    """Check that the circular buffers of streaming layers lie apart; their length is a register."""
+    taken: list[tuple[str, set[int], int, int]] = []
+    streaming = [i for i, place in enumerate(placement.layers) if place.streaming]
+    for i in streaming:
+        layer, place = graph.layers[i], placement.layers[i]
+        start = place.in_offset // 4
+        end = start + rollover(graph, i, placement.chw)
+        taken.append(
+            (f"the circular input of {layer.name}", _memories(place.processors), start, end)
+        )
+        if i == streaming[-1]:
+            last = layer.out_shape[1] * layer.out_shape[2] * place.out_passes
+            words = last * (place.write_gap + 1) * (_LANES if layer.wide else 1)
+            start = place.out_offset // 4
+            memories = _memories(place.output_processors)
+            taken.append((f"the output of {layer.name}", memories, start, start + words))
+    findings = []
+    for number, (name, memories, start, end) in enumerate(taken):
+        layer = graph.layers[streaming[min(number, len(streaming) - 1)]]
+        if end > limits.DATA_INSTANCE_WORDS:
+            sentence = (
+                f"{at(layer)}{name} ends at word {end} of a data memory that has "
+                f"{limits.DATA_INSTANCE_WORDS}; use a smaller offset"
+            )
+            findings.append(Finding(layer.name, sentence))
+        for other, others, begin, stop in taken[:number]:
+            both = memories & others
+            if both and start < stop and begin < end:
+                sentence = (
+                    f"{at(layer)}{name} overlaps {other} in data memory {min(both)}, words "
+                    f"{max(start, begin)} to {min(end, stop) - 1}; layers that stream run at the "
+                    "same time, so place these apart"
+                )
+                findings.append(Finding(layer.name, sentence))
+    return findings
+
+
+def _memories(processors: int) -> set[int]:
+    return {p // _LANES for p in range(limits.PROCESSORS) if processors >> p & 1}
+
+
+def _passthrough(graph: Graph, placement: Placement) -> list[Finding]:
+    """Check that layers without convolution write to the processors they read from.
+
+    Per quadrant, the output processors must be the input processors without their gaps.
+    """
+    findings = []
+    per = limits.PROCESSORS_PER_QUADRANT
+    for layer, place in zip(graph.layers, placement.layers, strict=True):
+        if layer.op != "passthrough":
+            continue
+        for quadrant in range(limits.QUADRANTS):
+            read, written = (
+                mask >> (quadrant * per) & ((1 << per) - 1)
+                for mask in (place.processors, place.output_processors)
+            )
+            packed = (1 << bin(read).count("1")) - 1
+            if written // max(1, written & -written) != packed:
+                sentence = (
+                    f"{at(layer)}in quadrant {quadrant} it reads processors 0x{read:04x} and "
+                    f"writes 0x{written:04x}; a layer without convolution cannot move data to "
+                    "other processors, so use the same ones"
+                )
+                findings.append(Finding(layer.name, sentence))
+    return findings
+
+
+def _weights(graph: Graph, placement: Placement) -> list[Finding]:
+    """Check that no kernel word has two owners and none lies outside the memory."""
+    owner = np.full((limits.PROCESSORS, limits.WEIGHT_WORDS), _NOBODY)
+    owner[placement.reserved.table()] = _OTHER
+    for index, (layer, place) in enumerate(zip(graph.layers, placement.layers, strict=True)):
+        if not place.words:
+            continue
+        end = place.first_word + place.words
+        if end > limits.WEIGHT_WORDS:
+            sentence = f"{at(layer)}kernel word {end - 1} does not exist"
+            return [Finding(layer.name, sentence)]
+        rows = np.flatnonzero([place.processors >> p & 1 for p in range(limits.PROCESSORS)])
+        region = owner[rows, place.first_word : end]
+        taken = np.argwhere(region != _NOBODY)
+        if len(taken):
+            row, word = taken[0]
+            index = int(region[row, word])
+            other = "another network" if index == _OTHER else graph.layers[index].name
+            sentence = (
+                f"{at(layer)}kernel word {place.first_word + word} of processor {rows[row]} "
+                f"belongs to {other}"
+            )
+            return [Finding(layer.name, sentence)]
+        owner[rows, place.first_word : end] = index
+    return []
+
+
+def _biases(graph: Graph, placement: Placement) -> list[Finding]:
+    """Check that no bias byte has two owners and none lies outside the memory."""
+    owner = {
+        (quadrant, byte): "another network"
+        for quadrant, count in enumerate(placement.reserved.biases)
+        for byte in range(count)
+    }
+    for layer, place in zip(graph.layers, placement.layers, strict=True):
+        if place.bias_quadrant is None:
+            continue
+        for byte in range(place.bias_offset, place.bias_offset + layer.out_shape[0]):
+            other = owner.setdefault((place.bias_quadrant, byte), layer.name)
+            if other != layer.name or byte >= limits.BIAS_BYTES_PER_QUADRANT:
+                what = f"belongs to {other}" if other != layer.name else "does not exist"
+                sentence = f"{at(layer)}bias byte {byte} of quadrant {place.bias_quadrant} {what}"
+                return [Finding(layer.name, sentence)]
+    return []
+
+
+def _complete_after(layer: Layer, pixel: np.ndarray) -> np.ndarray:
+    """Return the first output pixel that is complete only after an input pixel was read."""
+    out_rows, out_cols = layer.out_shape[1:]
+    if layer.flatten or layer.op == "convtranspose2d":
+        return np.full(pixel.shape, out_rows * out_cols)
+    row, col = np.divmod(pixel, layer.in_shape[2])
+    lead_row, lead_col = (k - 1 - p for k, p in zip(layer.kernel, layer.pad, strict=True))
+    out_row = row // layer.pool_stride[0] - lead_row
+    out_col = (col // layer.pool_stride[1] - lead_col).clip(0, out_cols - 1)
+    return np.where(out_row < 0, 0, out_row * out_cols + out_col)
+
+
+def _address(word: int) -> str:
+    instance, offset = divmod(word, limits.DATA_INSTANCE_WORDS)
+    address = memory_map.instance_address(instance, min(offset, limits.DATA_INSTANCE_WORDS - 1))
+    return f"0x{address:08x} (data memory {instance}, word {offset})"

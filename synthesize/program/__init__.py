@@ -1,0 +1,1 @@
+"""From a placed graph to words on the bus."""

@@ -1,0 +1,212 @@
+"""Bytes of a placed network: kernel words, biases, input words, output addresses.
+
+Layouts (sources: ai8x-synthesis ``izer/kernels.py``, ``kbias.py``, ``load.py``, ``unload.py``):
+
+* Kernels of a processor are numbered ``(output position * pixels + pixel) * passes + pass``
+  (pixels > 1 only when flattening). ``8 / bits`` consecutive kernels share their bytes, the first
+  in the lowest bits. A kernel's bytes are stored last tap first; nine of these bytes fill a
+  72-bit word from its lowest byte upwards.
+* A data word of pixel ``i``, pass ``p`` and operand ``o`` lies at
+  ``offset + 4 * ((i * passes + p) * operands + o)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from synthesize.chip import limits, memory_map
+from synthesize.graph import reference
+from synthesize.graph.ir import Graph, Input, Layer, Output
+from synthesize.place.by_hand import bias_lead, pixels_flattened
+from synthesize.place.placement import LayerPlace, Placement, bits_of, first_bit
+from synthesize.program.program import MemoryBlock, OutputMap
+
+WORD_BYTES = limits.WEIGHT_WORD_BYTES
+
+
+def weight_blocks(graph: Graph, placement: Placement) -> tuple[MemoryBlock, ...]:
+    """Return the packed kernel streams of all processors, one block per contiguous run."""
+    memory = np.zeros((limits.PROCESSORS, limits.WEIGHT_WORDS, WORD_BYTES), np.uint8)
+    used = np.zeros((limits.PROCESSORS, limits.WEIGHT_WORDS), bool)
+    for layer, place in zip(graph.layers, placement.layers, strict=True):
+        if layer.weight is None:
+            continue
+        rows = bits_of(place.processors)
+        words = slice(place.first_word, place.first_word + place.words)
+        memory[rows, words] = kernel_stream(layer, place)
+        used[rows, words] = True
+    blocks = []
+    for processor in range(limits.PROCESSORS):
+        for start, end in _runs(used[processor]):
+            blocks.append(
+                MemoryBlock(
+                    memory_map.weight_address(processor) + 4 * start,
+                    _big_endian_words(memory[processor, start:end].reshape(-1)),
+                    f"processor {processor}, kernel words {start} to {end - 1}",
+                )
+            )
+    return tuple(blocks)
+
+
+def kernel_stream(layer: Layer, place: LayerPlace) -> np.ndarray:
+    """Return the kernel words of one layer, uint8 [processors, words, 9]."""
+    kernels = _numbered_kernels(layer, place)
+    processors, count, taps = kernels.shape
+    group = 8 // layer.bits
+    pad = -count % group
+    kernels = np.pad(kernels, ((0, 0), (0, pad), (0, 0)))
+    narrow = (kernels & ((1 << layer.bits) - 1)).reshape(processors, -1, group, taps)
+    shifts = (np.arange(group) * layer.bits)[None, None, :, None]
+    packed = (narrow << shifts).sum(axis=2).astype(np.uint8)
+    stream = packed[:, :, ::-1].reshape(processors, -1)
+    stream = np.pad(stream, ((0, 0), (0, place.words * WORD_BYTES - stream.shape[1])))
+    return stream.reshape(processors, place.words, WORD_BYTES)[:, :, ::-1]
+
+
+def _numbered_kernels(layer: Layer, place: LayerPlace) -> np.ndarray:
+    """Return int64 [processors, kernels, taps], kernels numbered as the module says."""
+    assert layer.weight is not None
+    pixels = pixels_flattened(layer)
+    outputs = layer.weight.shape[0]
+    taps = layer.kernel[0] * layer.kernel[1]
+    channels = layer.in_shape[0]
+    positions = outputs if layer.flatten else place.out_passes * place.out_per_pass
+    padded = np.zeros((positions, place.passes * place.in_per_pass, pixels, taps), np.int64)
+    padded[:outputs, :channels] = layer.weight.reshape(outputs, channels, pixels, taps)
+    split = padded.reshape(positions, place.passes, place.in_per_pass, pixels, taps)
+    ordered = split.transpose(2, 0, 3, 1, 4)
+    return ordered.reshape(place.in_per_pass, positions * pixels * place.passes, taps)
+
+
+def bias_blocks(graph: Graph, placement: Placement) -> tuple[MemoryBlock, ...]:
+    """Return the contents of the bias memories, one byte per word, one block per quadrant.
+
+    Bytes that another network keeps are not among them.
+    """
+    size = limits.BIAS_BYTES_PER_QUADRANT
+    memory = np.zeros((limits.QUADRANTS, size), np.uint32)
+    begin = placement.reserved.biases
+    filled = list(begin)
+    for i, (layer, place) in enumerate(zip(graph.layers, placement.layers, strict=True)):
+        if place.bias_quadrant is None or layer.bias is None:
+            continue
+        start = place.bias_offset + bias_lead(place, first=i == 0)
+        end = start + len(layer.bias)
+        memory[place.bias_quadrant, start:end] = layer.bias & 0xFF
+        filled[place.bias_quadrant] = max(filled[place.bias_quadrant], end)
+    return tuple(
+        MemoryBlock(
+            memory_map.bias_address(q, begin[q]),
+            memory[q, begin[q] : filled[q]],
+            f"biases, quadrant {q}",
+        )
+        for q in range(limits.QUADRANTS)
+        if filled[q] > begin[q]
+    )
+
+
+def input_packer(
+    source: Input, placement: Placement
+) -> Callable[[np.ndarray], tuple[MemoryBlock, ...]]:
+    """Return the function that lays out an input for the first layer."""
+    place = placement.layers[0]
+
+    def pack(raw: np.ndarray) -> tuple[MemoryBlock, ...]:
+        data = reference.fold_input(source, raw)
+        if placement.chw:
+            return _pack_chw(data, place, placement.fifo)
+        if placement.fifo:
+            return _pack_fifo(data, place)
+        return _pack_hwc(data, place)
+
+    return pack
+
+
+def _pack_hwc(data: np.ndarray, place: LayerPlace) -> tuple[MemoryBlock, ...]:
+    """Four channels per word, passes interleaved pixel by pixel."""
+    channels, rows, cols = data.shape
+    padded = np.zeros((place.passes * place.in_per_pass, rows * cols), np.uint32)
+    padded[:channels] = data.reshape(channels, -1).astype(np.uint8)
+    by_pass = padded.reshape(place.passes, place.in_per_pass, rows * cols)
+    blocks = []
+    for instance, lanes in _instances(place.processors):
+        words = np.zeros((rows * cols, place.passes), np.uint32)
+        for index, lane in lanes:
+            words |= by_pass[:, index].T << np.uint32(8 * lane)
+        address = memory_map.instance_address(instance) + place.in_offset
+        blocks.append(MemoryBlock(address, words.reshape(-1), f"input, data memory {instance}"))
+    return tuple(blocks)
+
+
+def _pack_chw(data: np.ndarray, place: LayerPlace, fifo: bool) -> tuple[MemoryBlock, ...]:
+    """One channel per data memory or FIFO, four neighbouring pixels per word."""
+    blocks = []
+    for channel, processor in enumerate(bits_of(place.processors)):
+        pixels = data[channel].reshape(-1).view(np.uint8)
+        pixels = np.pad(pixels, (0, -len(pixels) % 4))
+        address = memory_map.data_address(processor) + place.in_offset
+        if fifo:
+            address = memory_map.FIFO_WRITE[processor // limits.PROCESSORS_PER_QUADRANT]
+        blocks.append(MemoryBlock(address, pixels.view("<u4"), f"input, channel {channel}"))
+    return tuple(blocks)
+
+
+def _pack_fifo(data: np.ndarray, place: LayerPlace) -> tuple[MemoryBlock, ...]:
+    """Words to push, one block per FIFO; FIFO k feeds the first processors of quadrant k."""
+    channels, rows, cols = data.shape
+    pixels = data.reshape(channels, rows * cols).astype(np.uint8)
+    blocks = []
+    for instance, lanes in _instances(place.processors):
+        words = np.zeros(rows * cols, np.uint32)
+        for index, lane in lanes:
+            words |= pixels[index].astype(np.uint32) << np.uint32(8 * lane)
+        fifo = instance * limits.PROCESSORS_PER_INSTANCE // limits.PROCESSORS_PER_QUADRANT
+        blocks.append(MemoryBlock(memory_map.FIFO_WRITE[fifo], words, f"input, FIFO {fifo}"))
+    return tuple(blocks)
+
+
+def _instances(mask: int) -> list[tuple[int, list[tuple[int, int]]]]:
+    """Return for each data memory of a mask: its number and (channel in the pass, lane) pairs."""
+    result: dict[int, list[tuple[int, int]]] = {}
+    for index, processor in enumerate(bits_of(mask)):
+        instance, lane = divmod(processor, limits.PROCESSORS_PER_INSTANCE)
+        result.setdefault(instance, []).append((index, lane))
+    return sorted(result.items())
+
+
+def output_map(layer: Layer, place: LayerPlace, index: int, output: Output) -> OutputMap:
+    """Return where the elements of an output lie in data memory."""
+    shape = (output.channels, layer.out_shape[1], layer.out_shape[2])
+    addresses = element_addresses(layer, place)
+    chosen = addresses[output.first : output.first + output.channels]
+    return OutputMap(output.name, index, shape, layer.wide, chosen)
+
+
+def element_addresses(layer: Layer, place: LayerPlace) -> np.ndarray:
+    """Return int64 [channels, rows, columns], the byte address of every element a layer writes."""
+    channels, rows, cols = layer.out_shape
+    number = np.arange(channels)
+    out_pass, position = np.divmod(number, place.out_per_pass)
+    processor = first_bit(place.output_processors) + position
+    instance, lane = np.divmod(processor, limits.PROCESSORS_PER_INSTANCE)
+    base = np.array([memory_map.instance_address(i) for i in range(limits.DATA_INSTANCES)])
+    width = 4 if layer.wide else 1
+    step = place.write_gap + 1
+    within = out_pass * width * step * 4 + lane * width
+    pixel = np.arange(rows * cols) * (place.out_passes * width * step * 4)
+    start = base[instance] + place.out_offset + within
+    return (start[:, None] + pixel[None, :]).reshape(channels, rows, cols)
+
+
+def _runs(used: np.ndarray) -> list[tuple[int, int]]:
+    """Return (start, end) of every run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], used.astype(np.int8), [0]])))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def _big_endian_words(data: np.ndarray) -> np.ndarray:
+    """Return bytes as uint32, the first byte of each word in its highest bits."""
+    padded = np.pad(data, (0, -len(data) % 4))
+    return padded.view(">u4").astype(np.uint32)

@@ -1,0 +1,1 @@
+"""From files to a graph: checkpoints, our students, network descriptions (YAML), ONNX models."""

@@ -1,0 +1,273 @@
+"""Safe loading of integer checkpoints.
+
+Two containers hold the same state dictionary (keys as ai8x-training writes them, see ai8x-synthesis
+``izer/checkpoint.py``): ``.pth.tar`` (see :mod:`synthesize.read.torch_archive`; no code of the file
+runs) and ``.npz`` (read with ``allow_pickle=False``).
+
+Keys of a layer ``NAME``: ``NAME.op.weight`` (or ``NAME.weight``), ``NAME.op.bias``,
+``NAME.output_shift``, ``NAME.weight_bits``; missing shift means 0, missing bits 8. The order of
+the weights in the file is the order of the layers.
+
+Quantised checkpoints of parallel training may hold the network twice, as ``module.NAME`` and
+``NAME``. The first copy counts, as in ai8x-synthesis. When such copies were merged, biases of the
+other copy stand behind the weights of all layers, which no state dictionary of a single network
+does; they are not used either, and a note says so.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.errors import UserError
+from synthesize.read import torch_archive
+
+MAX_FILE_BYTES = 256 * 1024 * 1024
+"""Larger files are refused unread: 100 times what the weight memory can hold."""
+
+
+@dataclass(frozen=True, eq=False)
+class LayerWeights:
+    """Parameters of one layer as stored.
+
+    Args:
+        name: layer name, the key without ``.op.weight``.
+        weight: int64, [out, in, rows, columns], [out, in, length] or [out, in]; transposed
+            convolutions [in, out, rows, columns].
+        bias: int64 [out] as in the checkpoint, None without bias.
+        output_shift: power-of-two scale of the output.
+        bits: bits per weight (1, 2, 4 or 8).
+    """
+
+    name: str
+    weight: np.ndarray
+    bias: np.ndarray | None
+    output_shift: int
+    bits: int
+
+    def stored_bias(self, bits: int) -> np.ndarray | None:
+        """Return the bias as it goes to bias memory: floor(bias / 2**(bits - 1)), int64 [out]."""
+        return None if self.bias is None else self.bias >> (bits - 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """An integer checkpoint: layers by running order, architecture name, extra plain data."""
+
+    path: str
+    arch: str
+    layers: tuple[LayerWeights, ...]
+    extras: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def layer(self, name: str) -> LayerWeights | None:
+        """Return the parameters stored under ``name``, None when there are none."""
+        return next((layer for layer in self.layers if layer.name == name), None)
+
+
+def load(path: str | Path) -> Checkpoint:
+    """Load and validate an integer checkpoint.
+
+    Args:
+        path: ``.pth.tar`` (or ``.pth``, ``.pt``) or ``.npz`` file.
+
+    Raises:
+        UserError: missing, unreadable or hostile file; non-integer or out-of-range values.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such checkpoint file; check the path")
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise UserError(
+            f"{path}: {path.stat().st_size} bytes is more than the {MAX_FILE_BYTES} a checkpoint "
+            "for this chip can need; is it the right file?"
+        )
+    if path.suffix == ".npz":
+        return from_state_dict(_read_npz(path), str(path))
+    content = _read_torch(path)
+    state = content.get("state_dict")
+    if not isinstance(state, dict):
+        raise UserError(f"{path}: it holds no 'state_dict'; save a checkpoint, not a bare tensor")
+    extras = content.get("extras")
+    arch = content.get("arch", "")
+    return from_state_dict(
+        {str(k): _to_numpy(path, str(k), v) for k, v in state.items()},
+        str(path),
+        arch=arch if isinstance(arch, str) else "",
+        extras=extras if isinstance(extras, dict) else {},
+    )
+
+
+def from_state_dict(
+    state: Mapping[str, np.ndarray],
+    path: str,
+    arch: str = "",
+    extras: Mapping[str, Any] | None = None,
+) -> Checkpoint:
+    """Build a checkpoint from a state dictionary of arrays.
+
+    Raises:
+        UserError: as :func:`load`.
+    """
+    keys = [key for key in state if key.endswith(".weight")]
+    stray = _stray_biases(list(state), keys)
+    layers: dict[str, LayerWeights] = {}
+    owners: dict[str, str] = {}
+    for key in keys:
+        owner = key[: -len(".weight")]
+        stored = owner[: -len(".op")] if owner.endswith(".op") else owner
+        name = stored.removeprefix("module.")
+        if name not in layers:
+            used = {k: v for k, v in state.items() if k not in stray} if stray else state
+            layers[name] = _layer(path, used, owner, stored, name)
+            owners[name] = owner
+        elif owners[name].startswith("module.") == owner.startswith("module."):
+            raise UserError(f"{path}: layer {name} has more than one weight array; keep one")
+    if not layers:
+        raise UserError(f"{path}: it holds no weights (no key ends in '.weight')")
+    notes: tuple[str, ...] = ()
+    if stray:
+        notes = (
+            f"{path}: the biases ({', '.join(sorted(stray))}) stand behind the weights of all "
+            "layers, so they are the rest of a second copy of the network and are not used; "
+            "store each bias beside its weights to use it",
+        )
+    return Checkpoint(path, arch, tuple(layers.values()), dict(extras or {}), notes)
+
+
+def _stray_biases(order: list[str], weights: list[str]) -> set[str]:
+    """Return all bias keys when every one of them comes after the weights of all layers."""
+    biases = [key for key in order if key.endswith(".bias")]
+    if len(weights) < 2 or len(biases) < 2:
+        return set()
+    behind = order.index(biases[0]) > order.index(weights[-1])
+    return set(biases) if behind else set()
+
+
+def _layer(
+    path: str, state: Mapping[str, np.ndarray], owner: str, stored: str, name: str
+) -> LayerWeights:
+    key = f"{owner}.weight"
+    raw = np.asarray(state[key])
+    if raw.ndim == 1:
+        raise UserError(
+            f"{path}: layer {name}: {key} has one dimension, so batch norm is not folded yet; "
+            "quantise the checkpoint first (make quantize)"
+        )
+    if raw.ndim not in (2, 3, 4) or raw.size == 0:
+        raise UserError(f"{path}: layer {name}: {key} has shape {raw.shape}, expected 2 to 4 axes")
+    bits = _scalar(path, state, f"{stored}.weight_bits", name, 8)
+    if bits not in (1, 2, 4, 8):
+        raise UserError(
+            f"{path}: layer {name}: weight_bits is {bits}, the chip has 1, 2, 4 or 8; "
+            "quantise the layer again"
+        )
+    weight = integers(path, name, key, raw)
+    low, high = -(1 << (bits - 1)), max((1 << (bits - 1)) - 1, 0)
+    if weight.min() < low or weight.max() > high:
+        raise UserError(
+            f"{path}: layer {name}: weights reach from {weight.min()} to {weight.max()}, but "
+            f"{bits}-bit weights hold {low} to {high}; quantise the checkpoint first"
+        )
+    bias = state.get(f"{owner}.bias")
+    if bias is not None:
+        bias = integers(path, name, f"{owner}.bias", np.asarray(bias)).reshape(-1)
+        in_memory = bias >> (bits - 1)
+        if in_memory.min() < -128 or in_memory.max() > 127:
+            raise UserError(
+                f"{path}: layer {name}: biases reach from {bias.min()} to {bias.max()}, but "
+                f"after division by {1 << (bits - 1)} they must lie in -128 to 127; quantise again"
+            )
+    shift = _scalar(path, state, f"{stored}.output_shift", name, 0)
+    return LayerWeights(name, weight, bias, shift, bits)
+
+
+def integers(path: str, name: str, key: str, raw: np.ndarray) -> np.ndarray:
+    """Return ``raw`` as int64.
+
+    Raises:
+        UserError: it holds anything but integers.
+    """
+    if raw.dtype.kind not in "iufb":
+        raise UserError(f"{path}: layer {name}: {key} holds {raw.dtype}, expected numbers")
+    if raw.dtype.kind == "f":
+        raw = raw.astype(np.float64)
+        if not np.isfinite(raw).all() or (raw != np.rint(raw)).any() or np.abs(raw).max() > 2**31:
+            raise UserError(
+                f"{path}: layer {name}: {key} holds fractions; this is a float checkpoint, "
+                "quantise it first (make quantize)"
+            )
+        return np.rint(raw).astype(np.int64)
+    return raw.astype(np.int64)
+
+
+def _scalar(path: str, state: Mapping[str, np.ndarray], key: str, name: str, default: int) -> int:
+    if key not in state:
+        return default
+    value = integers(path, name, key, np.asarray(state[key])).reshape(-1)
+    if value.size != 1:
+        raise UserError(f"{path}: layer {name}: {key} has {value.size} values, expected one")
+    return int(value[0])
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(info.file_size for info in archive.infolist())
+        if size > MAX_FILE_BYTES:
+            raise UserError(f"{path}: it unpacks to {size} bytes, more than {MAX_FILE_BYTES}")
+        with np.load(path, allow_pickle=False) as content:
+            return {key: content[key] for key in content.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, SyntaxError) as error:
+        raise UserError(f"{path}: not a readable .npz checkpoint ({_first_line(error)})") from error
+    except (MemoryError, OverflowError, RuntimeError, NotImplementedError, TypeError) as error:
+        raise UserError(f"{path}: damaged .npz checkpoint ({_first_line(error)})") from error
+
+
+def _read_torch(path: Path) -> dict[str, Any]:
+    content = _read_archive(path) if torch_archive.is_archive(path) else _read_old_torch(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: it holds no 'state_dict'; save a checkpoint, not a bare tensor")
+    return content
+
+
+def _read_archive(path: Path) -> Any:
+    try:
+        return torch_archive.load(path, MAX_FILE_BYTES)
+    except torch_archive.ArchiveError as error:
+        raise UserError(f"{path}: not a readable checkpoint ({_first_line(error)})") from error
+
+
+def _read_old_torch(path: Path) -> Any:
+    """Read the form that torch wrote before version 1.6."""
+    import torch  # heavy, and only this format needs it
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"{path}: refused, it is no checkpoint or holds something other than plain tensors and "
+            "numbers, which could run code; save only a state_dict"
+        ) from error
+    except Exception as error:  # damaged files raise almost anything
+        raise UserError(f"{path}: not a readable checkpoint ({_first_line(error)})") from error
+
+
+def _to_numpy(path: Path, key: str, value: Any) -> np.ndarray:
+    if isinstance(value, np.ndarray):
+        return value
+    if hasattr(value, "detach") and not value.is_sparse:
+        return np.asarray(value.detach().cpu().numpy())
+    if isinstance(value, (int, float)):
+        return np.asarray(value)
+    raise UserError(f"{path}: {key} is no tensor of a type this compiler reads; save plain tensors")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]

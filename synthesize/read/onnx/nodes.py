@@ -1,0 +1,483 @@
+"""What every supported ONNX operator means for the chip: one function per operator.
+
+Each function takes the builder and a node and returns the value of the node's first output. An
+operator that is not in :data:`OPERATORS`, or an attribute the chip has no equivalent for, is
+refused with the node's and the operator's name.
+
+Where the meaning is not the same bit for bit: QuantizeLinear rounds halves to even and the chip
+rounds them up (``Floor(x + 0.5)`` in front of it says the latter exactly), and AveragePool gives
+fractions where the chip truncates the mean towards zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from synthesize.graph.ir import Join, Op, Pair, Pool
+from synthesize.read.onnx.attributes import only, pads, per_axis, whole, window
+from synthesize.read.onnx.build import Builder, batch_norm
+from synthesize.read.onnx.model import Constant, Node
+from synthesize.read.onnx.steps import (
+    HIGH,
+    LOW,
+    activated,
+    limited,
+    scaled,
+    settle,
+    untouched,
+    with_bias,
+    zero_point,
+)
+from synthesize.read.onnx.values import Data, Kernel, exponent, scalar
+
+Value = Data | Constant
+INT8 = 3
+"""Number of the type INT8 in ONNX."""
+
+
+def quantize_linear(b: Builder, node: Node) -> Value:
+    """QuantizeLinear: the end of a layer, or of the input."""
+    value = b.value(node, 0)
+    scale = scalar(node, b.constant(node, 1, "the scale"), "the scale")
+    zero_point(b, node)
+    signed = b.optional(node, 2, "the zero point")
+    if (signed.unsigned if signed else node.integer("output_dtype", 0) != INT8) and isinstance(
+        value, Data
+    ):
+        raise node.refuse("it makes unsigned bytes; quantise to int8 with zero point 0")
+    if isinstance(value, Constant):
+        bits = signed.type_bits if signed else 8
+        low = -(1 << (bits - 1))
+        whole = np.rint(value.real / scale).clip(low, -low - 1)
+        return Constant(whole.astype(np.int64), value.name, bits)
+    exponent(node, scale, "the scale")
+    if value.state == "raw":
+        return replace(value, state="integer", scale=scale)
+    if value.state == "rounded":
+        if scale != 1.0:
+            raise node.refuse(f"the scale behind Floor(x + 0.5) is {scale:g}; it must be 1")
+        return replace(value, state="integer", output_scale=1.0)
+    if value.state == "half":
+        raise node.refuse("one half was added without Floor; leave it out or add Floor")
+    if value.state == "open" and value.kernel is not None:
+        return replace(settle(node, value, scale), state="integer", output_scale=1.0)
+    if scale != value.real_scale:
+        raise node.refuse(
+            f"its scale is {scale:g} but the data has {value.real_scale:g}, and only a convolution "
+            "can change it; use equal scales"
+        )
+    value = limited(node, value, value.limits[0] / scale, value.limits[1] / scale)
+    return replace(value, state="integer", output_scale=1.0)
+
+
+def dequantize_linear(b: Builder, node: Node) -> Value:
+    """DequantizeLinear: gives integers their real worth."""
+    value = b.value(node, 0)
+    scale = scalar(node, b.constant(node, 1, "the scale"), "the scale")
+    zero_point(b, node)
+    if isinstance(value, Constant):
+        return replace(value, scale=scale)
+    exponent(node, scale, "the scale")
+    if value.state == "raw":
+        return replace(value, state="exact", scale=scale)
+    if value.state != "integer":
+        raise node.refuse("its input is not quantised; put QuantizeLinear in front")
+    return replace(value, state="exact", output_scale=scale)
+
+
+def conv(b: Builder, node: Node) -> Value:
+    """Conv with one group: 2D or 1D."""
+    only(node, "group", 1)
+    weight = b.constant(node, 1, "the weights")
+    rank = weight.array.ndim
+    if rank not in (3, 4):
+        raise node.refuse(f"its weights have {rank} axes; the chip has 1D and 2D convolutions")
+    one_d = rank == 3
+    op: Op = "conv1d" if one_d else "conv2d"
+    array = weight.real[..., None] if one_d else weight.real
+    strides = per_axis(node, "strides", rank, 1)
+    kernel = Kernel(
+        op, array, *_bias(b, node, len(array)), weight.scale, _bits(b, weight),
+        stride=strides, pad=pads(node, rank, array.shape[2:], strides),
+    )  # fmt: skip
+    return _convolved(b, node, kernel, rank)
+
+
+def conv_transpose(b: Builder, node: Node) -> Value:
+    """ConvTranspose: 3x3 with stride 2; the rules refuse any other."""
+    only(node, "group", 1)
+    if node.integers("output_shape") is not None:
+        raise node.refuse("attribute output_shape; give pads and output_padding instead")
+    weight = b.constant(node, 1, "the weights")
+    if weight.array.ndim != 4:
+        raise node.refuse(f"its weights have {weight.array.ndim} axes; only 2D is possible")
+    array = np.flip(weight.real, axis=(2, 3)).swapaxes(0, 1)
+    strides = per_axis(node, "strides", 4, 1)
+    extra = per_axis(node, "output_padding", 4, 0)
+    kernel = Kernel(
+        "convtranspose2d", array, *_bias(b, node, len(array)), weight.scale, _bits(b, weight),
+        stride=strides, pad=pads(node, 4, array.shape[2:], strides), output_pad=extra,
+    )  # fmt: skip
+    return _convolved(b, node, kernel, 4)
+
+
+def gemm(b: Builder, node: Node) -> Value:
+    """Gemm with constant weights: a linear layer."""
+    only(node, "transA", 0)
+    for key in ("alpha", "beta"):
+        if node.number(key, 1.0) != 1.0:
+            raise node.refuse(f"{key} is {node.number(key, 1.0)}; multiply the weights instead")
+    weight = b.constant(node, 1, "the weights")
+    return _linear(b, node, weight, bool(node.integer("transB", 0)), 2)
+
+
+def matmul(b: Builder, node: Node) -> Value:
+    """MatMul with constant weights: a linear layer without bias."""
+    return _linear(b, node, b.constant(node, 1, "the second factor"), False, None)
+
+
+def batch_normalization(b: Builder, node: Node) -> Value:
+    """BatchNormalization behind a convolution, folded in float64."""
+    only(node, "training_mode", 0)
+    value = b.data(node)
+    if value.kernel is None or not untouched(value):
+        raise node.refuse("batch norm must stand directly behind a convolution; move it there")
+    outputs = len(value.kernel.weight)
+    statistics = []
+    for index, what in enumerate(("scale", "offset", "mean", "variance"), 1):
+        statistics.append(b.constant(node, index, f"the {what}").real.reshape(-1))
+        if len(statistics[-1]) != outputs:
+            raise node.refuse(f"{what} has {len(statistics[-1])} values for {outputs} channels")
+    epsilon = node.number("epsilon", 1e-5)
+    if (statistics[3] + epsilon <= 0).any():
+        raise node.refuse("a variance is not positive; train the model again")
+    return replace(value, kernel=batch_norm(value.kernel, statistics, epsilon))
+
+
+def relu(b: Builder, node: Node) -> Value:
+    """Relu behind a convolution."""
+    return activated(node, b.data(node), "relu")
+
+
+def absolute(b: Builder, node: Node) -> Value:
+    """Abs behind a convolution."""
+    return activated(node, b.data(node), "abs")
+
+
+def clip(b: Builder, node: Node) -> Value:
+    """Clip: what 8 bits do anyway, or a ReLU."""
+    value = b.data(node)
+    bounds = []
+    for index, default in ((1, -math.inf), (2, math.inf)):
+        limit = b.optional(node, index, "the limit")
+        bounds.append(default if limit is None else scalar(node, limit, "the limit"))
+    low, high = bounds
+    if value.state == "rounded":
+        value = replace(value, state="exact", output_scale=1.0)
+        if (low, high) not in ((LOW, HIGH), (0, HIGH)):
+            raise node.refuse(f"limits {low:g} to {high:g} of a rounded value; use -128 to 127")
+    if value.state == "exact":
+        return limited(node, value, low / value.real_scale, high / value.real_scale)
+    limits = max(value.limits[0], low), min(value.limits[1], high)
+    return replace(value, limits=limits)
+
+
+def multiply(b: Builder, node: Node) -> Value:
+    """Mul by a constant power of two."""
+    first, second = b.value(node, 0), b.value(node, 1)
+    if isinstance(first, Data) and isinstance(second, Data):
+        raise node.refuse("the chip cannot multiply two data tensors; use Add, Sub, or a Conv")
+    data, factor = (first, second) if isinstance(first, Data) else (second, first)
+    return scaled(node, data, factor, False)
+
+
+def divide(b: Builder, node: Node) -> Value:
+    """Div by a constant power of two."""
+    return scaled(node, b.value(node, 0), b.value(node, 1), True)
+
+
+def add(b: Builder, node: Node) -> Value:
+    """Add: a bias, one half in front of Floor, or an element-wise sum."""
+    first, second = b.value(node, 0), b.value(node, 1)
+    if isinstance(first, Data) and isinstance(second, Data):
+        return _joined(b, node, "add")
+    if isinstance(first, Data):
+        return with_bias(b, node, first, b.constant(node, 1, "the bias"), 1.0)
+    return with_bias(b, node, b.data(node, 1), b.constant(node, 0, "the bias"), 1.0)
+
+
+def subtract(b: Builder, node: Node) -> Value:
+    """Sub: a negative bias, or an element-wise difference."""
+    first, second = b.value(node, 0), b.value(node, 1)
+    if isinstance(first, Data) and isinstance(second, Constant):
+        return with_bias(b, node, first, second, -1.0)
+    return _joined(b, node, "sub")
+
+
+def bitwise_or(b: Builder, node: Node) -> Value:
+    """BitwiseOr of quantised tensors."""
+    return replace(_joined(b, node, "or"), state="integer", output_scale=1.0)
+
+
+def bitwise_xor(b: Builder, node: Node) -> Value:
+    """BitwiseXor of quantised tensors."""
+    return replace(_joined(b, node, "xor"), state="integer", output_scale=1.0)
+
+
+def floor(b: Builder, node: Node) -> Value:
+    """Floor, as the second half of the chip's rounding."""
+    value = b.data(node)
+    if value.state != "half":
+        raise node.refuse("the chip rounds; write Floor(x + 0.5) in front of QuantizeLinear")
+    return replace(settle(node, value, 1.0), state="rounded")
+
+
+def max_pool(b: Builder, node: Node) -> Value:
+    """MaxPool without padding."""
+    return _pooled(b, node, "max", window(b, node))
+
+
+def average_pool(b: Builder, node: Node) -> Value:
+    """AveragePool without padding; the chip truncates the mean."""
+    return _pooled(b, node, "avg", window(b, node))
+
+
+def global_max_pool(b: Builder, node: Node) -> Value:
+    """GlobalMaxPool."""
+    return _pooled(b, node, "max", whole(b, node))
+
+
+def global_average_pool(b: Builder, node: Node) -> Value:
+    """GlobalAveragePool; the chip truncates the mean."""
+    return _pooled(b, node, "avg", whole(b, node))
+
+
+def concat(b: Builder, node: Node) -> Value:
+    """Concat along channels."""
+    rank = b.exact(node).rank
+    if node.integer("axis", 1) not in (1, 1 - rank):
+        raise node.refuse("only channels (axis 1) can be concatenated")
+    if len(node.inputs) == 1:
+        return b.exact(node)
+    return _joined(b, node, "concat")
+
+
+def space_to_depth(b: Builder, node: Node) -> Value:
+    """SpaceToDepth of the input: its blocks become channels while it is loaded."""
+    value = b.data(node)
+    size = node.integer("blocksize", 0)
+    channels, rows, cols = value.shape
+    if size < 1 or rows % size or cols % size or value.rank != 4:
+        raise node.refuse(f"blocks of {size} x {size} do not divide data of {rows} x {cols}")
+    if not b.fold_input(value, (channels * size * size, rows // size, cols // size), size):
+        raise node.refuse("only the network's input can be folded, for all its readers at once")
+    shape = b.source.shape
+    return replace(value, shape=shape, source_shape=shape)
+
+
+def flatten(b: Builder, node: Node) -> Value:
+    """Flatten all but the batch."""
+    value = b.exact(node)
+    if node.integer("axis", 1) not in (1, 1 - value.rank):
+        raise node.refuse("only axis 1, which keeps the batch, is possible")
+    return _flat(b, node, value)
+
+
+def reshape(b: Builder, node: Node) -> Value:
+    """Reshape that flattens, or changes nothing."""
+    value = b.exact(node)
+    wanted = [int(n) for n in b.constant(node, 1, "the shape").array.reshape(-1)]
+    size = math.prod(value.shape)
+    if len(wanted) == 2 and wanted[0] in (0, 1, -1) and wanted[1] in (-1, size):
+        return _flat(b, node, value)
+    now = [1, *value.shape][: value.rank] if value.rank > 2 else [1, size]
+    same = len(wanted) == len(now) and all(
+        w in (n, -1) or (w == 0 and i < len(now))
+        for i, (w, n) in enumerate(zip(wanted, now, strict=True))
+    )
+    if not same:
+        raise node.refuse(f"shape {wanted}; data can only be flattened to [1, {size}]")
+    return value
+
+
+def identity(b: Builder, node: Node) -> Value:
+    """Identity, Dropout in inference, and Cast between float types."""
+    return b.value(node, 0)
+
+
+def constant(b: Builder, node: Node) -> Value:
+    """Constant."""
+    value = node.attributes.get("value")
+    if isinstance(value, Constant):
+        return replace(value, name=value.name or node.outputs[0])
+    for key in ("value_float", "value_int", "value_floats", "value_ints"):
+        if key in node.attributes:
+            array = np.asarray(node.attributes[key])
+            if array.dtype.kind not in "if":
+                raise node.refuse("its value is no tensor of numbers")
+            return Constant(array, node.outputs[0])
+    raise node.refuse("its value is no tensor of numbers")
+
+
+OPERATORS: dict[str, Callable[[Builder, Node], Value]] = {
+    "Abs": absolute,
+    "Add": add,
+    "AveragePool": average_pool,
+    "BatchNormalization": batch_normalization,
+    "BitwiseOr": bitwise_or,
+    "BitwiseXor": bitwise_xor,
+    "Cast": identity,
+    "Clip": clip,
+    "Concat": concat,
+    "Constant": constant,
+    "Conv": conv,
+    "ConvTranspose": conv_transpose,
+    "DequantizeLinear": dequantize_linear,
+    "Div": divide,
+    "Dropout": identity,
+    "Flatten": flatten,
+    "Floor": floor,
+    "Gemm": gemm,
+    "GlobalAveragePool": global_average_pool,
+    "GlobalMaxPool": global_max_pool,
+    "Identity": identity,
+    "MatMul": matmul,
+    "MaxPool": max_pool,
+    "Mul": multiply,
+    "QuantizeLinear": quantize_linear,
+    "Relu": relu,
+    "Reshape": reshape,
+    "SpaceToDepth": space_to_depth,
+    "Sub": subtract,
+}
+
+
+def _joined(b: Builder, node: Node, join: Join) -> Data:
+    first = b.data(node)
+    extends = (
+        join in ("add", "sub")
+        and (first.state, first.join, first.pool) == ("open", join, None)
+        and first.kernel is None
+        and b.alone(node.inputs[0])
+    )
+    skip = 1 if extends else 0
+    parts = [b.plain(node, i) for i in range(skip, len(node.inputs))]
+    everything = [first, *parts] if extends else parts
+    scales = sorted({part.real_scale for part in everything})
+    if len(scales) > 1 and join != "or" and join != "xor":
+        raise node.refuse(
+            f"its inputs have the scales {scales[0]:g} and {scales[-1]:g}; quantise them alike"
+        )
+    shapes = [part.shape for part in everything]
+    same = shapes if join != "concat" else [(1, *shape[1:]) for shape in shapes]
+    if any(shape != same[0] for shape in same) or any(p.flatten for p in parts):
+        raise node.refuse(f"its inputs have the shapes {shapes}; make them equal")
+    channels = sum(s[0] for s in shapes) if join == "concat" else shapes[0][0]
+    shape = (channels, *shapes[0][1:])
+    sources = [name for part in parts for name in part.sources]
+    return Data(
+        sources=(*first.sources, *sources) if extends else tuple(sources),
+        shape=shape,
+        rank=everything[0].rank,
+        scale=scales[0],
+        name=node.name,
+        order=node.order,
+        source_shape=shape,
+        join=join,
+        state="exact" if join == "concat" else "open",
+    )
+
+
+def _pooled(b: Builder, node: Node, kind: str, geometry: tuple[Pair, Pair]) -> Data:
+    value = b.exact(node)
+    last = value.join != "concat" and len(value.sources) == 2
+    if value.pool or value.kernel or not (value.plain or value.join == "concat" or last):
+        value = b.landed(node, value)
+        last = False
+    size, stride = geometry
+    pool = Pool("max" if kind == "max" else "avg", size, stride)
+    rows, cols = ((value.shape[1 + i] - size[i]) // stride[i] + 1 for i in (0, 1))
+    if min(rows, cols) < 1:
+        raise node.refuse(f"its window {size} is larger than the data {value.shape}")
+    return replace(
+        value,
+        pool=pool,
+        pool_first=not last,
+        shape=(value.shape[0], rows, cols),
+        name=node.name,
+        order=node.order,
+    )
+
+
+def _flat(b: Builder, node: Node, value: Data) -> Data:
+    if value.rank == 2:
+        return value
+    if value.kernel is not None:
+        value = b.landed(node, value)
+    return replace(value, rank=2, flatten=True)
+
+
+def _linear(b: Builder, node: Node, weight: Constant, transposed: bool, bias: int | None) -> Data:
+    if weight.array.ndim != 2:
+        raise node.refuse(f"its weights have {weight.array.ndim} axes, expected 2")
+    array = (weight.real if transposed else weight.real.T)[:, :, None, None]
+    offset = np.zeros(len(array)), False
+    if bias is not None:
+        offset = _bias(b, node, len(array), bias)
+    kernel = Kernel("linear", array, *offset, weight.scale, _bits(b, weight))
+    return _convolved(b, node, kernel, 2)
+
+
+def _convolved(b: Builder, node: Node, kernel: Kernel, rank: int) -> Data:
+    value = b.exact(node)
+    if value.rank != rank:
+        raise node.refuse(f"its input has {value.rank} axes, expected {rank}")
+    if not b.fuses(node, value, kernel.op):
+        value = b.landed(node, value)
+    channels = math.prod(value.shape) if value.flatten else value.shape[0]
+    if kernel.weight.shape[1] != channels:
+        raise node.refuse(
+            f"its weights expect {kernel.weight.shape[1]} channels but the data has {channels}"
+        )
+    if kernel.op == "linear":
+        shape = (len(kernel.weight), 1, 1)
+    else:
+        rows, cols = (_size(kernel, value.shape[1 + i], i) for i in (0, 1))
+        shape = (len(kernel.weight), rows, cols)
+    return replace(
+        value,
+        shape=shape,
+        scale=value.real_scale,
+        output_scale=None,
+        kernel=kernel,
+        state="open",
+        name=node.name,
+        order=node.order,
+    )
+
+
+def _size(kernel: Kernel, size: int, axis: int) -> int:
+    taps, step, pad = kernel.weight.shape[2 + axis], kernel.stride[axis], kernel.pad[axis]
+    if kernel.op == "convtranspose2d":
+        return int((size - 1) * step - 2 * pad + taps + kernel.output_pad[axis])
+    return int((size + 2 * pad - taps) // step + 1)
+
+
+def _bias(b: Builder, node: Node, outputs: int, index: int = 2) -> tuple[np.ndarray, bool]:
+    bias = b.optional(node, index, "the bias")
+    if bias is None:
+        return np.zeros(outputs), False
+    values = bias.real.reshape(-1)
+    if values.size == 1:
+        values = np.repeat(values, outputs)
+    if values.size != outputs:
+        raise node.refuse(f"{values.size} biases for {outputs} outputs")
+    return values, True
+
+
+def _bits(b: Builder, weight: Constant) -> int:
+    return b.model.bits.get(weight.name, weight.type_bits)

@@ -1,0 +1,1 @@
+"""Network descriptions in the language of ai8x-synthesis."""

@@ -1,0 +1,126 @@
+"""YAML with line numbers: strict reading for network descriptions.
+
+Duplicate keys, keys that are no text, anchors that refer to themselves, enormous files and
+anything but plain scalars, lists and mappings are refused with file and line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from common.errors import UserError
+from synthesize.graph.ir import Where
+
+MAX_BYTES = 1_000_000
+MAX_ITEMS = 50_000
+MAX_DEPTH = 12
+
+
+@dataclass(frozen=True)
+class Item:
+    """A YAML value with its place; ``value`` is a scalar, list of items or dict of items."""
+
+    value: Any
+    where: Where
+
+    def plain(self) -> Any:
+        """Return the value without places."""
+        if isinstance(self.value, dict):
+            return {key: item.plain() for key, item in self.value.items()}
+        if isinstance(self.value, list):
+            return [item.plain() for item in self.value]
+        return self.value
+
+
+def read(path: str | Path) -> Item:
+    """Read a YAML file.
+
+    Raises:
+        UserError: the file is missing, too large, not YAML, or holds duplicate keys.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file; check the path")
+    if path.stat().st_size > MAX_BYTES:
+        raise UserError(f"{path}: larger than {MAX_BYTES} bytes; this is no network description")
+    try:
+        return parse(path.read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not a text file in UTF-8") from error
+
+
+def parse(text: str, name: str) -> Item:
+    """Parse YAML text; ``name`` appears in error messages.
+
+    Raises:
+        UserError: as :func:`read`.
+    """
+    loader: Any = None
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            raise UserError(f"{name}: the file is empty")
+        return _Builder(name, loader).item(node, 0)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{name}:{mark.line + 1}" if mark else name
+        raise UserError(f"{place}: not valid YAML ({error.problem})") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{name}: not valid YAML ({str(error).splitlines()[0]})") from error
+    except RecursionError as error:
+        raise UserError(f"{name}: nested too deeply for a network description") from error
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+class _Builder:
+    """Turns YAML nodes into items, counting them so that aliases cannot explode."""
+
+    def __init__(self, name: str, loader: Any) -> None:
+        self.name = name
+        self.loader = loader
+        self.count = 0
+
+    def item(self, node: yaml.Node, depth: int) -> Item:
+        where = Where(self.name, node.start_mark.line + 1)
+        self.count += 1
+        if depth > MAX_DEPTH or self.count > MAX_ITEMS:
+            raise UserError(f"{where}: nested too deeply or too long for a network description")
+        if isinstance(node, yaml.MappingNode):
+            return Item(self.mapping(node, depth), where)
+        if isinstance(node, yaml.SequenceNode):
+            return Item([self.item(child, depth + 1) for child in node.value], where)
+        return Item(self.scalar(node, where), where)
+
+    def mapping(self, node: yaml.MappingNode, depth: int) -> dict[str, Item]:
+        result: dict[str, Item] = {}
+        for key_node, value_node in node.value:
+            where = Where(self.name, key_node.start_mark.line + 1)
+            key = self.scalar(key_node, where) if isinstance(key_node, yaml.ScalarNode) else None
+            if not isinstance(key, str):
+                raise UserError(f"{where}: a key must be plain text")
+            if key in result:
+                first = result[key].where.line
+                raise UserError(
+                    f"{where}: the key {key!r} is given twice (first in line {first}); keep one"
+                )
+            item = self.item(value_node, depth + 1)
+            result[key] = Item(item.value, where)
+        return result
+
+    def scalar(self, node: yaml.Node, where: Where) -> Any:
+        try:
+            value = self.loader.construct_object(node)
+        except (ValueError, OverflowError) as error:
+            raise UserError(f"{where}: not a readable value ({error})") from error
+        if value is None:
+            return "none"
+        if not isinstance(value, (str, int, float, bool)):
+            raise UserError(f"{where}: expected a number, a word or true/false")
+        return value
