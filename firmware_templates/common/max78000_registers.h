@@ -213,6 +213,11 @@ static inline void gpio_function(uint32_t port, uint32_t mask, gpio_function_t f
 #define SYSTICK_CSR_ENABLE (1u << 0)
 #define SYSTICK_CSR_TICKINT (1u << 1)
 #define SYSTICK_CSR_CPU_CLOCK (1u << 2)
+#define SCB_ICSR REGISTER(0xE000ED04u)
+#define ICSR_PENDSVSET (1u << 28)
+#define SCB_SHPR3 REGISTER(0xE000ED20u)
+#define SHPR3_PENDSV_MASK (0xFFu << 16)
+#define SHPR3_PENDSV_LOWEST (0xE0u << 16) /* three bits of priority */
 #define NVIC_ISER(n) REGISTER(0xE000E100u + 4u * (n))
 #define NVIC_ICPR(n) REGISTER(0xE000E280u + 4u * (n))
 #define SCB_VTOR REGISTER(0xE000ED08u)

@@ -15,7 +15,7 @@ static const region_settings_t regions = {
     .margin = FOLLOW_MARGIN,
     .refresh_ms = FOLLOW_REFRESH_MS,
     .lost_ms = 120,
-    .ahead_ms = 80,
+    .ahead_ms = 110,
     .alternate = FOLLOW_ALTERNATE,
 };
 
@@ -60,16 +60,18 @@ static void send_track(const track_t *track)
     }
 }
 
-static void send_tracks(uint16_t number, const region_t *looked, const follow_times_t *times)
+static void send_tracks(uint16_t number, const region_t *looked, uint32_t ms,
+                        const follow_times_t *times)
 {
     const uint32_t each = 10u + 6u * POSE_KEYPOINTS;
-    frame_begin(FRAME_TRACKS, (uint16_t)(20u + each * tracks.count));
+    frame_begin(FRAME_TRACKS, (uint16_t)(24u + each * tracks.count));
     frame_put_u16(number);
     frame_put_u16((uint16_t)tracks.count);
     frame_put_u16(CAMERA_SIDE);
     frame_put_u16(looked->x);
     frame_put_u16(looked->y);
     frame_put_u16(looked->side);
+    frame_put_u32(ms);
     frame_put_u32(times->crop);
     frame_put_u32(times->track);
     for (uint32_t i = 0; i < tracks.count; ++i) send_track(&tracks.tracks[i]);
@@ -108,7 +110,7 @@ void follow_people(uint16_t number, pose_result_t *people, const region_t *looke
     tracker_step(&tracker, &tracker_default_settings, people, looked, ms, &tracks);
     const uint32_t changed = look_at_rules(ms);
     const follow_times_t times = {crop_us, (platform_ticks() - start) / PLATFORM_TICKS_PER_US};
-    send_tracks(number, looked, &times);
+    send_tracks(number, looked, ms, &times);
     for (uint32_t i = 0; i < EVENT_RULES; ++i) {
         if (changed >> i & 1u) send_event(number, i);
     }

@@ -17,6 +17,7 @@ void Fault_Handler(void);
 
 /* The application overrides a handler by defining a function of its name. */
 #define WEAK_HANDLER(name) void name(void) __attribute__((weak, alias("Default_Handler")))
+WEAK_HANDLER(PendSV_Handler);
 WEAK_HANDLER(SysTick_Handler);
 WEAK_HANDLER(UART0_IRQHandler);
 WEAK_HANDLER(DMA0_IRQHandler);
@@ -38,7 +39,7 @@ __attribute__((section(".vectors"), used)) static const vector_t vectors[16 + IR
     [6] = Fault_Handler,
     [11] = Default_Handler,
     [12] = Default_Handler,
-    [14] = Default_Handler,
+    [14] = PendSV_Handler,
     [15] = SysTick_Handler,
     [16 ... 16 + IRQ_UART0 - 1] = Default_Handler,
     [16 + IRQ_UART0] = UART0_IRQHandler,

@@ -33,46 +33,96 @@ void crop_begin(crop_t *crop, const region_t *region, uint32_t output)
     }
 }
 
-/* Two pixels, the first in the lower half. */
-static inline uint32_t load_two(const uint8_t *from)
+#if defined(__ARM_FEATURE_DSP) && defined(__thumb2__)
+/* Bytes of both halves swapped; a half joined with the same half of another word moved there. */
+static inline uint32_t swapped(uint32_t two)
 {
-    uint32_t two;
-    __builtin_memcpy(&two, from, sizeof two);
+    __asm("rev16 %0, %0" : "+r"(two));
+    return two;
+}
+
+static inline uint32_t lower_twice(uint32_t two)
+{
+    uint32_t out;
+    __asm("pkhbt %0, %1, %1, lsl #16" : "=r"(out) : "r"(two));
+    return out;
+}
+
+static inline uint32_t upper_twice(uint32_t two)
+{
+    uint32_t out;
+    __asm("pkhtb %0, %1, %1, asr #16" : "=r"(out) : "r"(two));
+    return out;
+}
+#else
+static inline uint32_t swapped(uint32_t two)
+{
     return (two & 0x00FF00FFu) << 8 | (two >> 8 & 0x00FF00FFu);
 }
 
-static inline uint32_t load_one(const uint8_t *from)
+static inline uint32_t lower_twice(uint32_t two)
+{
+    return (two & 0xFFFFu) | two << 16;
+}
+
+static inline uint32_t upper_twice(uint32_t two)
+{
+    return two >> 16 | (two & 0xFFFF0000u);
+}
+#endif
+
+static inline uint32_t one_pixel(const uint8_t *from)
 {
     uint16_t one;
     __builtin_memcpy(&one, from, sizeof one);
-    return __builtin_bswap16(one);
+    return lower_twice(swapped(one)) & APART;
 }
 
-static inline uint32_t apart(uint32_t pixel)
+/* The sum of two. */
+static inline uint32_t two_pixels(const uint8_t *from)
 {
-    return (pixel | pixel << 16) & APART;
+    uint32_t two;
+    __builtin_memcpy(&two, from, sizeof two);
+    two = swapped(two);
+    return (lower_twice(two) & APART) + (upper_twice(two) & APART);
 }
 
-/* Both of two, added. */
-static inline uint32_t apart_two(uint32_t two)
+/* Add a line where output pixels have least or least + 1 of its pixels; least is a constant. */
+static inline __attribute__((always_inline)) void add_widths(crop_t *crop, const uint8_t *from,
+                                                             uint32_t least)
 {
-    return (((two & 0xFFFFu) | two << 16) & APART) + ((two >> 16 | (two & 0xFFFF0000u)) & APART);
-}
-
-/* Add a line; an output pixel has at least one and at most CROP_MOST_TIMES of its pixels. */
-static void add_line(crop_t *crop, const uint8_t *from)
-{
-    uint32_t *sum = crop->sums;
-    const uint8_t *width = crop->widths, *end = width + crop->output;
-    for (; width < end; ++width, ++sum) {
+    const uint8_t *width = crop->widths;
+    for (uint32_t *sum = crop->sums, *end = sum + crop->output; sum < end; ++sum) {
         uint32_t more = *sum;
-        uint32_t left = *width;
-        if (left & 1u) {
-            more += apart(load_one(from));
+        if (least > 1u) more += two_pixels(from);
+        if (least > 3u) more += two_pixels(from + 4);
+        if (least & 1u) more += one_pixel(from + 2u * (least - 1u));
+        from += 2u * least;
+        if (*width++ != least) {
+            more += one_pixel(from);
             from += 2;
         }
-        for (left >>= 1; left != 0; --left, from += 4) more += apart_two(load_two(from));
         *sum = more;
+    }
+}
+
+static void add_line(crop_t *crop, const uint8_t *from)
+{
+    switch (crop->region.side / crop->output) {
+    case 1:
+        add_widths(crop, from, 1);
+        break;
+    case 2:
+        add_widths(crop, from, 2);
+        break;
+    case 3:
+        add_widths(crop, from, 3);
+        break;
+    case 4:
+        add_widths(crop, from, 4);
+        break;
+    default:
+        add_widths(crop, from, 5);
     }
 }
 
@@ -81,23 +131,29 @@ static inline uint32_t mean(uint32_t sum, uint32_t reciprocal)
     return (sum * reciprocal + 32768u) >> 16;
 }
 
+static inline uint32_t mean_pixel(uint32_t sum, uint32_t reciprocal)
+{
+    const uint32_t pixel = mean(sum >> GREEN_BIT, reciprocal) << 5 |
+                           mean(sum >> RED_BIT & 0x3FFu, reciprocal) << 11 |
+                           mean(sum & 0x7FFu, reciprocal);
+    return pixel;
+}
+
 /* The row's means as pixels, two at a time; sums back to 0. */
 static void finish_row(crop_t *crop, uint8_t *to)
 {
-    uint32_t pair = 0;
-    for (uint32_t i = 0; i < crop->output; ++i) {
-        const uint32_t sum = crop->sums[i], one = reciprocals[crop->widths[i] * crop->lines];
-        const uint32_t pixel = mean(sum >> GREEN_BIT, one) << 5 |
-                               mean(sum >> RED_BIT & 0x3FFu, one) << 11 |
-                               mean(sum & 0x7FFu, one);
-        const uint32_t bytes = __builtin_bswap16((uint16_t)pixel);
-        crop->sums[i] = 0;
-        if (i & 1u) {
-            pair |= bytes << 16;
-            __builtin_memcpy(to + 2u * (i - 1u), &pair, sizeof pair);
-        } else {
-            pair = bytes;
-        }
+    const uint32_t least = crop->region.side / crop->output;
+    const uint32_t few = reciprocals[least * crop->lines];
+    const uint32_t more = crop->region.side % crop->output ? (least + 1u) * crop->lines : 0;
+    const uint32_t many = reciprocals[more];
+    const uint8_t *width = crop->widths;
+    for (uint32_t *sum = crop->sums, *end = sum + crop->output; sum < end; sum += 2, width += 2) {
+        const uint32_t first = mean_pixel(sum[0], width[0] == least ? few : many);
+        const uint32_t second = mean_pixel(sum[1], width[1] == least ? few : many);
+        const uint32_t pair = swapped(first | second << 16);
+        __builtin_memcpy(to, &pair, sizeof pair);
+        to += 4;
+        sum[0] = sum[1] = 0;
     }
     crop->lines = 0;
 }

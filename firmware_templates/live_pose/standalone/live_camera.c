@@ -117,38 +117,46 @@ static void start_transfer(uint8_t *to, uint32_t bytes, uint32_t control)
 }
 
 #if FOLLOW
-#define BLOCK_LINES 2u
-#define BLOCK_BYTES (BLOCK_LINES * 2u * CAMERA_SIDE)
-#define BLOCKS (CAMERA_SIDE / BLOCK_LINES)
+#define RING 4u /* lines */
+#define LINE_BYTES (2u * CAMERA_SIDE)
 
-/* While one block comes, the lines of the other are added to the picture. */
-static uint8_t blocks[2][BLOCK_BYTES] __attribute__((aligned(4)));
-static volatile uint32_t blocks_done, cropping;
+/* While one line comes, those before it are added to the picture, by an interrupt that is less urgent
+ * than the one that tells the DMA where the next goes. */
+static uint8_t lines[RING][LINE_BYTES] __attribute__((aligned(4)));
+static volatile uint32_t lines_come, lines_done, cropping;
 static volatile bool too_late;
 static crop_t crop;
 
 void DMA2_IRQHandler(void);
+void PendSV_Handler(void);
 
-/* Let the block after the next one follow it. */
-static void arm(uint32_t block)
+/* Where a line goes when the one before it is complete. */
+static void arm(uint32_t line)
 {
-    if (block >= BLOCKS) return;
-    DMA_DSTRLD(CHANNEL) = (uint32_t)(uintptr_t)blocks[block & 1u];
-    DMA_CNTRLD(CHANNEL) = BLOCK_BYTES | DMA_CNTRLD_EN;
+    if (line >= CAMERA_SIDE) return;
+    DMA_DSTRLD(CHANNEL) = (uint32_t)(uintptr_t)lines[line % RING];
+    DMA_CNTRLD(CHANNEL) = LINE_BYTES | DMA_CNTRLD_EN;
 }
 
 void DMA2_IRQHandler(void)
 {
-    const uint32_t start = platform_ticks(), block = blocks_done;
     DMA_STATUS(CHANNEL) = DMA_STATUS_FLAGS;
-    arm(block + 2u);
-    for (uint32_t i = 0; i < BLOCK_LINES; ++i) {
-        const uint8_t *line = blocks[block & 1u] + i * 2u * CAMERA_SIDE;
-        if (!too_late) crop_line(&crop, block * BLOCK_LINES + i, line, picture);
+    const uint32_t come = lines_come + 1u;
+    lines_come = come;
+    arm(come + 1u);
+    /* The next line goes where the oldest still is. */
+    if (come - lines_done >= RING) too_late = true;
+    SCB_ICSR = ICSR_PENDSVSET;
+}
+
+void PendSV_Handler(void)
+{
+    const uint32_t start = platform_ticks();
+    while (lines_done != lines_come) {
+        const uint32_t line = lines_done;
+        if (!too_late) crop_line(&crop, line, lines[line % RING], picture);
+        lines_done = line + 1u;
     }
-    /* The next block has come meanwhile: perhaps over these lines. */
-    if (block + 1u < BLOCKS && DMA_STATUS(CHANNEL) & DMA_STATUS_CTZ) too_late = true;
-    blocks_done = block + 1u;
     cropping = cropping + (platform_ticks() - start);
 }
 
@@ -156,13 +164,15 @@ void live_camera_start(const region_t *region)
 {
     DMA_CTRL(CHANNEL) = 0; /* what is left of the last picture */
     DMA_CNTRLD(CHANNEL) = 0;
-    blocks_done = 0;
+    lines_come = 0;
+    lines_done = 0;
     cropping = 0;
     too_late = false;
     crop_begin(&crop, region, INPUT_ROWS);
+    SCB_SHPR3 = (SCB_SHPR3 & ~SHPR3_PENDSV_MASK) | SHPR3_PENDSV_LOWEST;
     DMA_INTEN |= 1u << CHANNEL;
     NVIC_ISER(IRQ_DMA2 / 32) = 1u << (IRQ_DMA2 % 32);
-    start_transfer(blocks[0], BLOCK_BYTES, TRANSFER | DMA_CTRL_CTZ_IE);
+    start_transfer(lines[0], LINE_BYTES, TRANSFER | DMA_CTRL_CTZ_IE);
     arm(1);
 }
 
