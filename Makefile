@@ -5,19 +5,25 @@ PYTHON    ?= python3
 VENV      ?= .venv
 PIP_FLAGS ?=
 
-# Which kind of network: pose, or another package of distill/tasks (see docs/tasks.md).
+# Which kind of network: a package of distill/tasks (see docs/tasks.md).
 TASK      ?= pose
-tasks     := pose linear grey lift
+tasks     := pose grey lift
+ifeq ($(TASK),linear)
+$(error TASK is 'linear', which is a teacher of the task pose now: make teacher \
+  TEACHER_KIND=transformer, then make student STUDENT=seed TEACHER_KIND=transformer)
+endif
 ifneq ($(words $(filter $(TASK),$(tasks)))/$(words $(TASK)),1/1)
 $(error TASK is '$(TASK)'; it must be one of $(tasks))
 endif
-posing    := $(filter pose,$(TASK))
-BUILD     ?= $(if $(posing),build,build/$(TASK))
+# The first task builds where it always did, the others beside it.
+BUILD     ?= $(patsubst build/pose,build,build/$(TASK))
+# Its usual student.
+usual     := $(patsubst pose,native,$(TASK))
 
 # The picture to look at (for lifting, a file of keypoints).
 IMAGE       ?= $(firstword $(wildcard docs/images/$(TASK).*) docs/images/people.png)
 # The integer student that is compiled and evaluated unless another one is named.
-CHECKPOINT  ?= ai8x_models/checkpoints/$(if $(posing),native,$(TASK))-q.pth.tar
+CHECKPOINT  ?= ai8x_models/checkpoints/$(usual)-q.pth.tar
 CHECKPOINTS ?= $(CHECKPOINT)
 # For a network that does not describe itself in its checkpoint: its description (YAML) and one
 # input (.npy).  Without an input, random bytes stand in.
@@ -25,9 +31,9 @@ NETWORK     ?=
 SAMPLE      ?=
 # Where photographs are: lspet/ and coco_mini/, or any COCO-format sets that a recipe names.
 DATA        ?= data
-# A teacher to learn from: runs/teacher/teacher.pth.tar, which is trained if it does not exist, or
-# a published one (a checkpoint, or the Open Model Zoo's .onnx), which `make teacher` starts from.
-# The students of other tasks than pose always have one.
+# A teacher to learn from: that of `make teacher`, which is trained if it does not exist, or a
+# published one (a checkpoint, or the Open Model Zoo's .onnx), which `make teacher` starts from.
+# Without one, a student whose recipe names a teacher has that of `make teacher`.
 TEACHER     ?=
 # How long `make fuzz` runs each target.
 SECONDS ?= 600
@@ -38,7 +44,7 @@ BACKEND     ?= pose78
 export IMAGE CHECKPOINT NETWORK SAMPLE
 
 py    := $(VENV)/bin/python
-task   = POSE78_DATA=$(DATA) $(py) -m distill.tasks $(TASK)
+task   = POSE78_DATA=$(DATA) $(py) -m distill $(TASK)
 ready := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
@@ -52,8 +58,6 @@ input   := $(BUILD)/input.npy
 project := $(BUILD)/project
 sample  := $(if $(NETWORK),$(if $(SAMPLE),--sample "$$SAMPLE"),--sample $(input))
 elf     := $(project)/firmware.elf
-sampler := $(if $(posing),ai8x_models.preprocess,distill.tasks $(TASK) sample)
-shower  := $(if $(posing),ai8x_models.show,distill.tasks $(TASK) show)
 results := $(addprefix $(BUILD)/,maps.npz timeline.html overlay.png)
 include ai8x.mk
 
@@ -65,7 +69,7 @@ run: $(elf) | $(ready) ## find people in IMAGE=photo.jpg with the firmware, on t
 	@echo; echo "== the network on the chip"
 	@cat $(BUILD)/table.txt
 	@echo; echo "== people"
-	@$(py) -m $(shower) "$$IMAGE" --maps $(BUILD)/maps.npz --report $(project)/report.json \
+	@$(task) show "$$IMAGE" --maps $(BUILD)/maps.npz --report $(project)/report.json \
 	  -o $(BUILD)/overlay.png
 	@echo "timeline: $(BUILD)/timeline.html"
 endif
@@ -73,6 +77,10 @@ endif
 .PHONY: synth
 synth: $(project)/report.json ## compile CHECKPOINT=file to a C project, with a table of what it takes
 	@cat $(BUILD)/table.txt
+
+.PHONY: networks
+networks: $(ready) ## write networks/NAME.yaml of every shipped student again
+	@$(py) -m synthesize networks
 
 .PHONY: firmware
 firmware: $(elf) ## build the C project to an ARM image
@@ -88,7 +96,7 @@ $(choice): FORCE
 	  if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; rm -f $(results); fi
 
 $(input): $(choice) ai8x_models/preprocess.py | $(ready)
-	@$(py) -m $(sampler) "$$IMAGE" -o $@
+	@$(task) sample "$$IMAGE" -o $@
 
 $(project)/report.json: $(choice) $(if $(NETWORK),,$(input)) \
   $(wildcard synthesize/*.py synthesize/*/*.py synthesize/*/*/*.py firmware_templates/*/*) | $(ready)
@@ -147,27 +155,35 @@ view: $(if $(PORT)$(REPLAY),,$(FIRMWARE)) | $(ready) ## watch PORT=/dev/ttyACM0 
 
 ##@ Training
 
-# Which pose student to train: one of those that have recipes.
-STUDENT  ?= native
-students := $(patsubst distill/tasks/pose/recipes/%-qat.yaml,%,$(wildcard distill/tasks/pose/recipes/*-qat.yaml))
-
-ifneq ($(posing),)
+recipes  := distill/tasks/$(TASK)/recipes
+# Which student to train: one of those that have recipes there.
+STUDENT  ?= $(usual)
+students := $(patsubst $(recipes)/%-qat.yaml,%,$(wildcard $(recipes)/*-qat.yaml))
 ifneq ($(words $(filter $(STUDENT),$(students)))/$(words $(STUDENT)),1/1)
 $(error STUDENT is '$(STUDENT)'; it must be one of $(students))
 endif
-teacher := runs/teacher/teacher.pth.tar
-float   := runs/$(STUDENT)-$(if $(TEACHER),distill,float)/student.pth.tar
-level   := $(dir $(float))equalized.pth.tar
-qat     := runs/$(STUDENT)-qat/student.pth.tar
-own     := $(BUILD)/$(STUDENT)-q.pth.tar
-train    = POSE78_DATA=$(DATA) $(py) -m distill
-else
-teacher := runs/$(TASK)-teacher/teacher.pth.tar
-float   := runs/$(TASK)-float/student.pth.tar
-qat     := runs/$(TASK)-qat/student.pth.tar
-own     := $(BUILD)/$(TASK)-q.pth.tar
-recipes := $(if $(filter linear,$(TASK)),distill/tasks/pose/teachers/transformer,distill/tasks/$(TASK))/recipes
+# Which recipe makes the teacher, for example transformer for pose and vit for lift.
+TEACHER_KIND ?=
+lesson := $(recipes)/$(or $(TEACHER_KIND),teacher).yaml
+ifeq ($(wildcard $(lesson)),)
+$(error TEACHER_KIND is '$(TEACHER_KIND)', but there is no $(lesson))
 endif
+
+# The recipes of a student, what they write and whom they learn from is said in the recipes alone.
+setting  = $(shell sed -n 's/^$(2): *//p' $(1))
+teacher := $(call setting,$(lesson),out)/teacher.pth.tar
+course  := $(firstword $(if $(TEACHER)$(TEACHER_KIND),$(wildcard $(recipes)/$(STUDENT)-distill.yaml)) \
+  $(recipes)/$(STUDENT).yaml)
+float   := $(call setting,$(course),out)/student.pth.tar
+taught  := $(if $(call setting,$(course),teacher)$(TEACHER)$(TEACHER_KIND),$(or $(TEACHER),$(teacher)))
+tuning  := $(recipes)/$(STUDENT)-qat.yaml
+qat     := $(call setting,$(tuning),out)/student.pth.tar
+# While the bits are set, a student may be taught by itself in real numbers.
+tutor   := $(call setting,$(tuning),teacher)
+tutor   := $(if $(tutor),$(if $(findstring student.pth.tar,$(tutor)),$(float),$(or $(TEACHER),$(teacher))))
+# Pose students have layers whose channels differ so much that one scale a layer costs accuracy.
+level   := $(if $(filter pose,$(TASK)),$(dir $(float))equalized.pth.tar,$(float))
+own     := $(BUILD)/$(STUDENT)-q.pth.tar
 
 .PHONY: teacher
 teacher: $(teacher) ## train the teacher of TASK=name on DATA=folder (an accelerator helps)
@@ -175,70 +191,49 @@ teacher: $(teacher) ## train the teacher of TASK=name on DATA=folder (an acceler
 .PHONY: student
 student: $(qat) ## train STUDENT=name on DATA=folder, with TEACHER=file if given, then at its bit widths
 
-ifneq ($(posing),)
-$(teacher): distill/tasks/pose/recipes/teacher.yaml | $(ready)
-	$(train) teacher --config $< $(addprefix start_from=,$(filter-out $(teacher),$(TEACHER))) $(SET)
+$(teacher): $(lesson) | $(ready)
+	$(task) teacher --config $< $(addprefix start_from=,$(filter-out $(teacher),$(TEACHER))) $(SET)
 
-runs/$(STUDENT)-float/student.pth.tar: distill/tasks/pose/recipes/$(STUDENT).yaml | $(ready)
-	$(train) student --config $< $(SET)
+$(float): $(course) $(taught) | $(ready)
+	$(task) student --config $< $(addprefix teacher=,$(taught)) $(SET)
 
-runs/$(STUDENT)-distill/student.pth.tar: distill/tasks/pose/recipes/$(STUDENT)-distill.yaml $(TEACHER) | $(ready)
-	$(train) student --config $< teacher=$(TEACHER) $(SET)
-
+ifneq ($(level),$(float))
 $(level): $(float) | $(ready)
 	$(py) -m quantize equalize $< $@ --images $(DATA)/lspet/train
-
-# Where the recipe has a teacher, it is the float student itself.
-taught := $(if $(shell grep '^teacher:' distill/tasks/pose/recipes/$(STUDENT)-qat.yaml),teacher=$(float))
-
-$(qat): distill/tasks/pose/recipes/$(STUDENT)-qat.yaml $(level) | $(ready)
-	$(train) student --config $< start_from=$(level) $(taught) $(SET)
-else
-$(teacher): $(recipes)/teacher.yaml | $(ready)
-	$(task) teacher --config $< $(SET)
-
-$(float): $(recipes)/student.yaml $(or $(TEACHER),$(teacher)) | $(ready)
-	$(task) student --config $< teacher=$(or $(TEACHER),$(teacher)) $(SET)
-
-$(qat): $(recipes)/qat.yaml $(float) | $(ready)
-	$(task) student --config $< start_from=$(float) teacher=$(or $(TEACHER),$(teacher)) $(SET)
 endif
+
+$(qat): $(tuning) $(level) $(tutor) | $(ready)
+	$(task) student --config $< start_from=$(level) $(addprefix teacher=,$(tutor)) $(SET)
 
 .PHONY: quantize
 quantize: $(own) ## turn the trained student into an integer checkpoint
 
 $(own): $(qat) | $(ready)
 	@mkdir -p $(@D)
-	$(if $(posing),$(py) -m quantize,$(task) quantize) $< $@
+	$(task) quantize $< $@
 
-# What eval measures on, how many crops of it eval-kit takes, and where onnx writes to.
-validation := --annotations $(DATA)/lspet/lspet_val.json --images $(DATA)/lspet/val
-COUNT      ?= 100
-ONNX       ?= $(BUILD)/network.onnx
+# How many crops of the validation set eval-kit takes, and where onnx writes to.
+COUNT ?= 100
+ONNX  ?= $(BUILD)/network.onnx
 
 .PHONY: eval
-ifneq ($(posing),)
-eval: $(ready) ## accuracy of CHECKPOINTS="..." on DATA=folder; for pose, PCK on its 14-point validation set
-	$(py) -m distill eval $(CHECKPOINTS) $(validation) $(ARGS)
-else
-eval: $(ready)
+eval: $(ready) ## accuracy of CHECKPOINTS="..." on the validation set of TASK=name under DATA=folder
 	$(task) eval $(CHECKPOINTS) $(ARGS)
-endif
 
 .PHONY: eval-kit
 eval-kit: $(injection) | $(ready) ## the same on the virtual kit: COUNT crops through the firmware of CHECKPOINT=file
 	@rm -rf $(BUILD)/crops
-	$(py) -m distill crops --out $(BUILD)/crops --count $(COUNT) $(validation)
+	$(task) crops --out $(BUILD)/crops --count $(COUNT)
 	$(py) -m evalkit maps --kit $(injection) --camera $(BUILD)/crops -o $(BUILD)/crops.npz
-	$(py) -m distill kit "$$CHECKPOINT" $(BUILD)/crops.npz $(validation)
+	$(task) kit "$$CHECKPOINT" $(BUILD)/crops.npz
 
 .PHONY: onnx
 onnx: $(ready) ## write CHECKPOINT=file (teacher or student, float or integers) as ONNX=file
-	$(py) -m distill export "$$CHECKPOINT" "$(ONNX)"
+	$(task) export "$$CHECKPOINT" "$(ONNX)"
 
 .PHONY: plot
 plot: $(ready) ## draw docs/results.yaml (accuracy against cycles) and docs/curves.csv (training) to docs/images
-	$(py) -m distill plot
+	$(py) -m distill pose plot
 
 ##@ Checks
 

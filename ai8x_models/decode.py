@@ -23,32 +23,7 @@ from ai8x_models.skeleton import (
     NUM_KEYPOINTS,
     NUM_PAFS,
 )
-
-
-@dataclass(frozen=True)
-class DecodeSettings:
-    """Thresholds of :func:`decode`.
-
-    Attributes:
-        peak: smallest heatmap value that counts as a keypoint.
-        samples: points at which a limb's field is looked up.
-        affinity: smallest field component along the limb that counts as agreement.
-        agreement: fraction of the samples that must agree.
-        min_keypoints: people with fewer keypoints are dropped.
-        min_score: people whose mean score per keypoint is lower are dropped.
-        max_people: at most so many are returned, the best first.
-    """
-
-    peak: float = 0.1
-    samples: int = 10
-    affinity: float = 0.05
-    agreement: float = 0.7
-    min_keypoints: int = 3
-    min_score: float = 0.2
-    max_people: int = 8
-
-
-DEFAULTS = DecodeSettings()
+from ai8x_models.thresholds import DEFAULTS, SAMPLES, DecodeSettings, person_score
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +32,7 @@ class Person:
 
     Attributes:
         keypoints: float32 [18, 3], (x, y, peak value) in input pixels; a missing point is 0, 0, 0.
-        score: mean over its keypoints of peak value and limb affinity, 0 to about 2.
+        score: how sure the person is, 0 to about 1: :func:`~ai8x_models.thresholds.person_score`.
     """
 
     keypoints: Floats
@@ -165,7 +140,7 @@ def _candidates(
     step = end.cells[None, :, :] - origin
     length = np.hypot(step[..., 0], step[..., 1])
     unit = step / np.maximum(length, 1e-6)[..., None]
-    along = np.linspace(0, 1, settings.samples, dtype=np.float32)
+    along = np.linspace(0, 1, SAMPLES, dtype=np.float32)
     points = origin[:, :, None, :] + step[:, :, None, :] * along[:, None]
     field_x, field_y = _sample(field, points[..., 0], points[..., 1])
     affinity = field_x * unit[..., None, 0] + field_y * unit[..., None, 1]
@@ -256,9 +231,7 @@ def decode(
         for p in people
         if (p.keypoints[:, 2] > 0).sum() >= settings.min_keypoints and p.score >= settings.min_score
     ]
-    return sorted(kept, key=lambda p: -p.score * float((p.keypoints[:, 2] > 0).sum()))[
-        : settings.max_people
-    ]
+    return sorted(kept, key=lambda p: -p.score)[: settings.max_people]
 
 
 def _person(group: _Group, peaks: list[_Peaks], stride: int) -> Person:
@@ -267,5 +240,4 @@ def _person(group: _Group, peaks: list[_Peaks], stride: int) -> Person:
     for keypoint, index in group.peaks.items():
         points[keypoint, :2] = cell_centre(peaks[keypoint].cells[index], stride)
         points[keypoint, 2] = peaks[keypoint].values[index]
-    total = float(points[:, 2].sum()) + group.affinity
-    return Person(points, total / len(group.peaks))
+    return Person(points, person_score(group.affinity, len(group.peaks)))

@@ -16,14 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_models.codec import STRIDE
-from ai8x_models.decode import DEFAULTS, DecodeSettings, Person
+from ai8x_models.decode import Person
 from ai8x_models.decoder_tables import (
     INVERSE_ROOT_TABLE,
     LOG2_1000,
     LOG2_TABLE,
     SAMPLE_Q15,
-    SAMPLES,
-    fixed_thresholds,
 )
 from ai8x_models.skeleton import (
     GROUP_ORDER,
@@ -33,6 +31,7 @@ from ai8x_models.skeleton import (
     NUM_KEYPOINTS,
     NUM_PAFS,
 )
+from ai8x_models.thresholds import DEFAULTS, SAMPLES, SCORE_PRIOR, DecodeSettings, fixed
 
 Integers = npt.NDArray[np.int64]
 
@@ -90,7 +89,7 @@ class FixedSettings:
     @classmethod
     def of(cls, settings: DecodeSettings = DEFAULTS, stride: int = STRIDE) -> FixedSettings:
         """The floating-point decoder's settings in integers."""
-        return cls(**fixed_thresholds(settings), stride=stride)
+        return cls(**fixed(settings), stride=stride)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +99,7 @@ class FixedPerson:
     Attributes:
         points: int64 [18, 3]: x and y in Q4 pixels and the value in Q15; value 0 is a missing
             point (then x = y = 0).
-        score: Q14, mean over the points of value and affinity.
+        score: Q14, see :func:`ai8x_models.thresholds.person_score`.
     """
 
     points: Integers
@@ -306,7 +305,7 @@ def _connect(
             _join(groups, limb, pair)
 
 
-def _person(group: _Group, peaks: list[_Peaks], total: int, stride: int) -> FixedPerson:
+def _person(group: _Group, peaks: list[_Peaks], score: int, stride: int) -> FixedPerson:
     """``report()`` of the C code."""
     points = np.zeros((NUM_KEYPOINTS, 3), np.int64)
     for keypoint, index in group.peaks.items():
@@ -316,7 +315,7 @@ def _person(group: _Group, peaks: list[_Peaks], total: int, stride: int) -> Fixe
                 stride - 1
             ) * 8
         points[keypoint, 2] = min(int(found.value[index]), 0xFFFF)
-    return FixedPerson(points, min(total // (2 * len(group.peaks)), 0xFFFF))
+    return FixedPerson(points, min(score // 2, 0xFFFF))
 
 
 def _checked(maps: npt.NDArray[Any], channels: int, unit: int, name: str) -> Integers:
@@ -364,9 +363,8 @@ def decode_fixed(
         _connect(groups, limb, peaks, fields[2 * limb : 2 * limb + 2], settings)
     found = []
     for group in groups:
-        values = sum(int(peaks[k].value[index]) for k, index in group.peaks.items())
-        total, count = group.affinity + values, len(group.peaks)
-        if count >= settings.min_keypoints and total >= settings.min_score * count:
-            found.append((total, group))
+        score = group.affinity // (len(group.peaks) + SCORE_PRIOR)
+        if len(group.peaks) >= settings.min_keypoints and score >= settings.min_score:
+            found.append((score, group))
     best = sorted(found, key=lambda item: -item[0])[: settings.max_people]
-    return [_person(group, peaks, total, settings.stride) for total, group in best]
+    return [_person(group, peaks, score, settings.stride) for score, group in best]

@@ -13,13 +13,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ai8x_models.codec import STRIDE
-from ai8x_models.decode import DEFAULTS, DecodeSettings
 from ai8x_models.skeleton import GROUP_ORDER, KEYPOINTS, LIMBS, LOOP_LIMBS
+from ai8x_models.thresholds import SAMPLES, SCORE_PRIOR, fixed
 
 HEADER = Path(__file__).resolve().parent.parent / "firmware_templates/decoder/pose_tables.h"
 
-SAMPLES = 10
-"""Look-ups along a limb; the C decoder has room for no other number."""
 LOG2_TABLE: tuple[int, ...] = tuple(round(math.log2(1 + i / 256) * 2**20) for i in range(257))
 """log2(1 + i / 256), Q20."""
 INVERSE_ROOT_TABLE: tuple[int, ...] = tuple(
@@ -34,24 +32,6 @@ SAMPLE_Q15: tuple[int, ...] = tuple(
 """Where the samples lie between the ends of a limb, Q15; the middle first."""
 
 
-def fixed_thresholds(settings: DecodeSettings) -> dict[str, int]:
-    """Thresholds of the floating-point decoder in the C decoder's formats, by C field name.
-
-    Raises:
-        ValueError: a number of samples that the C decoder does not have.
-    """
-    if settings.samples != SAMPLES:
-        raise ValueError(f"{settings.samples} samples; the integer decoder takes {SAMPLES}")
-    return {
-        "peak": round(settings.peak * 2**16),
-        "affinity": round(settings.affinity * 2**27),
-        "min_score": round(settings.min_score * 2**15),
-        "agreeing": math.ceil(settings.agreement * SAMPLES - 1e-9),
-        "min_keypoints": settings.min_keypoints,
-        "max_people": settings.max_people,
-    }
-
-
 def _rows(items: Iterable[str], per_row: int) -> str:
     """Items of an initialiser, several to a line."""
     listed = list(items)
@@ -63,7 +43,7 @@ def header_text() -> str:
     """Text of ``pose_tables.h``."""
     limbs = "".join(f"    {{{a}, {b}}}, /* {KEYPOINTS[a]} - {KEYPOINTS[b]} */\n" for a, b in LIMBS)
     loops = (str(int(limb in LOOP_LIMBS)) for limb in range(len(LIMBS)))
-    defaults = {**fixed_thresholds(DEFAULTS), "stride": STRIDE}
+    defaults = {**fixed(), "stride": STRIDE}
     lines = "".join(
         f"#define POSE_DEFAULT_{name.upper()} {value}\n" for name, value in defaults.items()
     )
@@ -72,6 +52,8 @@ def header_text() -> str:
         " * SPDX-License-Identifier: MIT\n */\n"
         "#ifndef POSE_TABLES_H\n#define POSE_TABLES_H\n\n#include <stdint.h>\n\n"
         f"{lines}\n"
+        "/* Points added to those found when a person's score is formed. */\n"
+        f"#define POSE_SCORE_PRIOR {SCORE_PRIOR}u\n\n"
         "/* Limb n joins these two keypoints. */\n"
         f"static const uint8_t pose_limbs[{len(LIMBS)}][2] = {{\n{limbs}}};\n\n"
         "/* Order in which people are put together: from the neck outwards, loops last. */\n"

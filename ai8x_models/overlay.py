@@ -6,7 +6,6 @@ Colours are RGB throughout; OpenCV's own order is used only where a file is writ
 from __future__ import annotations
 
 import colorsys
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from ai8x_models.codec import Floats
 from ai8x_models.decode import Person
 from ai8x_models.preprocess import Prepared
 from ai8x_models.skeleton import BACKGROUND, LIMBS, LOOP_LIMBS, NUM_KEYPOINTS, NUM_LIMBS
-from common.errors import UserError
+from common.files import write_file
 
 Pixels = npt.NDArray[np.uint8]
 FAINT = 0.25  # heatmaps that stay below are not brightened up to look like a finding
@@ -70,7 +69,7 @@ def draw_heatmaps(pixels: Pixels, heatmaps: Floats) -> Pixels:
     that is below ``FAINT``.
     """
     size = pixels.shape[0]
-    # Cell centres at 8 * j + 3.5 are exactly where cv2.resize puts them.
+    # Cell centres are exactly where cv2.resize puts them.
     maps = [
         cv2.resize(heatmaps[channel], (size, size), interpolation=cv2.INTER_LINEAR)
         for channel in range(BACKGROUND)
@@ -133,15 +132,9 @@ def write_png(path: Path, pixels: Pixels) -> None:
     """Write uint8 [h, w, 3] RGB as PNG, whole or not at all.
 
     Raises:
-        UserError: the folder is missing or cannot be written.
+        UserError: it cannot be written.
     """
     done, data = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
     if not done:
         raise RuntimeError(f"a picture of shape {pixels.shape} could not be encoded")
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_bytes(data.tobytes())
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+    write_file(path, data.tobytes())

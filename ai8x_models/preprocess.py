@@ -7,7 +7,6 @@ at the right and at the bottom with grey 128; subtract 128.  Channels are red, g
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from common.console import command_line
 from common.errors import UserError
+from common.files import write_array
 
 GREY = 128
 
@@ -123,22 +124,7 @@ def grey_bytes(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.int8]:
     return np.ascontiguousarray((to_grey(pixels) ^ 0x80).view(np.int8)[None])
 
 
-def write_array(path: Path, array: npt.NDArray[np.generic]) -> None:
-    """Write a ``.npy`` file, whole or not at all.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("wb") as file:
-            np.save(file, array)
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
-
-
+@command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: picture file -> ``.npy`` of int8 [3, size, size]."""
     parser = argparse.ArgumentParser(
@@ -149,11 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, required=True, help=".npy file to write")
     parser.add_argument("--size", type=int, default=128, help="side of the input (128)")
     options = parser.parse_args(arguments)
-    try:
-        write_array(options.output, prepare(read_picture(options.picture), options.size).data)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    write_array(options.output, prepare(read_picture(options.picture), options.size).data)
     return 0
 
 

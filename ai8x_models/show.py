@@ -2,18 +2,20 @@
 
 ``python -m ai8x_models.show PICTURE --maps maps.npz --report report.json -o overlay.png``
 
-``maps.npz`` holds the network's outputs in order, ``output0``, ``output1`` ..., integers
-[channels, h, w] as they left the chip; ``report.json`` is the compiler's and says under
-``outputs``, in the same order, what one integer step of each is worth.
+The people drawn are those the firmware reports: the same decoder in integers, the network's own
+thresholds.
+
+``maps.npz`` holds the network's outputs as they left the chip (``maps.py``); ``report.json`` is the
+compiler's and says under ``outputs``, in the same order, what one integer step of each is worth.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +23,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_models.codec import Floats
-from ai8x_models.decode import DecodeSettings, Person, decode
+from ai8x_models import thresholds
+from ai8x_models.decode import Person
+from ai8x_models.decode_fixed import FixedSettings, decode_fixed
+from ai8x_models.maps import read_maps
 from ai8x_models.overlay import compose, write_png
 from ai8x_models.preprocess import prepare, read_picture
 from ai8x_models.skeleton import KEYPOINTS, NUM_HEATMAPS, NUM_PAFS
+from ai8x_models.thresholds import DecodeSettings
+from common.console import command_line
 from common.errors import UserError
 
 Maps = Sequence[npt.NDArray[np.integer[Any]]]
@@ -39,19 +45,15 @@ class Output:
     step: float
 
 
-def load_maps(path: Path) -> list[npt.NDArray[np.integer[Any]]]:
-    """Read the maps ``output0``, ``output1``, ... that the kit or a serial host has written.
-
-    Raises:
-        UserError: the file is missing or is not what it should be.
-    """
+def _load_report(path: Path) -> tuple[list[Output], Mapping[str, Any]]:
+    """Outputs, and everything in the compiler's report."""
     try:
-        with np.load(path, allow_pickle=False) as content:
-            return [content[f"output{index}"] for index in range(len(content.files))]
-    except FileNotFoundError:
-        raise UserError(f"maps {path} do not exist; run the firmware first") from None
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile, EOFError) as error:
-        raise UserError(f"maps {path} cannot be read: {error}") from None
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return [Output(str(e["name"]), float(e["step"])) for e in content["outputs"]], content
+    except OSError as error:
+        raise UserError(f"report {path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path} is no report of the compiler; make it with: make synth") from None
 
 
 def load_outputs(path: Path) -> list[Output]:
@@ -60,21 +62,41 @@ def load_outputs(path: Path) -> list[Output]:
     Raises:
         UserError: the file is missing or is no such report.
     """
-    try:
-        outputs = json.loads(path.read_text(encoding="utf-8"))["outputs"]
-        return [Output(str(entry["name"]), float(entry["step"])) for entry in outputs]
-    except OSError as error:
-        raise UserError(f"report {path} cannot be read: {error.strerror or error}") from None
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{path} is no report of the compiler; make it with: make synth") from None
+    return _load_report(path)[0]
 
 
-# A picture for a person to look at: a few stray points are no skeleton.
-SHOWN = DecodeSettings(min_keypoints=6)
+def load_decoder(path: Path) -> DecodeSettings:
+    """Who counts as a person, from the compiler's report.
+
+    Raises:
+        UserError: the file is missing or is no such report.
+    """
+    return thresholds.from_extras(_load_report(path)[1], str(path))
 
 
-def pose_maps(maps: Maps, outputs: Sequence[Output]) -> tuple[Floats, Floats]:
-    """Heatmaps float32 [19, h, w] and part affinities float32 [38, h, w] out of the outputs.
+@dataclass(frozen=True, eq=False)
+class PoseMaps:
+    """A network's pose maps as integers, and the exponents u with which 1.0 is 2**u.
+
+    Attributes:
+        heat: [19, h, w].
+        pafs: [38, h, w].
+    """
+
+    heat: npt.NDArray[np.integer[Any]]
+    pafs: npt.NDArray[np.integer[Any]]
+    heat_unit: int
+    paf_unit: int
+
+    def people(self, settings: DecodeSettings, size: int) -> list[Person]:
+        """Who is there, as the firmware decides it: points in pixels of an input of ``size``."""
+        fixed = FixedSettings.of(settings, size // self.heat.shape[1])
+        found = decode_fixed(self.heat, self.pafs, self.heat_unit, self.paf_unit, fixed)
+        return [person.to_person() for person in found]
+
+
+def pose_maps(maps: Maps, outputs: Sequence[Output]) -> PoseMaps:
+    """Heatmaps and part affinities out of the outputs: two of them, or one of 57 channels.
 
     Raises:
         UserError: there is not exactly one output of each kind, or maps and report disagree.
@@ -84,16 +106,22 @@ def pose_maps(maps: Maps, outputs: Sequence[Output]) -> tuple[Floats, Floats]:
             f"{len(maps)} maps were received, but the report lists {len(outputs)} outputs; "
             "firmware and report are of different networks"
         )
-    found = []
-    for channels, what in ((NUM_HEATMAPS, "heatmaps"), (NUM_PAFS, "part affinities")):
-        fitting = [i for i, values in enumerate(maps) if values.shape[:1] == (channels,)]
-        if len(fitting) != 1:
-            shapes = ", ".join(f"{o.name} {m.shape}" for o, m in zip(outputs, maps, strict=True))
-            raise UserError(
-                f"the network's outputs are {shapes}; poses need one with {channels} ({what})"
-            )
-        found.append((maps[fitting[0]] * outputs[fitting[0]].step).astype(np.float32))
-    return found[0], found[1]
+    units = [-math.frexp(output.step)[1] + 1 for output in outputs]
+    if any(output.step != 2.0**-unit for output, unit in zip(outputs, units, strict=True)):
+        raise UserError("the report's steps are no powers of two; make it again with: make synth")
+    channels = [len(values) for values in maps]
+    if channels.count(NUM_HEATMAPS) == channels.count(NUM_PAFS) == 1:
+        heat, pafs = channels.index(NUM_HEATMAPS), channels.index(NUM_PAFS)
+        return PoseMaps(maps[heat], maps[pafs], units[heat], units[pafs])
+    if channels.count(NUM_HEATMAPS + NUM_PAFS) == 1:
+        both = channels.index(NUM_HEATMAPS + NUM_PAFS)
+        heatmaps, fields = maps[both][:NUM_HEATMAPS], maps[both][NUM_HEATMAPS:]
+        return PoseMaps(heatmaps, fields, units[both], units[both])
+    shapes = ", ".join(f"{o.name} {m.shape}" for o, m in zip(outputs, maps, strict=True))
+    raise UserError(
+        f"the network's outputs are {shapes}; poses need one with {NUM_HEATMAPS} channels "
+        f"(heatmaps) and one with {NUM_PAFS} (part affinities), or one with both behind each other"
+    )
 
 
 def describe(people: Sequence[Person]) -> str:
@@ -109,13 +137,15 @@ def describe(people: Sequence[Person]) -> str:
 
 def show(picture: Path, maps: Path, report: Path, output: Path, size: int = 128) -> str:
     """Decode the maps, write the overlay and return what to print."""
-    heatmaps, pafs = pose_maps(load_maps(maps), load_outputs(report))
+    found = pose_maps(read_maps(maps).outputs, load_outputs(report))
     pixels = read_picture(picture)
-    people = decode(heatmaps, pafs, size // heatmaps.shape[1], SHOWN)
+    people = found.people(load_decoder(report), size)
+    heatmaps = (found.heat * 2.0**-found.heat_unit).astype(np.float32)
     write_png(output, compose(pixels, prepare(pixels, size), heatmaps, people))
     return describe(people)
 
 
+@command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(
@@ -127,12 +157,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--report", type=Path, required=True, help="the compiler's report.json")
     parser.add_argument("-o", "--output", type=Path, required=True, help="overlay to write (.png)")
     options = parser.parse_args(arguments)
-    try:
-        print(show(options.picture, options.maps, options.report, options.output))
-        print(f"overlay: {options.output}")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    print(show(options.picture, options.maps, options.report, options.output))
+    print(f"overlay: {options.output}")
     return 0
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 
 from common.errors import UserError
+from common.files import write_file
 from evalkit.hardware.cnn.engine import Result
 from evalkit.hardware.cnn.plan import Layer
 
@@ -17,9 +19,14 @@ class LayerDump:
     Inputs are int8 [channel, row, column] ([channel, operand, row, column] with more than one
     operand) before pooling, outputs int8 or int32 [channel, row, column]. From the second run on
     the files go into ``run1``, ``run2``, ...
+
+    Raises:
+        UserError: the folder is a file, or (later) a file cannot be written.
     """
 
     def __init__(self, directory: Path) -> None:
+        if directory.exists() and not directory.is_dir():
+            raise UserError(f"{directory} is a file; name a folder for the layers")
         self.directory = directory
         self.run = -1
         self.seen = -1
@@ -30,10 +37,11 @@ class LayerDump:
             self.run += 1
         self.seen = layer.number
         folder = self.directory if self.run == 0 else self.directory / f"run{self.run}"
-        folder.mkdir(parents=True, exist_ok=True)
         inputs = result.inputs if layer.operands > 1 else result.inputs[:, 0]
-        np.save(folder / f"layer{layer.number:02d}_in.npy", inputs)
-        np.save(folder / f"layer{layer.number:02d}_out.npy", result.outputs)
+        for side, array in (("in", inputs), ("out", result.outputs)):
+            content = io.BytesIO()
+            np.save(content, array)
+            write_file(folder / f"layer{layer.number:02d}_{side}.npy", content.getvalue())
 
 
 def compare_dumps(first: Path, second: Path) -> str | None:

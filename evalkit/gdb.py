@@ -60,11 +60,10 @@ class GdbServer:
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self._listener.bind(("127.0.0.1", port))
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             self._listener.close()
-            raise UserError(
-                f"port {port} cannot be used for a debugger: {error.strerror}"
-            ) from error
+            why = getattr(error, "strerror", None) or error
+            raise UserError(f"port {port} cannot be used for a debugger: {why}") from error
         self._listener.listen(1)
         self.port: int = self._listener.getsockname()[1]
         self._connection: socket.socket | None = None

@@ -11,6 +11,7 @@ limit on wall time, which ends a run with an error.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +23,9 @@ from common.errors import UserError
 from evalkit.hardware import elf
 from evalkit.hardware.around.board import Board
 from evalkit.hardware.around.ov7692 import ColourBars, Source
+from evalkit.hardware.boot import in_sram
 from evalkit.hardware.faults import KitFault
-from evalkit.hardware.machine import IDLE, LIMIT, SRAM_BASE, SRAM_SIZE, Machine
+from evalkit.hardware.machine import IDLE, LIMIT, WALL, Machine
 from evalkit.hardware.scheduler import SECOND
 from evalkit.wire import protocol
 from synthesize.chip import memory_map
@@ -101,17 +103,30 @@ class Kit:
         """
         check = self._check(condition)
         end = self.machine.now + int(max_seconds * SECOND)
-        wall_end = time.monotonic() + max_wall_seconds
+        self.machine.wall_end = time.monotonic() + max_wall_seconds
+        try:
+            return self._run_until(condition, check, end, max_seconds, max_wall_seconds)
+        finally:
+            self.machine.wall_end = math.inf
+
+    def _run_until(
+        self,
+        condition: Condition | None,
+        check: Callable[[], bool] | None,
+        end: int,
+        max_seconds: float,
+        max_wall_seconds: float,
+    ) -> bool:
         while True:
             reason = self._run_slice(min(self.machine.now + _SLICE, end), check)
             if reason == IDLE:
                 return condition is None or (check is not None and check())
+            if reason == WALL:
+                raise UserError(self._unfinished(f"{max_wall_seconds:g} s of wall time"))
             if reason != LIMIT:
                 return True
             if self.machine.now >= end:
                 raise UserError(self._unfinished(f"{max_seconds:g} s of modelled time"))
-            if time.monotonic() > wall_end:
-                raise UserError(self._unfinished(f"{max_wall_seconds:g} s of wall time"))
 
     def run_to(
         self,
@@ -265,7 +280,7 @@ class Kit:
             self.machine.accelerator.flush()
             self.machine.accelerator.cnn.flip_bit(address, bit)
             return
-        if not SRAM_BASE <= address < SRAM_BASE + SRAM_SIZE:
+        if not in_sram(address):
             raise UserError(f"0x{address:08x} is neither SRAM nor memory of the accelerator")
         address, bit = address + bit // 8, bit % 8
         old = self.machine.cpu.read_memory(address, 1)[0]

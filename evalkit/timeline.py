@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common.files import write_file
 from evalkit.hardware.scheduler import SECOND
 from evalkit.hardware.spans import Span
 
@@ -114,7 +115,7 @@ def write_timeline(machine: Machine, path: str | Path) -> None:
         data=json.dumps([[name, [_milliseconds(s) for s in spans]] for name, spans in rows]),
         total=json.dumps(total / SECOND * 1e3),
     )
-    Path(path).write_text(page, encoding="utf-8")
+    write_file(Path(path), page)
 
 
 def _milliseconds(span: Span) -> list[Any]:

@@ -14,7 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from common.errors import UserError
+from common.console import command_line
 
 COMMANDS = ("convert", "bits", "equalize")
 
@@ -96,22 +96,19 @@ def _choose(options: argparse.Namespace) -> None:
     print(f"bits per layer written to {options.out}")
 
 
+@command_line
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; exit status 2 with one sentence for bad input."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments and arguments[0] not in COMMANDS and not arguments[0].startswith("-"):
         arguments.insert(0, "convert")
     options = _parser().parse_args(arguments)
-    try:
-        if options.command == "bits":
-            _choose(options)
-        elif options.command == "equalize":
-            _equalize(options)
-        else:
-            convert(options.checkpoint, options.out, options.compact)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if options.command == "bits":
+        _choose(options)
+    elif options.command == "equalize":
+        _equalize(options)
+    else:
+        convert(options.checkpoint, options.out, options.compact)
     return 0
 
 

@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from ai8x_models.student_file import load_student
+from common.console import progress
 from common.errors import UserError
 from common.files import write_file
 from quantize.fold import fold_batchnorm
@@ -44,13 +43,14 @@ def choose_bits(
     channels, size, _ = student.spec.input_shape
     pictures = calibration_images(images, count, size, channels)
     fold_batchnorm(student)
-    with tqdm(total=sum(1 for _ in student.layers()), desc="sensitivity", unit="layer") as bar:
+    count = sum(1 for _ in student.layers())
+    with progress(title="sensitivity", total=count, unit="layer") as bar:
 
-        def progress(name: str) -> None:
+        def move(name: str) -> None:
             bar.set_postfix_str(name)
             bar.update()
 
-        costs = sensitivity(student, pictures, widths, progress)
+        costs = sensitivity(student, pictures, widths, move)
     return allocate(graph_of(student.spec.name, description), costs, max_cycles), costs
 
 

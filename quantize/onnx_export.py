@@ -26,6 +26,7 @@ import numpy as np
 from ai8x_models.layers import ONE, FusedConv1d, FusedConvTranspose2d, FusedLayer, FusedLinear
 from ai8x_models.layers.fused import both
 from ai8x_models.students import INPUT, LayerSpec, Student
+from common.console import command_line
 from common.errors import UserError
 from common.files import write_file
 
@@ -246,6 +247,7 @@ def _check_exact(name: str, layer: FusedLayer, stored: np.ndarray) -> None:
         )
 
 
+@command_line
 def main(arguments: list[str] | None = None) -> int:
     """Export one checkpoint; exit status 2 with one sentence for bad input."""
     parser = argparse.ArgumentParser(prog="python -m quantize.onnx_export", description=__doc__)
@@ -254,12 +256,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     from ai8x_models.student_file import load_student
 
-    try:
-        student, _ = load_student(options.checkpoint)
-        save(student, options.out)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    student, _ = load_student(options.checkpoint)
+    save(student, options.out)
     print(f"ONNX model written to {options.out}")
     return 0
 

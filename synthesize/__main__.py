@@ -1,4 +1,4 @@
-"""Command line of the compiler: ``python -m synthesize compile|check|show|limits``."""
+"""Command line of the compiler: ``python -m synthesize compile|check|show|limits|networks``."""
 
 from __future__ import annotations
 
@@ -10,18 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
-from synthesize.ai8x import compare
-from synthesize.ai8x import description as yaml_out
+from synthesize.ai8x import compare, description, shipped
 from synthesize.compiler import Compiled, compile_graph, compile_network
 from synthesize.legal import rules
 from synthesize.place.reserved import Reserved, starting_at
-from synthesize.read import checkpoint as checkpoints
-from synthesize.read.onnx import network as frontend_onnx
-from synthesize.report import page as report_page
-from synthesize.report import table as report
-from synthesize.report import text as show
-from synthesize.write import project as emit
-from synthesize.write import two_networks as beside
+from synthesize.read import checkpoint
+from synthesize.read.onnx import network as onnx_network
+from synthesize.report import page, table, text
+from synthesize.write import project, two_networks
 
 MAX_SHOWN = 10
 
@@ -51,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     compile_.add_argument(
         "--application",
         default="known-answer",
-        choices=sorted(emit.APPLICATIONS),
+        choices=sorted(project.APPLICATIONS),
         help="program around the network (default: %(default)s)",
     )
     compile_.add_argument(
@@ -75,6 +71,13 @@ def _parser() -> argparse.ArgumentParser:
     show_.set_defaults(run=_show, untrained=True)
     limits = commands.add_parser("limits", help="print the limits as a page of documentation")
     limits.set_defaults(run=_limits)
+    networks = commands.add_parser(
+        "networks", help="write the descriptions of the shipped students"
+    )
+    networks.add_argument(
+        "--out", type=Path, default=shipped.NETWORKS, metavar="DIR", help="default: %(default)s"
+    )
+    networks.set_defaults(run=_networks)
     return parser
 
 
@@ -131,10 +134,10 @@ def _compile_named(
     if str(path).endswith(".onnx"):
         if descriptions:
             raise UserError(f"{path}: an ONNX model describes itself; leave {descriptions[0]} out")
-        read = frontend_onnx.load(path)
+        read = onnx_network.load(path)
         return compile_graph(read.graph, read.notes, reserved)
     return compile_network(
-        None if untrained else checkpoints.load(path),
+        None if untrained else checkpoint.load(path),
         descriptions[0] if descriptions else None,
         None if sample is None else sample.shape,
         trust_placement=trust or options.trust_placement,
@@ -169,32 +172,32 @@ def _compile(options: argparse.Namespace) -> int:
         raise UserError("nothing to do; give --out DIR, --against TRACE.npz or both")
     if options.second is not None:
         return _compile_pair(options)
-    if options.application in emit.PAIRS:
+    if options.application in project.PAIRS:
         raise UserError(f"--application {options.application} needs another network; give --second")
     compiled, sample = _load(options, trust=options.against is not None)
     if options.against is not None and not _compare(compiled, sample, options.against):
         return 1
     if options.out is not None:
-        sample = emit.example(compiled.program, sample, options.application)
+        sample = project.example(compiled.program, sample, options.application)
         expected = compiled.known_answer(sample)
-        out = emit.write_project(
+        out = project.write_project(
             compiled.program,
             sample,
             expected,
             options.out,
             options.application,
-            report.output_units(compiled),
+            table.output_units(compiled),
         )
-        (out / "report.json").write_text(report.to_json(compiled), encoding="utf-8")
-        report_page.write_report(compiled, out / "report.html")
+        (out / "report.json").write_text(table.to_json(compiled), encoding="utf-8")
+        page.write_report(compiled, out / "report.html")
         _write_description(compiled, sample, out)
     if not options.quiet:
-        print(report.table(compiled), end="")
+        print(table.table(compiled), end="")
     return 0
 
 
 _PAIRED = {"known-answer": "two-networks", "frame-injection": "frame-injection-3d"} | {
-    name: name for name in emit.PAIRS
+    name: name for name in project.PAIRS
 }
 """Application of one network -> that of two."""
 
@@ -211,31 +214,31 @@ def _compile_pair(options: argparse.Namespace) -> int:
         )
     given = [None if path is None else read_sample(path) for path in
              (options.sample, options.second_sample)]  # fmt: skip
-    pair = beside.compile_pair(
+    pair = two_networks.compile_pair(
         lambda reserved: _compile_named(options, reserved, given[0]),
-        lambda reserved: compile_network(checkpoints.load(options.second), reserved=reserved),
+        lambda reserved: compile_network(checkpoint.load(options.second), reserved=reserved),
     )
     both = (pair.first, pair.second)
     first, second = (
-        emit.example(compiled.program, sample, known)
+        project.example(compiled.program, sample, known)
         for compiled, sample, known in zip(both, given, (application, "two-networks"), strict=True)
     )
-    units = (report.output_units(pair.first), report.output_units(pair.second))
-    out = beside.write_project(pair, (first, second), options.out, units, application)
+    units = (table.output_units(pair.first), table.output_units(pair.second))
+    out = two_networks.write_project(pair, (first, second), options.out, units, application)
     for name, compiled in zip(("report.json", "second.json"), both, strict=True):
         _warn(compiled)
-        (out / name).write_text(report.to_json(compiled), encoding="utf-8")
+        (out / name).write_text(table.to_json(compiled), encoding="utf-8")
         if not options.quiet:
-            print(report.table(compiled))
+            print(table.table(compiled))
     return 0
 
 
 def _write_description(compiled: Compiled, sample: np.ndarray, out: Path) -> None:
     """Add the placement as ai8x-synthesis YAML, where that language can express it."""
     try:
-        yaml_out.write(out, compiled.legal, compiled.placement, sample)
+        description.write(out, compiled.legal, compiled.placement, sample)
     except UserError as error:
-        print(f"warning: no {yaml_out.YAML_NAME} written: {error}", file=sys.stderr)
+        print(f"warning: no {description.YAML_NAME} written: {error}", file=sys.stderr)
 
 
 def _compare(compiled: Compiled, sample: np.ndarray | None, path: Path) -> bool:
@@ -255,19 +258,25 @@ def _compare(compiled: Compiled, sample: np.ndarray | None, path: Path) -> bool:
 
 def _check(options: argparse.Namespace) -> int:
     compiled, _ = _load(options)
-    print(report.table(compiled), end="")
+    print(table.table(compiled), end="")
     print("fits")
     return 0
 
 
 def _show(options: argparse.Namespace) -> int:
     compiled, _ = _load(options)
-    print(show.text(compiled), end="")
+    print(text.text(compiled), end="")
     return 0
 
 
 def _limits(options: argparse.Namespace) -> int:
     print(rules.documentation(), end="")
+    return 0
+
+
+def _networks(options: argparse.Namespace) -> int:
+    for path in shipped.write_all(options.out):
+        print(path)
     return 0
 
 

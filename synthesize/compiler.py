@@ -9,28 +9,27 @@ placement are legalised, optional rewrites are tried, and the fastest that fits 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from ai8x_models import thresholds
 from common.errors import UserError
 from synthesize.chip import limits, memory_map
 from synthesize.chip.cycles import STARTUP_CYCLES
 from synthesize.graph import reference
-from synthesize.graph.ir import Graph, Shape
-from synthesize.legal import rewrites as passes
-from synthesize.legal import rules, streaming
-from synthesize.place import by_hand as place
-from synthesize.place import geometry, search, verify
-from synthesize.place.placement import Placement, bit_count, bits_of
+from synthesize.graph.ir import Graph
+from synthesize.graph.masks import bit_count, bits_of
+from synthesize.legal import rewrites, rules, streaming
+from synthesize.place import by_hand, geometry, search, verify
+from synthesize.place.placement import Placement
 from synthesize.place.reserved import NOTHING, Reserved
-from synthesize.program import pack
-from synthesize.program import registers as lower
+from synthesize.program import pack, registers
 from synthesize.program.program import FifoPort, LayerInfo, Program
-from synthesize.read import student as frontend_student
+from synthesize.read import student
 from synthesize.read.checkpoint import Checkpoint
-from synthesize.read.yaml import description as frontend_yaml
+from synthesize.read.yaml import description as description_file
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,23 @@ def compile_network(
     Raises:
         UserError: the network cannot be compiled; one sentence says where and why.
     """
+    compiled = _compile(checkpoint, description, input_shape, trust_placement, reserved)
+    if checkpoint is None:
+        return compiled
+    decoder = thresholds.from_extras(checkpoint.extras, checkpoint.path)
+    return replace(compiled, program=replace(compiled.program, decoder=decoder))
+
+
+def _compile(
+    checkpoint: Checkpoint | None,
+    description: str | Path | None,
+    input_shape: tuple[int, ...] | None,
+    trust_placement: bool,
+    reserved: Reserved,
+) -> Compiled:
+    """:func:`compile_network`, without what the checkpoint says about reading the outputs."""
     if description is not None:
-        read = frontend_yaml.load(description, checkpoint, input_shape)
+        read = description_file.load(description, checkpoint, input_shape)
         notes = checkpoint.notes if checkpoint else ()
         if read.hints is None:
             return compile_graph(read.graph, notes, reserved)
@@ -86,11 +100,11 @@ def compile_network(
         streaming.check(read.graph, read.hints)
         on = [hint.streaming for hint in read.hints.layers]
         legal = streaming.widen_kernels(read.graph, on)
-        placement = place.by_hand(legal, read.hints, reserved)
+        placement = by_hand.by_hand(legal, read.hints, reserved)
         return _finish(notes, read.graph, legal, placement, trust_placement)
     if checkpoint is None:
         raise UserError("give a checkpoint, a network description or both")
-    return compile_graph(frontend_student.load(checkpoint), checkpoint.notes, reserved)
+    return compile_graph(student.load(checkpoint), checkpoint.notes, reserved)
 
 
 def compile_graph(
@@ -111,10 +125,10 @@ def place_automatically(described: Graph, reserved: Reserved = NOTHING) -> tuple
     Raises:
         UserError: the graph breaks a rule or does not fit in any form.
     """
-    legal = passes.legalise(described)
+    legal = rewrites.legalise(described)
     best: tuple[int, Graph, Placement] | None = None
     error: UserError | None = None
-    for candidate in passes.alternatives(legal):
+    for candidate in rewrites.alternatives(legal):
         try:
             rules.check(candidate)
             candidate = streaming.widen_first(candidate, search.streaming_layers(candidate))
@@ -137,7 +151,7 @@ def total_cycles(graph: Graph, placement: Placement) -> int:
     return STARTUP_CYCLES + sum(geometry.cycles(layer, spot) for layer, spot in pairs)
 
 
-def build_program(described: Graph, legal: Graph, placement: Placement) -> Program:
+def build_program(legal: Graph, placement: Placement) -> Program:
     """Return the program of a placed graph."""
     outputs = tuple(
         pack.output_map(
@@ -151,13 +165,13 @@ def build_program(described: Graph, legal: Graph, placement: Placement) -> Progr
     return Program(
         name=legal.name,
         layers=_layer_infos(legal, placement),
-        registers=(*lower.initialise(legal, placement), *lower.configure(legal, placement)),
-        start=tuple(lower.start(placement)),
+        registers=(*registers.initialise(legal, placement), *registers.configure(legal, placement)),
+        start=tuple(registers.start(placement)),
         weights=pack.weight_blocks(legal, placement),
         biases=pack.bias_blocks(legal, placement),
         outputs=outputs,
-        input_shape=_described_shape(described),
-        input_packer=pack.input_packer(legal.input, placement),
+        input=legal.input,
+        input_blocks=pack.input_blocks(legal.input, placement),
         fifo=_fifo(placement),
         startup_cycles=STARTUP_CYCLES,
     )
@@ -173,7 +187,7 @@ def _finish(
             f"{findings[0]} (--trust-placement compiles it all the same, but the result will not "
             "be that of the network)"
         )
-    program = build_program(described, legal, placement)
+    program = build_program(legal, placement)
     return Compiled(described, legal, placement, program, (*notes, *findings))
 
 
@@ -203,10 +217,6 @@ def _layer_infos(graph: Graph, placement: Placement) -> tuple[LayerInfo, ...]:
             )
         )
     return tuple(infos)
-
-
-def _described_shape(graph: Graph) -> Shape:
-    return graph.input.described_shape
 
 
 def _fifo(placement: Placement) -> FifoPort | None:

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from common.errors import UserError
-from synthesize.graph import ir
-from synthesize.graph.ir import Graph, Input, Layer, Output, Pool
+from synthesize.chip import limits
+from synthesize.graph import ir, shapes
+from synthesize.graph.ir import INPUT, Graph, Input, Layer, Output, Pool
 
 CHANNELS = (1, 2, 3, 4, 5, 8, 12, 16, 19, 31, 32, 48, 60, 64, 65, 72, 96, 100, 128)
 
@@ -50,7 +51,7 @@ class Builder:
 
     def add(self, layer: Layer, out: int | None = None) -> str | None:
         """Add a layer when its shape is possible; return its name."""
-        joined = ir.joined_shape(layer.join, [self.shapes[n] for n in layer.inputs])
+        joined = shapes.joined_shape(layer.join, [self.shapes[n] for n in layer.inputs])
         layer = replace(layer, in_shape=joined)
         rows, cols = layer.pooled
         if min(rows, cols) < 1:
@@ -59,7 +60,7 @@ class Builder:
             inputs = joined[0] * (rows * cols if layer.flatten else 1)
             layer = self.weights(layer, out, inputs)
         try:
-            layer = replace(layer, out_shape=ir.result_shape(layer))
+            layer = replace(layer, out_shape=shapes.result_shape(layer))
         except UserError:
             return None
         self.layers.append(layer)
@@ -194,3 +195,28 @@ def random_graph(seed: int) -> Graph:
         if layer.name not in read
     ]
     return Graph(f"random{seed}", Input(shape), tuple(layers), tuple(outputs))
+
+
+def random_chain(seed: int) -> Graph:
+    """A network whose input of 1 to 16 channels is large enough that its first layers stream."""
+    b = Builder(seed)
+    before = int(b.rng.integers(4))  # layers before the first pooling
+    # An input that is pooled at once may be stored up to 32768 pixels, one channel per memory.
+    low, high = (183, 200) if before == 0 else (91, 131)
+    rows, cols = (int(n) for n in b.rng.integers(low, high, 2))
+    b.shapes[INPUT] = (int(b.rng.integers(1, 17)), rows, cols)
+    current: str = INPUT
+    for i in range(max(2, before + int(b.rng.integers(1, 3)))):
+        kernel = 3 if i == 0 or b.chance(0.7) else 1
+        size = 1 if i < before else int(b.rng.integers(2, 4))
+        pool = Pool(str(b.pick("max", "avg")), (size, size), (size, size)) if size > 1 else None  # type: ignore[arg-type]
+        options = {"kernel": (kernel, kernel), "pad": (kernel // 2,) * 2, "pool": pool}
+        name = b.add(b.layer("conv2d", current, **options), b.channels(32))
+        assert name is not None
+        current = name
+    layers = list(b.layers)
+    rows, cols = layers[-1].out_shape[1:]
+    if 4 * rows * cols <= limits.DATA_INSTANCE_WORDS and b.chance(0.5):
+        layers[-1] = replace(layers[-1], wide=True, activation="none")
+    outputs = (Output("y", current, 0, layers[-1].out_shape[0]),)
+    return Graph(f"chain{seed}", ir.Input(b.shapes[INPUT]), tuple(layers), outputs)

@@ -1,7 +1,17 @@
-"""Training recipes: one YAML per recipe, command-line overrides, checked where they enter."""
+"""Training recipes: one YAML per recipe, command-line overrides, checked where they enter.
+
+Settings stand in small dataclasses by purpose. A task's recipe composes those that it obeys, and
+nothing else: a setting that would have no effect is as unknown as one that is misspelt. In a YAML
+file all of them stand side by side. This module needs no torch, so that mistakes are told at once.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
+import re
+import typing
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -10,53 +20,135 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ai8x_models.codec import STRIDE
-from ai8x_models.students import SPECS
 from common.errors import UserError
-from distill.people.crops import Augmentation
 
 
 @dataclass
-class SetConfig:
-    """One data set of the mixture: COCO-format annotations, picture folder, sampling weight.
-
-    ``annotations`` may also be ``synthetic:N``, N pictures of procedural people (1 to 4 in each),
-    or ``synthetic:N:P``, P people in each.
-    """
-
-    annotations: str = ""
-    images: str = ""
-    weight: float = 1.0
-    limit: int | None = None
-    in_memory: bool = True  # false: decode pictures whenever they are needed (large sets)
-
-
-@dataclass
-class AugmentConfig:
-    """Ranges of the random changes; see :class:`distill.people.crops.Augmentation`."""
-
-    scale: list[float] = field(default_factory=lambda: [1.1, 1.7])
-    rotate: float = 40.0
-    shift: float = 0.1
-    flip: float = 0.5
-    colour: float = 0.3
-    cutout: float = 0.2
-    whole: float = 0.0
+class Settings:
+    """A group of settings; each checks its own on construction, then hands on to the next."""
 
     def __post_init__(self) -> None:
-        for name in ("flip", "cutout", "whole"):
-            if not 0 <= getattr(self, name) <= 1:
-                value = getattr(self, name)
-                raise UserError(f"augment.{name} is {value}; it is a probability, 0 to 1")
-        if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1]:
-            raise UserError(f"augment.scale is {self.scale}; give two sizes, the smaller one first")
+        """End of the chain of checks."""
 
-    def build(self) -> Augmentation:
-        """The immutable form the data set takes."""
-        low, high = self.scale
-        return Augmentation(
-            (low, high), self.rotate, self.shift, self.flip, self.colour, self.cutout, self.whole
-        )
+    def at_least(self, least: float, *names: str) -> None:
+        """Refuse settings below ``least``.
+
+        Raises:
+            UserError: naming the first one.
+        """
+        for name in names:
+            value = getattr(self, name)
+            if value < least:
+                limit = "cannot be negative" if least == 0 else f"must be at least {least:g}"
+                raise UserError(f"{name} is {value}; it {limit}")
+
+    def share(self, *names: str) -> None:
+        """Refuse settings outside 0..1.
+
+        Raises:
+            UserError: naming the first one.
+        """
+        for name in names:
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise UserError(f"{name} is {value}; it must be in 0..1")
+
+    def one_of(self, name: str, known: tuple[str, ...]) -> None:
+        """Refuse a setting that is none of the known ones.
+
+        Raises:
+            UserError: naming them.
+        """
+        value = getattr(self, name)
+        if value not in known:
+            raise UserError(f"{name} is '{value}'; it must be one of {', '.join(known)}")
+
+    def positive(self, *names: str) -> None:
+        """Refuse settings that are not above zero.
+
+        Raises:
+            UserError: naming the first one.
+        """
+        for name in names:
+            if not getattr(self, name) > 0:
+                raise UserError(f"{name} is {getattr(self, name)}; it must be positive")
+
+
+@dataclass
+class Machine(Settings):
+    """What a run asks of its machine."""
+
+    precision: str = "auto"  # bf16-mixed where the machine computes it fast, else 32-true
+    accelerator: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    strategy: str = "auto"  # the trainer library's distributed engine, for example "ddp"
+
+    def __post_init__(self) -> None:
+        self.at_least(1, "devices", "nodes")
+        super().__post_init__()
+
+
+@dataclass
+class Optimiser(Settings):
+    """How weights follow from losses."""
+
+    OPTIMIZERS: ClassVar[tuple[str, ...]] = ("adamw", "muon")
+
+    optimizer: str = "adamw"  # or "muon": faster by the step for plain convolutional networks
+    learning_rate: float = 3e-3
+    muon_rate: float = 0.02  # rate of the hidden layers' weights under muon
+    weight_decay: float = 1e-4
+    warmup_steps: int = 300
+    decay_fraction: float = 0.3  # share of the run at its end in which the rate falls to zero
+
+    def __post_init__(self) -> None:
+        self.at_least(0, "warmup_steps", "weight_decay")
+        self.one_of("optimizer", self.OPTIMIZERS)
+        self.share("decay_fraction")
+        self.positive("learning_rate", "muon_rate")
+        super().__post_init__()
+
+
+@dataclass
+class Schedule(Settings):
+    """How long a run is, where it starts from and what it leaves behind."""
+
+    start_from: str = ""  # checkpoint with initial weights
+    out: str = "runs/student"
+    epochs: int = 30
+    samples_per_epoch: int = 8000
+    batch: int = 32
+    validate_every: int = 2  # epochs
+    patience: int = 0  # stop after so many validations without a better figure; 0 never stops
+    seed: int = 78
+
+    def __post_init__(self) -> None:
+        self.at_least(1, "epochs", "samples_per_epoch", "batch", "validate_every")
+        self.at_least(0, "patience")
+        if self.samples_per_epoch < self.batch:
+            raise UserError(
+                f"samples_per_epoch is {self.samples_per_epoch}, less than one batch of "
+                f"{self.batch}; raise it or lower batch"
+            )
+        super().__post_init__()
+
+
+@dataclass
+class Run(Schedule, Optimiser, Machine):
+    """What every training run is told, whatever it trains."""
+
+
+@dataclass
+class Distillation(Settings):
+    """A student's teacher."""
+
+    teacher: str = ""  # checkpoint; empty: ground truth alone
+    teacher_share: float = 0.7  # of the loss; the rest is ground truth
+
+    def __post_init__(self) -> None:
+        self.share("teacher_share")
+        super().__post_init__()
 
 
 @dataclass
@@ -70,168 +162,98 @@ class QatConfig:
 
 
 @dataclass
-class Run:
-    """What every training run is told: data, schedule, machine."""
+class Quantisation(Settings):
+    """Bit widths of a student that goes to the chip."""
 
-    OPTIMIZERS: ClassVar[tuple[str, ...]] = ("adamw", "muon")
-
-    size: int = 128
-    train: list[SetConfig] = field(default_factory=list)
-    validation: list[SetConfig] = field(default_factory=list)
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-    sigma: float = 7.0  # pixels of the input, width of the heatmaps' Gaussians
-    start_from: str = ""  # checkpoint with initial weights
-    out: str = "runs/student"
-    epochs: int = 30
-    samples_per_epoch: int = 8000
-    batch: int = 32
-    optimizer: str = "adamw"  # or "muon": faster by the step for plain convolutional networks
-    learning_rate: float = 3e-3
-    muon_rate: float = 0.02  # rate of the hidden layers' weights under muon
-    weight_decay: float = 1e-4
-    warmup_steps: int = 300
-    decay_fraction: float = 0.3  # share of the run at its end in which the rate falls to zero
-    positive_weight: float = 4.0  # extra loss weight where a target is non-zero
-    paf_weight: float = 1.0
-    precision: str = "auto"  # bf16-mixed where the machine computes it fast, else 32-true
-    accelerator: str = "auto"
-    devices: int = 1
-    nodes: int = 1
-    strategy: str = "auto"  # the trainer library's distributed engine, for example "ddp"
-    workers: int = 1
-    validate_every: int = 2  # epochs
-    patience: int = 0  # stop after so many validations without a better PCK; 0 never stops
-    seed: int = 78
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "samples_per_epoch", "batch", "validate_every", "devices", "nodes"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("workers", "patience", "warmup_steps", "weight_decay", "positive_weight"):
-            if getattr(self, name) < 0:
-                raise UserError(f"{name} is {getattr(self, name)}; it cannot be negative")
-        if self.samples_per_epoch < self.batch:
-            raise UserError(
-                f"samples_per_epoch is {self.samples_per_epoch}, less than one batch of "
-                f"{self.batch}; raise it or lower batch"
-            )
-        _check_side("size", self.size)
-        if self.optimizer not in self.OPTIMIZERS:
-            known = ", ".join(self.OPTIMIZERS)
-            raise UserError(f"optimizer is '{self.optimizer}'; it must be one of {known}")
-        if not 0 <= self.decay_fraction <= 1:
-            raise UserError(f"decay_fraction is {self.decay_fraction}; it must be in 0..1")
-        for name in ("learning_rate", "muon_rate", "sigma"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be positive")
-
-
-def _check_side(name: str, side: int) -> None:
-    if side % STRIDE or side < 4 * STRIDE:
-        raise UserError(
-            f"{name} is {side}; it must be a multiple of {STRIDE} and at least {4 * STRIDE}"
-        )
-
-
-@dataclass
-class MapRun(Run):
-    """A run of a network that answers with maps, hence may see crops of any size.
-
-    Small crops cost less, so a run may begin with them; what is learnt carries over.
-    """
-
-    early_share: float = 0.0  # of the epochs, at the run's beginning, with crops of early_size
-    early_size: int = 96
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_side("early_size", self.early_size)
-        if not 0 <= self.early_share <= 1:
-            raise UserError(f"early_share is {self.early_share}; it must be in 0..1")
-
-    def side(self, epoch: int) -> int:
-        """Side of the training crops in an epoch, in pixels; epochs count from 0."""
-        return self.early_size if epoch < int(self.early_share * self.epochs) else self.size
-
-
-@dataclass
-class Recipe(MapRun):
-    """A student's training run, with or without a teacher."""
-
-    student: str = "seed"
     qat: QatConfig = field(default_factory=QatConfig)
-    teacher: str = ""  # checkpoint of a teacher; empty: ground truth alone
-    teacher_share: float = 0.7  # of the loss; the rest is ground truth
-    teacher_size: int = 0  # side of the crops the teacher sees; 0: the student's
-    teacher_flip: bool = False  # average the teacher's maps with those of the mirrored crop
-    teacher_cache: str = ""  # folder that keeps the teacher's maps; needs augment_variants
-    augment_variants: int = 0  # so many fixed random crops per person, then again; 0: endless
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.student not in SPECS:
-            raise UserError(f"student '{self.student}' is unknown; choose from {sorted(SPECS)}")
-        if not 0 <= self.teacher_share <= 1:
-            raise UserError(f"teacher_share is {self.teacher_share}; it must be in 0..1")
-        if self.teacher_size % STRIDE or self.teacher_size < 0:
-            raise UserError(
-                f"teacher_size is {self.teacher_size}; it must be a multiple of {STRIDE}, "
-                "or 0 for the student's size"
-            )
-        if self.augment_variants < 0:
-            raise UserError(f"augment_variants is {self.augment_variants}; 0 means endless")
-        if self.teacher_cache and not self.augment_variants:
-            raise UserError(
-                "teacher_cache keeps maps of crops that come again, but augment_variants is 0 and "
-                "every crop is new; set augment_variants, 8 for example, or drop teacher_cache"
-            )
-        if self.teacher_cache and self.early_share:
-            raise UserError(
-                "teacher_cache keeps maps of one size, but early_share takes crops of another at "
-                "the beginning; set one of them only"
-            )
 
 
 @dataclass
-class TeacherRecipe(MapRun):
-    """A teacher's training run."""
-
-    out: str = "runs/teacher"
-    stages: int = 1  # refinement stages behind the initial one
-    width: int = 128  # channels behind the backbone
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.stages < 0 or self.width < 1:
-            raise UserError(
-                f"stages is {self.stages} and width {self.width}; at least 0 and 1 are needed"
-            )
+class StudentRun(Run, Distillation, Quantisation):
+    """What every chip student's run is told."""
 
 
 AnyRun = TypeVar("AnyRun", bound=Run)
 
 
-def load_recipe(
-    path: Path | None,
-    overrides: list[str],
-    kind: type[AnyRun] = Recipe,  # type: ignore[assignment]
-) -> AnyRun:
+def existing(path: Path) -> Path:
+    """A recipe's file.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not path.is_file():
+        reason = "it is a folder" if path.is_dir() else "No such file or directory"
+        raise UserError(f"cannot read recipe {path}: {reason}")
+    return path
+
+
+def _unknown(given: object, kind: Any, where: str = "") -> Iterator[tuple[str, str, Any]]:
+    """Settings that a kind of settings does not have: (place before it, name, kind)."""
+    if typing.get_origin(kind) is list and isinstance(given, list):
+        (inner,), name = typing.get_args(kind), where.removesuffix(".")
+        for index, item in enumerate(given):
+            yield from _unknown(item, inner, f"{name}[{index}].")
+    elif dataclasses.is_dataclass(kind) and isinstance(given, Mapping):
+        known = typing.get_type_hints(kind)
+        names = {f.name for f in dataclasses.fields(kind)}
+        for name, value in given.items():
+            if name not in names:
+                yield where, str(name), kind
+            else:
+                yield from _unknown(value, known[name], f"{where}{name}.")
+
+
+def _nearest(name: str, kind: Any) -> str:
+    """The name most like it that there is."""
+    names = [f.name for f in dataclasses.fields(kind)]
+    return difflib.get_close_matches(name, names, 1, 0.0)[0]
+
+
+def _refuse_unknown(given: object, kind: type, source: str) -> None:
+    """Raise for the first setting that has no effect."""
+    for where, name, inner in _unknown(given, kind):
+        raise UserError(
+            f"{source}: '{where}{name}' is no setting of this run, it would have no effect; the "
+            f"nearest is '{where}{_nearest(name, inner)}'"
+        )
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    """``a.b`` and a value as the mapping they stand for; ``a[0].b`` counts as ``a`` alone."""
+    head, *rest = key.split(".")
+    if re.search(r"\[", head) or not rest:
+        return {head.split("[")[0]: value if not rest and "[" not in head else None}
+    return {head: _nested(".".join(rest), value)}
+
+
+def _merged(path: Path | None, overrides: list[str], kind: type) -> Any:
+    """The recipe's settings, those of the command line last."""
+    parts: list[Any] = [OmegaConf.structured(kind)]
+    if path is not None:
+        loaded = OmegaConf.load(path)
+        _refuse_unknown(OmegaConf.to_container(loaded), kind, f"recipe {path}")
+        parts.append(loaded)
+    config = OmegaConf.merge(*parts)
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise UserError(f"setting '{override}' has no '='; write key=value")
+        value = yaml.safe_load(text)
+        _refuse_unknown(_nested(key, value), kind, f"setting {override}")
+        OmegaConf.update(config, key, value)
+    return config
+
+
+def load_recipe(path: Path | None, overrides: list[str], kind: type[AnyRun]) -> AnyRun:
     """Read a YAML recipe and apply ``key=value`` overrides.
 
     Raises:
-        UserError: unreadable file, unknown key, wrong type or value out of range.
+        UserError: unreadable file, a setting that is unknown or would have no effect, wrong type or
+            value out of range.
     """
     try:
-        parts: list[Any] = [OmegaConf.structured(kind)]
-        if path is not None:
-            parts.append(OmegaConf.load(path))
-        config = OmegaConf.merge(*parts)
-        for override in overrides:
-            key, equals, value = override.partition("=")
-            if not equals:
-                raise UserError(f"setting '{override}' has no '='; write key=value")
-            OmegaConf.update(config, key, yaml.safe_load(value))
-        recipe = OmegaConf.to_object(config)
+        recipe = OmegaConf.to_object(_merged(path and existing(path), overrides, kind))
     except OSError as error:
         raise UserError(f"cannot read recipe {path}: {error.strerror or error}") from None
     except UserError:

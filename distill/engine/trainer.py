@@ -22,6 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ai8x_models.student_file import write_atomically
+from common.console import progress
 from common.errors import UserError
 from distill.engine.machine import keep_memory, resolve_precision
 from distill.engine.recipe import Run
@@ -97,7 +98,7 @@ class Console(L.Callback):
         self.losses, self.started = [], time.perf_counter()
         if trainer.is_global_zero and sys.stderr.isatty():
             title = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            self.bar = tqdm(total=int(trainer.num_training_batches), desc=title, leave=False)
+            self.bar = progress(title=title, total=int(trainer.num_training_batches))
 
     def on_train_batch_end(
         self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int

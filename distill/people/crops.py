@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 MAX_SIDE = 384
 GREY = 128
 CROP_FACTOR = 1.3  # side of an evaluation crop over the longer side of the marked joints
-_CONVERTERS = {
+CONVERTERS = {
     17: (skeleton.from_coco17, skeleton.COCO17_LABELLED, False),
     14: (skeleton.from_lsp14, skeleton.LSP14_LABELLED, True),
 }
@@ -191,12 +191,12 @@ class PeopleSet(PersonSource):
     ) -> None:
         self.content = KeypointFile(annotations)
         self.joints = self.content.joints
-        if self.joints not in _CONVERTERS:
+        if self.joints not in CONVERTERS:
             raise UserError(
                 f"{annotations} has {self.joints} joints per person; 17 (COCO) and 14 (LSP) "
                 "are known"
             )
-        self.convert, labelled, mask_missing = _CONVERTERS[self.joints]
+        self.convert, labelled, mask_missing = CONVERTERS[self.joints]
         super().__init__(labelled, mask_missing)
         self.skipped = self.content.skipped
         for image in self.content.images[:limit]:
@@ -323,7 +323,7 @@ def _scale_matrix(matrix: np.ndarray, factor: float) -> np.ndarray:
     return out
 
 
-def _colour_table(strength: float, rng: np.random.Generator) -> np.ndarray:
+def colour_table(strength: float, rng: np.random.Generator) -> np.ndarray:
     """Look-up table uint8 [1, 256, 3] of a random change of brightness, contrast and tint."""
     gain = 1 + strength * rng.uniform(-1, 1)
     channels = gain * (1 + 0.5 * strength * rng.uniform(-1, 1, 3))
@@ -332,7 +332,8 @@ def _colour_table(strength: float, rng: np.random.Generator) -> np.ndarray:
     return np.clip(table, 0, 255).astype(np.uint8).reshape(1, 256, 3)
 
 
-def _cut_out(pixels: np.ndarray, rng: np.random.Generator) -> None:
+def cut_out(pixels: np.ndarray, rng: np.random.Generator) -> None:
+    """Paint a random rectangle of a square picture in one colour, in place."""
     size = pixels.shape[0]
     height, width = rng.integers(size // 10, size // 4, 2)
     top, left = rng.integers(0, size - height), rng.integers(0, size - width)
@@ -420,10 +421,10 @@ class CropDataset(Dataset[dict[str, torch.Tensor]]):
         matrix, flip = self._view(picture, person.keypoints, rng)
         crops = self._crops(picture, matrix)
         if self.augment.colour:
-            table = _colour_table(self.augment.colour, rng)
+            table = colour_table(self.augment.colour, rng)
             crops = [cv2.LUT(pixels, table) for pixels in crops]
         if rng.random() < self.augment.cutout:
-            _cut_out(crops[0], rng)
+            cut_out(crops[0], rng)
         points = transform_points(picture.people, matrix)
         if flip:  # the picture is mirrored by the matrix; left and right change names
             points = points[:, list(skeleton.FLIP_KEYPOINTS)]

@@ -126,7 +126,7 @@ def detections(
                 "image_id": image_id,
                 "category_id": category_id,
                 "keypoints": [round(float(value), 2) for value in points.reshape(-1)],
-                "score": float(person.score) * float(seen.sum()),
+                "score": float(person.score),
             }
         )
     return records

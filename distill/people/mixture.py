@@ -6,12 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import torch
 from torch.utils.data import ConcatDataset, DataLoader, WeightedRandomSampler
 
 from common.errors import UserError
-from distill.engine.recipe import MapRun, Recipe, Run, SetConfig
+from distill.engine.module import Reporting
 from distill.people.crops import (
     Augmentation,
     CropDataset,
@@ -20,6 +19,7 @@ from distill.people.crops import (
     SyntheticSet,
     collate,
 )
+from distill.people.recipe import MapRun, SetConfig
 
 VALIDATION_BATCH = 50
 
@@ -45,14 +45,6 @@ def open_set(
     return read(Path(config.annotations), Path(config.images), config.limit, config.in_memory)
 
 
-class Reporting(L.LightningDataModule):
-    """The data of a training run, which can say what there is."""
-
-    def report(self) -> str:
-        """Lines about what is used and what was left out."""
-        raise NotImplementedError
-
-
 class PoseData(Reporting):
     """Reads all sets once; makes a new sampler every epoch.
 
@@ -60,7 +52,7 @@ class PoseData(Reporting):
     uninterrupted one would have seen.
     """
 
-    def __init__(self, recipe: Run) -> None:
+    def __init__(self, recipe: MapRun) -> None:
         super().__init__()
         self.recipe = recipe
         self.train: list[CropDataset] = []
@@ -77,13 +69,7 @@ class PoseData(Reporting):
         if not sets or not recipe.validation:
             missing = "validation" if sets else "train"
             raise UserError(f"the recipe names no data set under '{missing}'")
-        options: dict[str, Any] = {}
-        if isinstance(recipe, Recipe):
-            larger = recipe.teacher_size if recipe.teacher else 0
-            options = {
-                "variants": recipe.augment_variants,
-                "teacher_size": 0 if larger == recipe.size else larger,
-            }
+        options = recipe.crop_options()
         self.train = [
             CropDataset(s, recipe.size, augment, recipe.seed, number=number, **options)
             for number, (_, s) in enumerate(sets)
@@ -110,8 +96,7 @@ class PoseData(Reporting):
         epoch = self.trainer.current_epoch if self.trainer else 0
         for dataset in self.train:
             dataset.epoch = epoch
-            if isinstance(self.recipe, MapRun):
-                dataset.size = self.recipe.side(epoch)
+            dataset.size = self.recipe.side(epoch)
         total = sum(self.weights)
         weights = [
             weight / total / len(dataset)

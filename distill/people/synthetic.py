@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_models.skeleton import KEYPOINTS, to_coco17
+from common.console import command_line
 from common.errors import UserError
 
 Points = npt.NDArray[np.float64]
@@ -449,6 +450,7 @@ def write_picture(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
         raise UserError(f"cannot write the picture {path}; is the disk full or the folder missing?")
 
 
+@command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m distill.people.synthetic", description=__doc__)
@@ -457,11 +459,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="seed of the first picture (0)")
     parser.add_argument("--size", type=int, default=192, help="side of a picture in pixels (192)")
     options = parser.parse_args(arguments)
-    try:
-        print(write_set(options.folder, options.count, options.seed, options.size))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    print(write_set(options.folder, options.count, options.seed, options.size))
     return 0
 
 

@@ -59,8 +59,7 @@ def main(given: list[str]) -> int:
     feed = sources.feed(options, collector, options.count or 1 << 31)
     feed.start()
     feed.wait()
-    if feed.failed:
-        raise UserError(feed.failed)
+    feed.check()
     shots = collector.shots[: options.count]
     people = coco.write(shots, options.output)
     print(f"{options.output}: {people} people in {len(shots)} pictures")

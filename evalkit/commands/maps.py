@@ -2,18 +2,18 @@
 
 The firmware must be the frame-injection application of a pose network, on the virtual kit or on a
 board. What is written are the integers the accelerator computed, for comparison with another
-calculation: ``names`` [n] and ``output_0``, ``output_1``, ... int32 [n, channels, rows, columns].
+calculation (``ai8x_models.maps``).
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ai8x_models.maps import Maps, write_maps
 from ai8x_models.preprocess import fit
 from common.errors import UserError
 from evalkit.host.serial.links import BAUD, KitLink, Link, SerialLink
@@ -21,8 +21,10 @@ from evalkit.host.serial.session import Session
 from evalkit.host.stream.pictures import Photographs
 
 
-def collect(link: Link, camera: Photographs, count: int | None = None) -> dict[str, NDArray]:
-    """Show pictures to a board and keep its maps; arrays by the names above.
+def collect(
+    link: Link, camera: Photographs, count: int | None = None
+) -> tuple[list[str], list[Maps]]:
+    """Show pictures to a board and keep its maps: names, and every output of all pictures.
 
     Pictures of another size than the input are fitted into it.
 
@@ -42,22 +44,7 @@ def collect(link: Link, camera: Photographs, count: int | None = None) -> dict[s
         names.append(picture.name)
         if len(names) % 10 == 0:
             print(f"{len(names)} pictures", flush=True)
-    arrays = {
-        f"output_{index}": np.stack(found) for index, found in enumerate(zip(*maps, strict=True))
-    }
-    return {"names": np.array(names), **arrays}
-
-
-def write(arrays: dict[str, NDArray], path: Path) -> None:
-    """Write an ``.npz`` file, whole or not at all; UserError when it cannot be."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+    return names, [np.stack(found) for found in zip(*maps, strict=True)]
 
 
 def main(given: list[str]) -> int:
@@ -84,9 +71,9 @@ def main(given: list[str]) -> int:
     camera = Photographs(options.camera)
     link: Link = KitLink(options.kit) if options.kit else SerialLink(options.port, options.baud)
     try:
-        arrays = collect(link, camera, options.count)
+        names, outputs = collect(link, camera, options.count)
     finally:
         link.close()
-    write(arrays, options.output)
-    print(f"{options.output}: maps of {len(arrays['names'])} pictures")
+    write_maps(options.output, outputs, names)
+    print(f"{options.output}: maps of {len(names)} pictures")
     return 0

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
+from ai8x_models.maps import write_maps
 from common.errors import UserError
+from common.files import write_file
 from evalkit.dump import LayerDump
 from evalkit.gdb import GdbServer
 from evalkit.hardware.around.ov7692 import FITS, Source
@@ -21,6 +21,9 @@ from evalkit.wire import protocol
 CAMERA_PATIENCE = 0.5
 """When the pictures are over, a run ends after the firmware has waited so long for another one
 (seconds of modelled time), so that it can finish with the last one."""
+
+
+_RESETS_TOLD = 20
 
 
 def _arguments(given: list[str]) -> argparse.Namespace:
@@ -86,7 +89,7 @@ def main(given: list[str]) -> int:
     arguments = _arguments(given)
     kit = Kit(arguments.firmware, camera=_camera(arguments))
     kit.machine.restarts = not arguments.no_restart
-    kit.machine.on_reset = _tell_reset
+    kit.machine.on_reset = _TellResets()
     if arguments.dump_layers:
         kit.machine.accelerator.cnn.observer = LayerDump(Path(arguments.dump_layers))
     if arguments.send:
@@ -107,8 +110,18 @@ def main(given: list[str]) -> int:
     return _status(kit)
 
 
-def _tell_reset(time: int, cause: str) -> None:
-    print(f"{cause} reset at {time / SECOND:.6f} s", file=sys.stderr, flush=True)
+class _TellResets:
+    """Prints resets as they come, the first few."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, time: int, cause: str) -> None:
+        self.count += 1
+        if self.count <= _RESETS_TOLD:
+            print(f"{cause} reset at {time / SECOND:.6f} s", file=sys.stderr, flush=True)
+        elif self.count == _RESETS_TOLD + 1:
+            print("more resets, which are not told one by one", file=sys.stderr, flush=True)
 
 
 def _camera(arguments: argparse.Namespace) -> Source | None:
@@ -134,20 +147,31 @@ def _run(kit: Kit, arguments: argparse.Namespace) -> bool:
 
 
 def _write_outputs(kit: Kit, arguments: argparse.Namespace) -> None:
+    """Everything that was asked for; what cannot be written keeps nothing else from it."""
     if arguments.uart == "-":
         sys.stdout.write(kit.uart_text().replace("\r\n", "\n"))
         sys.stdout.flush()
-    elif arguments.uart:
-        Path(arguments.uart).write_text(kit.uart_text(), encoding="utf-8")
-    if arguments.uart_raw:
-        Path(arguments.uart_raw).write_bytes(bytes(kit.machine.uarts[0].sent))
-    if arguments.timeline:
-        write_timeline(kit.machine, arguments.timeline)
-    if arguments.display:
-        kit.board.display.save(arguments.display)
-    if arguments.maps and any(frame.type == protocol.MAP for frame in kit.frames):
-        outputs: dict[str, Any] = {f"output{i}": m for i, m in enumerate(kit.maps())}
-        np.savez(arguments.maps, **outputs)
+    maps = any(frame.type == protocol.MAP for frame in kit.frames)
+    console = kit.machine.uarts[0].sent
+    writers: list[tuple[str | None, Callable[[Path], object]]] = [
+        (
+            arguments.uart if arguments.uart != "-" else None,
+            lambda p: write_file(p, kit.uart_text()),
+        ),
+        (arguments.uart_raw, lambda p: write_file(p, bytes(console))),
+        (arguments.timeline, lambda p: write_timeline(kit.machine, p)),
+        (arguments.display, lambda p: kit.board.display.save(p)),
+        (arguments.maps if maps else None, lambda p: write_maps(p, kit.maps())),
+    ]
+    failed: UserError | None = None
+    for name, write in writers:
+        try:
+            if name:
+                write(Path(name))
+        except UserError as error:
+            failed = failed or error
+    if failed:
+        raise failed
 
 
 def _status(kit: Kit) -> int:

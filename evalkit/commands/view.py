@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import webbrowser
 
-from common.errors import UserError
 from evalkit.host.stream import sources
 from evalkit.host.stream.feed import Feed
 from evalkit.host.viewer.server import Board, Server
@@ -28,16 +27,14 @@ def main(given: list[str]) -> int:
     board = Board(echo=lambda text: print(text, flush=True))
     server = Server(board, options.http)
     try:
-        failed = _serve(server, sources.feed(options, board, None), not options.no_browser)
+        _serve(server, sources.feed(options, board, None), not options.no_browser)
     finally:
         server.stop()
-    if failed:
-        raise UserError(failed)
     return 0
 
 
-def _serve(server: Server, feed: Feed, open_page: bool) -> str:
-    """Until the feed ends or somebody interrupts; returns why it failed, or ""."""
+def _serve(server: Server, feed: Feed, open_page: bool) -> None:
+    """Until the feed ends or somebody interrupts; raises why it failed."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
     server.on_heat = lambda wanted: setattr(feed, "want_heat", wanted)
     server.start()
@@ -51,4 +48,4 @@ def _serve(server: Server, feed: Feed, open_page: bool) -> str:
     except KeyboardInterrupt:
         print()
     feed.stop()
-    return feed.failed
+    feed.check()

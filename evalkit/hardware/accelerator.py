@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evalkit.hardware.clocks import TICK, ClockEvent
 from evalkit.hardware.cnn import Cnn, KitFault
-from evalkit.hardware.scheduler import SECOND, Event
-from synthesize.chip import memory_map
+from evalkit.hardware.scheduler import SECOND
+from synthesize.chip import limits, memory_map
 
 if TYPE_CHECKING:
     from evalkit.hardware.machine import Machine
@@ -38,8 +39,10 @@ class Accelerator:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self._cpu = machine.cpu
-        self._event: Event | None = None
+        self._clock = machine.clocks.cnn
+        self._event: ClockEvent | None = None
         self._power_up(Cnn())
+        self._apply_power()
 
     def _power_up(self, cnn: Cnn) -> None:
         """Connect a fresh model."""
@@ -48,8 +51,7 @@ class Accelerator:
         self._block_start = 0
         self._block_pc = 0
         self._block: list[int] = []
-        self._synced = self.machine.now
-        self._remainder = 0
+        self._synced = self._clock.count()
         self._readable = False
         self._started = 0
         self._first_cycle = self._last_cycle = 0
@@ -67,7 +69,7 @@ class Accelerator:
             self._next = offset + 4
             self._last_cycle = self._cpu.cycles
             return
-        self.machine.note_activity()
+        self.machine.polling.forget()
         self.flush()
         self._check_usable(offset)
         inner = offset - _FIRST_QUADRANT & _QUADRANT_MASK
@@ -135,11 +137,13 @@ class Accelerator:
 
     def _note_span(self, name: str, first: int, last: int) -> None:
         machine = self.machine
-        machine.recorder.add("bus", name, machine.time_of(first), machine.time_of(last))
+        machine.recorder.add(
+            "bus", name, machine.clocks.time_of(first), machine.clocks.time_of(last)
+        )
 
     def _note_run(self) -> None:
         """Rows of the timeline for a completed run."""
-        recorder, frequency = self.machine.recorder, self.machine.gcr.cnn_hz()
+        recorder, frequency = self.machine.recorder, self._clock.frequency
         cycles = self.cnn.layer_cycles
         end = self.machine.now
         recorder.add("accelerator", f"run {self.cnn.inferences}", self._started, end)
@@ -149,22 +153,25 @@ class Accelerator:
             at += count * SECOND // frequency
 
     def _check_usable(self, offset: int) -> None:
-        reason = self.machine.gcfr.unusable() or self.machine.gcr.gated("cnn")
+        """The always-on block and the FIFOs need the clock; a quadrant needs its power as well."""
+        reason = self.machine.gcr.gated("cnn")
         if reason:
             raise KitFault(f"the accelerator is accessed while {reason}", BASE + offset)
+        if offset >= _FIRST_QUADRANT:
+            quadrant = (offset - _FIRST_QUADRANT) // memory_map.QUADRANT_STRIDE
+            reason = self.machine.gcfr.unusable(quadrant)
+            if reason:
+                raise KitFault(f"quadrant {quadrant} is accessed while {reason}", BASE + offset)
 
     # ---- time ----------------------------------------------------------------------------------
 
     def sync(self) -> None:
         """Let the accelerator catch up with the processor."""
-        now = self.machine.now
-        passed = now - self._synced
-        self._synced = now
         if not self.cnn.running:
-            self._remainder = 0
+            self._synced = self._clock.count()
             return
-        passed = passed * self.machine.gcr.cnn_hz() + self._remainder
-        cycles, self._remainder = divmod(passed, SECOND)
+        cycles = self._clock.ticks_since(self._synced)
+        self._synced += cycles * TICK
         if cycles:
             self.cnn.advance(cycles)
             if not self.cnn.running:
@@ -177,9 +184,8 @@ class Accelerator:
             self._event = None
         self._update_irq()
         if self.cnn.running and self.cnn.busy_cycles > 0:
-            frequency = self.machine.gcr.cnn_hz()
-            left = self.cnn.busy_cycles * SECOND - self._remainder
-            self._event = self.machine.schedule(-(-left // frequency), self._due)
+            end = self._synced + self.cnn.busy_cycles * TICK
+            self._event = self._clock.at(end, self._due)
 
     def _due(self) -> None:
         self._event = None
@@ -189,11 +195,31 @@ class Accelerator:
     def _update_irq(self) -> None:
         self.machine.nvic.set_line(CNN_IRQ, self.cnn.interrupt_pending)
 
+    def power_changed(self) -> None:
+        """Quadrants without power or in reset forget everything; those isolated cannot be used."""
+        self.flush()
+        self.sync()
+        if not any(self.machine.gcfr.supplied(q) for q in range(limits.QUADRANTS)):
+            self.power_cycled()
+        self._readable = False
+        self._apply_power()
+
+    def _apply_power(self) -> None:
+        gcfr = self.machine.gcfr
+        for quadrant in range(limits.QUADRANTS):
+            self.cnn.set_power(
+                quadrant,
+                gcfr.unusable(quadrant),
+                gcfr.supplied(quadrant),
+                gcfr.keeps_memory(quadrant),
+            )
+
     def power_cycled(self) -> None:
-        """Contents and registers are lost."""
+        """Contents and registers of all quadrants are lost."""
         self.flush()
         if self._event is not None:
             self._event.cancel()
             self._event = None
         self._power_up(Cnn(self.cnn.observer))
+        self._apply_power()
         self._update_irq()

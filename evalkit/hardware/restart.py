@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evalkit.hardware.boot import boot
 from evalkit.hardware.faults import ChipReset
-from evalkit.hardware.peripherals.gcr import RESET_HZ
 
 if TYPE_CHECKING:
     from evalkit.hardware.machine import Machine
@@ -28,12 +28,11 @@ def restart(machine: Machine, reset: ChipReset) -> None:
     if not machine.restarts:
         raise reset
     machine.resets.append((machine.now, reset.cause))
-    machine.scheduler.clear()
+    machine.clocks.forget()
     machine.reset_core()
     machine.accelerator.power_cycled()
     for peripheral in machine.peripherals.values():
         peripheral.restart()
-    machine.set_cpu_clock(RESET_HZ)
-    machine.boot()
+    boot(machine)
     if machine.on_reset is not None:
         machine.on_reset(*machine.resets[-1])

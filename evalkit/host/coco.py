@@ -1,7 +1,9 @@
 """Keypoints as COCO JSON: https://cocodataset.org/#format-data, "Keypoint Detection".
 
 The neck of the 18 points is not among COCO's 17 and is left out. Positions are those that COCO's
-keypoint annotations use: the centre of the first pixel is at 0.
+keypoint annotations use: the centre of the first pixel is at 0. Beside COCO's fields, ``score``
+says how sure a person is and ``scores``, one for each of the 17 points, how sure those are (0: not
+found).
 """
 
 from __future__ import annotations
@@ -71,6 +73,7 @@ def _annotation(
         "keypoints": flat,
         "num_keypoints": int(found.sum()),
         "score": round(score, 4),
+        "scores": [round(float(value), 4) for value in chosen[:, 2]],
         "bbox": box,
         "area": round(box[2] * box[3], 2),
         "iscrowd": 0,

@@ -122,7 +122,7 @@ class Person:
 
     Attributes:
         points: float64 [18, 3]: x, y, value; value 0 where the keypoint was not found.
-        score: mean of values and affinities over the points.
+        score: how sure the person is, 0 to about 1.
     """
 
     points: NDArray[np.float64]

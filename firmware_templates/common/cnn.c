@@ -213,17 +213,28 @@ static void read_bytes(uint32_t address, uint32_t stride, uint32_t count, int32_
     for (; count > 0; --count, address += stride) *values++ = (int8_t)BYTE_AT(address);
 }
 
+void cnn_read_row(const cnn_output_t *output, uint32_t channel, uint32_t row, int32_t *values)
+{
+    const uint32_t address = output->channel_address[channel] + row * output->row_stride;
+    if (output->wide) {
+        read_words(address, output->column_stride, output->columns, values);
+    } else {
+        read_bytes(address, output->column_stride, output->columns, values);
+    }
+}
+
 void cnn_read_channel(const cnn_output_t *output, uint32_t channel, int32_t *values)
 {
-    uint32_t address = output->channel_address[channel];
-    const uint32_t columns = output->columns, stride = output->column_stride;
+    for (uint32_t y = 0; y < output->rows; ++y, values += output->columns) {
+        cnn_read_row(output, channel, y, values);
+    }
+}
+
+void cnn_read_words(const cnn_output_t *output, uint32_t address, uint32_t *words)
+{
     for (uint32_t y = 0; y < output->rows; ++y, address += output->row_stride) {
-        if (output->wide) {
-            read_words(address, stride, columns, values);
-        } else {
-            read_bytes(address, stride, columns, values);
-        }
-        values += columns;
+        read_words(address, output->column_stride, output->columns, (int32_t *)words);
+        words += output->columns;
     }
 }
 

@@ -87,8 +87,15 @@ int cnn_load_input(const uint32_t *records);
  * out_buf holds CNN_UNLOAD_WORDS words. */
 int cnn_unload(uint32_t *out_buf);
 
+/* Read one row of a channel as 32-bit integers; values holds columns. */
+void cnn_read_row(const cnn_output_t *output, uint32_t channel, uint32_t row, int32_t *values);
+
 /* Read one channel as 32-bit integers, row by row; values holds rows * columns. */
 void cnn_read_channel(const cnn_output_t *output, uint32_t channel, int32_t *values);
+
+/* Read the words in which a channel lies, row by row; address is that of its first element's word.
+ * Of an output that is not wide each holds up to four channels. words holds rows * columns. */
+void cnn_read_words(const cnn_output_t *output, uint32_t address, uint32_t *words);
 
 /* What the functions above are made of, for another network's tables (second.c). */
 void cnn_write_registers(const register_write_t *writes, uint32_t count);

@@ -51,7 +51,7 @@ void frame_tell_strays(void)
                  " baud");
 }
 
-static int32_t values[CNN_LARGEST_CHANNEL]; /* one channel of a result */
+static int32_t values[CNN_LONGEST_ROW]; /* one row of a result */
 
 uint32_t frame_results_crc(void)
 {
@@ -59,11 +59,27 @@ uint32_t frame_results_crc(void)
     for (uint32_t i = 0; i < CNN_OUTPUT_COUNT; ++i) {
         const cnn_output_t *output = &cnn_outputs[i];
         for (uint32_t c = 0; c < output->channels; ++c) {
-            cnn_read_channel(output, c, values);
-            crc = crc32_update(crc, (const uint8_t *)values, 4u * output->rows * output->columns);
+            for (uint32_t y = 0; y < output->rows; ++y) {
+                cnn_read_row(output, c, y, values);
+                crc = crc32_update(crc, (const uint8_t *)values, 4u * output->columns);
+            }
         }
     }
     return crc;
+}
+
+/* Elements from..to (exclusive) of a channel, as they follow each other row by row. */
+static void put_elements(const cnn_output_t *output, uint32_t channel, uint32_t from, uint32_t to)
+{
+    const uint32_t columns = output->columns;
+    while (from < to) {
+        const uint32_t row = from / columns, column = from % columns;
+        const uint32_t left = columns - column;
+        const uint32_t count = to - from < left ? to - from : left;
+        cnn_read_row(output, channel, row, values);
+        frame_put((const uint8_t *)(values + column), 4u * count);
+        from += count;
+    }
 }
 
 /* One frame for each channel: header, then rows * columns little-endian 32-bit integers. */
@@ -73,7 +89,6 @@ void frame_send_maps(void)
         const cnn_output_t *output = &cnn_outputs[i];
         const uint32_t size = 4u * output->rows * output->columns;
         for (uint32_t c = 0; c < output->channels; ++c) {
-            cnn_read_channel(output, c, values);
             for (uint32_t done = 0; done < size;) {
                 const uint32_t left = size - done;
                 const uint32_t most = FRAME_MAX_PAYLOAD - 16u;
@@ -86,7 +101,7 @@ void frame_send_maps(void)
                 frame_put_u16(output->columns);
                 frame_put_u16(output->wide);
                 frame_put_u32(done);
-                frame_put((const uint8_t *)values + done, part);
+                put_elements(output, c, done / 4u, (done + part) / 4u);
                 frame_end();
                 done += part;
             }

@@ -6,11 +6,26 @@
 
 pose_result_t people;
 
-pose_map_t people_map(const cnn_output_t *output)
+const people_maps_t people_heat = {&cnn_outputs[POSE_HEAT_OUTPUT], 0, POSE_KEYPOINTS};
+const people_maps_t people_fields = {&cnn_outputs[POSE_PAF_OUTPUT], POSE_PAF_CHANNEL, POSE_FIELDS};
+
+const pose_settings_t people_settings = {
+    .peak = POSE_SETTING_PEAK,
+    .affinity = POSE_SETTING_AFFINITY,
+    .min_score = POSE_SETTING_MIN_SCORE,
+    .agreeing = POSE_SETTING_AGREEING,
+    .min_keypoints = POSE_SETTING_MIN_KEYPOINTS,
+    .max_people = POSE_SETTING_MAX_PEOPLE,
+    .stride = POSE_STRIDE,
+};
+
+/* The maps in the accelerator's memory as the decoder wants them described. */
+static pose_map_t in_place(const people_maps_t *maps)
 {
+    const cnn_output_t *output = maps->output;
     const pose_map_t map = {
         .base = 0,
-        .channel_offset = output->channel_address,
+        .channel_offset = output->channel_address + maps->first,
         .row_stride = output->row_stride,
         .column_stride = output->column_stride,
         .wide = (uint8_t)output->wide,
@@ -21,11 +36,10 @@ pose_map_t people_map(const cnn_output_t *output)
 
 void people_find(void)
 {
-    const cnn_output_t *heat = &cnn_outputs[POSE_HEAT_OUTPUT];
-    const pose_map_t heat_map = people_map(heat);
-    const pose_map_t paf_map = people_map(&cnn_outputs[POSE_PAF_OUTPUT]);
-    (void)pose_decode(&heat_map, &paf_map, heat->rows, heat->columns, &pose_default_settings,
-                      &people);
+    const cnn_output_t *heat = people_heat.output;
+    const pose_map_t heat_map = in_place(&people_heat);
+    const pose_map_t paf_map = in_place(&people_fields);
+    (void)pose_decode(&heat_map, &paf_map, heat->rows, heat->columns, &people_settings, &people);
 }
 
 void people_send(uint16_t number, uint32_t input_us, uint32_t network_us, uint32_t decode_us)

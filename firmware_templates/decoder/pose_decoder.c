@@ -327,6 +327,79 @@ SPECIALISED void scan(const channel_t *channel, int32_t threshold, bool wide)
     }
 }
 
+/* Whether the channels from first on share their words: narrow, each in its own byte. */
+static bool share_words(const pose_map_t *map, uint32_t first, uint32_t count)
+{
+    const uint32_t start = map->channel_offset[first];
+    if (map->wide != 0) return false;
+    if (((map->base + start) | map->row_stride | map->column_stride) & 3u) return false;
+    for (uint32_t c = 1; c < count; ++c) {
+        if (map->channel_offset[first + c] != start + c) return false;
+    }
+    return true;
+}
+
+/* Bit 7 of each byte of a word that is larger than the threshold, 0 .. 127. */
+static inline uint32_t larger_bytes(uint32_t word, uint32_t threshold)
+{
+    const uint32_t each = 0x01010101u * (127u - threshold);
+    return ((word & 0x7F7F7F7Fu) + each) & ~word & 0x80808080u;
+}
+
+static inline uint32_t lowest_bit(uint32_t value)
+{
+    return 31u - leading_zeros(value & (0u - value));
+}
+
+/* The channel in which bit 7 of a byte was found to be large, at this word. */
+static void handle_lane(channel_t *channel, uint32_t first, uint32_t lane, int32_t row,
+                        int32_t column, uintptr_t word_address)
+{
+    const uint32_t stride = channel->map->column_stride;
+    const uintptr_t address = word_address + lane;
+    const int32_t value = load(address, false);
+    if (column > 0 && load(address - stride, false) >= value) return;
+    if (column < channel->columns - 1 && load(address + stride, false) > value) return;
+    channel->channel = first + lane;
+    handle_large(channel, row, column, address, value, false);
+}
+
+/* Walk through up to four channels at a time, whose bytes share words: one load finds what is
+ * large in any of them. Each channel's peaks come in reading order, as from scan(). */
+static void scan_words(channel_t *channel, uint32_t first, uint32_t count, uint32_t threshold)
+{
+    const pose_map_t *map = channel->map;
+    const uint32_t lanes = count < 4u ? 0x80808080u >> (8u * (4u - count)) : 0x80808080u;
+    for (int32_t row = 0; row < channel->rows; ++row) {
+        uintptr_t address = place(map, first, (uint32_t)row, 0);
+        for (int32_t column = 0; column < channel->columns; ++column) {
+            const uint32_t word = *(const volatile uint32_t *)address;
+            uint32_t large = larger_bytes(word, threshold) & lanes;
+            for (; large != 0; large &= large - 1u) {
+                handle_lane(channel, first, lowest_bit(large) >> 3, row, column, address);
+            }
+            address += map->column_stride;
+        }
+    }
+}
+
+/* All keypoints, four at a time where they share words, else one by one. */
+static void scan_narrow(channel_t *channel, int32_t threshold)
+{
+    for (uint32_t first = 0; first < POSE_KEYPOINTS; first += 4u) {
+        const uint32_t left = POSE_KEYPOINTS - first;
+        const uint32_t count = left < 4u ? left : 4u;
+        if (threshold <= 127 && share_words(channel->map, first, count)) {
+            scan_words(channel, first, count, (uint32_t)threshold);
+            continue;
+        }
+        for (uint32_t c = first; c < first + count; ++c) {
+            channel->channel = c;
+            scan(channel, threshold, false);
+        }
+    }
+}
+
 static void find_peaks(const pose_map_t *map, uint32_t rows, uint32_t columns, uint32_t peak)
 {
     /* Elements are integers: above peak * 2^unit means above its whole part. At most 2^26. */
@@ -334,14 +407,14 @@ static void find_peaks(const pose_map_t *map, uint32_t rows, uint32_t columns, u
     channel_t channel = {map, 0, (int32_t)rows, (int32_t)columns, 0, 0};
     channel.floor = (int32_t)((1u << map->unit) / 1000u);
     channel.log_floor = ((int32_t)map->unit << 20) - POSE_LOG2_1000;
+    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) work.peak_count[k] = 0;
+    if (map->wide == 0) {
+        scan_narrow(&channel, threshold);
+        return;
+    }
     for (uint32_t keypoint = 0; keypoint < POSE_KEYPOINTS; ++keypoint) {
         channel.channel = keypoint;
-        work.peak_count[keypoint] = 0;
-        if (map->wide != 0) {
-            scan(&channel, threshold, true);
-        } else {
-            scan(&channel, threshold, false);
-        }
+        scan(&channel, threshold, true);
     }
 }
 
@@ -437,6 +510,52 @@ static inline uint32_t sample(uint32_t x, uint32_t y)
     return pair(along_x >> 14, along_y >> 14);
 }
 
+/* A limb's field where it is: narrow maps whose elements, shifted to Q13, need no clipping. */
+typedef struct {
+    uintptr_t x, y; /* addresses of the two channels' first elements */
+    uint32_t row_stride, column_stride;
+    uint32_t last_row, last_column;
+    uint32_t shift; /* after the weighted sum: 14 less the step from the map's unit to Q13 */
+} bytes_t;
+
+static bool fits_bytes(const pose_map_t *map)
+{
+    return map->wide == 0 && map->unit <= FIELD_SHIFT && map->unit + 8u >= FIELD_SHIFT;
+}
+
+static bytes_t bytes_of(const pose_map_t *map, uint32_t limb, uint32_t rows, uint32_t columns)
+{
+    return (bytes_t){place(map, 2u * limb, 0, 0), place(map, 2u * limb + 1u, 0, 0),
+                     map->row_stride, map->column_stride, rows - 1u, columns - 1u,
+                     14u - (FIELD_SHIFT - map->unit)};
+}
+
+/* The same as sample(), straight from the map: few people need few of its cells. On the last row or
+ * column the cell itself is read again, with weight 0. */
+static inline uint32_t sample_bytes(const bytes_t *field, uint32_t x, uint32_t y)
+{
+    const uint32_t column = x >> 25 < field->last_column ? x >> 25 : field->last_column;
+    const uint32_t row = y >> 25 < field->last_row ? y >> 25 : field->last_row;
+    const uint32_t here = row * field->row_stride + column * field->column_stride;
+    const uint32_t step = column < field->last_column ? field->column_stride : 0u;
+    const uint32_t below = here + (row < field->last_row ? field->row_stride : 0u);
+    const int32_t right = (int32_t)((x >> 15) & 1023u); /* Q10 */
+    const int32_t down = (int32_t)((y >> 15) & 1023u);
+    const int32_t both = (right * down + 32) >> 6; /* weights: Q14, together 1 */
+    const int32_t only_right = 16 * right - both;
+    const int32_t only_down = 16 * down - both;
+    const int32_t neither = 16 * (CELL - down) - only_right;
+    int32_t along_x = load(field->x + here, false) * neither;
+    int32_t along_y = load(field->y + here, false) * neither;
+    along_x += load(field->x + here + step, false) * only_right;
+    along_y += load(field->y + here + step, false) * only_right;
+    along_x += load(field->x + below, false) * only_down;
+    along_y += load(field->y + below, false) * only_down;
+    along_x += load(field->x + below + step, false) * both;
+    along_y += load(field->y + below + step, false) * both;
+    return pair(along_x >> field->shift, along_y >> field->shift);
+}
+
 /* Unit vector along (dx, dy), not both 0, each within +-2^15: a pair of Q14, within +-1. */
 static uint32_t direction(int32_t dx, int32_t dy)
 {
@@ -453,7 +572,8 @@ static uint32_t direction(int32_t dx, int32_t dy)
 /* Mean component along the limb from a to b over the samples that agree, Q15, or NONE. Looks at
  * the middle first and gives up as soon as too many samples disagree: most wrong pairs cost a few
  * samples only. */
-static int32_t affinity_of(peak_t a, peak_t b, const pose_settings_t *settings)
+SPECIALISED int32_t affinity_of(peak_t a, peak_t b, const pose_settings_t *settings,
+                                const bytes_t *bytes)
 {
     const int32_t dx = b.x - a.x;
     const int32_t dy = b.y - a.y;
@@ -467,7 +587,9 @@ static int32_t affinity_of(peak_t a, peak_t b, const pose_settings_t *settings)
     uint32_t sum = 0;
     for (uint32_t i = 0; i < POSE_SAMPLES; ++i) {
         const int32_t along = pose_sample_q15[i];
-        const uint32_t here = sample((uint32_t)(x + dx * along), (uint32_t)(y + dy * along));
+        const uint32_t at_x = (uint32_t)(x + dx * along);
+        const uint32_t at_y = (uint32_t)(y + dy * along);
+        const uint32_t here = bytes != NULL ? sample_bytes(bytes, at_x, at_y) : sample(at_x, at_y);
         const int32_t value = dual_multiply(here, unit); /* Q27, at most 2^30 */
         if (value > threshold) {
             sum += (uint32_t)value >> 12; /* Q15, at most 2^18 each */
@@ -478,14 +600,15 @@ static int32_t affinity_of(peak_t a, peak_t b, const pose_settings_t *settings)
     return (int32_t)sum / (POSE_SAMPLES - disagreed); /* at least settings->agreeing, hence 1 */
 }
 
-static void find_candidates(uint32_t limb, const pose_settings_t *settings)
+SPECIALISED void find_candidates(uint32_t limb, const pose_settings_t *settings,
+                                 const bytes_t *bytes)
 {
     const uint32_t start = pose_limbs[limb][0];
     const uint32_t end = pose_limbs[limb][1];
     for (uint32_t a = 0; a < work.peak_count[start]; ++a) {
         for (uint32_t b = 0; b < work.peak_count[end]; ++b) {
             const int32_t affinity =
-                affinity_of(work.peaks[start][a], work.peaks[end][b], settings);
+                affinity_of(work.peaks[start][a], work.peaks[end][b], settings, bytes);
             if (affinity == NONE || work.candidate_count >= MAX_CANDIDATES) continue;
             work.candidates[work.candidate_count++] =
                 (candidate_t){affinity, (uint8_t)a, (uint8_t)b};
@@ -586,8 +709,13 @@ static void group_people(const pose_map_t *map, uint32_t rows, uint32_t columns,
         work.candidate_count = 0;
         if (work.peak_count[pose_limbs[limb][0]] == 0) continue;
         if (work.peak_count[pose_limbs[limb][1]] == 0) continue;
-        fetch_field(map, limb, rows, columns);
-        find_candidates(limb, settings);
+        if (fits_bytes(map)) {
+            const bytes_t bytes = bytes_of(map, limb, rows, columns);
+            find_candidates(limb, settings, &bytes);
+        } else {
+            fetch_field(map, limb, rows, columns);
+            find_candidates(limb, settings, NULL);
+        }
         connect(limb);
     }
 }
@@ -601,21 +729,18 @@ static int16_t pixels(int32_t cells, uint32_t stride)
     return (int16_t)(scaled + ((int32_t)stride - 1) * 8);
 }
 
-/* Sum of peak values and affinities, Q15 (at most 37 * 4.0), or NONE for a person not to report. */
-static int32_t total_of(const group_t *group, const pose_settings_t *settings)
+/* How sure a person is, Q15 (at most 19 * 4.0), or NONE for one not to report: the limbs' affinities
+ * over the points and a few more, so that what few points tell weighs less. */
+static int32_t score_of(const group_t *group, const pose_settings_t *settings)
 {
-    int32_t total = group->affinity;
     uint32_t count = 0;
-    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
-        if (group->peak[k] == NONE) continue;
-        total += work.peaks[k][group->peak[k]].value;
-        ++count;
-    }
+    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) count += group->peak[k] != NONE;
     if (group->found == 0 || count < settings->min_keypoints) return NONE;
-    return (uint32_t)total >= settings->min_score * count ? total : NONE;
+    const int32_t score = group->affinity / (int32_t)(count + POSE_SCORE_PRIOR);
+    return (uint32_t)score >= settings->min_score ? score : NONE;
 }
 
-static void report(const group_t *group, int32_t total, uint32_t stride, pose_person_t *person)
+static void report(const group_t *group, int32_t score, uint32_t stride, pose_person_t *person)
 {
     person->count = 0;
     for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
@@ -627,24 +752,24 @@ static void report(const group_t *group, int32_t total, uint32_t stride, pose_pe
         person->points[k].value = (uint16_t)limited(peak.value, 1, UINT16_MAX);
         ++person->count;
     }
-    person->score = (uint16_t)limited(total / (2 * person->count), 0, UINT16_MAX);
+    person->score = (uint16_t)limited(score / 2, 0, UINT16_MAX);
 }
 
-/* The people with the largest totals, the largest first; of equal ones the first found. */
+/* The people with the highest scores, the highest first; of equal ones the first found. */
 static void report_best(const pose_settings_t *settings, pose_result_t *result)
 {
     while (result->count < settings->max_people) {
         int32_t best = NONE;
-        int32_t best_total = NONE;
+        int32_t best_score = NONE;
         for (uint32_t i = 0; i < work.group_count; ++i) {
             if (work.groups[i].found == 0) continue;
-            const int32_t total = total_of(&work.groups[i], settings);
-            if (total <= best_total) continue;
+            const int32_t score = score_of(&work.groups[i], settings);
+            if (score <= best_score) continue;
             best = (int32_t)i;
-            best_total = total;
+            best_score = score;
         }
         if (best == NONE) return;
-        report(&work.groups[best], best_total, settings->stride, &result->people[result->count++]);
+        report(&work.groups[best], best_score, settings->stride, &result->people[result->count++]);
         work.groups[best].found = 0; /* done with it */
     }
 }

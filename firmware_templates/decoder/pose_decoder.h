@@ -43,14 +43,14 @@ typedef struct {
 typedef struct {
     uint32_t peak;         /* Q16: keypoints have a larger heatmap value */
     uint32_t affinity;     /* Q27: a sample that agrees has a larger component along the limb */
-    uint32_t min_score;    /* Q15: people with a lower mean per keypoint are dropped */
+    uint32_t min_score;    /* Q15: people with a lower score are dropped */
     uint8_t agreeing;      /* samples of POSE_SAMPLES that must agree, 1 .. POSE_SAMPLES */
     uint8_t min_keypoints; /* people with fewer are dropped, 1 .. POSE_KEYPOINTS */
     uint8_t max_people;    /* 1 .. POSE_MAX_PEOPLE */
     uint8_t stride;        /* pixels per cell, 1 .. POSE_MAX_STRIDE */
 } pose_settings_t;
 
-/* The defaults of ai8x_models.decode.DecodeSettings, stride 8. */
+/* The defaults of ai8x_models.thresholds.DecodeSettings, stride 8. */
 extern const pose_settings_t pose_default_settings;
 
 typedef struct {
@@ -60,7 +60,8 @@ typedef struct {
 
 typedef struct {
     pose_point_t points[POSE_KEYPOINTS];
-    uint16_t score; /* Q14: mean over the points of value and affinity, saturating below 4.0 */
+    uint16_t score; /* Q14: sum of the limbs' affinities over points found + POSE_SCORE_PRIOR, 0 to
+                     * about 1, saturating below 4.0 */
     uint16_t count; /* points found */
 } pose_person_t;
 

@@ -6,13 +6,16 @@
 
 #include <stdint.h>
 
-#define POSE_DEFAULT_PEAK 6554
+#define POSE_DEFAULT_PEAK 9830
 #define POSE_DEFAULT_AFFINITY 6710886
 #define POSE_DEFAULT_MIN_SCORE 6554
 #define POSE_DEFAULT_AGREEING 7
 #define POSE_DEFAULT_MIN_KEYPOINTS 3
 #define POSE_DEFAULT_MAX_PEOPLE 8
 #define POSE_DEFAULT_STRIDE 8
+
+/* Points added to those found when a person's score is formed. */
+#define POSE_SCORE_PRIOR 3u
 
 /* Limb n joins these two keypoints. */
 static const uint8_t pose_limbs[19][2] = {

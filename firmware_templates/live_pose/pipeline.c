@@ -15,6 +15,7 @@
 #define CNN_TIMEOUT_TICKS (CNN_TIMEOUT_US * PLATFORM_TICKS_PER_US)
 #define MAPS (POSE_KEYPOINTS + POSE_FIELDS)
 #define MOST_BROKEN 20u /* pictures one after the other: then the camera is set up again */
+#define BLOCKS (POSE_MAP_WORDS / POSE_MAP_CELLS)
 
 /* The picture that is coming. */
 static struct {
@@ -47,8 +48,15 @@ static struct {
     pace_t pace;
 } answer;
 
-static int32_t maps[MAPS][CNN_LARGEST_CHANNEL];
-static uint32_t map_offsets[MAPS];
+/* The maps as they lie in the accelerator, word for word: a block is one wide channel, or up to four
+ * that share their words. */
+static uint32_t maps[BLOCKS][POSE_MAP_CELLS];
+static struct {
+    const cnn_output_t *output;
+    uint32_t address; /* of the first word */
+} blocks[BLOCKS];
+static uint32_t block_count;
+static uint32_t map_offsets[MAPS]; /* bytes from the start of maps */
 
 uint16_t pipeline_number;
 pace_t pipeline_pace;
@@ -58,9 +66,31 @@ static uint32_t microseconds(uint32_t ticks)
     return ticks / PLATFORM_TICKS_PER_US;
 }
 
+/* The block that holds these words. The compiler has counted them: there is room for all. */
+static uint32_t block_of(const cnn_output_t *output, uint32_t address)
+{
+    for (uint32_t i = 0; i < block_count; ++i) {
+        if (blocks[i].address == address) return i;
+    }
+    if (block_count == BLOCKS) return 0; /* cannot happen */
+    blocks[block_count].output = output;
+    blocks[block_count].address = address;
+    return block_count++;
+}
+
+static void find_blocks(const people_maps_t *wanted, uint32_t *offsets)
+{
+    for (uint32_t c = 0; c < wanted->channels; ++c) {
+        const uint32_t address = wanted->output->channel_address[wanted->first + c];
+        offsets[c] = block_of(wanted->output, address & ~3u) * (uint32_t)sizeof maps[0];
+        offsets[c] += address & 3u;
+    }
+}
+
 void pipeline_init(void)
 {
-    for (uint32_t i = 0; i < MAPS; ++i) map_offsets[i] = i * (uint32_t)sizeof maps[0];
+    find_blocks(&people_heat, map_offsets);
+    find_blocks(&people_fields, map_offsets + POSE_KEYPOINTS);
     pipeline_restart();
 }
 
@@ -95,11 +125,8 @@ void pipeline_sleep(void)
 
 static void copy_maps(void)
 {
-    const cnn_output_t *heat = &cnn_outputs[POSE_HEAT_OUTPUT];
-    const cnn_output_t *fields = &cnn_outputs[POSE_PAF_OUTPUT];
-    for (uint32_t c = 0; c < POSE_KEYPOINTS; ++c) cnn_read_channel(heat, c, maps[c]);
-    for (uint32_t c = 0; c < POSE_FIELDS; ++c) {
-        cnn_read_channel(fields, c, maps[POSE_KEYPOINTS + c]);
+    for (uint32_t i = 0; i < block_count; ++i) {
+        cnn_read_words(blocks[i].output, blocks[i].address, maps[i]);
     }
 }
 
@@ -118,14 +145,14 @@ static pipeline_event_t finish_network(void)
 
 /* ---- maps in SRAM -> people ---------------------------------------------------------------- */
 
-static pose_map_t copied(const cnn_output_t *output, uint32_t first)
+static pose_map_t copied(const cnn_output_t *output, const uint32_t *offsets)
 {
     const pose_map_t map = {
         .base = (uintptr_t)maps,
-        .channel_offset = map_offsets + first,
+        .channel_offset = offsets,
         .row_stride = 4u * output->columns,
         .column_stride = 4u,
-        .wide = 1,
+        .wide = (uint8_t)output->wide,
         .unit = (uint8_t)output->unit,
     };
     return map;
@@ -133,12 +160,11 @@ static pose_map_t copied(const cnn_output_t *output, uint32_t first)
 
 static pipeline_event_t find_people(void)
 {
-    const cnn_output_t *heat = &cnn_outputs[POSE_HEAT_OUTPUT];
-    const pose_map_t heat_map = copied(heat, 0);
-    const pose_map_t paf_map = copied(&cnn_outputs[POSE_PAF_OUTPUT], POSE_KEYPOINTS);
+    const cnn_output_t *heat = people_heat.output;
+    const pose_map_t heat_map = copied(heat, map_offsets);
+    const pose_map_t paf_map = copied(people_fields.output, map_offsets + POSE_KEYPOINTS);
     const uint32_t start = platform_ticks();
-    (void)pose_decode(&heat_map, &paf_map, heat->rows, heat->columns, &pose_default_settings,
-                      &people);
+    (void)pose_decode(&heat_map, &paf_map, heat->rows, heat->columns, &people_settings, &people);
     answer.waiting = false;
     pipeline_number = answer.number;
     pipeline_pace = answer.pace;

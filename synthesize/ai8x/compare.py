@@ -17,7 +17,7 @@ from common.errors import UserError
 from synthesize.chip import limits, memory_map
 from synthesize.chip.registers import describe, register_at
 from synthesize.compiler import Compiled
-from synthesize.place.placement import bits_of
+from synthesize.graph.masks import bits_of
 from synthesize.program.program import MemoryBlock, Program, RegisterWrite
 
 WORD_BYTES = limits.WEIGHT_WORD_BYTES

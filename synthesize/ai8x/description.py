@@ -29,7 +29,7 @@ from common.errors import UserError
 from synthesize.ai8x import torch_writer
 from synthesize.graph import reference
 from synthesize.graph.ir import INPUT, Graph, Layer
-from synthesize.place import by_hand as place
+from synthesize.place import memories
 from synthesize.place.placement import LayerPlace, Placement
 
 YAML_NAME = "network.yaml"
@@ -275,7 +275,7 @@ def _bias_places(
     graph: Graph, placement: Placement, wishes: Sequence[tuple[int, ...] | None]
 ) -> list[tuple[int, int] | None]:
     try:
-        return place.allocate_biases(graph, placement.layers, placement.quadrants, wishes)
+        return memories.allocate_biases(graph, placement.layers, placement.quadrants, wishes)
     except UserError:
         return []
 

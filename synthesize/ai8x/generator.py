@@ -26,9 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
-from synthesize.ai8x import compare
-from synthesize.ai8x import description as yaml_out
-from synthesize.ai8x import generated as official_project
+from synthesize.ai8x import compare, description, generated
 from synthesize.compiler import Compiled, compile_network
 from synthesize.program.program import Program
 from synthesize.read import checkpoint
@@ -88,7 +86,7 @@ def generate(generator: Generator, source: str | Path, out: str | Path) -> Path:
         UserError: a file is missing, or the generator refuses the network (with its message).
     """
     source, out = Path(source).resolve(), Path(out).resolve()
-    for name in (yaml_out.YAML_NAME, yaml_out.CHECKPOINT_NAME, yaml_out.SAMPLE_NAME):
+    for name in (description.YAML_NAME, description.CHECKPOINT_NAME, description.SAMPLE_NAME):
         if not (source / name).is_file():
             raise UserError(f"{source / name}: no such file; compile with --out first")
     if out.exists() and not ((out / "cnn.c").is_file() and (out / "softmax.c").is_file()):
@@ -156,7 +154,7 @@ def differences(program: Program, sample: np.ndarray, project: Path) -> list[com
     Raises:
         UserError: the project cannot be read.
     """
-    theirs = official_project.read(project)
+    theirs = generated.read(project)
     return compare.differences(compare.state_of_program(program, sample), theirs.state)
 
 
@@ -170,30 +168,30 @@ def answer_differences(
         expected: our outputs, int [channels, rows, columns] by name.
         project: folder of the generated project.
     """
-    theirs = official_project.read(project).answer
-    ours = official_project.answer_bytes(program.known_answer(expected))
+    theirs = generated.read(project).answer
+    ours = generated.answer_bytes(program.known_answer(expected))
     return sorted(a for a in set(ours) | set(theirs) if ours.get(a) != theirs.get(a))
 
 
 def load(source: str | Path) -> tuple[Compiled, np.ndarray]:
     """Compile what :mod:`synthesize.ai8x.description` wrote; returns the sample as well."""
     source = Path(source)
-    sample = np.load(source / yaml_out.SAMPLE_NAME, allow_pickle=False)
-    weights = checkpoint.load(source / yaml_out.CHECKPOINT_NAME)
-    return compile_network(weights, source / yaml_out.YAML_NAME, sample.shape, True), sample
+    sample = np.load(source / description.SAMPLE_NAME, allow_pickle=False)
+    weights = checkpoint.load(source / description.CHECKPOINT_NAME)
+    return compile_network(weights, source / description.YAML_NAME, sample.shape, True), sample
 
 
 def _run(generator: Generator, source: Path, folder: str) -> None:
     arguments = [
         *(generator.python, "ai8xize.py", "--test-dir", folder, "--prefix", PROJECT),
-        *("--config-file", str(source / yaml_out.YAML_NAME)),
-        *("--checkpoint-file", str(source / yaml_out.CHECKPOINT_NAME)),
-        *("--sample-input", str(source / yaml_out.SAMPLE_NAME)),
+        *("--config-file", str(source / description.YAML_NAME)),
+        *("--checkpoint-file", str(source / description.CHECKPOINT_NAME)),
+        *("--sample-input", str(source / description.SAMPLE_NAME)),
         # The layout is checked here already; the generator's check refuses some safe overlaps.
         *("--device", "MAX78000", "--no-version-check", "--overlap-data", "--no-progress"),
         *("--timer", "0"),
     ]
-    if _streams(source / yaml_out.YAML_NAME):
+    if _streams(source / description.YAML_NAME):
         arguments.append("--fifo")
     try:
         result = subprocess.run(
@@ -203,7 +201,7 @@ def _run(generator: Generator, source: Path, folder: str) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UserError(f"cannot run ai8x-synthesis with {generator.python}: {error}") from error
     if result.returncode:
-        raise UserError(f"{source / yaml_out.YAML_NAME}: ai8x-synthesis says: {_reason(result)}")
+        raise UserError(f"{source / description.YAML_NAME}: ai8x-synthesis says: {_reason(result)}")
 
 
 def _streams(path: Path) -> bool:

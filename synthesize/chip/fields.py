@@ -15,18 +15,28 @@ RESERVED = "reserved"
 STATUS = "status"
 """Set by the hardware; writing has no effect."""
 
+STORED = "stored"
+"""Writing a field stores the value."""
+CLEARED_BY_1 = "cleared by 1"
+"""Bits that are written as 1 become 0; the others stay."""
+CLEARED_BY_0 = "cleared by 0"
+"""Bits that are written as 0 become 0; the others stay."""
+CLEARS_ITSELF = "clears itself"
+"""Writing 1 starts something; the field reads as 0."""
+
 WORD = 0xFFFF_FFFF
 
 
 @dataclass(frozen=True)
 class Field:
-    """Bits ``lsb .. lsb+width-1`` of a register."""
+    """Bits ``lsb .. lsb+width-1`` of a register; ``write`` is what writing them does."""
 
     name: str
     lsb: int
     width: int = 1
     kind: str = MODELLED
     doc: str = ""
+    write: str = STORED
 
     @property
     def maximum(self) -> int:
@@ -87,6 +97,23 @@ class Register:
     def get(self, value: int, name: str) -> int:
         """One field of a register value."""
         return self.by_name[name].of(value)
+
+    def mask(self, *names: str) -> int:
+        """All bits of the fields of these names."""
+        return sum(self.by_name[name].mask for name in names)
+
+    def written(self, old: int, value: int) -> int:
+        """What the register holds after ``value`` is written, where its fields say so.
+
+        Fields that the hardware sets keep what they have.
+        """
+        kept = self.mask_of(STATUS)
+        by_1, by_0, gone = (
+            sum(f.mask for f in self.fields if f.write == how)
+            for how in (CLEARED_BY_1, CLEARED_BY_0, CLEARS_ITSELF)
+        )
+        plain = value & ~(kept | by_1 | by_0 | gone)
+        return plain | old & kept | old & ~value & by_1 | old & value & by_0
 
     def mask_of(self, *kinds: str) -> int:
         """All bits of the fields of these kinds."""

@@ -75,7 +75,7 @@ class Pool:
     stride: Pair
 
     def __str__(self) -> str:
-        return f"{self.kind}pool{_pair(self.size)}s{_pair(self.stride)}"
+        return f"{self.kind}pool{pair_text(self.size)}s{pair_text(self.stride)}"
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,9 @@ class Layer:
         """Return what the layer does, without weights and shapes."""
         parts: list[str] = [self.op]
         if self.op not in ("passthrough", "linear"):
-            parts.append(f"k{_pair(self.kernel)} s{_pair(self.stride)} p{_pair(self.pad)}")
+            parts.append(
+                f"k{pair_text(self.kernel)} s{pair_text(self.stride)} p{pair_text(self.pad)}"
+            )
         if self.join != "concat":
             parts.append(self.join)
         if self.pool:
@@ -199,7 +201,7 @@ class Layer:
             parts.append(f"w{self.bits}:{digest(self.weight)} shift{self.output_shift:+d}")
         if self.bias is not None:
             parts.append("b:" + digest(self.bias))
-        shape = f"{_shape(self.in_shape)} -> {_shape(self.out_shape)}"
+        shape = f"{shape_text(self.in_shape)} -> {shape_text(self.out_shape)}"
         return f"{' '.join(parts)} ({', '.join(self.inputs)}) {shape}"
 
 
@@ -269,7 +271,7 @@ class Graph:
     def text(self) -> str:
         """Return the stable text form of the whole graph."""
         fold = f" fold {self.input.fold}" if self.input.fold > 1 else ""
-        lines = [f"graph {self.name}", f"  input {_shape(self.input.shape)}{fold}"]
+        lines = [f"graph {self.name}", f"  input {shape_text(self.input.shape)}{fold}"]
         lines += [f"  {layer.text()}" for layer in self.layers]
         for out in self.outputs:
             channels = f"[{out.first}:{out.first + out.channels}]"
@@ -279,8 +281,13 @@ class Graph:
 
 def at(layer: Layer) -> str:
     """Return the beginning of an error message about a layer: file, line and name."""
-    place = str(layer.where)
-    return f"{place}: layer {layer.name}: " if place else f"layer {layer.name}: "
+    return label(layer.where, layer.name)
+
+
+def label(where: Where, name: str) -> str:
+    """Return the beginning of an error message about a layer that is still to be made."""
+    place = str(where)
+    return f"{place}: layer {name}: " if place else f"layer {name}: "
 
 
 def pooled_size(size: Sequence[int], pool: Pool | None) -> Pair:
@@ -291,108 +298,16 @@ def pooled_size(size: Sequence[int], pool: Pool | None) -> Pair:
     return rows, cols
 
 
-def joined_shape(join: Join, shapes: Sequence[Shape]) -> Shape:
-    """Return the shape of joined inputs.
-
-    Raises:
-        ValueError: the shapes do not go together (the message says which).
-    """
-    if join == "concat":
-        if any(s[1:] != shapes[0][1:] for s in shapes):
-            raise ValueError(f"cannot concatenate {' and '.join(map(_shape, shapes))}")
-        return sum(s[0] for s in shapes), shapes[0][1], shapes[0][2]
-    if any(s != shapes[0] for s in shapes):
-        raise ValueError(f"cannot combine {' and '.join(map(_shape, shapes))} element by element")
-    return shapes[0]
-
-
-def result_shape(layer: Layer) -> Shape:
-    """Return [channels, rows, columns] that a layer computes from its ``in_shape``.
-
-    Raises:
-        UserError: the data is smaller than the pooling window or the kernel, or the weights do
-            not fit the number of input channels.
-    """
-    channels = layer.in_shape[0]
-    rows, cols = layer.pooled
-    if min(rows, cols) < 1:
-        raise UserError(
-            f"{at(layer)}the pooling window {_pair(layer.pool_size)} is larger than the data "
-            f"{_shape(layer.in_shape)}; use a smaller window"
-        )
-    if layer.op == "upsample":
-        return channels, rows * layer.stride[0], cols * layer.stride[1]
-    if layer.op == "passthrough" or layer.weight is None:
-        return channels, rows, cols
-    if layer.flatten:
-        channels, rows, cols = channels * rows * cols, 1, 1
-    out, weight_in = layer.weight.shape[:2]
-    if weight_in != channels:
-        raise UserError(
-            f"{at(layer)}the weights expect {weight_in} input channels but "
-            f"{', '.join(layer.inputs)} gives {channels}; check the order of the layers and the "
-            "channel counts"
-        )
-    if layer.op == "convtranspose2d":
-        rows, cols = (
-            (n - 1) * s - 2 * p + k + o
-            for n, s, p, k, o in zip(
-                (rows, cols), layer.stride, layer.pad, layer.kernel, layer.output_pad, strict=True
-            )
-        )
-    else:
-        rows, cols = (
-            (n + 2 * p - k) // s + 1
-            for n, s, p, k in zip((rows, cols), layer.stride, layer.pad, layer.kernel, strict=True)
-        )
-    if min(rows, cols) < 1:
-        raise UserError(
-            f"{at(layer)}the {_pair(layer.kernel)} kernel is larger than the padded data "
-            f"{_shape(layer.in_shape)}; pad more or pool less"
-        )
-    return int(out), rows, cols
-
-
-def check_shapes(graph: Graph) -> None:
-    """Check that every layer's shapes follow from its inputs.
-
-    Raises:
-        UserError: naming the first layer whose shapes do not chain.
-    """
-    for layer in graph.layers:
-        try:
-            joined = joined_shape(layer.join, [graph.shape(n) for n in layer.inputs])
-        except ValueError as error:
-            raise UserError(f"{at(layer)}{error}; make the shapes equal") from error
-        if layer.reshape is not None:
-            joined = reshaped(layer, joined)
-        if joined != layer.in_shape or result_shape(layer) != layer.out_shape:
-            raise UserError(
-                f"{at(layer)}the shapes do not chain: inputs give {_shape(joined)}, the layer "
-                f"states {_shape(layer.in_shape)} -> {_shape(layer.out_shape)}"
-            )
-
-
-def reshaped(layer: Layer, joined: Shape) -> Shape:
-    """Return the joined shape reinterpreted with the rows and columns of ``layer.reshape``."""
-    assert layer.reshape is not None
-    rows, cols = layer.reshape
-    size = joined[0] * joined[1] * joined[2]
-    if rows < 1 or cols < 1 or size % (rows * cols):
-        raise UserError(
-            f"{at(layer)}in_dim {rows}x{cols} does not divide the {_shape(joined)} data it reads"
-        )
-    return size // (rows * cols), rows, cols
-
-
 def digest(array: np.ndarray) -> str:
     """Return a short hash of an array, for text forms."""
     return hashlib.sha256(array.astype("<i8").tobytes()).hexdigest()[:8]
 
 
-def _pair(pair: Sequence[int]) -> str:
+def pair_text(pair: Sequence[int]) -> str:
+    """Return rows and columns as ``3x3``."""
     return f"{pair[0]}x{pair[1]}"
 
 
-def _shape(shape: Sequence[int]) -> str:
+def shape_text(shape: Sequence[int]) -> str:
+    """Return a shape as ``3x64x64``."""
     return "x".join(str(n) for n in shape)

@@ -86,10 +86,15 @@ def fold_input(source: Input, raw: np.ndarray) -> np.ndarray:
         raise UserError(
             f"the input has shape {'x'.join(map(str, raw.shape))} but the network expects {wanted}"
         )
+    return folded(source, raw).astype(np.int8)
+
+
+def folded(source: Input, values: np.ndarray) -> np.ndarray:
+    """Bring values of ``source.described_shape`` into the order of ``source.shape``."""
     n = source.fold
     c, h, w = source.described_shape
-    split = raw.reshape(c, h // n, n, w // n, n)
-    return split.transpose(2, 4, 0, 1, 3).reshape(source.shape).astype(np.int8)
+    split = values.reshape(c, h // n, n, w // n, n)
+    return split.transpose(2, 4, 0, 1, 3).reshape(source.shape)
 
 
 def run_layer(layer: Layer, inputs: list[np.ndarray]) -> np.ndarray:

@@ -3,7 +3,7 @@
 A rule's docstring is the sentence the user sees; names in braces are filled with what the rule
 returns. A rule returns None when the limit is kept. ``docs/limits.md`` is generated from this file
 (``python -m synthesize limits``). Budgets that depend on the placement (kernel words per processor,
-bias bytes, data memory) are checked where they are allocated, in :mod:`synthesize.place.by_hand`
+bias bytes, data memory) are checked where they are allocated, in :mod:`synthesize.place.memories`
 and :mod:`synthesize.place.search`; their numbers appear in the same page.
 
 Sources: DESIGN facts from ai8x-synthesis README ("Limitations of MAX78000 networks"),
@@ -17,10 +17,11 @@ from typing import Any
 
 from common.errors import UserError
 from synthesize.chip import limits
-from synthesize.graph.ir import ACTIVATIONS, OPERATIONS, Graph, Layer, at, check_shapes
+from synthesize.graph import shapes
+from synthesize.graph.hardware import channels_per_pass
+from synthesize.graph.ir import ACTIVATIONS, OPERATIONS, Graph, Layer, at
 from synthesize.legal.messages import message, sentence, title
 from synthesize.legal.streaming import STREAM_RULES
-from synthesize.place.placement import channels_per_pass
 
 Values = dict[str, Any] | None
 LayerRule = Callable[[Graph, Layer], Values]
@@ -63,7 +64,7 @@ def check(graph: Graph) -> None:
     Raises:
         UserError: with the sentence of the first broken rule.
     """
-    check_shapes(graph)
+    shapes.check_shapes(graph)
     broken = violations(graph)
     if broken:
         raise UserError(broken[0])

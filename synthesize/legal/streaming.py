@@ -20,10 +20,11 @@ import numpy as np
 
 from common.errors import UserError
 from synthesize.chip import limits, registers
+from synthesize.graph.hardware import channels_per_pass, line_buffer_words, stream_counts
+from synthesize.graph.hints import Hints, LayerHint
 from synthesize.graph.ir import INPUT, Graph, Layer, at
+from synthesize.graph.masks import bits_of
 from synthesize.legal.messages import message
-from synthesize.place.placement import Hints, LayerHint, bits_of, channels_per_pass
-from synthesize.program.registers import line_buffer_words, stream_counts
 
 _MAX_VOLUME = 15
 _START = registers.STRM0.by_name["strm_isval"].maximum

@@ -3,7 +3,7 @@
 Given what each width costs in each layer (any additive measure; normally the error it adds to the
 outputs), :func:`allocate` returns the choice with the least total cost among all that the
 compiler's own placement accepts. Nothing about packing is repeated here: the words of a layer come
-from :func:`synthesize.place.by_hand.kernel_words`, and what fits is what
+from :func:`synthesize.place.memories.kernel_words`, and what fits is what
 :func:`synthesize.place.search.search` places, bias memory included.
 
 Why the result is exact: choices are visited in order of rising cost (best-first search; the cost
@@ -36,12 +36,11 @@ from common.errors import UserError
 from synthesize.chip import limits
 from synthesize.chip.cycles import STARTUP_CYCLES
 from synthesize.graph.ir import Graph, Layer, at
-from synthesize.legal import rewrites as passes
-from synthesize.legal import streaming
-from synthesize.place import by_hand as place
-from synthesize.place import geometry, search
-from synthesize.place.placement import LayerPlace, Placement, bits_of
-from synthesize.read import student as frontend_student
+from synthesize.graph.masks import bits_of
+from synthesize.legal import rewrites, streaming
+from synthesize.place import geometry, memories, search
+from synthesize.place.placement import LayerPlace, Placement
+from synthesize.read import student
 from synthesize.read.checkpoint import Checkpoint, LayerWeights
 
 Costs = Mapping[str, Mapping[int, float]]
@@ -51,7 +50,7 @@ ATTEMPTS = 30
 """Shuffled orders the placement tries per choice. Where one of them helps at all, it is among the
 first few; refusing quickly is what counts, because most choices asked about do not fit."""
 
-_CAPACITY = limits.DATA_INSTANCES * (limits.WEIGHT_WORDS // place.KERNEL_ALIGNMENT)
+_CAPACITY = limits.DATA_INSTANCES * (limits.WEIGHT_WORDS // memories.KERNEL_ALIGNMENT)
 _NAMED = 4
 """Layers that a sentence names."""
 
@@ -101,7 +100,7 @@ def allocate(described: Graph, costs: Costs, max_cycles: int | None = None) -> A
     _check_costs(described, costs)
     best: Allocation | None = None
     error: UserError | None = None
-    for legal in passes.alternatives(passes.legalise(described, check=False), check=False):
+    for legal in rewrites.alternatives(rewrites.legalise(described, check=False), check=False):
         try:
             found = allocate_legal(legal, costs, max_cycles)
         except UserError as failure:
@@ -236,8 +235,8 @@ class Problem:
 
 def kernel_rows(layer: Layer, spot: LayerPlace, bits: int) -> int:
     """Return the rows of four kernel words that a layer takes at some width."""
-    words = place.kernel_words(replace(layer, bits=bits), spot)
-    return -(-words // place.KERNEL_ALIGNMENT)
+    words = memories.kernel_words(replace(layer, bits=bits), spot)
+    return -(-words // memories.KERNEL_ALIGNMENT)
 
 
 def with_bits(graph: Graph, bits: Mapping[str, int]) -> Graph:
@@ -277,7 +276,7 @@ def graph_of(name: str, description: Mapping[str, Any]) -> Graph:
         weight = np.zeros((*first, rows, cols), np.int64)
         bias = np.full(outputs, 128, np.int64)  # 1 in bias memory at 8 bits
         layers.append(LayerWeights(str(entry.get("name")), weight, bias, 0, 8))
-    return frontend_student.load(Checkpoint(f"network {name}", name, tuple(layers), description))
+    return student.load(Checkpoint(f"network {name}", name, tuple(layers), description))
 
 
 def _bound(tables: Sequence[np.ndarray], index: int, left: Sequence[int]) -> float:
@@ -343,7 +342,7 @@ def _place_narrowest(graph: Graph, options: Mapping[str, Mapping[int, float]]) -
         one_bit = with_bits(graph, dict.fromkeys(options, min(limits.WEIGHT_BITS)))
         placement = search.search(one_bit)  # not a matter of weights when this fails as well
         problem = Problem(graph, placement, options)
-        words = problem.least_rows(narrowest) * place.KERNEL_ALIGNMENT
+        words = problem.least_rows(narrowest) * memories.KERNEL_ALIGNMENT
         if words <= limits.WEIGHT_WORDS:
             raise
         raise UserError(_too_large(graph, problem, narrowest, words)) from None
@@ -351,7 +350,7 @@ def _place_narrowest(graph: Graph, options: Mapping[str, Mapping[int, float]]) -
 
 def _too_large(graph: Graph, problem: Problem, bits: Mapping[str, int], words: int) -> str:
     def need(name: str) -> int:
-        return problem.height[name][bits[name]] * place.KERNEL_ALIGNMENT
+        return problem.height[name][bits[name]] * memories.KERNEL_ALIGNMENT
 
     largest = sorted(problem.order, key=lambda n: -problem.groups[n] * need(n))[:_NAMED]
     named = ", ".join(f"{name} ({need(name)} words at {bits[name]} bits)" for name in largest)

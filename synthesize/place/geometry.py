@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from synthesize.chip import limits
 from synthesize.chip.cycles import LayerGeometry, layer_cycles
+from synthesize.graph.hardware import hardware_pad, pixels_flattened
 from synthesize.graph.ir import Layer
-from synthesize.place.by_hand import pixels_flattened
+from synthesize.graph.masks import bit_count
 from synthesize.place.placement import LayerPlace
-from synthesize.program.registers import hardware_pad, time_slots
 
 
 def geometry(layer: Layer, place: LayerPlace) -> LayerGeometry:
@@ -44,3 +45,12 @@ def geometry(layer: Layer, place: LayerPlace) -> LayerGeometry:
 def cycles(layer: Layer, place: LayerPlace) -> int:
     """Return the cycles of a placed layer."""
     return layer_cycles(geometry(layer, place))
+
+
+def time_slots(layer: Layer, place: LayerPlace) -> int:
+    """Return the time slots in which a pass-through layer writes; 1 for any other layer."""
+    if layer.op != "passthrough":
+        return 1
+    per = limits.PROCESSORS_PER_QUADRANT
+    counts = [bit_count(place.processors >> (q * per) & ((1 << per) - 1)) for q in range(4)]
+    return max((n - 1) // 4 for n in counts if n) + 1

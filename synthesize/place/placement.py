@@ -12,33 +12,9 @@ Vocabulary (source: ai8x-synthesis README):
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from synthesize.graph.ir import Where
 from synthesize.place.reserved import NOTHING, Reserved
-
-
-@dataclass(frozen=True)
-class LayerHint:
-    """What a hand-written network description says about one layer's place."""
-
-    processors: int
-    output_processors: int | None = None
-    in_offset: int | None = None
-    out_offset: int = 0
-    write_gap: int = 0
-    read_gap: int = 0
-    bias_quadrants: tuple[int, ...] | None = None
-    streaming: bool = False
-    where: Where = field(default_factory=Where)
-
-
-@dataclass(frozen=True)
-class Hints:
-    """Placement written by hand, one entry per layer; ``chw``: input format of the first layer."""
-
-    layers: tuple[LayerHint, ...]
-    chw: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,42 +73,3 @@ class Placement:
     by_hand: bool = False
     warnings: tuple[str, ...] = ()
     reserved: Reserved = NOTHING
-
-
-def first_bit(mask: int) -> int:
-    """Return the number of the lowest set bit (``mask`` must not be 0)."""
-    return (mask & -mask).bit_length() - 1
-
-
-def last_bit(mask: int) -> int:
-    """Return the number of the highest set bit (``mask`` must not be 0)."""
-    return mask.bit_length() - 1
-
-
-def bit_count(mask: int) -> int:
-    """Return the number of set bits."""
-    return bin(mask).count("1")
-
-
-def channels_per_pass(channels: int) -> tuple[int, int]:
-    """Return (passes, processors per pass) for a number of channels.
-
-    With more than 64 channels, every pass uses the same number of processors, rounded up to a
-    multiple of four (source: ai8x-synthesis README, "Channel count greater than 64").
-    """
-    passes = -(-channels // 64)
-    per_pass = -(-channels // passes)
-    if channels > 64:
-        per_pass = min(-(-per_pass // 4) * 4, 64)
-    return passes, per_pass
-
-
-def bits_of(mask: int) -> list[int]:
-    """Return the numbers of all set bits, lowest first."""
-    return [i for i in range(mask.bit_length()) if mask >> i & 1]
-
-
-def channel_cell(mask: int, per_pass: int, channel: int) -> tuple[int, int]:
-    """Return (pass, processor) that holds ``channel`` under a processor mask."""
-    number, index = divmod(channel, per_pass)
-    return number, bits_of(mask)[index]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from synthesize.chip import limits
+from synthesize.graph.hardware import rollover
 from synthesize.graph.ir import INPUT, Graph
-from synthesize.place.placement import Placement, bits_of
-from synthesize.program.registers import rollover
+from synthesize.graph.masks import bits_of
+from synthesize.place.placement import Placement
 
 
 @dataclass(frozen=True)

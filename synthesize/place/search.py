@@ -1,11 +1,10 @@
 """Finds a placement for a legal graph: processors and offsets of every tensor.
 
-Tensors live in *buffers*. A tensor read alone is a buffer of its own; the operands of an
-element-wise layer and the parts of a concatenation share one, interleaved word by word or side by
-side. A buffer has one first processor (a multiple of 4) and one offset; it lives from the first
-layer that writes it to the last that reads it, and two buffers alive at the same time must not
-share a byte. Layers read from the processors their input lies at, so the first processor also
-decides where the layer's weights go: it is chosen to level the weight memory.
+Tensors live in *buffers* (:mod:`synthesize.place.buffers`). A buffer has one first processor (a
+multiple of 4) and one offset; it lives from the first layer that writes it to the last that reads
+it, and two buffers alive at the same time must not share a byte. Layers read from the processors
+their input lies at, so the first processor also decides where the layer's weights go: it is chosen
+to level the weight memory.
 
 Where the input or the output of one of the first layers is larger than a data memory, as few of the
 first layers as possible stream (:mod:`synthesize.legal.streaming`): their inputs become circular
@@ -20,56 +19,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 from common.errors import UserError
 from synthesize.chip import limits
-from synthesize.graph.ir import INPUT, Graph, Layer, at
+from synthesize.graph.hardware import channels_per_pass
+from synthesize.graph.ir import INPUT, Graph
 from synthesize.legal import streaming
-from synthesize.legal.rewrites.copy_operands import interleaved
-from synthesize.place.by_hand import complete, kernel_words
-from synthesize.place.placement import LayerPlace, Placement, channels_per_pass
+from synthesize.place.buffers import Buffer, Buffers
+from synthesize.place.memories import complete
+from synthesize.place.placement import LayerPlace, Placement
 from synthesize.place.reserved import NOTHING, Reserved
-from synthesize.program import registers as lower
 
 ATTEMPTS = 400
 _SHARED = limits.PROCESSORS_PER_INSTANCE
 _BYTES = limits.DATA_INSTANCE_BYTES
-
-
-@dataclass
-class _Buffer:
-    """A region of data memory; ``span`` processors wide, ``size`` bytes in each instance."""
-
-    name: str
-    span: int
-    size: int
-    begin: int
-    end: int
-    group: int = limits.PROCESSORS
-    """Channels in neighbouring processors; the next group begins ``step`` processors further."""
-    step: int = 0
-    load: dict[int, int] = field(default_factory=dict)
-    """Kernel words by processor, relative to the first."""
-
-
-@dataclass(frozen=True)
-class _Member:
-    """Where a tensor lies within its buffer."""
-
-    buffer: int
-    processor: int
-    word: int
-    gap: int
-
-
-@dataclass(frozen=True)
-class _Tie:
-    """Two buffers whose first processors differ by a fixed amount (pass-through layers)."""
-
-    first: int
-    second: int
-    delta: int
 
 
 def search(
@@ -83,7 +46,7 @@ def search(
         UserError: a tensor is too large for data memory, the weights or biases do not fit, or no
             arrangement was found; the sentence names the layer and what to change.
     """
-    problem = _Problem(graph, streaming_layers(graph), reserved)
+    problem = _Search(graph, streaming_layers(graph), reserved)
     error: UserError | None = None
     rng = random.Random(seed)
     for order, restless in problem.orders(rng, attempts):
@@ -93,15 +56,19 @@ def search(
         try:
             places = problem.places(spots)
             return complete(
-                graph, places, chw=problem.chw, fifo=problem.streaming > 0, reserved=reserved
+                graph,
+                places,
+                chw=problem.buffers.chw,
+                fifo=problem.streaming > 0,
+                reserved=reserved,
             )
         except UserError as failure:
             error = error or failure
     if error is not None:
         raise error
     raise UserError(
-        f"{problem.tightest()}; no arrangement of the data memories was found, so make tensors "
-        "that live at the same time smaller (pool earlier, fewer channels)"
+        f"{problem.buffers.tightest()}; no arrangement of the data memories was found, so make "
+        "tensors that live at the same time smaller (pool earlier, fewer channels)"
     )
 
 
@@ -111,13 +78,13 @@ def streaming_layers(graph: Graph) -> int:
     Raises:
         UserError: a tensor is too large for data memory and streaming does not help.
     """
-    problem = _Problem(graph)
-    large = problem.too_large()
+    buffers = Buffers(graph)
+    large = buffers.too_large()
     if large is None:
         return 0
     reason: UserError | None = None
     for count in range(1, len(graph.layers) + 1):
-        rest = _Problem(graph, count).too_large()
+        rest = Buffers(graph, count).too_large()
         if rest is not None:
             large = large if reason else rest
             continue
@@ -126,11 +93,11 @@ def streaming_layers(graph: Graph) -> int:
             return count
         except UserError as failure:
             reason = reason or failure
-    raise UserError(problem.size_sentence(large, reason))
+    raise UserError(buffers.size_sentence(large, reason))
 
 
-class _Problem:
-    """The buffers of a graph, their lifetimes, and the greedy search over them.
+class _Search:
+    """The greedy search over the buffers of a graph.
 
     Args:
         graph: a legal graph.
@@ -138,23 +105,11 @@ class _Problem:
         reserved: what another network keeps.
     """
 
-    def __init__(self, graph: Graph, streaming: int = 0, reserved: Reserved = NOTHING) -> None:
+    def __init__(self, graph: Graph, streaming: int, reserved: Reserved) -> None:
         self.graph = graph
-        self.reserved = reserved
         self.streaming = streaming
-        self.chw = not streaming and _needs_chw(graph)
-        self.buffers: list[_Buffer] = []
-        self.members: dict[str, _Member] = {}
-        self.ties: list[_Tie] = []
-        for layer in graph.layers:
-            if len(layer.inputs) > 1:
-                self._join(layer)
-        for name in (INPUT, *(layer.name for layer in graph.layers)):
-            if name not in self.members:
-                self._alone(name)
-        self._lifetimes()
-        self._loads()
-        self._tie_passthrough()
+        self.reserved = reserved
+        self.buffers = Buffers(graph, streaming)
 
     def orders(self, rng: random.Random, attempts: int) -> Iterator[tuple[list[int], float]]:
         """Yield orders of placing and how often to pick a processor at random.
@@ -162,12 +117,14 @@ class _Problem:
         The input always comes first. The first orders put the hardest buffers early (by bytes, by
         kernel words, by time), the later ones are shuffled versions of these.
         """
-        source = self.members[INPUT].buffer
-        others = [i for i in range(len(self.buffers)) if i != source]
+        source = self.buffers.members[INPUT].buffer
+        others = [i for i in range(len(self.buffers.listed)) if i != source]
         bases = (
-            sorted(others, key=lambda i: -self.buffers[i].size * self.buffers[i].span),
-            sorted(others, key=lambda i: -sum(self.buffers[i].load.values())),
-            sorted(others, key=lambda i: self.buffers[i].begin),
+            sorted(
+                others, key=lambda i: -self.buffers.listed[i].size * self.buffers.listed[i].span
+            ),
+            sorted(others, key=lambda i: -sum(self.buffers.listed[i].load.values())),
+            sorted(others, key=lambda i: self.buffers.listed[i].begin),
         )
         for base in bases:
             yield [source, *base], 0.0
@@ -189,8 +146,8 @@ class _Problem:
         spots: dict[int, tuple[int, int]] = {}
         load = self.reserved.counts()
         for index in order:
-            words = self.buffers[index].load
-            edges = (0, limits.PROCESSORS - self.buffers[index].span)
+            words = self.buffers.listed[index].load
+            edges = (0, limits.PROCESSORS - self.buffers.listed[index].span)
             options: list[tuple[float, bool, int, int]] = []
             anywhere = restless > 0 and rng.random() < restless
             for processor in self._processors(index, spots):
@@ -214,12 +171,12 @@ class _Problem:
         for index, layer in enumerate(self.graph.layers):
             passes, in_per_pass = channels_per_pass(layer.in_shape[0])
             out_passes, out_per_pass = channels_per_pass(layer.out_shape[0])
-            out = self.members[layer.name]
+            out = self.buffers.members[layer.name]
             processor, offset = spots[out.buffer]
-            first = self.members[layer.inputs[0]]
+            first = self.buffers.members[layer.inputs[0]]
             result.append(
                 LayerPlace(
-                    processors=self._read_mask(layer, spots),
+                    processors=self.buffers.read_mask(layer, spots),
                     output_processors=((1 << out_per_pass) - 1) << (processor + out.processor),
                     in_offset=spots[first.buffer][1] + 4 * first.word,
                     out_offset=offset + 4 * out.word,
@@ -233,153 +190,26 @@ class _Problem:
             )
         return result
 
-    def tightest(self) -> str:
-        """Describe the layer during which the most data is alive."""
-
-        def alive(index: int) -> int:
-            return sum(b.size * b.span for b in self.buffers if b.begin <= index <= b.end)
-
-        index = max(range(len(self.graph.layers)), key=alive)
-        total = limits.DATA_BYTES
-        return (
-            f"{at(self.graph.layers[index])}{alive(index) // _SHARED} of {total} bytes of data "
-            "memory are in use while it runs"
-        )
-
-    def _read_mask(self, layer: Layer, spots: dict[int, tuple[int, int]]) -> int:
-        mask = 0
-        for name in layer.inputs:
-            member = self.members[name]
-            processor = spots[member.buffer][0] + member.processor
-            width = channels_per_pass(self.graph.shape(name)[0])[1]
-            buffer = self.buffers[member.buffer]
-            for i in range(width):
-                mask |= 1 << (processor + i // buffer.group * buffer.step + i % buffer.group)
-        return mask
-
-    def _alone(self, name: str) -> None:
-        channels, rows, cols = self.graph.shape(name)
-        passes, per_pass = channels_per_pass(channels)
-        size = rows * cols * passes * 4
-        if name != INPUT and self.graph.layer(name).wide:
-            size *= 4
-        reader = 0 if name == INPUT else self.graph.index(name) + 1
-        if reader < self.streaming:
-            size = lower.rollover(self.graph, reader) * 4
-        if name == INPUT and self.chw:
-            size = -(-rows * cols // 4) * 4
-            buffer = _Buffer(name, per_pass * _SHARED, size, 0, 0, group=1, step=_SHARED)
-        elif name == INPUT and self.streaming:
-            # FIFO k brings four channels to the first processors of quadrant k.
-            step = limits.PROCESSORS_PER_QUADRANT
-            span = (per_pass - 1) // _SHARED * step + _SHARED
-            buffer = _Buffer(name, span, size, 0, 0, group=_SHARED, step=step)
-        else:
-            buffer = _Buffer(name, per_pass, size, 0, 0)
-        self.members[name] = _Member(len(self.buffers), 0, 0, 0)
-        self.buffers.append(buffer)
-
-    def _join(self, layer: Layer) -> None:
-        """Make one buffer for the inputs of a layer that joins several."""
-        index = len(self.buffers)
-        channels, rows, cols = layer.in_shape
-        count = len(layer.inputs)
-        passes, per_pass = channels_per_pass(channels)
-        name = "+".join(layer.inputs)
-        if any(n in self.members for n in layer.inputs):
-            raise UserError(f"{at(layer)}an input is joined twice; read a copy instead")
-        if interleaved(layer):
-            if layer.join == "concat":
-                _check_long_concat(self.graph, layer, passes, per_pass)
-                size = rows * cols * passes * 4
-            else:
-                size = rows * cols * passes * count * 4
-            for slot, source in enumerate(layer.inputs):
-                self.members[source] = _Member(index, 0, slot, count - 1)
-            self.buffers.append(_Buffer(name, per_pass, size, 0, 0))
-            return
-        position = 0
-        for source in layer.inputs:
-            self.members[source] = _Member(index, position, 0, 0)
-            position += -(-self.graph.shape(source)[0] // _SHARED) * _SHARED
-        if position > limits.PROCESSORS:
-            raise UserError(
-                f"{at(layer)}the concatenated parts take {position} processors, each part starting "
-                f"at a multiple of 4, but there are {limits.PROCESSORS}; use fewer channels"
-            )
-        self.buffers.append(_Buffer(name, position, rows * cols * 4, 0, 0))
-
-    def _lifetimes(self) -> None:
-        for buffer in self.buffers:
-            buffer.begin, buffer.end = len(self.graph.layers), -1
-        for name, member in self.members.items():
-            written = -1 if name == INPUT else self.graph.index(name)
-            used = [i for i, layer in enumerate(self.graph.layers) if name in layer.inputs]
-            last = max([written, *used])
-            if any(o.layer == name for o in self.graph.outputs):
-                last = len(self.graph.layers)
-            if written < self.streaming:  # layers that stream run at the same time
-                written, last = -1, max(last, self.streaming - 1)
-            buffer = self.buffers[member.buffer]
-            buffer.begin = min(buffer.begin, written)
-            buffer.end = max(buffer.end, last)
-
-    def _loads(self) -> None:
-        for layer in self.graph.layers:
-            passes, per_pass = channels_per_pass(layer.in_shape[0])
-            out_passes, out_per_pass = channels_per_pass(layer.out_shape[0])
-            outputs = (1 << out_per_pass) - 1
-            words = kernel_words(
-                layer, LayerPlace(1, outputs, 0, 0, passes, per_pass, out_passes, out_per_pass)
-            )
-            # The spots are not known yet: take the first processor of the buffer as 0.
-            zero = dict.fromkeys(range(len(self.buffers)), (0, 0))
-            mask = self._read_mask(layer, zero)
-            load = self.buffers[self.members[layer.inputs[0]].buffer].load
-            for p in range(mask.bit_length()):
-                if mask >> p & 1:
-                    load[p] = load.get(p, 0) + words
-
-    def _tie_passthrough(self) -> None:
-        for layer in self.graph.layers:
-            if layer.op == "passthrough":
-                source, out = self.members[layer.inputs[0]], self.members[layer.name]
-                if source.buffer != out.buffer:
-                    delta = source.processor - out.processor
-                    self.ties.append(_Tie(source.buffer, out.buffer, delta))
-
-    def too_large(self) -> _Buffer | None:
-        """Return the first buffer that is larger than a data memory."""
-        return next((buffer for buffer in self.buffers if buffer.size > _BYTES), None)
-
-    def size_sentence(self, buffer: _Buffer, reason: UserError | None) -> str:
-        """Say which tensor is too large, and why it cannot be streamed."""
-        owner = buffer.name.split("+")[0]
-        place = "the input" if owner == INPUT else f"{at(self.graph.layer(owner))}its output"
-        why = "only the first layers can be streamed" if reason is None else str(reason)
-        return (
-            f"{place} takes {buffer.size} bytes in each data memory, but there are {_BYTES}; pool "
-            f"earlier or use fewer channels (streaming does not help: {why})"
-        )
-
     def _processors(self, index: int, spots: dict[int, tuple[int, int]]) -> list[int]:
-        buffer = self.buffers[index]
+        buffer = self.buffers.listed[index]
         # A buffer may be tied to several others, and all of them must agree.
         tied = {
-            spots[t.first][0] + t.delta for t in self.ties if t.second == index and t.first in spots
+            spots[t.first][0] + t.delta
+            for t in self.buffers.ties
+            if t.second == index and t.first in spots
         }
         tied |= {
             spots[t.second][0] - t.delta
-            for t in self.ties
+            for t in self.buffers.ties
             if t.first == index and t.second in spots
         }
-        if index == self.members[INPUT].buffer:
+        if index == self.buffers.members[INPUT].buffer:
             return [0] if tied <= {0} else []
         if tied:
             return self._valid(buffer, tied.pop()) if len(tied) == 1 else []
         return list(range(0, limits.PROCESSORS - buffer.span + 1, _SHARED))
 
-    def _valid(self, buffer: _Buffer, processor: int) -> list[int]:
+    def _valid(self, buffer: Buffer, processor: int) -> list[int]:
         fits = processor >= 0 and processor + buffer.span <= limits.PROCESSORS
         return [processor] if fits else []
 
@@ -387,10 +217,10 @@ class _Problem:
         self, index: int, processor: int, spots: dict[int, tuple[int, int]]
     ) -> int | None:
         """Return the lowest free offset, None when there is none."""
-        mine = self.buffers[index]
+        mine = self.buffers.listed[index]
         taken: list[tuple[int, int]] = []
         for other_index, (other_processor, offset) in spots.items():
-            other = self.buffers[other_index]
+            other = self.buffers.listed[other_index]
             if other.end < mine.begin or mine.end < other.begin:
                 continue
             if _instances(processor, mine.span) & _instances(other_processor, other.span):
@@ -407,22 +237,3 @@ def _instances(processor: int, span: int) -> int:
     """Return a bit mask of the data memories of a range of processors."""
     first, last = processor // _SHARED, (processor + span - 1) // _SHARED
     return ((1 << (last - first + 1)) - 1) << first
-
-
-def _needs_chw(graph: Graph) -> bool:
-    """Whether the input only fits with one channel per data memory."""
-    channels, rows, cols = graph.input.shape
-    fits = rows * cols * channels_per_pass(channels)[0] <= limits.DATA_INSTANCE_WORDS
-    readers = graph.readers(INPUT)
-    alone = len(readers) == 1 and readers[0] is graph.layers[0] and readers[0].op == "conv2d"
-    return not fits and alone and channels <= limits.DATA_INSTANCES
-
-
-def _check_long_concat(graph: Graph, layer: Layer, passes: int, per_pass: int) -> None:
-    widths = [graph.shape(name)[0] for name in layer.inputs]
-    if len(widths) != passes or any(w != per_pass for w in widths[:-1]) or widths[-1] > per_pass:
-        raise UserError(
-            f"{at(layer)}a concatenation of {layer.in_shape[0]} channels runs in {passes} passes "
-            f"of {per_pass} channels, so its parts must have {per_pass} channels each, not "
-            f"{', '.join(map(str, widths))}; change the channel counts"
-        )

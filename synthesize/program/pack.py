@@ -12,18 +12,18 @@ Layouts (sources: ai8x-synthesis ``izer/kernels.py``, ``kbias.py``, ``load.py``,
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from synthesize.chip import limits, memory_map
-from synthesize.graph import reference
+from synthesize.graph.hardware import pixels_flattened
 from synthesize.graph.ir import Graph, Input, Layer, Output
-from synthesize.place.by_hand import bias_lead, pixels_flattened
-from synthesize.place.placement import LayerPlace, Placement, bits_of, first_bit
-from synthesize.program.program import MemoryBlock, OutputMap
+from synthesize.graph.masks import bits_of, first_bit
+from synthesize.place.memories import bias_lead
+from synthesize.place.placement import LayerPlace, Placement
+from synthesize.program.program import InputBlock, MemoryBlock, OutputMap
 
 WORD_BYTES = limits.WEIGHT_WORD_BYTES
+_LANES = limits.PROCESSORS_PER_INSTANCE
 
 
 def weight_blocks(graph: Graph, placement: Placement) -> tuple[MemoryBlock, ...]:
@@ -107,63 +107,58 @@ def bias_blocks(graph: Graph, placement: Placement) -> tuple[MemoryBlock, ...]:
     )
 
 
-def input_packer(
-    source: Input, placement: Placement
-) -> Callable[[np.ndarray], tuple[MemoryBlock, ...]]:
-    """Return the function that lays out an input for the first layer."""
+def input_blocks(source: Input, placement: Placement) -> tuple[InputBlock, ...]:
+    """Return where every element of the input goes for the first layer."""
     place = placement.layers[0]
-
-    def pack(raw: np.ndarray) -> tuple[MemoryBlock, ...]:
-        data = reference.fold_input(source, raw)
-        if placement.chw:
-            return _pack_chw(data, place, placement.fifo)
-        if placement.fifo:
-            return _pack_fifo(data, place)
-        return _pack_hwc(data, place)
-
-    return pack
+    channels, rows, cols = source.shape
+    numbers = np.arange(channels * rows * cols, dtype=np.int32).reshape(channels, rows * cols)
+    if placement.chw:
+        return _chw_blocks(numbers, place, placement.fifo)
+    if placement.fifo:
+        return _fifo_blocks(numbers, place)
+    return _hwc_blocks(numbers, place)
 
 
-def _pack_hwc(data: np.ndarray, place: LayerPlace) -> tuple[MemoryBlock, ...]:
+def _hwc_blocks(numbers: np.ndarray, place: LayerPlace) -> tuple[InputBlock, ...]:
     """Four channels per word, passes interleaved pixel by pixel."""
-    channels, rows, cols = data.shape
-    padded = np.zeros((place.passes * place.in_per_pass, rows * cols), np.uint32)
-    padded[:channels] = data.reshape(channels, -1).astype(np.uint8)
-    by_pass = padded.reshape(place.passes, place.in_per_pass, rows * cols)
+    channels, pixels = numbers.shape
+    padded = np.full((place.passes * place.in_per_pass, pixels), -1, np.int32)
+    padded[:channels] = numbers
+    by_pass = padded.reshape(place.passes, place.in_per_pass, pixels)
     blocks = []
     for instance, lanes in _instances(place.processors):
-        words = np.zeros((rows * cols, place.passes), np.uint32)
+        elements = np.full((pixels, place.passes, _LANES), -1, np.int32)
         for index, lane in lanes:
-            words |= by_pass[:, index].T << np.uint32(8 * lane)
+            elements[:, :, lane] = by_pass[:, index].T
         address = memory_map.instance_address(instance) + place.in_offset
-        blocks.append(MemoryBlock(address, words.reshape(-1), f"input, data memory {instance}"))
+        comment = f"input, data memory {instance}"
+        blocks.append(InputBlock(address, elements.reshape(-1, _LANES), comment))
     return tuple(blocks)
 
 
-def _pack_chw(data: np.ndarray, place: LayerPlace, fifo: bool) -> tuple[MemoryBlock, ...]:
+def _chw_blocks(numbers: np.ndarray, place: LayerPlace, fifo: bool) -> tuple[InputBlock, ...]:
     """One channel per data memory or FIFO, four neighbouring pixels per word."""
     blocks = []
     for channel, processor in enumerate(bits_of(place.processors)):
-        pixels = data[channel].reshape(-1).view(np.uint8)
-        pixels = np.pad(pixels, (0, -len(pixels) % 4))
+        elements = np.pad(
+            numbers[channel], (0, -numbers.shape[1] % _LANES), constant_values=-1
+        ).reshape(-1, _LANES)
         address = memory_map.data_address(processor) + place.in_offset
         if fifo:
             address = memory_map.FIFO_WRITE[processor // limits.PROCESSORS_PER_QUADRANT]
-        blocks.append(MemoryBlock(address, pixels.view("<u4"), f"input, channel {channel}"))
+        blocks.append(InputBlock(address, elements, f"input, channel {channel}"))
     return tuple(blocks)
 
 
-def _pack_fifo(data: np.ndarray, place: LayerPlace) -> tuple[MemoryBlock, ...]:
+def _fifo_blocks(numbers: np.ndarray, place: LayerPlace) -> tuple[InputBlock, ...]:
     """Words to push, one block per FIFO; FIFO k feeds the first processors of quadrant k."""
-    channels, rows, cols = data.shape
-    pixels = data.reshape(channels, rows * cols).astype(np.uint8)
     blocks = []
     for instance, lanes in _instances(place.processors):
-        words = np.zeros(rows * cols, np.uint32)
+        elements = np.full((numbers.shape[1], _LANES), -1, np.int32)
         for index, lane in lanes:
-            words |= pixels[index].astype(np.uint32) << np.uint32(8 * lane)
+            elements[:, lane] = numbers[index]
         fifo = instance * limits.PROCESSORS_PER_INSTANCE // limits.PROCESSORS_PER_QUADRANT
-        blocks.append(MemoryBlock(memory_map.FIFO_WRITE[fifo], words, f"input, FIFO {fifo}"))
+        blocks.append(InputBlock(memory_map.FIFO_WRITE[fifo], elements, f"input, FIFO {fifo}"))
     return tuple(blocks)
 
 

@@ -1,7 +1,8 @@
 """The finished result of a compilation: what has to be written where, and what comes out where.
 
-A :class:`Program` is plain data. It knows absolute bus addresses, 32-bit words and nothing of
-graphs; the C emitter, the report and the comparison with recorded bus traces all read it.
+A :class:`Program` is plain data. It knows absolute bus addresses, 32-bit words and of the graph
+only the form of its input; the C emitter, the report and the comparison with recorded bus traces
+all read it.
 
 Conventions
 -----------
@@ -24,7 +25,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-PackInput = Callable[[np.ndarray], "tuple[MemoryBlock, ...]"]
+from ai8x_models.thresholds import DEFAULTS, DecodeSettings
+from synthesize.graph import reference
+from synthesize.graph.ir import Input
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,35 @@ class MemoryBlock:
     def end(self) -> int:
         """First byte address behind the block."""
         return self.address + 4 * len(self.words)
+
+
+@dataclass(frozen=True, eq=False)
+class InputBlock:
+    """Where a part of the input goes: contiguous words, or one FIFO.
+
+    Args:
+        address: absolute byte address of the first word; the FIFO's own for all its words.
+        elements: int32 [words, 4], for each byte of each word, the lowest first, the number of its
+            element in the input as the first layer sees it ([channels, rows, columns], counted
+            from 0), -1 where a zero stands.
+        comment: what the block holds.
+    """
+
+    address: int
+    elements: np.ndarray
+    comment: str = ""
+
+    def __post_init__(self) -> None:
+        elements = np.ascontiguousarray(self.elements, dtype=np.int32)
+        if elements.ndim != 2 or elements.shape[1] != 4:
+            raise ValueError(f"elements {elements.shape} are not four for each word")
+        elements.setflags(write=False)
+        object.__setattr__(self, "elements", elements)
+
+    def filled(self, values: np.ndarray) -> MemoryBlock:
+        """Return the words for the values (int8 [n]) of all elements."""
+        octets = np.append(values.view(np.uint8), np.uint8(0))[self.elements]
+        return MemoryBlock(self.address, octets.view("<u4")[:, 0], self.comment)
 
 
 @dataclass(frozen=True)
@@ -185,10 +217,11 @@ class Program:
         weights: packed kernel streams (see the module description).
         biases: one bias byte per word.
         outputs: maps of all network outputs.
-        input_shape: (channels, rows, columns) that :meth:`pack_input` expects.
-        input_packer: function behind :meth:`pack_input`.
+        input: the form of the input that :meth:`pack_input` expects.
+        input_blocks: where its elements go.
         fifo: port to push the packed input into, None when it is stored before the start.
         startup_cycles: cycles before the first layer starts.
+        decoder: who counts as a person, for networks whose outputs are pose maps.
     """
 
     name: str
@@ -198,12 +231,18 @@ class Program:
     weights: tuple[MemoryBlock, ...]
     biases: tuple[MemoryBlock, ...]
     outputs: tuple[OutputMap, ...]
-    input_shape: tuple[int, int, int]
-    input_packer: PackInput
+    input: Input
+    input_blocks: tuple[InputBlock, ...]
     fifo: FifoPort | None = None
     startup_cycles: int = 1
     notes: tuple[str, ...] = ()
+    decoder: DecodeSettings = DEFAULTS
     _cache: dict[str, int] = field(default_factory=dict, repr=False)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(channels, rows, columns) of the input as the network was described."""
+        return self.input.described_shape
 
     @property
     def cycles(self) -> int:
@@ -239,7 +278,25 @@ class Program:
         Raises:
             UserError: wrong shape or values outside -128..127.
         """
-        return self.input_packer(chw)
+        values = reference.fold_input(self.input, chw).reshape(-1)
+        return tuple(block.filled(values) for block in self.input_blocks)
+
+    def input_addresses(self) -> np.ndarray:
+        """Absolute byte address of every element of the described input.
+
+        Returns:
+            int64 [channels, rows, columns]; -1 for an element that has no place of its own (one
+            that goes through a FIFO).
+        """
+        stored = np.full(int(np.prod(self.input.shape)), -1, np.int64)
+        for block in () if self.fifo is not None else self.input_blocks:
+            used = block.elements >= 0
+            stored[block.elements[used]] = block.address + np.flatnonzero(used)
+        shape = self.input.described_shape
+        order = reference.folded(self.input, np.arange(stored.size).reshape(shape))
+        result = np.empty_like(stored)
+        result[order.reshape(-1)] = stored
+        return result.reshape(shape)
 
     def known_answer(self, expected: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the comparison stream of all outputs, ended by a zero word (uint32 [n])."""

@@ -13,23 +13,20 @@ from dataclasses import dataclass
 
 from synthesize.chip import limits
 from synthesize.chip import registers as reg
-from synthesize.graph.ir import Graph, Layer
-from synthesize.place.by_hand import pixels_flattened
-from synthesize.place.placement import (
-    LayerPlace,
-    Placement,
-    bit_count,
-    bits_of,
-    channels_per_pass,
-    first_bit,
-    last_bit,
+from synthesize.graph.hardware import (
+    frame_words,
+    hardware_pad,
+    line_buffer_words,
+    pixels_flattened,
+    rollover,
+    stream_counts,
 )
+from synthesize.graph.ir import Graph, Layer
+from synthesize.graph.masks import bit_count, bits_of, first_bit, last_bit
+from synthesize.place.geometry import time_slots
+from synthesize.place.placement import LayerPlace, Placement
 from synthesize.program.program import RegisterWrite
 
-STREAM_START_MARGIN = 2
-"""Words added to the start of a streaming layer behind another (generator default)."""
-CHW_ROLLOVER = 12
-"""Circular buffer, in words, of a streaming layer with one channel per word."""
 FIFO_ALMOST_FULL = 2
 FIFO_ALMOST_EMPTY = 2
 
@@ -99,7 +96,7 @@ def configure(graph: Graph, placement: Placement) -> list[RegisterWrite]:
                     comment = f"{layer.name}, quadrant {quadrant}: {register.name}"
                     writes.append(RegisterWrite(address, value, comment))
             if index == 0 and placement.fifo:
-                frame = reg.IFRM.encode(ifrm=_frame_words(layer, placement.chw))
+                frame = reg.IFRM.encode(ifrm=frame_words(layer, placement.chw))
                 address = reg.global_address(quadrant, reg.IFRM)
                 writes.append(RegisterWrite(address, frame, "words of one input frame"))
     if placement.fifo:
@@ -150,32 +147,6 @@ def layer_registers(c: _Context, quadrant: int) -> Iterator[tuple[reg.Register, 
     yield reg.EN, reg.EN.encode(pro_en=enabled, mask_en=0 if c.passthrough else enabled)
     if c.index < limits.MAX_STREAM_LAYERS:
         yield from _streaming(c)
-
-
-def hardware_pad(layer: Layer) -> tuple[int, int]:
-    """Return the padding the hardware adds; a transposed convolution pads its spread input."""
-    if layer.op != "convtranspose2d":
-        return layer.pad
-    return layer.kernel[0] - 1 - layer.pad[0], layer.kernel[1] - 1 - layer.pad[1]
-
-
-def line_buffer_words(layer: Layer) -> int:
-    """Return the words of line buffer (TRAM) per pass that a layer with a 2D kernel takes."""
-    if layer.op == "passthrough":
-        return 1
-    cols = layer.pooled[1]
-    if layer.op == "convtranspose2d":
-        cols = (cols - 1) * layer.stride[1] + 1 + layer.output_pad[1]
-    return max(0, cols + 2 * hardware_pad(layer)[1] - layer.kernel[1]) + 1
-
-
-def time_slots(layer: Layer, place: LayerPlace) -> int:
-    """Return the time slots in which a pass-through layer writes; 1 for any other layer."""
-    if layer.op != "passthrough":
-        return 1
-    per = limits.PROCESSORS_PER_QUADRANT
-    counts = [bit_count(place.processors >> (q * per) & ((1 << per) - 1)) for q in range(4)]
-    return max((n - 1) // 4 for n in counts if n) + 1
 
 
 def _count(register: reg.Register, prefix: str, size: int, pad: int) -> int:
@@ -352,54 +323,6 @@ def _streaming(c: _Context) -> Iterator[tuple[reg.Register, int]]:
     )
     if fifo and streaming:
         yield reg.FBUF, reg.FBUF.encode(fbuf_max=rollover(c.graph, c.index, c.chw))
-
-
-def stream_counts(
-    graph: Graph, index: int, streaming: bool, fifo: bool, chw: bool = False
-) -> tuple[int, int, int]:
-    """Return (words before a layer starts, words between outputs, words between rows).
-
-    Args:
-        graph: the legal graph; the input must lie in the FIFOs when ``streaming``.
-        index: the layer.
-        streaming: whether this layer (and all before it) streams.
-        fifo: whether the input comes through the FIFOs.
-        chw: whether the input has one channel per word.
-    """
-    layer = graph.layers[index]
-    (pool_r, pool_c), (step_r, step_c) = layer.pool_size, layer.pool_stride
-    if index == 0 and fifo:
-        if not streaming:
-            return _frame_words(layer, chw) * pool_r, 0, 0
-        cols = layer.in_shape[2]
-        begin = ((pool_r - 1) * cols + pool_c) * pool_r
-        return begin, (step_c - 1) * layer.operands, (pool_r - 1) * cols * layer.operands
-    if index == 0 or not streaming:
-        return 0, 0, 0
-    before = graph.layers[index - 1]
-    width = before.pooled[1] + 2 * hardware_pad(before)[1]
-    begin = width * (before.kernel[0] - 1 + pool_r - 1) + before.kernel[1] - 1 + pool_c
-    return (
-        begin + STREAM_START_MARGIN,
-        step_c * layer.operands,
-        (step_r - 1) * width + pool_c * layer.operands,
-    )
-
-
-def rollover(graph: Graph, index: int, chw: bool = False) -> int:
-    """Return the words of the circular input buffer of a streaming layer."""
-    if chw and index == 0:
-        return CHW_ROLLOVER
-    layer = graph.layers[index]
-    begin = stream_counts(graph, index, True, True)[0]
-    (pool_r, pool_c), step = layer.pool_size, layer.pool_stride[1]
-    words = begin + (pool_r - 1) * layer.in_shape[2] + max(1, step, pool_c)
-    return words + -words % channels_per_pass(layer.in_shape[0])[0]
-
-
-def _frame_words(layer: Layer, chw: bool) -> int:
-    words = layer.in_shape[1] * layer.in_shape[2]
-    return -(-words // 4) if chw else words
 
 
 def _fifo_control(placement: Placement) -> RegisterWrite:

@@ -13,13 +13,13 @@ No torch module is imported.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from common.errors import UserError
 from synthesize.graph import ir
+from synthesize.graph.shapes import layer_reading
 from synthesize.read.checkpoint import Checkpoint, LayerWeights
 
 _KEYS = {
@@ -113,56 +113,54 @@ def _layer(
     if op not in ir.WEIGHTLESS and stored is None:
         raise UserError(f"{prefix}the checkpoint holds no weights of this name")
     join = _one_of(prefix, "join", entry.get("join", "concat"), ir.JOINS)
-    layer = ir.Layer(
+    kernel = _pair(prefix, "kernel", entry.get("kernel", 1), 1)
+    weight = bias = None
+    if stored is not None:
+        weight, bias = _weights(prefix, op, kernel, stored)
+        dilation = _pair(prefix, "dilation", entry.get("dilation", 1), 1)[0]
+        if op == "conv1d" and dilation > 1:
+            weight = spread(weight, dilation)
+            kernel = int(weight.shape[2]), 1
+    return layer_reading(
+        [shapes[source] for source in inputs],
         name=name,
         op=op,
         inputs=tuple(inputs),
-        in_shape=(1, 1, 1),
-        out_shape=(1, 1, 1),
         join=join,
         pool=_pool(prefix, entry.get("pool")),
-        kernel=_pair(prefix, "kernel", entry.get("kernel", 1), 1),
+        kernel=kernel,
         stride=_pair(prefix, "stride", entry.get("stride", 1), 1),
         pad=_pair(prefix, "pad", entry.get("pad", 0), 0),
         output_pad=_pair(prefix, "output_pad", entry.get("output_pad", 0), 0),
         flatten=bool(entry.get("flatten", False)),
+        weight=weight,
+        bias=bias,
         bits=stored.bits if stored else 8,
         output_shift=stored.output_shift if stored else 0,
         activation=_one_of(prefix, "act", entry.get("act", "none"), ir.ACTIVATIONS),
         wide=bool(entry.get("wide", False)),
         where=where,
     )
-    try:
-        joined = ir.joined_shape(join, [shapes[n] for n in inputs])
-    except ValueError as error:
-        raise UserError(f"{prefix}{error}; make the shapes equal") from error
-    layer = replace(layer, in_shape=joined)
-    if stored is not None:
-        dilation = (
-            _pair(prefix, "dilation", entry.get("dilation", 1), 1)[0] if op == "conv1d" else 1
-        )
-        layer = _with_weights(prefix, layer, stored, dilation)
-    return replace(layer, out_shape=ir.result_shape(layer))
 
 
-def _with_weights(prefix: str, layer: ir.Layer, stored: LayerWeights, dilation: int) -> ir.Layer:
+def _weights(
+    prefix: str, op: ir.Op, kernel: ir.Pair, stored: LayerWeights
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return weights [out, in, rows, columns] and biases [out] as bias memory holds them."""
     weight = stored.weight
     while weight.ndim < 4:
         weight = weight[..., None]
-    if layer.op == "convtranspose2d":
+    if op == "convtranspose2d":
         weight = np.flip(weight, axis=(2, 3)).swapaxes(0, 1)
-    if weight.shape[2:] != layer.kernel:
+    if weight.shape[2:] != kernel:
         raise UserError(
             f"{prefix}its weights have kernel {weight.shape[2]}x{weight.shape[3]}, its description "
-            f"{layer.kernel[0]}x{layer.kernel[1]}; the checkpoint is of another architecture"
+            f"{kernel[0]}x{kernel[1]}; the checkpoint is of another architecture"
         )
-    if dilation > 1:
-        weight = spread(weight, dilation)
-        layer = replace(layer, kernel=(int(weight.shape[2]), 1))
     bias = stored.stored_bias(stored.bits)
     if bias is not None and len(bias) != len(weight):
         raise UserError(f"{prefix}{len(bias)} biases for {len(weight)} outputs; fix the checkpoint")
-    return replace(layer, weight=weight, bias=bias)
+    return weight, bias
 
 
 def spread(weight: np.ndarray, dilation: int) -> np.ndarray:

@@ -12,7 +12,8 @@ from html import escape
 from synthesize.chip import limits
 from synthesize.compiler import Compiled
 from synthesize.graph.ir import INPUT, Graph, Layer
-from synthesize.place.placement import Placement, bits_of
+from synthesize.graph.masks import bits_of
+from synthesize.place.placement import Placement
 from synthesize.place.regions import Region, tensor_regions
 
 NODE_WIDTH, NODE_HEIGHT = 246, 46

@@ -64,6 +64,7 @@ def facts(compiled: Compiled) -> dict[str, Any]:
             }
             for out in program.outputs
         ],
+        "decoder": program.decoder.plain(),
         "warnings": list(compiled.warnings),
     }
 

@@ -1,8 +1,4 @@
-"""Where each element of a picture goes in the accelerator's input memory, as a C table.
-
-The compiler's ``Program.pack_input`` is asked, not repeated: a few packed inputs that count their
-elements give the address of every byte.
-"""
+"""Where each element of a picture goes in the accelerator's input memory, as a C table."""
 
 from __future__ import annotations
 
@@ -12,9 +8,6 @@ import numpy as np
 
 from common.errors import UserError
 from synthesize.program.program import Program
-
-_DIGITS = 3
-_BASE = 256
 
 
 @dataclass(frozen=True)
@@ -35,34 +28,6 @@ class InputLayout:
     column_stride: int
 
 
-def element_addresses(program: Program) -> np.ndarray:
-    """Absolute byte address of every input element, int64 [channels, rows, columns]."""
-    shape = program.input_shape
-    index = np.arange(int(np.prod(shape))).reshape(shape)
-    numbers = np.zeros(0, np.int64)
-    for digit in range(_DIGITS):
-        image = (index // _BASE**digit % _BASE - 128).astype(np.int8)
-        address, values = _bytes(program, image)
-        if not len(numbers):
-            numbers = np.zeros(len(values), np.int64)
-        numbers += (values.astype(np.int64) + 128) * _BASE**digit
-    used = _bytes(program, np.full(shape, 1, np.int8))[1] != 0
-    used &= _bytes(program, np.full(shape, 2, np.int8))[1] == 2
-    result = np.full(index.size, -1, np.int64)
-    result[numbers[used]] = address[used]
-    if (result < 0).any():
-        raise UserError(f"{program.name}: some input elements have no place in data memory")
-    return result.reshape(shape)
-
-
-def _bytes(program: Program, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Addresses and signed values of all bytes of a packed input."""
-    blocks = program.pack_input(image)
-    address = [block.address + np.arange(4 * len(block.words)) for block in blocks]
-    values = [block.words.astype("<u4").view(np.int8) for block in blocks]
-    return np.concatenate(address), np.concatenate(values)
-
-
 def layout(program: Program) -> InputLayout:
     """Describe the input memory by a small table.
 
@@ -74,7 +39,7 @@ def layout(program: Program) -> InputLayout:
             f"{program.name}: the network streams its input; the application needs one that "
             "stores it (use --application known-answer)"
         )
-    table = element_addresses(program)
+    table = program.input_addresses()
     for fold in (1, 2, 4):
         found = _try_fold(table, fold)
         if found is not None:

@@ -29,9 +29,7 @@ import numpy as np
 from common.errors import UserError
 from synthesize.chip import limits, memory_map
 from synthesize.program.program import OutputMap, Program, RegisterWrite
-from synthesize.write import input_table as emit_input
-from synthesize.write import known_answer as known
-from synthesize.write import self_test
+from synthesize.write import input_table, known_answer, pose_outputs, self_test
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "firmware_templates"
 
@@ -50,6 +48,9 @@ CAMERA_SIDE = 128
 
 FIRMWARE_VERSION = 0x0001_0001
 """Major version in the upper half, minor in the lower; told in the hello frame."""
+
+FOLLOW_MAP_WORDS = 56 * 256
+"""Words of pose maps that SRAM has room for beside what following people needs."""
 
 LIVE = ("live-pose", "live-follow")
 """Applications that look through the board's camera."""
@@ -137,7 +138,7 @@ def generated_files(
     }
     if application in STORED:
         stored = sum(block.words.size for block in program.pack_input(sample))
-        words = known.fitting(program, program.known_answer(expected), stored)
+        words = known_answer.fitting(program, program.known_answer(expected), stored)
         files["sampledata.h"] = head + guarded(
             "SAMPLEDATA_H", sample_macro("SAMPLE_INPUT", program, sample)
         )
@@ -146,7 +147,7 @@ def generated_files(
         )
     else:
         _check_camera(program, application)
-        files["input.h"] = head + guarded("INPUT_H", emit_input.header(program))
+        files["input.h"] = head + guarded("INPUT_H", input_table.header(program))
         answer = self_test.header(program, expected)
         files["self_test_answer.h"] = head + guarded("SELF_TEST_ANSWER_H", answer)
     return files
@@ -217,30 +218,36 @@ def _check_camera(program: Program, application: str) -> None:
             f"colour picture (3 channels), square, 32 to {CAMERA_SIDE} pixels a side, a multiple "
             "of 4"
         )
-    if _pose_outputs(program) == ["#define POSE_OUTPUTS 0"]:
+    if pose_outputs.find(program) is None:
         raise UserError(
-            f"{program.name}: no pose outputs (19 heatmaps and 38 fields) for --application "
-            f"{application}; use frame-injection, which sends any network's maps"
+            f"{program.name}: no pose outputs (19 heatmaps and 38 fields, apart or in one output "
+            f"of 57 channels, on the same grid of at most 32 x 32) for --application {application}; "
+            "use frame-injection, which sends any network's maps"
+        )
+    words = pose_outputs.map_words(program)
+    if application == "live-follow" and words > FOLLOW_MAP_WORDS:
+        raise UserError(
+            f"{program.name}: maps of {words} words leave no room in SRAM for following people (at "
+            f"most {FOLLOW_MAP_WORDS}); use --application live-pose (make live FOLLOW=0)"
         )
 
 
 def _network_header(program: Program, application: str) -> str:
     words = sum(_unload_words(out) for out in program.outputs)
-    largest = max(out.shape[1] * out.shape[2] for out in program.outputs)
     lines = [
         f'#define NETWORK_NAME "{identifier_text(program.name)}"',
         f"#define NETWORK_CHECKSUM 0x{program.checksum:08x}u",
         f"#define FIRMWARE_VERSION 0x{FIRMWARE_VERSION:08x}u",
         f"#define CNN_OUTPUT_COUNT {len(program.outputs)}u",
         f"#define CNN_UNLOAD_WORDS {words}u",
-        f"#define CNN_LARGEST_CHANNEL {largest}u",
+        f"#define CNN_LONGEST_ROW {max(out.shape[2] for out in program.outputs)}u",
         f"#define CNN_INPUT_FIFO {int(program.fifo is not None)}",
         f"#define SECOND_NETWORK {int(application in PAIRS)}",
         f"#define INPUT_CHANNELS {program.input_shape[0]}u",
         f"#define INPUT_ROWS {program.input_shape[1]}u",
         f"#define INPUT_COLUMNS {program.input_shape[2]}u",
         *_follow_settings(program, application),
-        *_pose_outputs(program),
+        *pose_outputs.defines(program),
     ]
     if program.fifo is not None:
         lines += [
@@ -261,18 +268,6 @@ def _follow_settings(program: Program, application: str) -> list[str]:
         "#define FOLLOW_MARGIN 384u",
         "#define FOLLOW_REFRESH_MS 1000u",
         "#define FOLLOW_ALTERNATE 0u",
-    ]
-
-
-def _pose_outputs(program: Program) -> list[str]:
-    """Tell the pose decoder which outputs are the 19 heatmaps and the 38 affinity fields."""
-    channels = [out.shape[0] for out in program.outputs]
-    if channels.count(19) != 1 or channels.count(38) != 1:
-        return ["#define POSE_OUTPUTS 0"]
-    return [
-        "#define POSE_OUTPUTS 1",
-        f"#define POSE_HEAT_OUTPUT {channels.index(19)}u",
-        f"#define POSE_PAF_OUTPUT {channels.index(38)}u",
     ]
 
 

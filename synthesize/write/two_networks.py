@@ -17,11 +17,10 @@ import numpy as np
 from common.errors import UserError
 from synthesize.chip import memory_map
 from synthesize.compiler import Compiled
-from synthesize.place import by_hand as place
+from synthesize.place import memories
 from synthesize.place.reserved import NOTHING, Reserved
 from synthesize.program.program import Program, RegisterWrite
-from synthesize.write import input_table as emit_input
-from synthesize.write import project as emit
+from synthesize.write import project
 
 Compile = Callable[[Reserved], Compiled]
 """Compiles one network beside what is reserved."""
@@ -55,11 +54,11 @@ def compile_pair(first: Compile, second: Compile) -> Pair:
     """
     alone = first(NOTHING)
     try:
-        return Pair(alone, second(place.reserve(alone.legal, alone.placement)))
+        return Pair(alone, second(memories.reserve(alone.legal, alone.placement)))
     except UserError as failure:
         small = second(NOTHING)
         try:
-            return Pair(first(place.reserve(small.legal, small.placement)), small)
+            return Pair(first(memories.reserve(small.legal, small.placement)), small)
         except UserError:
             raise UserError(
                 f"{small.program.name} does not fit beside {alone.program.name}: {failure}"
@@ -73,14 +72,14 @@ def write_project(
     units: tuple[Mapping[str, int], Mapping[str, int]] = ({}, {}),
     application: str = "two-networks",
 ) -> Path:
-    """Write the C project of a pair; see :func:`emit.write_project`.
+    """Write the C project of a pair; see :func:`project.write_project`.
 
     Args:
         pair: what :func:`compile_pair` made.
         samples: an input of each, integers [channels, rows, columns].
         out: folder of the project.
         units: of the outputs of each.
-        application: one of ``emit.PAIRS``; ``two-networks`` carries known answers of both,
+        application: one of ``project.PAIRS``; ``two-networks`` carries known answers of both,
             ``frame-injection-3d`` only of the first.
 
     Raises:
@@ -97,23 +96,23 @@ def write_project(
         _check_lifter(one, two, units[1])
     expected = pair.first.known_answer(samples[0])
     answer = two.known_answer(pair.second.known_answer(samples[1]))
-    name = emit.identifier_text(two.name)
-    sample = emit.sample_macro("SECOND_INPUT", two, samples[1])
+    name = project.identifier_text(two.name)
+    sample = project.sample_macro("SECOND_INPUT", two, samples[1])
     more = {
-        "second_network.h": emit.guarded(
+        "second_network.h": project.guarded(
             "SECOND_NETWORK_H",
             f'#define SECOND_NAME "{name}"\n#define SECOND_OUTPUT_COUNT {len(two.outputs)}u\n',
         ),
-        "second_registers.h": emit.registers_header(
+        "second_registers.h": project.registers_header(
             two, units[1], "second_outputs[SECOND_OUTPUT_COUNT]"
         ),
-        "second_weights.h": emit.weights_header(two),
-        "second_input.h": emit.guarded("SECOND_INPUT_H", _input_table(two)),
-        "second_sample.h": emit.guarded(
-            "SECOND_SAMPLE_H", sample + "\n" + emit.word_macro("SECOND_OUTPUT", answer)
+        "second_weights.h": project.weights_header(two),
+        "second_input.h": project.guarded("SECOND_INPUT_H", _input_table(two)),
+        "second_sample.h": project.guarded(
+            "SECOND_SAMPLE_H", sample + "\n" + project.word_macro("SECOND_OUTPUT", answer)
         ),
     }
-    return emit.write_project(one, samples[0], expected, out, application, units[0], more)
+    return project.write_project(one, samples[0], expected, out, application, units[0], more)
 
 
 def _check_lifter(pose: Program, lifter: Program, units: Mapping[str, int]) -> None:
@@ -146,7 +145,7 @@ def _input_table(program: Program) -> str:
     """
     if program.input_shape[1:] != (1, 1) or program.input_shape[0] % 4:
         return "/* Not an input of single words. */\n"
-    groups = emit_input.element_addresses(program).reshape(-1, 4)
+    groups = program.input_addresses().reshape(-1, 4)
     if (groups[:, 0] % 4).any() or (np.diff(groups) != 1).any():
         return "/* Not an input of single words. */\n"
     rows = "".join(f"    0x{int(address):08x}u,\n" for address in groups[:, 0])
@@ -172,11 +171,11 @@ def clearing(program: Program, other: Program) -> Program:
         else:
             comment = f"clear what {other.name} has set"
             cleared.append(RegisterWrite(write.address, 0, comment, write.size))
-    control, layers = emit.split_initialisation(program.registers)
+    control, layers = project.split_initialisation(program.registers)
     return replace(program, registers=(*stopped, *control, *cleared, *layers), _cache={})
 
 
 def _is_control(address: int) -> bool:
     """Whether a register controls a quadrant as a whole."""
     found = memory_map.locate(address)
-    return found is not None and emit.is_control(found)
+    return found is not None and project.is_control(found)

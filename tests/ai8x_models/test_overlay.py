@@ -85,7 +85,7 @@ def test_a_file_is_whole_or_missing(tmp_path: Path) -> None:
     assert cv2.imread(str(tmp_path / "a.png"))[0, 0].tolist() == [0, 0, 255]
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
     with pytest.raises(UserError, match="cannot write"):
-        write_png(tmp_path / "none" / "a.png", pixels)
+        write_png(tmp_path / "a.png" / "b.png", pixels)
 
 
 def test_person_scores_do_not_matter_for_drawing() -> None:

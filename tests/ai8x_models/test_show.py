@@ -25,8 +25,8 @@ def board(tmp_path: Path) -> Path:
     heat, pafs = encode(points)
     np.savez(
         tmp_path / "maps.npz",
-        output0=np.round(heat / STEP).astype(np.int32),
-        output1=np.round(pafs / STEP).astype(np.int32),
+        output_0=np.round(heat / STEP).astype(np.int32),
+        output_1=np.round(pafs / STEP).astype(np.int32),
     )
     outputs = [{"name": "heat_out", "step": STEP}, {"name": "paf_out", "step": STEP}]
     (tmp_path / "report.json").write_text(json.dumps({"outputs": outputs}))
@@ -74,7 +74,7 @@ def test_bad_files_are_named_and_nothing_is_left(board: Path, capsys, changed, s
 
 
 def test_another_networks_maps_are_refused(board: Path, capsys) -> None:
-    np.savez(board / "maps.npz", output0=np.zeros((10, 1, 1), dtype=np.int32))
+    np.savez(board / "maps.npz", output_0=np.zeros((10, 1, 1), dtype=np.int32))
     assert call(board) == 2
     assert "1 maps were received, but the report lists 2" in capsys.readouterr().err
     outputs = [{"name": "digits", "step": 1}]
@@ -93,5 +93,7 @@ def test_picture_to_bytes_on_the_command_line(board: Path, capsys) -> None:
     assert np.array_equal(data, preprocess.prepare(pixels).data)
     assert preprocess.main([str(board / "none.png"), "-o", str(target)]) == 2
     assert "does not exist" in capsys.readouterr().err
-    assert preprocess.main([str(board / "people.png"), "-o", str(board / "no" / "x.npy")]) == 2
+    assert (
+        preprocess.main([str(board / "people.png"), "-o", str(board / "people.png" / "x.npy")]) == 2
+    )
     assert "cannot write" in capsys.readouterr().err

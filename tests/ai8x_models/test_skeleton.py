@@ -1,9 +1,15 @@
 """The skeleton's tables, pinned by hand where a slip would train a wrong network."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from ai8x_models import skeleton as sk
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_tables_have_the_sizes_of_the_network() -> None:
@@ -76,3 +82,12 @@ def test_masks_leave_out_what_a_set_cannot_label() -> None:
 def test_wrong_shape_is_refused() -> None:
     with pytest.raises(ValueError, match=r"\(14, 3\).*17"):
         sk.from_coco17(np.zeros((14, 3)))
+
+
+@pytest.mark.parametrize("name", ["skeleton", "preprocess", "codec"])
+def test_what_the_viewer_reads_loads_neither_torch_nor_the_compiler(name: str) -> None:
+    code = (
+        f"import sys, ai8x_models.{name}\n"
+        "sys.exit(bool({'torch', 'synthesize'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -13,6 +13,7 @@ from ai8x_models.student_file import save_student
 from ai8x_models.students import SPECS, Student
 from common.errors import UserError
 from distill.engine.recipe import load_recipe
+from distill.tasks.pose.recipe import Recipe
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.equalize import equalize
 from quantize.fold import fold_batchnorm
@@ -30,7 +31,7 @@ SEED_CYCLES = 1_143_265
 
 
 def recipe_bits(student: Student, recipe: str) -> dict[str, int]:
-    found = load_recipe(CONFIGS / recipe, [])
+    found = load_recipe(CONFIGS / recipe, [], Recipe)
     assert found.student == student.spec.name
     return bits_per_layer(student, found.qat.default_bits, found.qat.bits)
 

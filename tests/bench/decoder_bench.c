@@ -19,9 +19,11 @@ int main(void)
                                  MAP_COLUMN_STRIDE, MAP_WIDE, MAP_UNIT};
         const pose_map_t pafs = {(uintptr_t)map_sets[i], paf_offsets, MAP_ROW_STRIDE,
                                  MAP_COLUMN_STRIDE, MAP_WIDE, MAP_UNIT};
+        pose_settings_t settings = pose_default_settings;
+        settings.stride = MAP_STRIDE;
         const uint32_t start = platform_ticks();
         const pose_status_t status =
-            pose_decode(&heat, &pafs, MAP_ROWS, MAP_COLUMNS, &pose_default_settings, &result);
+            pose_decode(&heat, &pafs, MAP_ROWS, MAP_COLUMNS, &settings, &result);
         const uint32_t ticks = platform_ticks() - start;
         console_text("decode: ");
         console_unsigned(status == POSE_OK ? result.count : 99u);

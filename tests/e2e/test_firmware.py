@@ -183,7 +183,7 @@ def test_timeline_shows_the_phases(mnist_image: Path, tmp_path: Path) -> None:
     for phase in ("load weights", "registers", "load data", "unload", "layer 0", "run 1", "UART0"):
         assert phase in text
     with np.load(maps) as stored:
-        assert stored["output0"].dtype == np.int32
+        assert stored["output_0"].dtype == np.int32
 
 
 def test_layer_times_add_up(mnist: tuple[Compiled, np.ndarray], mnist_image: Path) -> None:

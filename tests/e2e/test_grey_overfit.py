@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from ai8x_models.student_file import load_student
+from distill.__main__ import main
 from distill.people.crops import Augmentation, to_input
-from distill.tasks.__main__ import main
 from distill.tasks.grey.data import GreyCrops, GreySynthetic, pixels_of
 from distill.tasks.grey.evaluate import ground_truth, predict
 from distill.tasks.grey.metrics import grey_oks, grey_pck

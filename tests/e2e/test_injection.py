@@ -16,7 +16,7 @@ from synthesize.compiler import Compiled, compile_network
 from synthesize.read import checkpoint
 from synthesize.write import elf as build
 from synthesize.write import project as emit
-from synthesize.write.input_table import element_addresses, layout
+from synthesize.write.input_table import layout
 
 pytest.importorskip("unicorn", reason="the kit extra is not installed")
 
@@ -154,7 +154,7 @@ CASES = ("cifar-10", "mnist-extrasmall", "rnd_keypoints", "rnd_lowbit", "rnd_odd
 def test_input_table_is_where_the_packer_writes(name: str, shared_dir: Path) -> None:
     program = compile_case(shared_dir / "golden" / name).program
     place = layout(program)
-    addresses = element_addresses(program)
+    addresses = program.input_addresses()
     channels, rows, columns = program.input_shape
     fold = place.fold
     seen = np.full(addresses.shape, -1)

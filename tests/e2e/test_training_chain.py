@@ -18,6 +18,7 @@ from synthesize.__main__ import main as synthesize
 from synthesize.write import elf as build
 from tests.conftest import REPOSITORY, find_shared
 
+PLAIN = REPOSITORY / "tests" / "distill" / "tasks" / "pose" / "plain.yaml"
 QUICK = ["precision=32-true", "accelerator=cpu", "workers=0", "validate_every=1", "seed=5"]
 
 
@@ -32,7 +33,7 @@ def test_ten_images_can_be_learnt_by_heart(tmp_path: Path) -> None:
         "augment={scale: [1.3, 1.3], rotate: 0, shift: 0, flip: 0, colour: 0, cutout: 0}",
         f"out={tmp_path}",
     ]  # fmt: skip
-    assert distill(["student", *settings]) == 0
+    assert distill(["student", "--config", str(PLAIN), *settings]) == 0
     student, _ = load_student(tmp_path / "student.pth.tar")
     people = SyntheticSet(10, seed=5, people=1)
     assert len(people.people) == 10

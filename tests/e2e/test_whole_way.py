@@ -11,10 +11,12 @@ import pytest
 import torch
 
 from ai8x_models import preprocess, show
+from ai8x_models.maps import read_maps
 from ai8x_models.student_file import load_student, save_student
 from ai8x_models.students import Student
 from distill.engine.recipe import load_recipe
 from distill.people.synthetic import demonstration, make_scene, write_picture
+from distill.tasks.pose.recipe import Recipe
 from evalkit.__main__ import main as evalkit
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.fold import fold_batchnorm
@@ -36,7 +38,7 @@ def random_student(path: Path, name: str = "seed", recipe: str = "seed-qat") -> 
     torch.manual_seed(78)
     student = Student(name)
     qat = load_recipe(
-        REPOSITORY / "distill" / "tasks" / "pose" / "recipes" / f"{recipe}.yaml", []
+        REPOSITORY / "distill" / "tasks" / "pose" / "recipes" / f"{recipe}.yaml", [], Recipe
     ).qat
     for _, layer in student.layers():
         if layer.bn is not None:
@@ -86,7 +88,7 @@ def firmware_answer(checkpoint: Path, data: np.ndarray, work: Path) -> list[np.n
     maps = ["--maps", str(work / "maps.npz"), "--uart", str(console)]
     assert evalkit(["run", str(elf), *maps]) == 0
     assert "PASS" in console.read_text()
-    return [maps.astype(np.int64) for maps in show.load_maps(work / "maps.npz")]
+    return [maps.astype(np.int64) for maps in read_maps(work / "maps.npz").outputs]
 
 
 def agree(checkpoint: Path, data: np.ndarray, firmware: list[np.ndarray]) -> None:

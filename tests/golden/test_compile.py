@@ -83,7 +83,7 @@ def test_program_computes_the_known_answer_on_the_kit(case: Case) -> None:
 def test_placed_without_description_it_computes_the_same(case: Case) -> None:
     described = case.compiled.described
     legal, placement = place_automatically(described)
-    program = build_program(described, legal, placement)
+    program = build_program(legal, placement)
     outputs, _ = run_on_kit(program, case.sample)
     for name, values in case.compiled.known_answer(case.sample).items():
         np.testing.assert_array_equal(outputs[name], values)

@@ -76,6 +76,9 @@ def test_shipped_students(generator: official.Generator, name: str, tmp_path: Pa
     shape = compiled.described.input.described_shape
     sample = np.random.default_rng(78).integers(-128, 128, shape)
     check(generator, compiled, sample, tmp_path)
+    # What it accepted is the file that is shipped.
+    accepted = (tmp_path / yaml_out.YAML_NAME).read_text(encoding="utf-8")
+    assert accepted == (REPOSITORY / "networks" / f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def test_its_known_answer_test_passes_on_the_kit(

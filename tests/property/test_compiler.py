@@ -41,7 +41,7 @@ def check(seed: int) -> str:
         return refusal
     after = reference.run(legal, data)
     assert [str(finding) for finding in verify.check(legal, placement)] == []
-    program = build_program(graph, legal, placement)
+    program = build_program(legal, placement)
     outputs, cycles = run_on_kit(program, data)
     assert cycles == program.cycles
     for name, values in before.items():

@@ -25,7 +25,7 @@ def test_random_networks_survive_the_round_trip(seed: int) -> None:
     except UserError:
         return  # too large; what may be refused is the business of test_compiler.py
     sample = np.random.default_rng(seed).integers(-128, 128, graph.input.shape)
-    program = build_program(graph, legal, placement)
+    program = build_program(legal, placement)
     with tempfile.TemporaryDirectory() as folder:
         yaml_out.write(folder, legal, placement, sample)
         again, folded = official.load(folder)

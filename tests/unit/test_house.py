@@ -12,11 +12,27 @@ ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("common", "ai8x_models", "distill", "quantize", "synthesize", "evalkit")
 MAX_LINES = 60
 
+BELOW_DISTILL = ("ai8x_models", "quantize", "synthesize.chip")
+
 # What each room may import of the others; the longest matching prefix is looked up.
 ALLOWED: dict[str, tuple[str, ...]] = {
     "common": (),
     "ai8x_models": ("ai8x_models", "synthesize.chip"),
     "distill": ("distill", "ai8x_models", "quantize", "synthesize.chip"),
+    # A task imports people and engine, people imports engine, nothing goes the other way, and no
+    # task imports another (docs/adr/0016).
+    "distill.engine": ("distill.engine", *BELOW_DISTILL),
+    "distill.people": ("distill.people", "distill.engine", *BELOW_DISTILL),
+    "distill.tasks": ("distill.tasks.__main__", "distill.__main__", "distill.engine.task"),
+    **{
+        f"distill.tasks.{task}": (
+            f"distill.tasks.{task}",
+            "distill.people",
+            "distill.engine",
+            *BELOW_DISTILL,
+        )
+        for task in ("pose", "grey", "lift")
+    },
     "quantize": (
         "quantize",
         "ai8x_models",
@@ -24,13 +40,15 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "synthesize.legal.rules",
         "synthesize.place.bits",
     ),
-    "synthesize": ("synthesize",),
+    # The decoder's thresholds go from the checkpoint into the firmware.
+    "synthesize": ("synthesize", "ai8x_models.thresholds"),
     "synthesize.chip": ("synthesize.chip",),
     # The host and the viewer read the skeleton and the fitting of pictures; the hardware is behind
     # the wall (docs/adr/0002).
     "evalkit": (
         "evalkit",
         "synthesize.chip",
+        "ai8x_models.maps",
         "ai8x_models.skeleton",
         "ai8x_models.preprocess",
         "ai8x_models.follow",

@@ -4,71 +4,44 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from distill.tasks import Task, recipe_from
+from distill.engine.task import Kind, Task, Training, Verb
 
+HERE = "distill.tasks.grey"
 RECIPES = Path(__file__).parent / "recipes"
-DEFAULTS = {"teacher": "teacher", "student": "student", "eval": "student"}
-
-
-def train_teacher(arguments: list[str]) -> int:
-    """``[--config RECIPE.yaml] [key=value ...]``."""
-    from distill.tasks.grey import train
-    from distill.tasks.grey.recipe import GreyTeacherRecipe
-
-    train.train_teacher(recipe_from(arguments, GreyTeacherRecipe, "grey teacher"))
-    return 0
-
-
-def train_student(arguments: list[str]) -> int:
-    """``[--config RECIPE.yaml] [key=value ...]``."""
-    from distill.tasks.grey import train
-    from distill.tasks.grey.recipe import GreyRecipe
-
-    train.train_student(recipe_from(arguments, GreyRecipe, "grey student"))
-    return 0
-
-
-def quantize(arguments: list[str]) -> int:
-    """``QAT.pth.tar OUT-q.pth.tar``; weights are kept as bytes."""
-    from quantize.__main__ import main
-
-    return main(["convert", "--compact", *arguments])
-
-
-def evaluate(arguments: list[str]) -> int:
-    """``CHECKPOINT ... [--config RECIPE.yaml] [--flip] [--validation]``."""
-    from distill.tasks.grey.evaluate import main
-
-    return main(arguments)
-
-
-def sample(arguments: list[str]) -> int:
-    """``PICTURE -o INPUT.npy``."""
-    from distill.tasks.grey.picture import sample
-
-    return sample(arguments)
-
-
-def show(arguments: list[str]) -> int:
-    """``PICTURE --maps MAPS.npz --report REPORT.json -o OVERLAY.png``."""
-    from distill.tasks.grey.picture import show
-
-    return show(arguments)
-
-
-def figures(arguments: list[str]) -> int:
-    """Parameters, multiplications and speed of the networks."""
-    from distill.tasks.grey.figures import main
-
-    return main(arguments)
-
 
 TASK = Task(
     name="grey",
     what="13 or 17 points of one person in a grey picture of 64 x 64",
     verbs={
-        "teacher": train_teacher, "student": train_student, "quantize": quantize,
-        "eval": evaluate, "sample": sample, "show": show, "figures": figures,
+        "teacher": Training(
+            "train a detector",
+            {
+                "detector": Kind(
+                    f"{HERE}.recipe:GreyTeacherRecipe",
+                    f"{HERE}.train:train_teacher",
+                    RECIPES / "teacher.yaml",
+                )
+            },
+        ),
+        "student": Training(
+            "train a chip student, in real numbers or at its bit widths",
+            {
+                "student": Kind(
+                    f"{HERE}.recipe:GreyRecipe",
+                    f"{HERE}.train:train_student",
+                    RECIPES / "grey.yaml",
+                )
+            },
+        ),
+        "quantize": Verb(
+            "integers of a trained student, weights as bytes",
+            "quantize.__main__:main",
+            ("convert", "--compact"),
+        ),
+        "eval": Verb("accuracy of checkpoints: PCK and OKS", f"{HERE}.evaluate:main"),
+        "sample": Verb("the chip's input of a picture", f"{HERE}.picture:sample"),
+        "show": Verb("the points in the chip's answer", f"{HERE}.picture:show"),
+        "export": Verb("an integer student as ONNX", "quantize.onnx_export:main"),
+        "figures": Verb("size and speed of the networks", f"{HERE}.figures:main"),
     },
-    recipes={stage: RECIPES / f"{recipe}.yaml" for stage, recipe in DEFAULTS.items()},
-)  # fmt: skip
+)

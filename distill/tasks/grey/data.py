@@ -19,7 +19,6 @@ from torch.utils.data import ConcatDataset, DataLoader, WeightedRandomSampler
 from ai8x_models.preprocess import to_grey
 from ai8x_models.skeleton import FLIP_KEYPOINTS
 from common.errors import UserError
-from distill.engine.recipe import SetConfig
 from distill.people.crops import (
     GREY,
     Augmentation,
@@ -33,6 +32,7 @@ from distill.people.crops import (
     warp,
 )
 from distill.people.mixture import VALIDATION_BATCH, Reporting, open_set
+from distill.people.recipe import SetConfig
 from distill.tasks.grey.points import Points, points_of
 from distill.tasks.grey.recipe import GreyRun
 

@@ -26,6 +26,8 @@ from distill.tasks.grey.train import ARCH, detector_from
 BATCH = 50
 Network = Detector | Student
 
+RECIPE = Path(__file__).parent / "recipes" / "grey.yaml"
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -188,9 +190,11 @@ def open_parts(
 
 def main(arguments: list[str]) -> int:
     """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m distill.tasks grey eval", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m distill grey eval", description=__doc__)
     parser.add_argument("checkpoints", type=Path, nargs="+", help="detectors or students")
-    parser.add_argument("--config", type=Path, help="recipe that names the test set")
+    parser.add_argument(
+        "--config", type=Path, default=RECIPE, help="recipe that names the test set"
+    )
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", dest="overrides",
                         help="recipe settings")  # fmt: skip
     parser.add_argument("--validation", action="store_true", help="its validation part instead")

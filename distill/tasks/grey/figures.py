@@ -35,7 +35,7 @@ def networks(keypoints: int, size: int) -> dict[str, nn.Module]:
 
 def main(arguments: list[str]) -> int:
     """Print the table; parts of the detectors have rows of their own."""
-    parser = argparse.ArgumentParser(prog="python -m distill.tasks grey figures")
+    parser = argparse.ArgumentParser(prog="python -m distill grey figures")
     parser.add_argument("--keypoints", type=int, choices=(13, 17), default=13)
     parser.add_argument("--size", type=int, default=64, help="side of the picture (%(default)s)")
     parser.add_argument("--batch", type=int, default=16, help="pictures at once (%(default)s)")

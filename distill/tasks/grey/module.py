@@ -8,12 +8,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ai8x_models.students import Student
+from distill.engine.module import TrainedModule, distillation_loss, output_weights
 from distill.people.crops import to_input
 from distill.tasks.grey.metrics import grey_pck
 from distill.tasks.grey.points import points_of
 from distill.tasks.grey.recipe import GreyRecipe, GreyRun
-from distill.tasks.pose.loss import distillation_loss
-from distill.tasks.pose.module import TrainedModule, output_weights
 
 _USUAL_INPUTS = 1024  # layers with as many learn well at the rates of the recipes
 
@@ -51,6 +50,12 @@ class PointModule(TrainedModule):
         self.found: list[np.ndarray] = []
         self.truth: list[np.ndarray] = []
 
+    @property
+    def student(self) -> Student:
+        """The network, where it is a student."""
+        assert isinstance(self.network, Student)
+        return self.network
+
     def forward(self, image: Tensor) -> Tensor:
         """Points float32 [N, K, 3] of uint8 images [N, 1, size, size]."""
         x = to_input(image)
@@ -75,10 +80,9 @@ class PointModule(TrainedModule):
         self.truth.append(batch["points"].cpu().numpy())
 
     def on_validation_epoch_end(self) -> None:
-        """PCK@0.2 of the torso over all validation crops."""
-        found, truth = np.concatenate(self.found), np.concatenate(self.truth)
-        score = grey_pck(found, truth, self.points).overall
-        self.log("pck", torch.tensor(score, dtype=torch.float32), sync_dist=True)
+        """PCK@0.2 of the torso over all validation crops, those of other processes included."""
+        score = grey_pck(np.concatenate(self.found), np.concatenate(self.truth), self.points)
+        self.log_pooled("pck", score.correct, score.points)
         self.found, self.truth = [], []
 
     def relative_rate(self, weight: Tensor) -> float:

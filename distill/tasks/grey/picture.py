@@ -9,10 +9,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ai8x_models.maps import read_maps
 from ai8x_models.overlay import draw_people, write_png
-from ai8x_models.preprocess import grey_bytes, prepare, read_picture, write_array
-from ai8x_models.show import load_maps, load_outputs
+from ai8x_models.preprocess import grey_bytes, prepare, read_picture
+from ai8x_models.show import load_outputs
 from common.errors import UserError
+from common.files import write_array
 from distill.tasks.grey.data import pixels_of
 from distill.tasks.grey.points import POINTS, Points
 
@@ -29,7 +31,7 @@ def _size(text: str) -> int:
 
 def sample(arguments: list[str]) -> int:
     """Write the chip's input for a picture, fitted in whole like any other task's."""
-    parser = argparse.ArgumentParser(prog="python -m distill.tasks grey sample")
+    parser = argparse.ArgumentParser(prog="python -m distill grey sample")
     parser.add_argument("picture", type=Path, help="JPEG or PNG file with one person")
     parser.add_argument("-o", "--output", type=Path, required=True, help=".npy file to write")
     parser.add_argument("--size", type=_size, default=64, help="side of the input (%(default)s)")
@@ -45,7 +47,7 @@ def read_points(maps: Path, report: Path) -> npt.NDArray[np.float64]:
     Raises:
         UserError: the files are not of a grey student.
     """
-    outputs, arrays = load_outputs(report), load_maps(maps)
+    outputs, arrays = load_outputs(report), read_maps(maps).outputs
     shapes = ", ".join(str(list(array.shape)) for array in arrays)
     if len(outputs) != 1 or len(arrays) != 1 or arrays[0].size not in [3 * k for k in POINTS]:
         known = " or ".join(f"[{3 * k}, 1, 1]" for k in POINTS)
@@ -68,7 +70,7 @@ def describe(points: npt.NDArray[np.float64], scheme: Points) -> str:
 
 def show(arguments: list[str]) -> int:
     """Draw the points over the picture."""
-    parser = argparse.ArgumentParser(prog="python -m distill.tasks grey show")
+    parser = argparse.ArgumentParser(prog="python -m distill grey show")
     parser.add_argument("picture", type=Path, help="the picture the board was given")
     parser.add_argument("--maps", type=Path, required=True, help="numbers the board sent (.npz)")
     parser.add_argument("--report", type=Path, required=True, help="the compiler's report.json")

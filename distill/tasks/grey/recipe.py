@@ -6,21 +6,17 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from common.errors import UserError
-from distill.engine.recipe import QatConfig, Run, SetConfig
-from distill.tasks.grey.points import points_of
+from distill.engine.recipe import Run, StudentRun
+from distill.people.recipe import Crops, SetConfig
 
 LOSSES = ("smooth_l1", "mse")
 DETECTORS = ("simple", "efficientnet", "code")
+KEYPOINTS = (13, 17)
 CELL = 16  # the upsampler doubles four times, so the input's side is a multiple of 16
 
 
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise UserError(f"{name} is '{value}'; it must be one of {', '.join(known)}")
-
-
 @dataclass
-class GreyRun(Run):
+class GreyRun(Run, Crops):
     """What every run of the grey task is told."""
 
     OPTIMIZERS: ClassVar[tuple[str, ...]] = ("adamw", "muon", "sgd")
@@ -37,16 +33,18 @@ class GreyRun(Run):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        points_of(self.keypoints)
-        _one_of("loss", self.loss, LOSSES)
+        if self.keypoints not in KEYPOINTS:
+            raise UserError(
+                f"keypoints is {self.keypoints}; 13 (neck and limbs) and 17 (COCO) are known"
+            )
+        self.one_of("loss", LOSSES)
         if self.size % CELL:
             raise UserError(f"size is {self.size}; it must be a multiple of {CELL}")
         if not 0 < self.validation_share < 1:
             raise UserError(
                 f"validation_share is {self.validation_share}; it must lie between 0 and 1"
             )
-        if not self.beta > 0:
-            raise UserError(f"beta is {self.beta}; it must be positive")
+        self.positive("beta")
         if not 0 <= self.momentum < 1:
             raise UserError(f"momentum is {self.momentum}; it must be at least 0 and below 1")
 
@@ -65,27 +63,16 @@ class GreyTeacherRecipe(GreyRun):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _one_of("detector", self.detector, DETECTORS)
-        for name in ("width", "enlarge"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if self.mapping < 0:
-            raise UserError(f"mapping is {self.mapping}; it cannot be negative")
+        self.one_of("detector", DETECTORS)
+        self.at_least(1, "width", "enlarge")
+        self.at_least(0, "mapping")
         if not 0 <= self.dropout < 1:
             raise UserError(f"dropout is {self.dropout}; it must be at least 0 and below 1")
 
 
 @dataclass
-class GreyRecipe(GreyRun):
-    """A chip student's training run, with or without a teacher."""
+class GreyRecipe(GreyRun, StudentRun):
+    """A chip student's training run, with or without a teacher (a detector's checkpoint)."""
 
     out: str = "runs/grey-float"
-    qat: QatConfig = field(default_factory=QatConfig)
-    teacher: str = ""  # a detector's checkpoint; empty: ground truth alone
-    teacher_share: float = 0.7  # of the loss; the rest is ground truth
     teacher_flip: bool = True  # average the teacher's points with those of the mirrored crop
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.teacher_share <= 1:
-            raise UserError(f"teacher_share is {self.teacher_share}; it must be in 0..1")

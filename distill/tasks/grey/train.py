@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from ai8x_models.skeleton import FLIP_KEYPOINTS
-from ai8x_models.student_file import load_student, read_checkpoint, save_student, write_atomically
+from ai8x_models.student_file import load_student, read_checkpoint, write_atomically
 from ai8x_models.students import Student
+from common.console import progress
 from common.errors import UserError
-from distill.engine.trainer import quiet
+from distill.engine import run
 from distill.people.crops import to_input
 from distill.tasks.grey.data import GreyCrops, GreyData, pixels_of
 from distill.tasks.grey.detectors import Detector
@@ -23,12 +21,6 @@ from distill.tasks.grey.module import PointModule
 from distill.tasks.grey.points import points_of
 from distill.tasks.grey.recipe import GreyRecipe, GreyRun, GreyTeacherRecipe
 from distill.tasks.grey.student import grey_student
-from distill.tasks.pose.teacher_maps import checksum
-from distill.tasks.pose.train import fit
-from quantize.calibrate import bits_per_layer, calibrate
-from quantize.fold import fold_batchnorm
-
-log = logging.getLogger(__name__)
 
 ARCH = "grey-detector"
 LESSON_BATCH = 64
@@ -103,10 +95,8 @@ def teach(network: Detector, crops: GreyCrops, flip: bool) -> None:
     """
     lesson = np.zeros((len(crops.set.people), len(FLIP_KEYPOINTS), 3))
     done = 0
-    for images, matrices in tqdm(
-        crops.batches(LESSON_BATCH), desc="teacher", leave=False, disable=None,
-        total=-(-len(crops) // LESSON_BATCH),
-    ):  # fmt: skip
+    batches = -(-len(crops) // LESSON_BATCH)
+    for images, matrices in progress(crops.batches(LESSON_BATCH), title="teacher", total=batches):
         found = pixels_of(predict(network, images, flip), crops.size)
         for points, matrix in zip(found, matrices, strict=True):
             linear = np.linalg.inv(matrix[:, :2])
@@ -116,32 +106,27 @@ def teach(network: Detector, crops: GreyCrops, flip: bool) -> None:
     crops.lesson = lesson
 
 
-def prepare_qat(student: Student, recipe: GreyRecipe, data: GreyData) -> None:
-    """Fold batch norm, set the recipe's bits and calibrate the shifts on training crops."""
-    bits = bits_per_layer(student, recipe.qat.default_bits, recipe.qat.bits)
-    fold_batchnorm(student)
-    images, _ = next(data.train[0].batches(recipe.qat.calibration_images))
-    shifts = calibrate(student, bits, to_input(images))
-    log.info("layer: bits, shift: %s", {n: (bits[n], shifts[n]) for n in bits})
-
-
 def train_teacher(recipe: GreyTeacherRecipe) -> Path:
     """Run a detector's recipe, resuming a killed run; returns the detector's file."""
-    with quiet():
-        L.seed_everything(recipe.seed, workers=True, verbose=False)
-        if recipe.start_from:
-            network = load_detector(Path(recipe.start_from), recipe)
-        else:
-            network = Detector(
-                recipe.detector, recipe.keypoints, recipe.size, width=recipe.width,
-                mapping=recipe.mapping, enlarge=recipe.enlarge, dropout=recipe.dropout,
-                pretrained=recipe.pretrained,
-            )  # fmt: skip
-        extras = fit(PointModule(network, recipe), GreyData(recipe), recipe)
-    path = Path(recipe.out) / "teacher.pth.tar"
-    save_detector(network, path, recipe.epochs, extras)
-    log.info("teacher written to %s", path)
-    return path
+
+    def save(module: PointModule, path: Path, extras: dict[str, Any]) -> None:
+        assert isinstance(module.network, Detector)
+        save_detector(module.network, path, recipe.epochs, extras)
+
+    return run.train(
+        recipe, "teacher", lambda: (PointModule(_detector(recipe), recipe), GreyData(recipe)), save
+    )
+
+
+def _detector(recipe: GreyTeacherRecipe) -> Detector:
+    """A new detector, or the one to start from."""
+    if recipe.start_from:
+        return load_detector(Path(recipe.start_from), recipe)
+    return Detector(
+        recipe.detector, recipe.keypoints, recipe.size, width=recipe.width,
+        mapping=recipe.mapping, enlarge=recipe.enlarge, dropout=recipe.dropout,
+        pretrained=recipe.pretrained,
+    )  # fmt: skip
 
 
 def _student(recipe: GreyRecipe) -> Student:
@@ -162,20 +147,22 @@ def _student(recipe: GreyRecipe) -> Student:
 
 def train_student(recipe: GreyRecipe) -> Path:
     """Run a student's recipe, resuming a killed run; returns the student's file."""
-    with quiet():
-        L.seed_everything(recipe.seed, workers=True, verbose=False)
-        student, data = _student(recipe), GreyData(recipe)
+    data = GreyData(recipe)
+
+    def make() -> Student:
+        student = _student(recipe)
         data.setup("fit")
-        if recipe.qat.enabled and student.mode == "float":
-            prepare_qat(student, recipe, data)
+        return student
+
+    def inputs() -> torch.Tensor:
+        images, _ = next(data.train[0].batches(recipe.qat.calibration_images))
+        return to_input(images)
+
+    def prepare(student: Student) -> tuple[PointModule, GreyData]:
         if recipe.teacher:
             network = load_detector(Path(recipe.teacher), recipe)
             for crops in data.train:
                 teach(network, crops, recipe.teacher_flip)
-        extras = fit(PointModule(student, recipe), data, recipe)
-    path = Path(recipe.out) / "student.pth.tar"
-    if recipe.teacher:
-        extras["teacher"] = checksum(Path(recipe.teacher))
-    save_student(student, path, recipe.epochs, extras)
-    log.info("student written to %s", path)
-    return path
+        return PointModule(student, recipe), data
+
+    return run.train_student(recipe, make, inputs, prepare)

@@ -4,77 +4,41 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from distill.tasks import Task, recipe_from
+from distill.engine.task import Kind, Task, Training, Verb
 
+HERE = "distill.tasks.lift"
 RECIPES = Path(__file__).parent / "recipes"
-
-
-def train_teacher(arguments: list[str]) -> int:
-    """``[--config RECIPE.yaml] [key=value ...]``."""
-    from distill.tasks.lift.recipe import LiftTeacherRecipe
-    from distill.tasks.lift.train import train_teacher
-
-    train_teacher(recipe_from(arguments, LiftTeacherRecipe, "lift teacher"))
-    return 0
-
-
-def train_student(arguments: list[str]) -> int:
-    """``[--config RECIPE.yaml] [key=value ...]``."""
-    from distill.tasks.lift.recipe import LiftStudentRecipe
-    from distill.tasks.lift.train import train_student
-
-    train_student(recipe_from(arguments, LiftStudentRecipe, "lift student"))
-    return 0
-
-
-def quantize(arguments: list[str]) -> int:
-    """``QAT.pth.tar OUT-q.pth.tar``."""
-    from quantize.__main__ import main
-
-    return main(["convert", *arguments])
-
-
-def evaluate(arguments: list[str]) -> int:
-    """``CHECKPOINT ... [--motion FILE] [--pictures DIR]``: accuracy, size and speed."""
-    from distill.tasks.lift.evaluate import main
-
-    return main(arguments)
-
-
-def compare(arguments: list[str]) -> int:
-    """As ``eval``, with every joint of every network side by side."""
-    from distill.tasks.lift.evaluate import main
-
-    return main(arguments, "compare")
-
-
-def infer(arguments: list[str]) -> int:
-    """``CHECKPOINT KEYPOINTS -o FOLDER [--pictures]``."""
-    from distill.tasks.lift.infer import infer
-
-    return infer(arguments)
-
-
-def sample(arguments: list[str]) -> int:
-    """``KEYPOINTS.json -o INPUT.npy``."""
-    from distill.tasks.lift.infer import sample
-
-    return sample(arguments)
-
-
-def show(arguments: list[str]) -> int:
-    """``KEYPOINTS.json --maps MAPS.npz --report REPORT.json -o PICTURE.png``."""
-    from distill.tasks.lift.infer import show
-
-    return show(arguments)
-
 
 TASK = Task(
     name="lift",
     what="3D poses from 2D keypoints, 17 joints (docs/tasks-lift.md)",
     verbs={
-        "teacher": train_teacher, "student": train_student, "quantize": quantize,
-        "eval": evaluate, "compare": compare, "infer": infer, "sample": sample, "show": show,
+        "teacher": Training(
+            "train a teacher, kind=transformer or kind=vit",
+            {
+                "teacher": Kind(
+                    f"{HERE}.recipe:LiftTeacherRecipe",
+                    f"{HERE}.train:train_teacher",
+                    RECIPES / "teacher.yaml",
+                )
+            },
+        ),
+        "student": Training(
+            "train a chip student, in real numbers or at its bit widths",
+            {
+                "student": Kind(
+                    f"{HERE}.recipe:LiftStudentRecipe",
+                    f"{HERE}.train:train_student",
+                    RECIPES / "lift.yaml",
+                )
+            },
+        ),
+        "quantize": Verb("integers of a trained student", "quantize.__main__:main", ("convert",)),
+        "eval": Verb("accuracy, size and speed of checkpoints", f"{HERE}.evaluate:main"),
+        "sample": Verb("the chip's input of one person's points", f"{HERE}.infer:sample"),
+        "show": Verb("the pose in the chip's answer", f"{HERE}.infer:show"),
+        "export": Verb("an integer student as ONNX", "quantize.onnx_export:main"),
+        "compare": Verb("as eval, every joint side by side", f"{HERE}.evaluate:compare"),
+        "infer": Verb("3D poses of keypoint files", f"{HERE}.infer:infer"),
     },
-    recipes={"teacher": RECIPES / "teacher.yaml", "student": RECIPES / "student.yaml"},
-)  # fmt: skip
+)

@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from common.errors import UserError
-from distill.engine.recipe import SetConfig
 from distill.people.mixture import Reporting
 from distill.tasks.lift.cameras import (
     TOP,
@@ -25,7 +24,7 @@ from distill.tasks.lift.cameras import (
 )
 from distill.tasks.lift.h36m import read_3d
 from distill.tasks.lift.mocap import Motion, join, read_motion, window_indices
-from distill.tasks.lift.recipe import LiftRecipe, ViewConfig
+from distill.tasks.lift.recipe import LiftRecipe, MotionConfig, ViewConfig
 from distill.tasks.lift.skeleton import MIRROR
 
 VALIDATION_BATCH = 512
@@ -123,7 +122,7 @@ def quantise(view: Tensor) -> Tensor:
     return (torch.floor(view * 128 + 0.5) / 128).clamp(-1.0, TOP)
 
 
-def open_motion(config: SetConfig) -> Motion:
+def open_motion(config: MotionConfig) -> Motion:
     """Read one set of a recipe: ``annotations`` is a motion-capture file.
 
     ``FILE.npz`` is read by :func:`read_motion`, ``h36m:FILE.npz`` or ``h36m:FILE.npz:S1,S5`` as a
@@ -191,8 +190,8 @@ class LiftData(Reporting):
         # Always the same cameras, whatever the run's seed: figures of runs can be compared.
         self.validation = self._windows(recipe.validation, exact, seed=0)
 
-    def _windows(self, sets: list[SetConfig], views: Views, seed: int) -> Windows:
-        motion = join([open_motion(config) for config in sets if config.weight > 0])
+    def _windows(self, sets: list[MotionConfig], views: Views, seed: int) -> Windows:
+        motion = join([open_motion(config) for config in sets])
         return Windows(motion, self.recipe.window, views, seed)
 
     def report(self) -> str:

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
-from distill.engine.recipe import SetConfig
 from distill.tasks.lift.cameras import normalise
 from distill.tasks.lift.data import Views, Windows, open_motion
 from distill.tasks.lift.lifters import Lifter, linear_regression, load, mean_pose
 from distill.tasks.lift.metrics import Errors, measure
 from distill.tasks.lift.mocap import window_reach
 from distill.tasks.lift.picture import compare_pictures
+from distill.tasks.lift.recipe import MotionConfig
 from distill.tasks.lift.skeleton import JOINTS
 
 BASELINE_POSES = 14000
@@ -23,7 +23,7 @@ BASELINE_POSES = 14000
 
 def _parser(prog: str) -> argparse.ArgumentParser:
     data = Path(os.environ.get("POSE78_DATA", "data")) / "mocap"
-    parser = argparse.ArgumentParser(prog=f"python -m distill.tasks lift {prog}")
+    parser = argparse.ArgumentParser(prog=f"python -m distill lift {prog}")
     parser.add_argument("checkpoints", type=Path, nargs="+", help="teachers and students")
     parser.add_argument("--motion", default=str(data / "val.npz"), help="poses to lift (val.npz)")
     parser.add_argument(
@@ -35,7 +35,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
 
 
 def _windows(name: str, window: int, limit: int | None = None) -> Windows:
-    motion = open_motion(SetConfig(annotations=name, limit=limit))
+    motion = open_motion(MotionConfig(annotations=name, limit=limit))
     return Windows(motion, window, Views(), seed=0)
 
 
@@ -94,6 +94,11 @@ def joint_table(lifters: list[Lifter], errors: list[Errors]) -> str:
         values = "".join(f"{error.per_joint[joint]:8.1f}" for error in errors)
         lines.append(f"{joint:<12}{values}")
     return "\n".join(lines)
+
+
+def compare(arguments: list[str]) -> int:
+    """As :func:`main`, with every joint of every network side by side."""
+    return main(arguments, "compare")
 
 
 def main(arguments: list[str], prog: str = "eval") -> int:

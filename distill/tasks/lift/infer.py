@@ -8,17 +8,17 @@ chip's input from the surest person of a file, and ``show`` draws what the chip 
 from __future__ import annotations
 
 import argparse
-import io
 import json
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from ai8x_models.maps import read_maps
 from ai8x_models.overlay import write_png
-from ai8x_models.show import load_maps, load_outputs
+from ai8x_models.show import load_outputs
 from common.errors import UserError
-from common.files import write_file
+from common.files import write_array, write_file
 from distill.tasks.lift.keypoints import Found, files_of, normalise_known, read, sequence
 from distill.tasks.lift.lifters import Lifter, load
 from distill.tasks.lift.picture import pose_picture
@@ -48,7 +48,7 @@ def lift_people(lifter: Lifter, people: list[Found]) -> tuple[list[Found], np.nd
 
 def infer(arguments: list[str]) -> int:
     """``CHECKPOINT KEYPOINTS -o FOLDER [--pictures]``."""
-    parser = argparse.ArgumentParser(prog="python -m distill.tasks lift infer")
+    parser = argparse.ArgumentParser(prog="python -m distill lift infer")
     parser.add_argument("checkpoint", type=Path, help="teacher or student")
     parser.add_argument("keypoints", type=Path, help="COCO keypoint JSON, or a folder of them")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the results")
@@ -85,27 +85,25 @@ def _surest(path: Path) -> Found:
 
 def sample(arguments: list[str]) -> int:
     """``KEYPOINTS.json -o INPUT.npy``."""
-    parser = argparse.ArgumentParser(prog="python -m distill.tasks lift sample")
+    parser = argparse.ArgumentParser(prog="python -m distill lift sample")
     parser.add_argument("keypoints", type=Path, help="COCO keypoint JSON")
     parser.add_argument("-o", "--output", type=Path, required=True, help="input of the chip, .npy")
     options = parser.parse_args(arguments)
     data = to_bytes(normalise_known(_surest(options.keypoints).joints))
-    file = io.BytesIO()
-    np.save(file, data.reshape(CHANNELS, 1, 1))
-    write_file(options.output, file.getvalue())
+    write_array(options.output, data.reshape(CHANNELS, 1, 1))
     return 0
 
 
 def show(arguments: list[str]) -> int:
     """``KEYPOINTS.json --maps MAPS.npz --report REPORT.json -o PICTURE.png``."""
-    parser = argparse.ArgumentParser(prog="python -m distill.tasks lift show")
+    parser = argparse.ArgumentParser(prog="python -m distill lift show")
     parser.add_argument("keypoints", type=Path, help="COCO keypoint JSON")
     parser.add_argument("--maps", type=Path, required=True, help="what the chip answered")
     parser.add_argument("--report", type=Path, required=True, help="the compiler's report.json")
     parser.add_argument("-o", "--output", type=Path, required=True, help="picture to write")
     options = parser.parse_args(arguments)
     person = _surest(options.keypoints)
-    maps, outputs = load_maps(options.maps), load_outputs(options.report)
+    maps, outputs = read_maps(options.maps).outputs, load_outputs(options.report)
     if len(maps) != 1 or len(outputs) != 1 or maps[0].size != ANSWERS:
         found = ", ".join(str(list(values.shape)) for values in maps)
         raise UserError(f"{options.maps}: expected one output [{ANSWERS}, 1, 1], found {found}")

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ai8x_models.students import Student
+from distill.engine.module import TrainedModule, distillation_loss, output_weights
 from distill.engine.trainer import Watched
 from distill.tasks.lift.data import Views, quantise, views_of
 from distill.tasks.lift.loss import Critic, distance, supervised, unsupervised
@@ -15,8 +16,6 @@ from distill.tasks.lift.mocap import window_reach
 from distill.tasks.lift.networks import KeypointViT, LiftTransformer
 from distill.tasks.lift.recipe import LiftRecipe, LiftStudentRecipe, LiftTeacherRecipe
 from distill.tasks.lift.student import lift
-from distill.tasks.pose.loss import distillation_loss
-from distill.tasks.pose.module import TrainedModule, output_weights
 
 MPJPE = Watched("mpjpe", "MPJPE (mm)", higher=False)
 LOSS = Watched("unsupervised", "loss without labels", higher=False)
@@ -46,9 +45,9 @@ class LiftModule(TrainedModule):
             store.append(full.cpu().numpy())
 
     def on_validation_epoch_end(self) -> None:
-        """MPJPE in millimetres (thousandths of the extent for 2D answers)."""
-        error = measure(np.concatenate(self.poses), np.concatenate(self.wanted)).mpjpe
-        self.log("mpjpe", torch.tensor(error, dtype=torch.float32), sync_dist=True)
+        """MPJPE of all processes' poses in millimetres (2D answers: thousandths of the extent)."""
+        errors = measure(np.concatenate(self.poses), np.concatenate(self.wanted))
+        self.log_pooled("mpjpe", errors.mpjpe * errors.poses, errors.poses)
         self.poses, self.wanted = [], []
 
 
@@ -98,7 +97,7 @@ class UnsupervisedModule(LiftTeacherModule):
         super().__init__(network, recipe)
         self.weights = recipe.self_supervision
         self.critic = Critic() if self.weights.adversarial else None
-        self.scores: list[float] = []
+        self.total, self.count = 0.0, 0
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
         """Weighted sum of the losses of :func:`..losses.unsupervised`."""
@@ -115,12 +114,14 @@ class UnsupervisedModule(LiftTeacherModule):
 
     def validation_step(self, batch: dict[str, Tensor], _: int) -> None:
         """The same losses."""
-        self.scores.append(float(self.loss(batch)))
+        count = len(batch["view"])
+        self.total += count * float(self.loss(batch))
+        self.count += count
 
     def on_validation_epoch_end(self) -> None:
-        """Their mean."""
-        self.log("unsupervised", torch.tensor(np.mean(self.scores), dtype=torch.float32))
-        self.scores = []
+        """Their mean over the windows of all processes."""
+        self.log_pooled("unsupervised", self.total, self.count)
+        self.total, self.count = 0.0, 0
 
 
 class LiftStudentModule(LiftModule):

@@ -5,10 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from common.errors import UserError
-from distill.engine.recipe import QatConfig, Run
+from distill.engine.recipe import Run, StudentRun
 
 KINDS = ("transformer", "vit")
 MAPPINGS = ("2d-3d", "2d-2d", "3d-3d")
+
+
+@dataclass
+class MotionConfig:
+    """A motion-capture file (:func:`distill.tasks.lift.data.open_motion`), or its first poses."""
+
+    annotations: str = ""
+    limit: int | None = None
 
 
 @dataclass
@@ -54,6 +62,8 @@ class SelfSupervision:
 class LiftRecipe(Run):
     """What teachers and students have in common; ``window`` poses are seen at once."""
 
+    train: list[MotionConfig] = field(default_factory=list)
+    validation: list[MotionConfig] = field(default_factory=list)
     window: int = 1
     batch: int = 256
     samples_per_epoch: int = 14080
@@ -64,8 +74,7 @@ class LiftRecipe(Run):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.window < 1:
-            raise UserError(f"window is {self.window}; it must be at least 1 pose")
+        self.at_least(1, "window")
 
 
 @dataclass
@@ -85,11 +94,8 @@ class LiftTeacherRecipe(LiftRecipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, choices in (("kind", KINDS), ("mapping", MAPPINGS)):
-            if getattr(self, name) not in choices:
-                raise UserError(
-                    f"{name} is '{getattr(self, name)}'; it must be one of {', '.join(choices)}"
-                )
+        self.one_of("kind", KINDS)
+        self.one_of("mapping", MAPPINGS)
         if self.kind == "transformer" and self.mapping != "2d-3d":
             raise UserError(f"the transformer maps 2d-3d only; kind=vit maps {self.mapping}")
         if self.width < 1 or self.heads < 1 or self.depth < 1 or self.width % self.heads:
@@ -102,18 +108,13 @@ class LiftTeacherRecipe(LiftRecipe):
 
 
 @dataclass
-class LiftStudentRecipe(LiftRecipe):
+class LiftStudentRecipe(LiftRecipe, StudentRun):
     """A chip student, with or without a teacher."""
 
     student: str = "lift"
-    teacher: str = ""
-    teacher_share: float = 0.7
-    qat: QatConfig = field(default_factory=QatConfig)
     out: str = "runs/lift-float"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.teacher_share <= 1:
-            raise UserError(f"teacher_share is {self.teacher_share}; it must be in 0..1")
         if self.window != 1:
             raise UserError(f"window is {self.window}; the chip student sees one pose at a time")

@@ -1,62 +1,58 @@
-"""Several people's poses: the project's first task, whose rooms have command lines of their own."""
+"""Several people's poses in a colour picture: docs/training.md."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from distill.tasks import Task
+from distill.engine.task import Kind, Task, Training, Verb
 
+HERE = "distill.tasks.pose"
+TRANSFORMER = f"{HERE}.teachers.transformer"
 RECIPES = Path(__file__).parent / "recipes"
-
-
-def _stage(stage: str, arguments: list[str]) -> int:
-    from distill.__main__ import main
-
-    return main([stage, *arguments])
-
-
-def train_teacher(arguments: list[str]) -> int:
-    """``[--config RECIPE.yaml] [key=value ...]``."""
-    return _stage("teacher", arguments)
-
-
-def train_student(arguments: list[str]) -> int:
-    """``[--config RECIPE.yaml] [key=value ...]``."""
-    return _stage("student", arguments)
-
-
-def evaluate(arguments: list[str]) -> int:
-    """``CHECKPOINT ... --annotations SET.json --images DIR``."""
-    return _stage("eval", arguments)
-
-
-def quantize(arguments: list[str]) -> int:
-    """``QAT.pth.tar OUT-q.pth.tar``."""
-    from quantize.__main__ import main
-
-    return main(["convert", *arguments])
-
-
-def sample(arguments: list[str]) -> int:
-    """``PICTURE -o INPUT.npy``."""
-    from ai8x_models.preprocess import main
-
-    return main(arguments)
-
-
-def show(arguments: list[str]) -> int:
-    """``PICTURE --maps MAPS.npz --report REPORT.json -o OVERLAY.png``."""
-    from ai8x_models.show import main
-
-    return main(arguments)
-
 
 TASK = Task(
     name="pose",
     what="poses of several people in a colour picture, 18 points (the default)",
     verbs={
-        "teacher": train_teacher, "student": train_student, "quantize": quantize,
-        "eval": evaluate, "sample": sample, "show": show,
+        "teacher": Training(
+            "train a teacher, kind=openpose or kind=transformer",
+            {
+                "openpose": Kind(
+                    f"{HERE}.recipe:TeacherRecipe",
+                    f"{HERE}.train:train_teacher",
+                    RECIPES / "teacher.yaml",
+                ),
+                "transformer": Kind(
+                    f"{TRANSFORMER}.recipe:LinearRecipe",
+                    f"{TRANSFORMER}.train:train_teacher",
+                    RECIPES / "transformer.yaml",
+                ),
+            },
+        ),
+        "student": Training(
+            "train a chip student, in real numbers or at its bit widths",
+            {
+                "student": Kind(
+                    f"{HERE}.recipe:Recipe", f"{HERE}.train:train_student", RECIPES / "native.yaml"
+                )
+            },
+        ),
+        "compare": Training(
+            "train a student without and with teachers, over several seeds",
+            {"compare": Kind(f"{HERE}.compare:CompareRecipe", f"{HERE}.compare:report")},
+        ),
+        "quantize": Verb("integers of a trained student", "quantize.__main__:main", ("convert",)),
+        "eval": Verb("accuracy of checkpoints: PCK and OKS", f"{HERE}.commands:evaluate"),
+        "thresholds": Verb("who counts as a person, fitted", f"{HERE}.fit:main"),
+        "accuracy": Verb("a page of what networks see", f"{HERE}.accuracy:main"),
+        "sample": Verb("the chip's input of a picture", "ai8x_models.preprocess:main"),
+        "show": Verb("people in the chip's answer", "ai8x_models.show:main"),
+        "export": Verb("any checkpoint as ONNX", f"{HERE}.commands:export"),
+        "crops": Verb("evaluation crops as pictures", f"{HERE}.commands:crops"),
+        "kit": Verb("what the firmware made of the crops", f"{HERE}.commands:kit"),
+        "curves": Verb("how runs went, from their logs", f"{HERE}.commands:curves"),
+        "plot": Verb("accuracy against cycles, and the curves", f"{HERE}.commands:plot"),
+        "figures": Verb("size and speed of the transformer", f"{TRANSFORMER}.figures:main"),
+        "growth": Verb("growth of the transformer's time", f"{TRANSFORMER}.growth:main"),
     },
-    recipes={"teacher": RECIPES / "teacher.yaml", "student": RECIPES / "seed.yaml"},
-)  # fmt: skip
+)

@@ -20,11 +20,10 @@ from typing import Any
 
 from ai8x_models.student_file import load_student
 from common.errors import UserError
-from common.files import write_file
-from distill.engine.recipe import Recipe
+from common.files import checksum, write_file
 from distill.people.mixture import open_set
 from distill.tasks.pose.evaluate import evaluate_pck
-from distill.tasks.pose.teacher_maps import checksum
+from distill.tasks.pose.recipe import Recipe
 from distill.tasks.pose.train import train_student
 
 log = logging.getLogger(__name__)
@@ -97,6 +96,11 @@ def settings_key(recipe: CompareRecipe) -> str:
     if recipe.rivals:
         same["rivals"] = [checksum(Path(rival)) for rival in recipe.rivals]
     return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def report(recipe: CompareRecipe) -> None:
+    """Compare and print the table; see :func:`compare`."""
+    print(compare(recipe))
 
 
 def compare(recipe: CompareRecipe) -> str:

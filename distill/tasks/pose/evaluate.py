@@ -15,15 +15,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from ai8x_models.codec import NUM_HEATMAPS, flip_maps
-from ai8x_models.decode import decode, decode_single
-from ai8x_models.preprocess import prepare
+from ai8x_models.decode import decode_single
 from ai8x_models.skeleton import LSP14_TO_18
 from ai8x_models.student_file import load_student
 from ai8x_models.students import Student
-from distill.people.annotations import KeypointFile, read_pixels
+from distill.people.annotations import KeypointFile
 from distill.people.crops import (
     CROP_FACTOR,
     GREY,
@@ -33,7 +31,7 @@ from distill.people.crops import (
     person_box,
     to_input,
 )
-from distill.people.metrics import Pck, detections, oks_ap, pck, relative_errors, torso_lengths
+from distill.people.metrics import Pck, pck, relative_errors, torso_lengths
 from distill.tasks.pose.teacher_maps import TeacherNetwork, teacher_of
 from distill.tasks.pose.teachers.openpose import read_teacher_file
 
@@ -142,7 +140,9 @@ def evaluate_crops(
     found, truth, seconds = [], [], 0.0
     for image, points in evaluation_images(CropDataset(people, size, Augmentation()), batch):
         start = time.perf_counter()
-        found += [decode_single(maps[:NUM_HEATMAPS]) for maps in predict(network, image, flip)]
+        answers = predict(network, image, flip)
+        stride = size // answers.shape[-1]
+        found += [decode_single(maps[:NUM_HEATMAPS], stride) for maps in answers]
         seconds += time.perf_counter() - start
         truth += list(points)
     rate = len(found) / max(seconds, 1e-9)
@@ -154,34 +154,6 @@ def evaluate_pck(
 ) -> Pck:
     """PCK@0.2 of one network on evaluation crops."""
     return evaluate_crops(network, people, size, flip, batch).pck()
-
-
-def evaluate_pictures(
-    network: Network,
-    content: KeypointFile,
-    folder: Path,
-    size: int = 128,
-    flip: bool = False,
-    limit: int | None = None,
-) -> dict[str, float]:
-    """OKS average precision on whole pictures, through the deployment path and the decoder.
-
-    Pictures that cannot be read are left out of the ground truth too, and counted.
-    """
-    network.eval()
-    used, results = [], []
-    for image in tqdm(content.images[:limit], desc="pictures", leave=False, disable=None):
-        pixels = read_pixels(folder / image["file_name"], image, content.skipped)
-        if pixels is None:
-            continue
-        prepared = prepare(np.asarray(pixels, np.uint8), size)
-        chw = torch.from_numpy(prepared.pixels.transpose(2, 0, 1).copy())[None]
-        maps = predict(network, chw, flip)[0]
-        people = decode(maps[:NUM_HEATMAPS], maps[NUM_HEATMAPS:])
-        placed = [type(p)(prepared.to_picture(p.keypoints), p.score) for p in people]
-        results += detections(image["id"], placed, content.joints, content.category or 1)
-        used.append(image)
-    return oks_ap(ground_truth(content, used), results)
 
 
 def ground_truth(content: KeypointFile, images: list[dict[str, Any]]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ student's, word for word, and counts both PCKs.
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ import torch
 
 from ai8x_models.codec import NUM_HEATMAPS
 from ai8x_models.decode import decode_single
+from ai8x_models.maps import read_maps as read_file
 from ai8x_models.overlay import write_png
 from ai8x_models.students import Student
 from common.errors import UserError
@@ -54,14 +54,11 @@ def read_maps(path: Path, people: int) -> tuple[list[int], list[np.ndarray]]:
     Raises:
         UserError: no such file, or not one of ``evalkit maps`` for crops of a set of that size.
     """
+    stored = read_file(path)
+    outputs = stored.outputs
     try:
-        # Opened here, because NumPy leaves a file open that turns out to be no archive.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            names = [str(name) for name in file["names"]]
-            count = sum(key.startswith("output_") for key in file.files)
-            outputs = [np.asarray(file[f"output_{index}"]) for index in range(count)]
-        places = [int(name.split(".")[0]) for name in names]
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        places = [int(name.split(".")[0]) for name in stored.names]
+    except ValueError as error:
         raise UserError(f"{path} holds no maps of crops: {error}") from None
     if not places or max(places) >= people or min(places) < 0:
         raise UserError(f"{path} is of another set: it has crops that are not among {people}")
@@ -91,7 +88,7 @@ def compare_maps(checkpoint: Path, maps: Path, people: PersonSource, size: int) 
         equal &= (own == other).all(axis=(1, 2, 3))
     rows = [("integer student, here", ours[0]), ("firmware", firmware[0])]
     lines = ["| maps of | PCK@0.2 |", "|---|---:|"]
-    lines += [f"| {name} | {100 * _score(heat, truth).overall:.2f} |" for name, heat in rows]
+    lines += [f"| {name} | {100 * _score(heat, truth, size).overall:.2f} |" for name, heat in rows]
     lines += ["", f"{int(equal.sum())} of {len(places)} crops: all maps equal, word for word"]
     return "\n".join(lines), bool(equal.all())
 
@@ -105,7 +102,8 @@ def _integers(student: Student, images: torch.Tensor) -> list[np.ndarray]:
     return [np.concatenate(parts).astype(np.int32) for parts in zip(*batches, strict=True)]
 
 
-def _score(heat: np.ndarray, truth: np.ndarray) -> Pck:
-    """PCK@0.2 of heatmaps [n, 19 or more, h, w] in any unit."""
-    found = [decode_single(maps[:NUM_HEATMAPS].astype(np.float32)) for maps in heat]
+def _score(heat: np.ndarray, truth: np.ndarray, size: int) -> Pck:
+    """PCK@0.2 of heatmaps [n, 19 or more, h, w] in any unit, of inputs of ``size`` pixels."""
+    stride = size // heat.shape[-1]
+    found = [decode_single(maps[:NUM_HEATMAPS].astype(np.float32), stride) for maps in heat]
     return pck(np.stack(found), truth)

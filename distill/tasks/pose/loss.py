@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 HEATMAPS = 19
@@ -28,8 +27,3 @@ def map_loss(
     heat = error[:, :HEATMAPS].sum() / cells[:, :HEATMAPS].sum().clamp(min=1)
     paf = error[:, HEATMAPS:].sum() / cells[:, HEATMAPS:].sum().clamp(min=1)
     return heat + paf_weight * paf
-
-
-def distillation_loss(ground_truth: Tensor, teacher: Tensor, teacher_share: float = 0.7) -> Tensor:
-    """0.3 x ground-truth loss + 0.7 x teacher loss."""
-    return torch.lerp(ground_truth, teacher, teacher_share)

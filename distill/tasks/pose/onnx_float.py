@@ -20,6 +20,7 @@ from common.errors import UserError
 from common.files import write_file
 from distill.tasks.pose.evaluate import Network, load_network
 from distill.tasks.pose.teachers.transformer.render import LinearTeacher
+from distill.tasks.pose.teachers.transformer.to_onnx import to_onnx as transformer
 from quantize import onnx_export
 
 OPSET = 17
@@ -41,7 +42,8 @@ def to_onnx(network: Network, size: int) -> bytes:
     """The serialised model of a teacher or a float student.
 
     Args:
-        network: in evaluation mode.
+        network: in evaluation mode. A pose transformer has a ``to_onnx`` of its own, because it
+            finds people, whose maps are drawn afterwards.
         size: side of the input, a multiple of 8.
 
     Raises:
@@ -53,11 +55,6 @@ def to_onnx(network: Network, size: int) -> bytes:
         raise UserError(
             f"the student is in {network.mode} mode, whose rounding a float model cannot state; "
             "turn it into integers (make quantize) and export those"
-        )
-    if isinstance(network, LinearTeacher):
-        raise UserError(
-            "a pose transformer finds people, whose maps are drawn afterwards; write it with "
-            "python -m distill.tasks linear onnx CHECKPOINT -o MODEL.onnx"
         )
     content = io.BytesIO()
     with warnings.catch_warnings():
@@ -83,6 +80,8 @@ def export(checkpoint: Path, out: Path, size: int = 128) -> None:
     network = load_network(checkpoint)
     if isinstance(network, Student) and network.mode == "integer":
         content = onnx_export.to_onnx(network).SerializeToString()
+    elif isinstance(network, LinearTeacher):
+        content = transformer(network.network, size)
     else:
         content = to_onnx(network, size)
     write_file(out, content)

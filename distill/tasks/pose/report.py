@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 
 from ai8x_models.overlay import draw_people, write_png
-from distill.people.annotations import KeypointFile
 from distill.people.crops import Augmentation, CropDataset, PersonSource
 from distill.people.metrics import relative_errors, torso_lengths
-from distill.tasks.pose.evaluate import CropResult, evaluate_crops, evaluate_pictures, load_network
+from distill.tasks.pose.evaluate import CropResult, evaluate_crops, load_network
+from distill.tasks.pose.whole import evaluate_files, whole_table
 
 CASES = 8  # best and worst, each
 _ZOOM = 2
@@ -42,15 +42,6 @@ def crop_table(results: dict[str, CropResult]) -> str:
             + " | ".join(values)
             + " |"
         )
-    return "\n".join(lines)
-
-
-def picture_table(results: dict[str, dict[str, float]]) -> str:
-    """Markdown: a row per network with pycocotools' figures in percent."""
-    names = list(next(iter(results.values())))
-    lines = ["| network | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
-    for name, result in results.items():
-        lines.append(f"| {name} | " + " | ".join(_percent(result[n]) for n in names) + " |")
     return "\n".join(lines)
 
 
@@ -125,13 +116,7 @@ def evaluate_on_crops(
 def evaluate_on_pictures(
     paths: list[Path], annotations: Path, images: Path, size: int, flip: bool, limit: int | None
 ) -> str:
-    """OKS table of several checkpoints on whole pictures."""
-    results = {}
-    for path in paths:
-        network = load_network(path)
-        for mirrored in (False, True)[: 1 + flip]:
-            content = KeypointFile(annotations)
-            name = f"{path.parent.name}/{path.name}" + (", flip test" if mirrored else "")
-            results[name] = evaluate_pictures(network, content, images, size, mirrored, limit)
+    """The table of several checkpoints, and what was left out."""
+    results, content = evaluate_files(paths, annotations, images, size, flip, limit)
     left = f"\n\nleft out: {content.skipped}" if content.skipped else ""
-    return picture_table(results) + left
+    return whole_table(results) + left

@@ -58,7 +58,7 @@ def _student_of(path: Path) -> StudentTeacher | None:
     student, _ = load_student(path)
     layers = student.spec.layers
     widths = [layer.out_channels for layer in layers if layer.name in student.spec.outputs]
-    if widths != [NUM_HEATMAPS, NUM_PAFS] or student.mode == "integer":
+    if widths not in ([NUM_HEATMAPS, NUM_PAFS], [MAPS]) or student.mode == "integer":
         return None
     return StudentTeacher(student)
 
@@ -90,7 +90,7 @@ def load_any_teacher(path: Path) -> Teacher:
         raise UserError(
             f"{path} holds '{data.get('arch', 'a network without a name')}', which gives no maps "
             "to learn from; a Lightweight OpenPose network, a pose transformer (make teacher "
-            "TASK=linear) or a pose student in real numbers is expected"
+            "TEACHER_KIND=transformer) or a pose student in real numbers is expected"
         )
     return teacher
 
@@ -173,18 +173,6 @@ class CacheKey:
         """Folder name: the start of a SHA-256 over the facts."""
         text = json.dumps(self.facts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:20]
-
-
-def checksum(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    return digest.hexdigest()
 
 
 class MapCache:

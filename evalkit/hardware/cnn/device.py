@@ -48,6 +48,7 @@ class Cnn:
         layer_cycles: (layer number, cycles) of each layer of the last run.
         busy_cycles: cycles until the current run completes; 0 when idle.
         inferences: runs completed.
+        blocked: why each quadrant cannot be used (its power), None where it can.
     """
 
     def __init__(self, observer: Observer | None = None) -> None:
@@ -57,6 +58,7 @@ class Cnn:
         self.layer_cycles: list[tuple[int, int]] = []
         self.busy_cycles = 0
         self.inferences = 0
+        self.blocked: list[str | None] = [None] * limits.QUADRANTS
         self.engine = Engine(self.memories)
         self.fifos = Fifos()
         self._runner = Runner(self)
@@ -164,6 +166,35 @@ class Cnn:
         """(layer number, CNN cycles) of each layer of the last run."""
         return self.layer_cycles
 
+    # ---- power ---------------------------------------------------------------------------------
+
+    def set_power(
+        self, quadrant: int, blocked: str | None, supplied: bool = True, memories: bool = True
+    ) -> None:
+        """What the supply of a quadrant is like now.
+
+        Args:
+            quadrant: 0 to 3.
+            blocked: why it cannot be used, None when it can.
+            supplied: its registers keep what they hold.
+            memories: its memories keep what they hold.
+
+        Raises:
+            KitFault: the accelerator runs, and the quadrant takes part.
+        """
+        if blocked and self.running and quadrant in self._runner.quadrants:
+            raise KitFault(f"quadrant {quadrant} takes part in a run, and now {blocked}")
+        self.blocked[quadrant] = blocked
+        if not memories:
+            self._forget(quadrant)
+        if not supplied:
+            self._reset_registers(quadrant)
+
+    def _reset_registers(self, quadrant: int) -> None:
+        for address in list(self.registers):
+            if registers.REGISTER_MAP[address].quadrant == quadrant:
+                del self.registers[address]
+
     # ---- registers -----------------------------------------------------------------------------
 
     def register(self, address: int) -> int:
@@ -213,10 +244,20 @@ class Cnn:
         status = register.mask_of(registers.STATUS)
         self.registers[address] = value & ~status
         if register is registers.AOD_CTRL:
-            off = registers.AOD_CTRL.get(value, "group_off")
-            for quadrant in range(limits.QUADRANTS):
-                if off >> quadrant & 1:
-                    self._forget(quadrant)
+            self._groups_off(registers.AOD_CTRL.get(value, "group_off"))
+
+    def _groups_off(self, off: int) -> None:
+        """The always-on block switches quadrants off: they forget everything."""
+        for quadrant in range(limits.QUADRANTS):
+            if off >> quadrant & 1:
+                if self.running and quadrant in self._runner.quadrants:
+                    raise KitFault.at(
+                        memory_map.AOD_CTRL,
+                        f"quadrant {quadrant} is switched off while it runs",
+                        "group_off",
+                    )
+                self._forget(quadrant)
+                self._reset_registers(quadrant)
 
     def _read_register(self, address: int, size: int) -> int:
         place = self._place(address, size)

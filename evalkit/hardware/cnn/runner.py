@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from evalkit.hardware.cnn.decode import Decoder
 from evalkit.hardware.cnn.memory import DataMemory
-from evalkit.hardware.cnn.plan import Layer
+from evalkit.hardware.cnn.plan import Layer, Target
 from evalkit.hardware.faults import KitFault
 from synthesize.chip import limits, memory_map, registers
 from synthesize.chip.cycles import STARTUP_CYCLES, layer_cycles
@@ -91,6 +91,12 @@ class Runner:
         cnn = self.cnn
         self.quadrants = (leader, *(q for q in range(limits.QUADRANTS) if self._follows(q, leader)))
         for quadrant in self.quadrants:
+            if cnn.blocked[quadrant]:
+                raise KitFault.at(
+                    registers.global_address(quadrant, CTRL),
+                    f"quadrant {quadrant} is started while {cnn.blocked[quadrant]}",
+                    "cnn_en",
+                )
             if not cnn.control(quadrant, "clk_en"):
                 raise KitFault.at(
                     registers.global_address(quadrant, CTRL),
@@ -170,18 +176,19 @@ class Runner:
         cnn.busy_cycles = max(total - self.elapsed, 1)
 
     def _check_clocks(self, layer: Layer) -> None:
-        """Outputs must land in quadrants whose memories are clocked."""
+        """Outputs must land in quadrants whose memories have power and clock."""
         for source, target in layer.targets.items():
-            width = layer.time_slots if layer.masks is None else -(-layer.per_expansion // 4)
-            first = target.instance
-            last = first + (width - 1) * target.instance_step
-            for quadrant in {first // 4, min(last, limits.DATA_INSTANCES - 1) // 4}:
-                if not self.cnn.control(quadrant, "clk_en"):
+            channels = min(layer.outputs, layer.per_expansion)
+            width = layer.time_slots if layer.masks is None else -(-channels // 4)
+            for quadrant in _quadrants_written(target, width):
+                blocked = self.cnn.blocked[quadrant]
+                if blocked or not self.cnn.control(quadrant, "clk_en"):
+                    reason = f"while {blocked}" if blocked else "whose clock is off"
                     raise KitFault.in_layer(
                         layer.number,
                         source,
                         registers.WPTR_BASE,
-                        f"output goes to quadrant {quadrant}, whose clock is off",
+                        f"output goes to quadrant {quadrant}, {reason}",
                         "instance",
                     )
 
@@ -214,6 +221,13 @@ class Runner:
         self.cnn.inferences += 1
         for quadrant in self.quadrants:
             self.cnn.set_control(quadrant, "cnn_irq", 1)
+
+
+def _quadrants_written(target: Target, width: int) -> list[int]:
+    """Quadrants of ``width`` instances that outputs go to; those beyond the last are its own."""
+    instances = (target.instance + n * target.instance_step for n in range(width))
+    per_quadrant = limits.DATA_INSTANCES // limits.QUADRANTS
+    return sorted({min(i, limits.DATA_INSTANCES - 1) // per_quadrant for i in instances})
 
 
 class _Sequence:

@@ -12,6 +12,7 @@ import struct
 from typing import Any
 
 from common.errors import UserError
+from evalkit.hardware.boot import in_sram
 from evalkit.hardware.core import timing
 from evalkit.hardware.core.binding import BlockHook, ReadHook, WriteHook, bind
 from evalkit.hardware.elf import INSTALL_HINT
@@ -104,6 +105,23 @@ class Cpu:
     def map_device(self, base: int, size: int, read: ReadHook, write: WriteHook) -> None:
         """Registers: ``read(offset, size)`` and ``write(offset, size, value)``."""
         self._binding.map_device(base, size, read, write)
+
+    def watch_alignment(self, base: int, size: int) -> None:
+        """Accesses to registers in this range that are not aligned are faults.
+
+        The emulator turns an unaligned read into aligned ones before a device sees it.
+        """
+        kinds = self._unicorn.UC_HOOK_MEM_READ | self._unicorn.UC_HOOK_MEM_WRITE
+        self.uc.hook_add(kinds, self._on_access, None, base, base + size - 1)
+
+    def _on_access(
+        self, _uc: Any, _access: int, address: int, size: int, _value: int, _data: Any
+    ) -> None:
+        if address & (size - 1):
+            bits = 8 * size
+            self.stop_with(
+                KitFault(f"unaligned access of {bits} bits at 0x{address:08x}, a register", address)
+            )
 
     def read_memory(self, address: int, size: int) -> bytes:
         """Bytes of flash or SRAM."""
@@ -373,6 +391,7 @@ class Cpu:
         frame = (stack - 4 * len(words)) & ~7
         if frame != stack - 4 * len(words):
             words[7] |= 1 << 9  # the frame was aligned to 8 bytes
+        self._need_stack(frame, 4 * len(words), "the registers of an exception cannot be saved")
         self.uc.mem_write(frame, struct.pack(f"<{len(words)}I", *words))
         self.set_register("SP", frame)
         self.set_register("LR", _EXC_RETURN | (0 if save_floating else 0x10) | 8)
@@ -382,11 +401,18 @@ class Cpu:
         self.floating_active = False
         self.cycles += timing.EXCEPTION_ENTRY
 
+    def _need_stack(self, frame: int, size: int, what: str) -> None:
+        if frame & 3 or not in_sram(frame, size):
+            raise self._at_pc(
+                f"{what}: the stack would be at 0x{frame & 0xFFFF_FFFF:08x}, where there is no RAM"
+            )
+
     def leave_exception(self) -> None:
         """Pop the frame after the handler has jumped to an EXC_RETURN value."""
         floating = not self.pc & 0x10
         frame = self.register("SP")
         count = 26 if floating else 8
+        self._need_stack(frame, 4 * count, "an exception returns")
         words = struct.unpack(f"<{count}I", self._binding.read_memory(frame, 4 * count))
         padding = 4 if words[7] >> 9 & 1 else 0
         restored = [*words[:6], words[7] & ~(1 << 9 | 0x1FF)]

@@ -36,11 +36,16 @@ class SysTick:
         self._flag = False
         self._event: Event | None = None
 
+    def clock_changed(self) -> None:
+        """The count goes on; the next wrap comes at another time."""
+        self._settle()
+        self._plan()
+
     @property
     def period(self) -> int:
         """Picoseconds from one wrap to the next; those of the longest when it is off."""
         counts = self.reload if self.control & 1 and self.reload else 0xFF_FFFF
-        return (counts + 1) * self.machine.cycle_time
+        return (counts + 1) * self.machine.clocks.cycle_time
 
     def read(self, offset: int) -> int:
         """CSR, RVR, CVR or CALIB."""
@@ -94,7 +99,9 @@ class SysTick:
             self._event = None
         if self.control & 3 == 3 and self.reload:
             cycles = self._value + 1
-            self._event = self.machine.schedule(cycles * self.machine.cycle_time, self._wrapped)
+            self._event = self.machine.schedule(
+                cycles * self.machine.clocks.cycle_time, self._wrapped
+            )
 
     def _wrapped(self) -> None:
         self._settle()

@@ -15,30 +15,48 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from evalkit.hardware.faults import KitFault
-from synthesize.chip.registers import RESERVED, STATUS, UNMODELLED, Field, Register
+from synthesize.chip.fields import (
+    CLEARED_BY_0,
+    CLEARED_BY_1,
+    CLEARS_ITSELF,
+    RESERVED,
+    STATUS,
+    STORED,
+    UNMODELLED,
+    Field,
+    Register,
+)
 
 if TYPE_CHECKING:
     from evalkit.hardware.machine import Machine
 
-READ_ONLY = "read only"
-WRITE_ONLY = "write only"
+_SPECIAL = (CLEARED_BY_0, CLEARED_BY_1, CLEARS_ITSELF)
 
 
-def whole(name: str, field: str = "value", kind: str = "modelled", reset: int = 0) -> Register:
+def whole(name: str, kind: str = "modelled", reset: int = 0, write: str = STORED) -> Register:
     """A register that is one 32-bit field."""
-    return Register(name, (Field(field, 0, 32, kind),), reset)
+    return Register(name, (Field("value", 0, 32, kind, write=write),), reset)
 
 
-def flags(name: str, bits: dict[str, int], kind: str = "modelled", reset: int = 0) -> Register:
+def flags(
+    name: str,
+    bits: dict[str, int],
+    kind: str = "modelled",
+    reset: int = 0,
+    write: str = STORED,
+) -> Register:
     """A register of single bits."""
-    return Register(name, tuple(Field(n, b, 1, kind) for n, b in bits.items()), reset)
+    return Register(name, tuple(Field(n, b, 1, kind, write=write) for n, b in bits.items()), reset)
 
 
 class Peripheral:
     """One block of registers.
 
-    Subclasses set ``REGISTERS`` (offset -> register) and define ``read_NAME(self) -> int`` and
-    ``write_NAME(self, value)`` for registers that do more than remember (NAME in lower case).
+    Subclasses set ``REGISTERS`` (offset -> register). What writing a field does (stored, cleared by
+    1 or by 0, clears itself) is declared on the field. For registers that do more they define, with
+    NAME in lower case, ``read_NAME(self) -> int`` and ``stored_NAME(self, old, given)``, called
+    after a write with what the register held and what was written, or ``write_NAME(self, value)``,
+    which stores itself.
 
     Attributes:
         name: as in the SDK, e.g. ``UART0``.
@@ -56,16 +74,21 @@ class Peripheral:
         self.base = base
         self.values = {register.name: register.reset for register in self.REGISTERS.values()}
         self._fields = {
-            (register.name, field.name): (field.lsb, field.maximum)
+            (register.name, field.name): field
             for register in self.REGISTERS.values()
             for field in register.fields
         }
         self.clock_gate: Callable[[], str | None] | None = None
         self._readers: dict[int, Callable[[], int]] = {}
         self._writers: dict[int, Callable[[int], None]] = {}
+        self._stored: dict[int, Callable[[int, int], None]] = {}
         # Summing up masks at every write would take longer than all the rest of it.
         self._masks = {
-            offset: (register.mask_of(RESERVED, UNMODELLED), register.mask_of(STATUS))
+            offset: (
+                register.mask_of(RESERVED, UNMODELLED),
+                register.mask_of(STATUS),
+                any(f.write in _SPECIAL for f in register.fields),
+            )
             for offset, register in self.REGISTERS.items()
         }
         for offset, register in self.REGISTERS.items():
@@ -75,6 +98,9 @@ class Peripheral:
             writer = getattr(self, f"write_{register.name.lower()}", None)
             if writer is not None:
                 self._writers[offset] = writer
+            stored = getattr(self, f"stored_{register.name.lower()}", None)
+            if stored is not None:
+                self._stored[offset] = stored
 
     def describe(self, offset: int) -> str:
         """``UART0.CTRL`` or the peripheral with an offset."""
@@ -106,18 +132,25 @@ class Peripheral:
     def write(self, offset: int, size: int, value: int) -> None:
         """Bus write of ``size`` bytes."""
         register = self._check(offset, size)
-        fixed, status = self._masks[offset]
+        fixed, status, special = self._masks[offset]
         if (value ^ register.reset) & fixed:
             wrong = register.misused(value)
             assert wrong is not None
             what = "reserved" if wrong.kind == RESERVED else "not modelled"
             raise self.fault(offset, f"0x{value:08x} changes {wrong.name}, which is {what}")
-        value = (value & ~status) | (self.values[register.name] & status)
+        given, old = value, self.values[register.name]
+        if special:
+            value = register.written(old, value)
+        elif status:
+            value = value & ~status | old & status
         writer = self._writers.get(offset)
         if writer is not None:
             writer(value)
-        else:
-            self.values[register.name] = value
+            return
+        self.values[register.name] = value
+        stored = self._stored.get(offset)
+        if stored is not None:
+            stored(old, given)
 
     def next_change(self) -> int | None:
         """When a register will change although no event is planned for then; None: never.
@@ -132,8 +165,16 @@ class Peripheral:
 
     def field(self, register: str, field: str) -> int:
         """Current value of one field."""
-        lsb, maximum = self._fields[register, field]
-        return self.values[register] >> lsb & maximum
+        return self._fields[register, field].of(self.values[register])
+
+    def part(self, register: str, field: str, value: int) -> int:
+        """One field of a value for a register."""
+        return self._fields[register, field].of(value)
+
+    def set_field(self, register: str, field: str, value: int) -> None:
+        """Change one field, as the hardware does."""
+        place = self._fields[register, field]
+        self.values[register] = self.values[register] & ~place.mask | value << place.lsb
 
     def reset(self) -> None:
         """Back to the state after power-up."""

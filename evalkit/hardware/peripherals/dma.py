@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from evalkit.hardware.peripherals.base import Peripheral, flags
-from synthesize.chip.registers import INERT, STATUS, Field, Register
+from synthesize.chip.fields import CLEARED_BY_1, INERT, STATUS, Field, Register
 
 if TYPE_CHECKING:
     from evalkit.hardware.machine import Machine
@@ -37,11 +37,8 @@ SPI_TRANSMIT = {0x2F: 0, 0x21: 1}
 CAMERA_RECEIVE = 0x0D
 """From the camera interface (camera.c in the SDK's Boards/MAX78000/Source)."""
 
-_CTRL, _STATUS, _SRC, _DST, _CNT, _SRCRLD, _DSTRLD, _CNTRLD = range(8)
-_COUNT_MASK = 0xFF_FFFF
 _WORDS = 2
 """CTRL.srcwd and dstwd: 32 bits."""
-_RELOAD_ENABLE = 1 << 31
 
 _CTRL_FIELDS = (
     Field("en", 0),
@@ -68,12 +65,12 @@ def _channel_registers(number: int) -> dict[int, Register]:
         base + 0x04: Register(
             f"STATUS{number}",
             (
-                Field("status", 0),
-                Field("ipend", 1),
-                Field("ctz_if", 2),
-                Field("rld_if", 3),
-                Field("bus_err", 4),
-                Field("to_if", 6),
+                Field("status", 0, 1, STATUS),
+                Field("ipend", 1, 1, STATUS),
+                Field("ctz_if", 2, write=CLEARED_BY_1),
+                Field("rld_if", 3, write=CLEARED_BY_1),
+                Field("bus_err", 4, write=CLEARED_BY_1),
+                Field("to_if", 6, write=CLEARED_BY_1),
             ),
         ),
         base + 0x08: Register(f"SRC{number}", (Field("addr", 0, 32),)),
@@ -102,8 +99,8 @@ class Dma(Peripheral):
         super().__init__(machine, name, base)
         for number in range(CHANNELS):
             first = 0x100 + 0x20 * number
-            self._writers[first] = partial(self._write_control, number)
-            self._writers[first + 4] = partial(self._write_status, number)
+            self._stored[first] = partial(self._control_written, number)
+            self._stored[first + 4] = partial(self._status_written, number)
 
     def reset(self) -> None:
         """All channels stop."""
@@ -127,44 +124,46 @@ class Dma(Peripheral):
         """Channels that request an interrupt."""
         return sum(self._requests(n) << n for n in range(CHANNELS))
 
-    def write_inten(self, value: int) -> None:
+    def stored_inten(self, _old: int, _given: int) -> None:
         """Interrupt enable of each channel."""
-        self.values["INTEN"] = value
         self._update_irqs()
 
-    def _write_status(self, number: int, value: int) -> None:
-        """Flags are cleared by writing 1."""
-        self.values[f"STATUS{number}"] &= ~(value & 0x5C)
+    def _status_written(self, _number: int, _old: int, _given: int) -> None:
+        """Flags were cleared."""
         self._update_irqs()
 
-    def _write_control(self, number: int, value: int) -> None:
-        was = self.values[f"CTRL{number}"] & 1
-        self.values[f"CTRL{number}"] = value
-        if value & 1 and not was:
-            self.values[f"STATUS{number}"] |= 1
+    def _get(self, number: int, register: str, field: str) -> int:
+        return self.field(f"{register}{number}", field)
+
+    def _set(self, number: int, register: str, field: str, value: int) -> None:
+        self.set_field(f"{register}{number}", field, value)
+
+    def _control_written(self, number: int, old: int, _given: int) -> None:
+        enabled = self._get(number, "CTRL", "en")
+        self._set(number, "STATUS", "status", enabled)
+        if enabled and not self.part(f"CTRL{number}", "en", old):
             self._start(number)
-        elif not value & 1:
-            self.values[f"STATUS{number}"] &= ~1
         self._update_irqs()
 
-    def _requests(self, number: int) -> int:
-        control, status = self.values[f"CTRL{number}"], self.values[f"STATUS{number}"]
-        stopped = control >> 30 & 1 and status & 0x4 and not control & 1
-        return int(bool((control >> 31 & 1 and status & 0x4) or stopped))
+    def _requests(self, number: int) -> bool:
+        if not self._get(number, "STATUS", "ctz_if"):
+            return False
+        stopped = self._get(number, "CTRL", "dis_ie") and not self._get(number, "CTRL", "en")
+        return bool(self._get(number, "CTRL", "ctz_ie") or stopped)
 
     def _update_irqs(self) -> None:
         enabled = self.values["INTEN"]
         for number in range(CHANNELS):
-            level = bool(enabled >> number & 1 and self._requests(number))
+            level = bool(enabled >> number & 1) and self._requests(number)
             self.machine.nvic.set_line(FIRST_IRQS[number], level)
 
     # ---- transfers -----------------------------------------------------------------------------
 
     def _request(self, number: int) -> int:
-        return self.values[f"CTRL{number}"] >> 4 & 0x3F
+        return self._get(number, "CTRL", "request")
 
     def _active(self, number: int) -> bool:
-        return bool(self.values[f"CTRL{number}"] & 1 and self.values[f"CNT{number}"])
+        return bool(self._get(number, "CTRL", "en") and self.values[f"CNT{number}"])
 
     def under_way(self) -> str | None:
         """Transfers that are not complete."""
@@ -182,7 +181,7 @@ class Dma(Peripheral):
             self._need_bytes(number, "src", self._uart(request).base + 0x20)
             self._uart(request).dma_changed()
         elif request in SPI_TRANSMIT:
-            if not self.values[f"CTRL{number}"] >> 18 & 1:
+            if not self._get(number, "CTRL", "srcinc"):
                 raise self.fault(0x100 + 0x20 * number, "a transfer to SPI increments src")
             self.machine.spis[SPI_TRANSMIT[request]].dma_changed()
         elif request == CAMERA_RECEIVE:
@@ -197,33 +196,30 @@ class Dma(Peripheral):
 
     def _need_bytes(self, number: int, side: str, fifo: int) -> None:
         """A UART transfer is by bytes, between its FIFO and consecutive addresses."""
-        control = self.values[f"CTRL{number}"]
-        increment, bit = ("dstinc", 22) if side == "src" else ("srcinc", 18)
+        increment = "dstinc" if side == "src" else "srcinc"
         offset = 0x100 + 0x20 * number
-        if control >> 16 & 3 or control >> 20 & 3:
+        if self._get(number, "CTRL", "srcwd") or self._get(number, "CTRL", "dstwd"):
             raise self.fault(offset, "a UART transfer wider than a byte is not modelled")
-        if not control >> bit & 1:
+        if not self._get(number, "CTRL", increment):
             raise self.fault(offset, f"a UART transfer without {increment} is not modelled")
         if self.values[f"{side.upper()}{number}"] != fifo:
             raise self.fault(offset, f"{side} is not the FIFO of the UART that requests")
 
     def _need_words(self, number: int) -> None:
         """The camera's FIFO gives whole words to consecutive addresses."""
-        control = self.values[f"CTRL{number}"]
         offset = 0x100 + 0x20 * number
-        if control >> 16 & 3 != _WORDS or control >> 20 & 3 != _WORDS:
+        if any(self._get(number, "CTRL", name) != _WORDS for name in ("srcwd", "dstwd")):
             raise self.fault(offset, "a camera transfer by other than 32 bits is not modelled")
-        if control >> 18 & 1 or not control >> 22 & 1:
+        if self._get(number, "CTRL", "srcinc") or not self._get(number, "CTRL", "dstinc"):
             raise self.fault(offset, "a camera transfer increments dst and nothing else")
 
     def _copy(self, number: int) -> None:
         """Memory to memory, ``CHUNK`` bytes at a time; only with both sides incrementing."""
-        control = self.values[f"CTRL{number}"]
-        if not control >> 18 & 1 or not control >> 22 & 1:
+        if not all(self._get(number, "CTRL", name) for name in ("srcinc", "dstinc")):
             raise self.fault(0x100 + 0x20 * number, "a copy without increments is not modelled")
         count = min(CHUNK, self.values[f"CNT{number}"])
-        duration = -(-count // 4) * COPY_CYCLES_PER_WORD * self.machine.cycle_time
-        self.machine.schedule(duration, lambda: self._copied(number, count))
+        cycles = -(-count // 4) * COPY_CYCLES_PER_WORD
+        self.machine.clocks.core.after(cycles, lambda: self._copied(number, count))
 
     def _copied(self, number: int, count: int) -> None:
         if not self._active(number):
@@ -291,15 +287,15 @@ class Dma(Peripheral):
         values[f"CNT{number}"] -= count
         if values[f"CNT{number}"]:
             return
-        values[f"STATUS{number}"] |= 0x4
-        if values[f"CTRL{number}"] & 2 or values[f"CNTRLD{number}"] & _RELOAD_ENABLE:
+        self._set(number, "STATUS", "ctz_if", 1)
+        if self._get(number, "CTRL", "rlden") or self._get(number, "CNTRLD", "en"):
             values[f"SRC{number}"] = values[f"SRCRLD{number}"]
             values[f"DST{number}"] = values[f"DSTRLD{number}"]
-            values[f"CNT{number}"] = values[f"CNTRLD{number}"] & _COUNT_MASK
-            values[f"CNTRLD{number}"] &= ~_RELOAD_ENABLE
-            values[f"CTRL{number}"] &= ~2
-            values[f"STATUS{number}"] |= 0x8
+            values[f"CNT{number}"] = self._get(number, "CNTRLD", "cnt")
+            self._set(number, "CNTRLD", "en", 0)
+            self._set(number, "CTRL", "rlden", 0)
+            self._set(number, "STATUS", "rld_if", 1)
         else:
-            values[f"CTRL{number}"] &= ~1
-            values[f"STATUS{number}"] &= ~1
+            self._set(number, "CTRL", "en", 0)
+            self._set(number, "STATUS", "status", 0)
         self._update_irqs()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from evalkit.hardware.peripherals.base import Peripheral, flags, whole
+from evalkit.hardware.peripherals.base import Peripheral, whole
 from evalkit.hardware.scheduler import SECOND
-from synthesize.chip.registers import INERT, STATUS, UNMODELLED, Field, Register
+from synthesize.chip.fields import CLEARED_BY_0, INERT, STATUS, UNMODELLED, Field, Register
 
 FLASH_SIZE = 512 * 1024
 PAGE = 8192
@@ -16,10 +16,9 @@ WRITE_TIME = SECOND // 25_000
 ERASE_TIME = SECOND // 50
 """About 40 microseconds for 128 bits and 20 milliseconds for a page; estimates."""
 
-_WRITE, _MASS_ERASE, _PAGE_ERASE = 1, 2, 4
+_OPERATIONS = ("wr", "me", "pge")
 _UNLOCKED = 2
-_ERASE_CODE = 0x55
-_ALL = 0xAA
+_ERASE_CODES = {"me": 0xAA, "pge": 0x55}
 
 
 class Flc(Peripheral):
@@ -41,7 +40,13 @@ class Flc(Peripheral):
                 Field("unlock", 28, 4),
             ),
         ),
-        0x24: flags("INTR", {"done": 0, "af": 1, "doneie": 8, "afie": 9}),
+        0x24: Register(
+            "INTR",
+            (
+                *(Field("done", 0, write=CLEARED_BY_0), Field("af", 1, write=CLEARED_BY_0)),
+                *(Field("doneie", 8), Field("afie", 9)),
+            ),
+        ),
         0x30: whole("DATA0"),
         0x34: whole("DATA1"),
         0x38: whole("DATA2"),
@@ -49,49 +54,53 @@ class Flc(Peripheral):
         0x40: whole("ACTRL"),
     }
 
-    def write_intr(self, value: int) -> None:
-        """Flags are cleared by writing 0, enables are set."""
-        self.values["INTR"] = (self.values["INTR"] & value & 0x3) | (value & 0x300)
+    def stored_intr(self, _old: int, _given: int) -> None:
+        """Flags cleared, enables set."""
         self._update_irq()
 
-    def write_ctrl(self, value: int) -> None:
+    def stored_ctrl(self, _old: int, _given: int) -> None:
         """Start an operation."""
-        operation = value & (_WRITE | _MASS_ERASE | _PAGE_ERASE)
-        self.values["CTRL"] = value
-        if not operation:
+        wanted = [name for name in _OPERATIONS if self.field("CTRL", name)]
+        if not wanted:
             return
-        if value >> 28 != _UNLOCKED:
-            self.values["CTRL"] &= ~operation
-            self.values["INTR"] |= 2
+        if self.field("CTRL", "unlock") != _UNLOCKED:
+            for name in wanted:
+                self.set_field("CTRL", name, 0)
+            self.set_field("INTR", "af", 1)
             self._update_irq()
             return
-        if operation not in (_WRITE, _MASS_ERASE, _PAGE_ERASE):
+        if len(wanted) > 1:
             raise self.fault(0x08, "two operations are started at once")
-        code = value >> 8 & 0xFF
-        wanted = {_WRITE: code, _MASS_ERASE: _ALL, _PAGE_ERASE: _ERASE_CODE}[operation]
-        if code != wanted:
-            raise self.fault(0x08, f"erase code 0x{code:02x}, not 0x{wanted:02x}")
-        self.values["CTRL"] |= 1 << 24
-        duration = WRITE_TIME if operation == _WRITE else ERASE_TIME
+        if self.field("CTRL", "pend"):
+            raise self.fault(0x08, "an operation is started while another is under way")
+        operation, code = wanted[0], self.field("CTRL", "erase_code")
+        needed = _ERASE_CODES.get(operation, code)
+        if code != needed:
+            raise self.fault(0x08, f"erase code 0x{code:02x}, not 0x{needed:02x}")
+        self.set_field("CTRL", "pend", 1)
+        duration = WRITE_TIME if operation == "wr" else ERASE_TIME
         self.machine.schedule(duration, lambda: self._finish(operation))
 
-    def _finish(self, operation: int) -> None:
+    def _finish(self, operation: str) -> None:
         address = self.values["ADDR"] % FLASH_SIZE
-        if operation == _WRITE:
+        if operation == "wr":
             words = [self.values[f"DATA{i}"] for i in range(4)]
             data = b"".join(word.to_bytes(4, "little") for word in words)
             old = self.machine.read_flash(address & ~15, 16)
             self.machine.write_flash(
                 address & ~15, bytes(a & b for a, b in zip(old, data, strict=True))
             )
-        elif operation == _PAGE_ERASE:
+        elif operation == "pge":
             self.machine.write_flash(address & ~(PAGE - 1), b"\xff" * PAGE)
         else:
             self.machine.write_flash(0, b"\xff" * FLASH_SIZE)
-        self.values["CTRL"] &= ~(operation | 1 << 24)
-        self.values["INTR"] |= 1
+        self.set_field("CTRL", operation, 0)
+        self.set_field("CTRL", "pend", 0)
+        self.set_field("INTR", "done", 1)
         self._update_irq()
 
     def _update_irq(self) -> None:
-        pending = self.values["INTR"] & self.values["INTR"] >> 8 & 3
-        self.machine.nvic.set_line(23, bool(pending))
+        pending = any(
+            self.field("INTR", flag) and self.field("INTR", f"{flag}ie") for flag in ("done", "af")
+        )
+        self.machine.nvic.set_line(23, pending)

@@ -106,15 +106,15 @@ class Gcr(Peripheral):
 
     def write_rst0(self, value: int) -> None:
         """Reset peripherals; the bits clear themselves at once."""
-        self._reset_named(value, _RESETS0, "RST0")
+        self._reset_named(value, "RST0")
 
     def write_rst1(self, value: int) -> None:
         """Reset peripherals; the bits clear themselves at once."""
-        self._reset_named(value, _RESETS1, "RST1")
+        self._reset_named(value, "RST1")
 
-    def _reset_named(self, value: int, names: dict[str, int], register: str) -> None:
-        for name, bit in names.items():
-            if not value >> bit & 1:
+    def _reset_named(self, value: int, register: str) -> None:
+        for name in _RESETS0 if register == "RST0" else _RESETS1:
+            if not self.part(register, name, value):
                 continue
             if name == "sys":
                 raise ChipReset(
@@ -125,9 +125,9 @@ class Gcr(Peripheral):
 
     def write_clkctrl(self, value: int) -> None:
         """Enabled oscillators are ready at once; switch the system clock."""
-        for enable, ready in ((17, 25), (18, 26), (19, 27), (20, 28)):
-            value = (value & ~(1 << ready)) | ((value >> enable & 1) << ready)
         self.values["CLKCTRL"] = value
+        for name in ("ertco", "iso", "ipo", "ibro"):
+            self.set_field("CLKCTRL", f"{name}_rdy", self.field("CLKCTRL", f"{name}_en"))
         select = self.field("CLKCTRL", "sysclk_sel")
         enabled = {0: "iso_en", 4: "ipo_en", 5: "ibro_en", 6: "ertco_en"}.get(select)
         if select not in OSCILLATOR_HZ:
@@ -136,11 +136,22 @@ class Gcr(Peripheral):
             raise self.fault(
                 8, f"the system clock is switched to an oscillator that is off ({enabled})"
             )
-        self.machine.set_cpu_clock(OSCILLATOR_HZ[select] >> self.field("CLKCTRL", "sysclk_div"))
+        self.machine.clocks.set_core(OSCILLATOR_HZ[select] >> self.field("CLKCTRL", "sysclk_div"))
+        self.machine.clocks.cnn.set_frequency(self.cnn_hz())
+
+    def stored_pclkdiv(self, _old: int, _given: int) -> None:
+        """The accelerator's clock."""
+        self.machine.clocks.cnn.set_frequency(self.cnn_hz())
+
+    def restart(self) -> None:
+        """As after power-up, at the clock of then."""
+        super().restart()
+        self.machine.clocks.set_core(RESET_HZ)
+        self.machine.clocks.cnn.set_frequency(self.cnn_hz())
 
     def write_pm(self, value: int) -> None:
         """Power mode and sources of wake-up; the modes that lose the memory begin at once."""
-        mode = value & 0xF
+        mode = self.part("PM", "mode", value)
         lost = {4: "BACKUP", 10: "POWERDOWN"}.get(mode)
         if lost is not None:
             raise self.fault(
@@ -155,7 +166,7 @@ class Gcr(Peripheral):
     @property
     def ertco_on(self) -> bool:
         """Whether the 32.768 kHz oscillator runs; either of two bits keeps it on."""
-        kept = self.machine.peripherals["MCR"].values["CTRL"] >> 3 & 1
+        kept = self.machine.peripherals["MCR"].field("CTRL", "ertco_en")
         return bool(self.field("CLKCTRL", "ertco_en") or kept)
 
     @property
@@ -166,7 +177,7 @@ class Gcr(Peripheral):
     def gated(self, name: str) -> str | None:
         """Text of the clock gate that holds a peripheral off, None when its clock runs."""
         for register, names in (("PCLKDIS0", _GATES0), ("PCLKDIS1", _GATES1)):
-            if name in names and self.values[register] >> names[name] & 1:
+            if name in names and self.field(register, name):
                 return f"GCR.{register}.{name} is 1"
         return None
 
@@ -175,4 +186,4 @@ class Gcr(Peripheral):
         divider = {0: 2, 1: 4, 2: 8, 3: 16, 4: 1}.get(self.field("PCLKDIV", "cnnclkdiv"), 1)
         if self.field("PCLKDIV", "cnnclksel") == 1:
             return OSCILLATOR_HZ[0] // divider
-        return self.machine.cpu_hz // 2 // divider
+        return max(1, self.machine.clocks.core.frequency // 2 // divider)

@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 from evalkit.hardware.around.sccb import Device
 from evalkit.hardware.peripherals.base import Peripheral, flags
-from evalkit.hardware.scheduler import SECOND
-from synthesize.chip.registers import INERT, STATUS, UNMODELLED, Field, Register
+from synthesize.chip.fields import (
+    CLEARED_BY_1,
+    CLEARS_ITSELF,
+    INERT,
+    STATUS,
+    UNMODELLED,
+    Field,
+    Register,
+)
 
 if TYPE_CHECKING:
     from evalkit.hardware.machine import Machine
@@ -23,11 +30,23 @@ _FLAGS0 = {
     "wr_addr_match": 23,
 }  # fmt: skip
 _FLAGS1 = {"rx_ov": 0, "tx_un": 1, "start": 2}
-_DONE, _RX_THD, _TX_THD, _STOPPED = 1 << 0, 1 << 4, 1 << 5, 1 << 6
-_ADDR_ACK, _ADDR_NACK, _DATA_NACK = 1 << 7, 1 << 10, 1 << 11
-_START, _RESTART, _STOP = 1, 2, 4
 _BITS_PER_BYTE = 9
 _FIFO, _MSTCTRL = 0x2C, 0x30
+
+
+_MASTER = Register(
+    "MSTCTRL",
+    (
+        *(Field("start", 0), Field("restart", 1), Field("stop", 2)),
+        Field("ex_addr_en", 7, 1, UNMODELLED),
+    ),
+)
+_COMMANDS = _MASTER.mask("start", "restart", "stop")
+_STATUS = flags(
+    "STATUS",
+    {"busy": 0, "rx_em": 1, "rx_full": 2, "tx_em": 3, "tx_full": 4, "mst_busy": 5},
+    STATUS,
+)
 
 
 class I2c(Peripheral):
@@ -61,17 +80,17 @@ class I2c(Peripheral):
                 Field("hs_en", 15, 1, UNMODELLED),
             ),
         ),
-        0x04: Register("STATUS", (Field("bits", 0, 6, STATUS),)),
+        0x04: _STATUS,
         # The driver clears the flags with 0xffffff, bits without a flag included (i2c_reva.h).
         0x08: Register(
             "INTFL0",
             (
-                *(Field(name, bit) for name, bit in _FLAGS0.items()),
-                Field("none", 17, 5, INERT),
+                *(Field(name, bit, write=CLEARED_BY_1) for name, bit in _FLAGS0.items()),
+                Field("none", 17, 5, INERT, write=CLEARED_BY_1),
             ),
         ),
         0x0C: flags("INTEN0", _FLAGS0),
-        0x10: flags("INTFL1", _FLAGS1),
+        0x10: flags("INTFL1", _FLAGS1, write=CLEARED_BY_1),
         0x14: flags("INTEN1", _FLAGS1),
         0x18: Register(
             "FIFOLEN",
@@ -79,7 +98,12 @@ class I2c(Peripheral):
             FIFO_DEPTH << 8 | FIFO_DEPTH,
         ),
         0x1C: Register(
-            "RXCTRL0", (Field("dnr", 0, 1, INERT), Field("flush", 7), Field("thd_lvl", 8, 4))
+            "RXCTRL0",
+            (
+                Field("dnr", 0, 1, INERT),
+                Field("flush", 7, write=CLEARS_ITSELF),
+                Field("thd_lvl", 8, 4),
+            ),
         ),
         0x20: Register("RXCTRL1", (Field("cnt", 0, 8), Field("lvl", 8, 4, STATUS))),
         0x24: Register(
@@ -88,21 +112,13 @@ class I2c(Peripheral):
                 Field("preload_mode", 0, 1, UNMODELLED),
                 Field("tx_ready_mode", 1, 1, INERT),
                 Field("flush_dis", 2, 4, INERT),
-                Field("flush", 7),
+                Field("flush", 7, write=CLEARS_ITSELF),
                 Field("thd_val", 8, 4),
             ),
         ),
         0x28: Register("TXCTRL1", (Field("preload_rdy", 0, 1, INERT), Field("lvl", 8, 4, STATUS))),
         _FIFO: Register("FIFO", (Field("data", 0, 8),)),
-        _MSTCTRL: Register(
-            "MSTCTRL",
-            (
-                Field("start", 0),
-                Field("restart", 1),
-                Field("stop", 2),
-                Field("ex_addr_en", 7, 1, UNMODELLED),
-            ),
-        ),
+        _MSTCTRL: _MASTER,
         0x34: Register("CLKLO", (Field("lo", 0, 9),)),
         0x38: Register("CLKHI", (Field("hi", 0, 9),)),
         0x3C: Register("HSCLK", (Field("lo", 0, 8, INERT), Field("hi", 8, 8, INERT))),
@@ -140,72 +156,57 @@ class I2c(Peripheral):
 
     def read_ctrl(self) -> int:
         """The levels of both wires: as driven in bit-bang mode, else high."""
-        value = self.values["CTRL"]
         by_hand = self.field("CTRL", "bb_mode")
-        levels = value >> 6 & 3 if by_hand else 3
-        return value & ~(3 << 8) | levels << 8
+        for wire in ("scl", "sda"):
+            self.set_field("CTRL", wire, self.field("CTRL", f"{wire}_out") if by_hand else 1)
+        return self.values["CTRL"]
 
-    def write_ctrl(self, value: int) -> None:
+    def stored_ctrl(self, old: int, _given: int) -> None:
         """Switching it off empties both FIFOs."""
-        if self.values["CTRL"] & 1 and not value & 1:
+        if self.part("CTRL", "en", old) and not self.field("CTRL", "en"):
             self._clear()
-        self.values["CTRL"] = value
         self._update_flags()
 
     def read_status(self) -> int:
         """Levels of the FIFOs, and whether the bus is in use."""
         tx, rx = len(self._tx), len(self._rx)
         busy = int(self._phase != "idle")
-        return (
-            busy
-            | int(rx == 0) << 1
-            | int(rx == FIFO_DEPTH) << 2
-            | int(tx == 0) << 3
-            | int(tx == FIFO_DEPTH) << 4
-            | busy << 5
+        return _STATUS.encode(
+            busy=busy,
+            rx_em=int(rx == 0),
+            rx_full=int(rx == FIFO_DEPTH),
+            tx_em=int(tx == 0),
+            tx_full=int(tx == FIFO_DEPTH),
+            mst_busy=busy,
         )
 
-    def write_intfl0(self, value: int) -> None:
-        """Flags are cleared by writing 1; thresholds that still hold come back."""
-        self.values["INTFL0"] &= ~value
+    def _flags_written(self, _old: int, _given: int) -> None:
+        """Flags were cleared or enabled; thresholds that still hold come back."""
         self._update_flags()
 
-    def write_intfl1(self, value: int) -> None:
-        """Flags are cleared by writing 1."""
-        self.values["INTFL1"] &= ~value
-        self._update_flags()
+    stored_intfl0 = stored_intfl1 = stored_inten0 = stored_inten1 = _flags_written
 
-    def write_inten0(self, value: int) -> None:
-        """Interrupt enables."""
-        self.values["INTEN0"] = value
-        self._update_flags()
-
-    def write_inten1(self, value: int) -> None:
-        """Interrupt enables."""
-        self.values["INTEN1"] = value
-        self._update_flags()
-
-    def write_rxctrl0(self, value: int) -> None:
-        """Threshold; the flush bit clears itself."""
-        if value & 1 << 7:
+    def stored_rxctrl0(self, _old: int, given: int) -> None:
+        """Threshold; the flush bit acts at once."""
+        if self.part("RXCTRL0", "flush", given):
             self._rx.clear()
-        self.values["RXCTRL0"] = value & ~(1 << 7)
         self._update_flags()
 
-    def write_txctrl0(self, value: int) -> None:
-        """Threshold; the flush bit clears itself."""
-        if value & 1 << 7:
+    def stored_txctrl0(self, _old: int, given: int) -> None:
+        """Threshold; the flush bit acts at once."""
+        if self.part("TXCTRL0", "flush", given):
             self._tx.clear()
-        self.values["TXCTRL0"] = value & ~(1 << 7)
         self._update_flags()
 
     def read_rxctrl1(self) -> int:
         """Count, and level of the receive FIFO."""
-        return self.values["RXCTRL1"] & 0xFF | len(self._rx) << 8
+        self.set_field("RXCTRL1", "lvl", len(self._rx))
+        return self.values["RXCTRL1"]
 
     def read_txctrl1(self) -> int:
         """Level of the transmit FIFO."""
-        return self.values["TXCTRL1"] & 0xFF | len(self._tx) << 8
+        self.set_field("TXCTRL1", "lvl", len(self._tx))
+        return self.values["TXCTRL1"]
 
     def write_fifo(self, value: int) -> None:
         """A byte to send: an address after START, else data."""
@@ -228,21 +229,23 @@ class I2c(Peripheral):
 
     def write_mstctrl(self, value: int) -> None:
         """START, RESTART, STOP: the bits clear themselves when done."""
-        if value & 7 and not (self.field("CTRL", "en") and self.field("CTRL", "mst_mode")):
+        wanted = value & _COMMANDS
+        if wanted and not (self.field("CTRL", "en") and self.field("CTRL", "mst_mode")):
             raise self.fault(
                 _MSTCTRL, "used while the controller is off or no master (CTRL.en, CTRL.mst_mode)"
             )
-        self.values["MSTCTRL"] |= value & 7
+        self.values["MSTCTRL"] |= wanted
         self._go_on()
 
     def _update_flags(self) -> None:
-        fl = self.values["INTFL0"]
         if len(self._tx) <= self.field("TXCTRL0", "thd_val"):
-            fl |= _TX_THD
+            self.set_field("INTFL0", "tx_thd", 1)
         if len(self._rx) >= max(1, self.field("RXCTRL0", "thd_lvl")):
-            fl |= _RX_THD
-        self.values["INTFL0"] = fl
-        active = fl & self.values["INTEN0"] or self.values["INTFL1"] & self.values["INTEN1"]
+            self.set_field("INTFL0", "rx_thd", 1)
+        active = (
+            self.values["INTFL0"] & self.values["INTEN0"]
+            or self.values["INTFL1"] & self.values["INTEN1"]
+        )
         self.machine.nvic.set_line(self.irq, bool(active))
 
     def under_way(self) -> str | None:
@@ -254,7 +257,6 @@ class I2c(Peripheral):
     def _after(self, clocks: int, action: str, value: int = 0) -> None:
         """Let ``_ACTION(value)`` happen after some clocks on the wire."""
         period = self.field("CLKLO", "lo") + self.field("CLKHI", "hi") + 2
-        duration = clocks * period * SECOND // max(1, self.machine.cpu_hz // 2)
         generation = self._generation
         self._busy = True
 
@@ -265,46 +267,45 @@ class I2c(Peripheral):
                 self._update_flags()
                 self._go_on()
 
-        self.machine.schedule(duration, happens)
+        self.machine.clocks.peripheral.after(clocks * period, happens)
 
     def _go_on(self) -> None:
         """Begin what comes next on the wire, if anything."""
-        control = self.values["MSTCTRL"]
         if self._busy:
             return
         if self._phase in ("idle", "address"):
-            if self._tx and (self._phase == "address" or control & _START):
+            if self._tx and (self._phase == "address" or self.field("MSTCTRL", "start")):
                 self._phase = "address"
                 self._after(_BITS_PER_BYTE + 1, "_addressed", self._tx.popleft())
-            elif control & _STOP:
+            elif self.field("MSTCTRL", "stop"):
                 self._after(1, "_stopped")
         elif self._phase == "read" and self._to_read:
             if len(self._rx) < FIFO_DEPTH:  # else the clock is stretched
                 self._after(_BITS_PER_BYTE, "_received")
         elif self._phase == "write" and self._tx:
             self._after(_BITS_PER_BYTE, "_written", self._tx.popleft())
-        elif control & _RESTART:
+        elif self.field("MSTCTRL", "restart"):
             self._after(1, "_restarted")
-        elif control & _STOP:
+        elif self.field("MSTCTRL", "stop"):
             self._after(1, "_stopped")
 
     def _addressed(self, value: int) -> None:
-        self.values["INTFL1"] |= 1 << _FLAGS1["start"]
+        self.set_field("INTFL1", "start", 1)
         found = (d for d in self.devices if d.address == value >> 1)
         self._device = next((d for d in found if d.begin(bool(value & 1))), None)
         if self._device is None:
-            self.values["INTFL0"] |= _ADDR_NACK
+            self.set_field("INTFL0", "addr_nack_err", 1)
             self._tx.clear()
             self._phase = "held"
         else:
-            self.values["INTFL0"] |= _ADDR_ACK
+            self.set_field("INTFL0", "addr_ack", 1)
             self._phase = "read" if value & 1 else "write"
-            self._to_read = (self.values["RXCTRL1"] & 0xFF or 256) if value & 1 else 0
+            self._to_read = (self.field("RXCTRL1", "cnt") or 256) if value & 1 else 0
 
     def _written(self, value: int) -> None:
         assert self._device is not None
         if not self._device.write(value):
-            self.values["INTFL0"] |= _DATA_NACK
+            self.set_field("INTFL0", "data_err", 1)
             self._tx.clear()
             self._phase = "held"
 
@@ -313,18 +314,19 @@ class I2c(Peripheral):
         self._rx.append(self._device.read())
         self._to_read -= 1
         if not self._to_read:
-            self.values["INTFL0"] |= _DONE
+            self.set_field("INTFL0", "done", 1)
             self._phase = "held"
 
     def _restarted(self, _: int) -> None:
         self._release()
-        self.values["MSTCTRL"] &= ~_RESTART
+        self.set_field("MSTCTRL", "restart", 0)
         self._phase = "address"
 
     def _stopped(self, _: int) -> None:
         self._release()
         self.values["MSTCTRL"] = 0
-        self.values["INTFL0"] |= _STOPPED | _DONE
+        self.set_field("INTFL0", "stop", 1)
+        self.set_field("INTFL0", "done", 1)
         self._phase = "idle"
 
     def _release(self) -> None:

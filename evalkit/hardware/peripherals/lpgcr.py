@@ -20,12 +20,12 @@ class Lpgcr(Peripheral):
 
     def write_rst(self, value: int) -> None:
         """Reset peripherals; the bits clear themselves at once."""
-        for name, bit in _NAMES.items():
-            if value >> bit & 1 and not self.machine.reset_peripheral(name):
+        for name in _NAMES:
+            if self.part("RST", name, value) and not self.machine.reset_peripheral(name):
                 raise self.fault(0x08, f"resetting {name} is not modelled")
 
     def gated(self, name: str) -> str | None:
         """Text of the clock gate that holds a peripheral off, None when its clock runs."""
-        if self.values["PCLKDIS"] >> _NAMES[name] & 1:
+        if self.field("PCLKDIS", name):
             return f"LPGCR.PCLKDIS.{name} is 1"
         return None

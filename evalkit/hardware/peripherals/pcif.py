@@ -24,18 +24,19 @@ from numpy.typing import NDArray
 from evalkit.hardware.around.ov7692 import RGB565, Ov7692, SensorFrame
 from evalkit.hardware.peripherals.base import Peripheral, flags
 from evalkit.hardware.scheduler import Event
-from synthesize.chip.registers import INERT, STATUS, UNMODELLED, Field, Register
+from synthesize.chip.fields import CLEARED_BY_1, INERT, STATUS, UNMODELLED, Field, Register
 
 if TYPE_CHECKING:
     from evalkit.hardware.machine import Machine
 
 FIFO_DEPTH = 16
-IMAGE_DONE, FIFO_FULL, FIFO_THRESHOLD, FIFO_NOT_EMPTY = 1, 2, 4, 8
 OFF, SINGLE, CONTINUOUS = 0, 1, 2
 EIGHT_BITS = 0
 _FLAGS = {"img_done": 0, "fifo_full": 1, "fifo_thresh": 2, "fifo_not_empty": 3}
+_INT_FL = flags("INT_FL", _FLAGS, write=CLEARED_BY_1)
+IMAGE_DONE, FIFO_FULL, FIFO_THRESHOLD, FIFO_NOT_EMPTY = (_INT_FL.mask(name) for name in _FLAGS)
 _CTRL, _FIFO = 0x08, 0x30
-_READ_MODE = 3
+_FORMAT = ("data_width", "three_ch_en", "pcif_sys")
 
 
 def words(frame: SensorFrame, width: int, three_channels: bool) -> NDArray[np.uint32]:
@@ -83,7 +84,7 @@ class Pcif(Peripheral):
             ),
         ),
         0x0C: flags("INT_EN", _FLAGS),
-        0x10: flags("INT_FL", _FLAGS),
+        0x10: _INT_FL,
         0x14: Register("DS_TIMING_CODES", (Field("sav", 0, 8, INERT), Field("eav", 8, 8, INERT))),
         _FIFO: Register("FIFO_DATA", (Field("data", 0, 32),)),
     }
@@ -112,35 +113,35 @@ class Pcif(Peripheral):
 
     def write_ctrl(self, value: int) -> None:
         """Mode, widths, thresholds; READ_MODE starts and stops."""
-        if value & _READ_MODE == 3:
+        if self.part("CTRL", "read_mode", value) == 3:
             raise self.fault(_CTRL, "read_mode 3 does not exist")
-        if value >> 2 & 3 == 3:
+        if self.part("CTRL", "data_width", value) == 3:
             raise self.fault(_CTRL, "data_width 3 does not exist")
-        changes = (value ^ self.values["CTRL"]) & ~_READ_MODE
-        if self._frame is not None and changes & 0xC000_000C:
-            raise self.fault(_CTRL, "the data format is changed while a frame comes in")
         before = self.values["CTRL"]
+        control = self.REGISTERS[_CTRL]
+        changes = (value ^ before) & ~control.mask("read_mode")
+        if self._frame is not None and changes & control.mask(*_FORMAT):
+            raise self.fault(_CTRL, "the data format is changed while a frame comes in")
         self.values["CTRL"] = value
+        was_off = self.part("CTRL", "read_mode", before) == OFF
         if not self._active:
             self._stop()
-        elif self._frame is None and (changes or not before & _READ_MODE or self._event is None):
+        elif self._frame is None and (changes or was_off or self._event is None):
             self._wait_for_frame()
         self._update_flags()
-        if value >> 16 & 1:
+        if self.field("CTRL", "rx_dma"):
             self.dma_changed()
 
     @property
     def _active(self) -> bool:
         return bool(self.field("CTRL", "read_mode") and self.field("CTRL", "pcif_sys"))
 
-    def write_int_en(self, value: int) -> None:
+    def stored_int_en(self, _old: int, _given: int) -> None:
         """Interrupt enables."""
-        self.values["INT_EN"] = value
         self._update_flags()
 
-    def write_int_fl(self, value: int) -> None:
-        """Image done and FIFO full are cleared by writing 1; the others follow the FIFO."""
-        self.values["INT_FL"] &= ~value
+    def stored_int_fl(self, _old: int, _given: int) -> None:
+        """Image done and FIFO full were cleared; the others follow the FIFO."""
         self._update_flags()
 
     def read_fifo_data(self) -> int:
@@ -287,7 +288,7 @@ class Pcif(Peripheral):
         self.machine.recorder.add("camera", frame.name, frame.start, now)
         self.values["INT_FL"] |= IMAGE_DONE
         if self.field("CTRL", "read_mode") == SINGLE:
-            self.values["CTRL"] &= ~_READ_MODE
+            self.set_field("CTRL", "read_mode", OFF)
         else:
             self._wait_for_frame()
         self._update_flags()

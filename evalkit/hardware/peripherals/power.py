@@ -5,14 +5,10 @@ Sources: pwrseq_regs.h, mcr_regs.h, trimsir_regs.h, fcr_regs.h, sir_regs.h of th
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from evalkit.hardware.peripherals.base import Peripheral, whole
-from synthesize.chip.registers import INERT, STATUS, Field, Register
-
-if TYPE_CHECKING:
-    from evalkit.hardware.machine import Machine
+from synthesize.chip.fields import CLEARED_BY_1, INERT, STATUS, Field, Register
 
 
 def _plain(*names: str) -> dict[int, Register]:
@@ -23,32 +19,32 @@ class Pwrseq(Peripheral):
     """PWRSEQ: which pins end a deep sleep, and which have (``deep_sleep.py``)."""
 
     REGISTERS: ClassVar[dict[int, Register]] = {
-        **_plain(
-            "LPCN", "LPWKST0", "LPWKEN0", "LPWKST1", "LPWKEN1", "LPWKST2", "LPWKEN2", "LPWKST3",
-            "LPWKEN3",
-        ),
-        0x30: whole("LPPWST", kind=INERT),
+        0x00: whole("LPCN", kind=INERT),
+        **{
+            4 + 8 * port: whole(f"LPWKST{port}", kind=INERT, write=CLEARED_BY_1)
+            for port in range(4)
+        },
+        **{8 + 8 * port: whole(f"LPWKEN{port}", kind=INERT) for port in range(4)},
+        0x30: whole("LPPWST", kind=INERT, write=CLEARED_BY_1),
         0x34: whole("LPPWEN", kind=INERT),
         0x48: whole("GP0", kind=INERT),
         0x4C: whole("GP1", kind=INERT),
-    }  # fmt: skip
-
-    def __init__(self, machine: Machine, name: str, base: int) -> None:
-        super().__init__(machine, name, base)
-        for offset, register in self.REGISTERS.items():
-            if register.name.startswith("LPWKST") or register.name == "LPPWST":
-                self._writers[offset] = partial(self._clear, register.name)
-
-    def _clear(self, register: str, value: int) -> None:
-        """Wake-up status is cleared by writing 1."""
-        self.values[register] &= ~value
+    }
 
 
 class Mcr(Peripheral):
     """MCR: memory check bits, oscillator outputs, port 3."""
 
     REGISTERS: ClassVar[dict[int, Register]] = {
-        **_plain("ECCEN", "IPO_MTRIM", "OUTEN", "CMP_CTRL", "CTRL"),
+        **_plain("ECCEN", "IPO_MTRIM", "OUTEN", "CMP_CTRL"),
+        0x10: Register(
+            "CTRL",
+            (
+                Field("inert_0", 0, 3, INERT),
+                Field("ertco_en", 3),
+                Field("inert_4", 4, 28, INERT),
+            ),
+        ),
         0x20: Register(
             "GPIO3_CTRL",
             (

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
+from evalkit.hardware.clocks import ClockEvent
 from evalkit.hardware.peripherals.base import Peripheral, flags
-from evalkit.hardware.scheduler import SECOND, Event
-from synthesize.chip.registers import UNMODELLED, Field, Register
+from synthesize.chip.fields import CLEARED_BY_1, UNMODELLED, Field, Register
 
 if TYPE_CHECKING:
     from evalkit.hardware.machine import Machine
@@ -51,7 +51,7 @@ class PulseTrains(Peripheral):
     REGISTERS: ClassVar[dict[int, Register]] = {
         0x00: flags("ENABLE", _BITS),
         0x04: flags("RESYNC", _BITS, UNMODELLED),
-        0x08: flags("INTFL", _BITS),
+        0x08: flags("INTFL", _BITS, write=CLEARED_BY_1),
         0x0C: flags("INTEN", _BITS),
         0x10: flags("SAFE_EN", _BITS),
         0x14: flags("SAFE_DIS", _BITS),
@@ -62,7 +62,8 @@ class PulseTrains(Peripheral):
         super().__init__(machine, name, base)
         self.irq = irq
         self.listeners: list[Callable[[], None]] = []
-        self._ends: dict[int, Event] = {}
+        self._ends: dict[int, ClockEvent] = {}
+        machine.clocks.peripheral.listeners.append(self._clock_changed)
 
     def reset(self) -> None:
         """All outputs stop."""
@@ -93,14 +94,12 @@ class PulseTrains(Peripheral):
         """Stop the channels whose bits are 1."""
         self.write_enable(self.values["ENABLE"] & ~value)
 
-    def write_intfl(self, value: int) -> None:
-        """Flags are cleared by writing 1."""
-        self.values["INTFL"] &= ~value
+    def stored_intfl(self, _old: int, _given: int) -> None:
+        """Flags were cleared."""
         self._update_irq()
 
-    def write_inten(self, value: int) -> None:
+    def stored_inten(self, _old: int, _given: int) -> None:
         """Interrupt enables."""
-        self.values["INTEN"] = value
         self._update_irq()
 
     def _start(self, number: int) -> None:
@@ -112,13 +111,13 @@ class PulseTrains(Peripheral):
         if mode == _SQUARE_WAVE or loops == 0:
             return
         bits = (mode or 32) + self.field(f"LOOP{number}", "delay")
-        duration = loops * bits * rate * SECOND // self._clock_hz()
-        self._ends[number] = self.machine.schedule(duration, partial(self._ended, number))
+        clock = self.machine.clocks.peripheral
+        self._ends[number] = clock.after(loops * bits * rate, partial(self._ended, number))
 
     def _ended(self, number: int) -> None:
         del self._ends[number]
-        self.values["ENABLE"] &= ~(1 << number)
-        self.values["INTFL"] |= 1 << number
+        self.set_field("ENABLE", f"pt{number}", 0)
+        self.set_field("INTFL", f"pt{number}", 1)
         self._update_irq()
         self._changed()
 
@@ -134,8 +133,10 @@ class PulseTrains(Peripheral):
         for listener in self.listeners:
             listener()
 
-    def _clock_hz(self) -> int:
-        return self.machine.cpu_hz // 2
+    def _clock_changed(self) -> None:
+        """Whoever gets a clock from here must know."""
+        if self.values["ENABLE"]:
+            self._changed()
 
     def frequency(self, number: int) -> float:
         """Hertz of the regular clock that a channel puts out; 0.0 when it puts out none."""
@@ -145,4 +146,6 @@ class PulseTrains(Peripheral):
         clock_like = mode == 0 and self.values[f"TRAIN{number}"] in _ALTERNATING
         if mode != _SQUARE_WAVE and not clock_like:
             return 0.0
-        return self._clock_hz() / (2 * self.field(f"RATE_LENGTH{number}", "rate"))
+        return self.machine.clocks.peripheral.frequency / (
+            2 * self.field(f"RATE_LENGTH{number}", "rate")
+        )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from evalkit.hardware.peripherals.base import Peripheral, whole
 from evalkit.hardware.scheduler import SECOND, Event
-from synthesize.chip.registers import INERT, STATUS, Field, Register
+from synthesize.chip.fields import CLEARED_BY_0, INERT, STATUS, Field, Register
 
 if TYPE_CHECKING:
     from evalkit.hardware.machine import Machine
@@ -14,10 +14,24 @@ if TYPE_CHECKING:
 STEPS = 4096
 """Sub-second steps in a second (12-bit SSEC)."""
 
-_ENABLE, _DAY_ENABLE, _SUB_ENABLE = 1 << 0, 1 << 1, 1 << 2
-_DAY_FLAG, _SUB_FLAG = 1 << 6, 1 << 7
-_WRITE_ENABLE = 1 << 15
-_READY = 1 << 4
+_CTRL = Register(
+    "CTRL",
+    (
+        Field("rtce", 0),
+        Field("ade", 1),
+        Field("ase", 2),
+        Field("busy", 3, 1, STATUS),
+        Field("rdy", 4, 1, INERT),
+        Field("rdye", 5, 1, INERT),
+        Field("aldf", 6, write=CLEARED_BY_0),
+        Field("alsf", 7, write=CLEARED_BY_0),
+        Field("sqe", 8, 1, INERT),
+        Field("ft", 9, 2, INERT),
+        Field("acre", 14, 1, INERT),
+        Field("we", 15),
+    ),
+    1 << 4,
+)
 
 
 class Rtc(Peripheral):
@@ -29,24 +43,7 @@ class Rtc(Peripheral):
         0x04: Register("SSEC", (Field("ssec", 0, 12),)),
         0x08: Register("TODA", (Field("tod_alarm", 0, 20),)),
         0x0C: whole("SSECA"),
-        0x10: Register(
-            "CTRL",
-            (
-                Field("rtce", 0),
-                Field("ade", 1),
-                Field("ase", 2),
-                Field("busy", 3, 1, STATUS),
-                Field("rdy", 4, 1, INERT),
-                Field("rdye", 5, 1, INERT),
-                Field("aldf", 6),
-                Field("alsf", 7),
-                Field("sqe", 8, 1, INERT),
-                Field("ft", 9, 2, INERT),
-                Field("acre", 14, 1, INERT),
-                Field("we", 15),
-            ),
-            _READY,
-        ),
+        0x10: _CTRL,
         0x14: whole("TRIM", kind=INERT),
         0x18: whole("OSCCTRL", kind=INERT),
     }
@@ -59,7 +56,7 @@ class Rtc(Peripheral):
 
     def _now(self) -> int:
         """Steps of the counter."""
-        if not self.values["CTRL"] & _ENABLE:
+        if not self.field("CTRL", "rtce"):
             return self._steps
         return self._steps + (self.machine.now - self._since) * STEPS // SECOND
 
@@ -72,7 +69,7 @@ class Rtc(Peripheral):
         return self._now() % STEPS
 
     def _need_write_enable(self, offset: int) -> None:
-        if not self.values["CTRL"] & _WRITE_ENABLE:
+        if not self.field("CTRL", "we"):
             raise self.fault(offset, "written while CTRL.we is 0")
 
     def write_sec(self, value: int) -> None:
@@ -100,14 +97,14 @@ class Rtc(Peripheral):
         self._plan()
 
     def write_ctrl(self, value: int) -> None:
-        """Start, stop, alarms; alarm flags are cleared by writing 0 and never set by writing."""
+        """Start, stop, alarms; it is always ready."""
         steps, old = self._now(), self.values["CTRL"]
-        if (value ^ old) & _ENABLE and not (value | old) & _WRITE_ENABLE:
+        changed = value ^ old
+        if changed & _CTRL.mask("rtce") and not (value | old) & _CTRL.mask("we"):
             raise self.fault(0x10, "rtce is changed while we is 0")
-        flags = old & value & (_DAY_FLAG | _SUB_FLAG)
-        self.values["CTRL"] = value & ~(_DAY_FLAG | _SUB_FLAG) | flags | _READY
+        self.values["CTRL"] = value | _CTRL.mask("rdy")
         self._steps, self._since = steps, self.machine.now
-        if (value ^ old) & (_ENABLE | _DAY_ENABLE | _SUB_ENABLE):
+        if changed & _CTRL.mask("rtce", "ade", "ase"):
             self._plan()
         self._update_irq()
 
@@ -120,30 +117,29 @@ class Rtc(Peripheral):
         for event in self._alarms:
             event.cancel()
         self._alarms = []
-        control = self.values["CTRL"]
-        if not control & _ENABLE:
+        if not self.field("CTRL", "rtce"):
             return
-        if control & _DAY_ENABLE:
+        if self.field("CTRL", "ade"):
             steps = self._now()
             wait = (self.values["TODA"] - steps // STEPS) % (1 << 20) * STEPS - steps % STEPS
             if wait <= 0:
                 wait += STEPS << 20
-            self._after(wait, _DAY_FLAG)
-        if control & _SUB_ENABLE:
-            self._after((1 << 32) - self.values["SSECA"], _SUB_FLAG)
+            self._after(wait, "aldf")
+        if self.field("CTRL", "ase"):
+            self._after((1 << 32) - self.values["SSECA"], "alsf")
 
-    def _after(self, steps: int, flag: int) -> None:
+    def _after(self, steps: int, flag: str) -> None:
         delay = -(-steps * SECOND // STEPS)
         self._alarms.append(self.machine.schedule(delay, lambda: self._alarm(flag)))
 
-    def _alarm(self, flag: int) -> None:
-        self.values["CTRL"] |= flag
+    def _alarm(self, flag: str) -> None:
+        self.set_field("CTRL", flag, 1)
         self._plan()
         self._update_irq()
 
     def _update_irq(self) -> None:
-        control = self.values["CTRL"]
-        pending = (control & _DAY_FLAG and control & _DAY_ENABLE) or (
-            control & _SUB_FLAG and control & _SUB_ENABLE
+        pending = any(
+            self.field("CTRL", flag) and self.field("CTRL", enable)
+            for flag, enable in (("aldf", "ade"), ("alsf", "ase"))
         )
-        self.machine.nvic.set_line(3, bool(pending))
+        self.machine.nvic.set_line(3, pending)

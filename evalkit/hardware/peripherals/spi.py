@@ -5,8 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from evalkit.hardware.peripherals.base import Peripheral, flags
-from evalkit.hardware.scheduler import SECOND
-from synthesize.chip.registers import INERT, STATUS, UNMODELLED, Field, Register
+from synthesize.chip.fields import (
+    CLEARED_BY_1,
+    CLEARS_ITSELF,
+    INERT,
+    STATUS,
+    UNMODELLED,
+    Field,
+    Register,
+)
 
 if TYPE_CHECKING:
     from evalkit.hardware.faults import KitFault
@@ -19,12 +26,9 @@ _FLAGS = {
     "tx_thd": 0, "tx_em": 1, "rx_thd": 2, "rx_full": 3, "ssa": 4, "ssd": 5, "fault": 8, "abort": 9,
     "mst_done": 11, "tx_ov": 12, "tx_un": 13, "rx_ov": 14, "rx_un": 15,
 }  # fmt: skip
-_TX_THD, _TX_EMPTY, _RX_THD, _RX_FULL = 1 << 0, 1 << 1, 1 << 2, 1 << 3
-_MASTER_DONE, _RX_OVERRUN = 1 << 11, 1 << 14
 _FIFO, _CTRL0, _CTRL2, _DMA = 0x00, 0x04, 0x0C, 0x1C
 _CHANGING = (_DMA, 0x20, 0x30)
 """Registers that change by themselves: levels of the FIFOs, flags, busy."""
-_START = 1 << 5
 
 
 class SpiDevice(Protocol):
@@ -52,7 +56,7 @@ class Spi(Peripheral):
                 Field("en", 0),
                 Field("mst_mode", 1),
                 Field("ss_io", 4, 1, INERT),
-                Field("start", 5),
+                Field("start", 5, write=CLEARS_ITSELF),
                 Field("ss_ctrl", 8),
                 Field("ss_active", 16, 4),
             ),
@@ -79,17 +83,17 @@ class Spi(Peripheral):
             (
                 Field("tx_thd_val", 0, 6),
                 Field("tx_fifo_en", 6),
-                Field("tx_flush", 7),
+                Field("tx_flush", 7, write=CLEARS_ITSELF),
                 Field("tx_lvl", 8, 6, STATUS),
                 Field("dma_tx_en", 15),
                 Field("rx_thd_val", 16, 6),
                 Field("rx_fifo_en", 22),
-                Field("rx_flush", 23),
+                Field("rx_flush", 23, write=CLEARS_ITSELF),
                 Field("rx_lvl", 24, 6, STATUS),
                 Field("dma_rx_en", 31, 1, UNMODELLED),
             ),
         ),
-        0x20: flags("INTFL", _FLAGS),
+        0x20: flags("INTFL", _FLAGS, write=CLEARED_BY_1),
         0x24: flags("INTEN", _FLAGS),
         0x28: Register("WKFL", (Field("any", 0, 4, STATUS),)),
         0x2C: Register("WKEN", (Field("any", 0, 4, INERT),)),
@@ -123,9 +127,9 @@ class Spi(Peripheral):
         if offset != _FIFO:
             if offset not in _CHANGING:
                 # Looked at twice in a row by the driver, and no sign that it waits.
-                self.machine.note_activity()
+                self.machine.polling.forget()
             return super().read(offset, size)
-        self.machine.note_activity()
+        self.machine.polling.forget()
         self._check(offset, 4)
         if len(self._rx) < size:
             raise self._fifo_fault(f"{size} bytes are read, but the FIFO holds {len(self._rx)}")
@@ -151,32 +155,31 @@ class Spi(Peripheral):
     def _fifo_fault(self, message: str) -> KitFault:
         return self.fault(_FIFO, message)
 
-    def write_ctrl0(self, value: int) -> None:
-        """START begins a transfer and clears itself; switching off ends one."""
-        self.values["CTRL0"] = value & ~_START
-        if not value & 1:
+    def stored_ctrl0(self, _old: int, given: int) -> None:
+        """START begins a transfer; switching off ends one."""
+        if not self.field("CTRL0", "en"):
             self._abort()
-        if value & _START:
+        if self.part("CTRL0", "start", given):
             self._start()
         self._update_flags()
 
-    def write_ctrl2(self, value: int) -> None:
+    def stored_ctrl2(self, old: int, _given: int) -> None:
         """Format; not during a transfer."""
-        if self._left and (value ^ self.values["CTRL2"]) & 0xF00:
+        if self._left and self.part("CTRL2", "numbits", old) != self.field("CTRL2", "numbits"):
             raise self.fault(_CTRL2, "numbits is changed during a transfer")
-        self.values["CTRL2"] = value
 
     def read_dma(self) -> int:
         """With the levels of both FIFOs."""
-        return self.values["DMA"] | len(self._tx) << 8 | len(self._rx) << 24
+        self.set_field("DMA", "tx_lvl", len(self._tx))
+        self.set_field("DMA", "rx_lvl", len(self._rx))
+        return self.values["DMA"]
 
-    def write_dma(self, value: int) -> None:
+    def stored_dma(self, _old: int, given: int) -> None:
         """Thresholds and enables; flush bits act at once."""
-        if value & 1 << 7:
+        if self.part("DMA", "tx_flush", given):
             self._tx.clear()
-        if value & 1 << 23:
+        if self.part("DMA", "rx_flush", given):
             self._rx.clear()
-        self.values["DMA"] = value & ~(1 << 7 | 1 << 23 | 0x3F << 8 | 0x3F << 24)
         self._go_on()
         self._update_flags()
 
@@ -184,28 +187,24 @@ class Spi(Peripheral):
         """Busy while characters are left."""
         return int(self._left > 0)
 
-    def write_intfl(self, value: int) -> None:
-        """Flags are cleared by writing 1; levels that still hold come back."""
-        self.values["INTFL"] &= ~value
+    def stored_intfl(self, _old: int, _given: int) -> None:
+        """Flags were cleared; levels that still hold come back."""
         self._update_flags()
 
-    def write_inten(self, value: int) -> None:
+    def stored_inten(self, _old: int, _given: int) -> None:
         """Interrupt enables."""
-        self.values["INTEN"] = value
         self._update_flags()
 
     def _update_flags(self) -> None:
-        fl, dma = self.values["INTFL"], self.values["DMA"]
-        if len(self._tx) <= dma & 0x3F:
-            fl |= _TX_THD
-        if not self._tx:
-            fl |= _TX_EMPTY
-        if len(self._rx) > dma >> 16 & 0x3F:
-            fl |= _RX_THD
-        if len(self._rx) == FIFO_DEPTH:
-            fl |= _RX_FULL
-        self.values["INTFL"] = fl
-        level = bool(fl & self.values["INTEN"])
+        for flag, holds in (
+            ("tx_thd", len(self._tx) <= self.field("DMA", "tx_thd_val")),
+            ("tx_em", not self._tx),
+            ("rx_thd", len(self._rx) > self.field("DMA", "rx_thd_val")),
+            ("rx_full", len(self._rx) == FIFO_DEPTH),
+        ):
+            if holds:
+                self.set_field("INTFL", flag, 1)
+        level = bool(self.values["INTFL"] & self.values["INTEN"])
         if level != self._level:
             self._level = level
             self.machine.nvic.set_line(self.irq, level)
@@ -239,11 +238,12 @@ class Spi(Peripheral):
         self._left, self._to_receive = sends, receives
         self._go_on()
 
-    def _period(self) -> float:
+    def _bit_ticks(self) -> int:
+        """Ticks of the peripheral clock for one bit."""
         high, low = self.field("CLKCTRL", "hi"), self.field("CLKCTRL", "lo")
         if not high or not low:
             raise self.fault(0x14, "a transfer with hi or lo 0 is not modelled")
-        return (high + low << self.field("CLKCTRL", "clkdiv")) * SECOND * 2 / self.machine.cpu_hz
+        return high + low << self.field("CLKCTRL", "clkdiv")
 
     def dma_changed(self) -> None:
         """A DMA channel for this controller was started."""
@@ -264,13 +264,13 @@ class Spi(Peripheral):
             return
         self._under_way = True
         transfer = self._transfer
-        duration = round(count * self._bits * self._period())
+        ticks = count * self._bits * self._bit_ticks()
 
         def sent() -> None:
             if transfer == self._transfer:
                 self._sent(count, size)
 
-        self.machine.schedule(duration, sent)
+        self.machine.clocks.peripheral.after(ticks, sent)
 
     def _sent(self, count: int, size: int) -> None:
         self._under_way = False
@@ -286,7 +286,7 @@ class Spi(Peripheral):
         del self._tx[: count * size]
         self._left -= count
         if not self._left:
-            self.values["INTFL"] |= _MASTER_DONE
+            self.set_field("INTFL", "mst_done", 1)
         self._update_flags()
         self._go_on()
 
@@ -295,6 +295,6 @@ class Spi(Peripheral):
             return
         self._to_receive -= 1
         if len(self._rx) + size > FIFO_DEPTH:
-            self.values["INTFL"] |= _RX_OVERRUN
+            self.set_field("INTFL", "rx_ov", 1)
         else:
             self._rx += value.to_bytes(size, "little")

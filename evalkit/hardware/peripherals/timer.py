@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from evalkit.hardware.clocks import TICK, Clock, ClockEvent
 from evalkit.hardware.peripherals.base import Peripheral, whole
-from evalkit.hardware.scheduler import SECOND, Event
-from synthesize.chip.registers import INERT, STATUS, UNMODELLED, Field, Register
+from synthesize.chip.fields import (
+    CLEARED_BY_1,
+    CLEARS_ITSELF,
+    INERT,
+    STATUS,
+    UNMODELLED,
+    Field,
+    Register,
+)
 
 if TYPE_CHECKING:
     from evalkit.hardware.machine import Machine
@@ -15,7 +23,6 @@ ONE_SHOT = 0
 CONTINUOUS = 1
 COMPARE = 5
 _WORD = 0xFFFF_FFFF
-_IRQ_A = 1
 
 
 class Timer(Peripheral):
@@ -29,11 +36,11 @@ class Timer(Peripheral):
         0x0C: Register(
             "INTFL",
             (
-                Field("irq_a", 0),
-                Field("wrdone_a", 8),
+                Field("irq_a", 0, write=CLEARED_BY_1),
+                Field("wrdone_a", 8, 1, STATUS),
                 Field("wr_dis_a", 9, 1, INERT),
-                Field("irq_b", 16),
-                Field("wrdone_b", 24),
+                Field("irq_b", 16, write=CLEARED_BY_1),
+                Field("wrdone_b", 24, 1, STATUS),
                 Field("wr_dis_b", 25, 1, INERT),
             ),
         ),
@@ -44,7 +51,7 @@ class Timer(Peripheral):
                 Field("clkdiv_a", 4, 4),
                 Field("pol_a", 8, 1, INERT),
                 Field("pwm_a", 9, 4, UNMODELLED),
-                Field("rst_a", 13),
+                Field("rst_a", 13, write=CLEARS_ITSELF),
                 Field("clken_a", 14),
                 Field("en_a", 15),
                 Field("mode_b", 16, 4, INERT),
@@ -91,7 +98,11 @@ class Timer(Peripheral):
         self.irq = irq
         self._since = 0
         self._expiry: int | None = None
-        self._event: Event | None = None
+        self._event: ClockEvent | None = None
+
+    @property
+    def _clock(self) -> Clock:
+        return self.machine.clocks.peripheral
 
     def reset(self) -> None:
         """Stopped, all zero."""
@@ -100,12 +111,11 @@ class Timer(Peripheral):
         self._update_irq()
 
     def _tick(self) -> int:
-        """Picoseconds of one count."""
-        frequency = self.machine.cpu_hz // 2
-        return (SECOND << self.field("CTRL0", "clkdiv_a")) // frequency
+        """One count, in the unit of the clock's count."""
+        return TICK << self.field("CTRL0", "clkdiv_a")
 
     def _running(self) -> bool:
-        return bool(self.values["CTRL0"] >> 15 & 1)
+        return bool(self.field("CTRL0", "en_a"))
 
     def under_way(self) -> str | None:
         """Counting."""
@@ -113,69 +123,67 @@ class Timer(Peripheral):
 
     def read_cnt(self) -> int:
         """Current count."""
-        if not self._running():
-            return self.values["CNT"]
-        return self._count()
+        return self._count() if self._running() else self.values["CNT"]
 
     def _count(self) -> int:
-        passed = (self.machine.now - self._since) // self._tick()
+        passed = (self._clock.count() - self._since) // self._tick()
         compare = self.values["CMP"] or _WORD
         count = self.values["CNT"] + passed
         if self.field("CTRL0", "mode_a") == CONTINUOUS and count > compare:
             count = 1 + (count - 1) % compare
         return count & _WORD
 
+    def _settle(self) -> None:
+        """Bring the count up to date before something changes."""
+        if self._running():
+            self.values["CNT"] = self._count()
+        self._since = self._clock.count()
+
     def write_cnt(self, value: int) -> None:
         """Set the count; the write is done at once."""
         self.values["CNT"] = value
-        self.values["INTFL"] |= 1 << 8
-        self._since = self.machine.now
+        self.set_field("INTFL", "wrdone_a", 1)
+        self._since = self._clock.count()
         self._plan()
 
     def write_cmp(self, value: int) -> None:
         """Set the compare value."""
-        if self._running():
-            self.values["CNT"] = self._count()
-            self._since = self.machine.now
+        self._settle()
         self.values["CMP"] = value
         self._plan()
 
-    def write_intfl(self, value: int) -> None:
-        """Interrupt flags are cleared by writing 1; write-done flags stay."""
-        self.values["INTFL"] &= ~(value & 0x0001_0001)
+    def stored_intfl(self, _old: int, _given: int) -> None:
+        """Flags were cleared."""
         self._update_irq()
 
     def write_ctrl0(self, value: int) -> None:
         """Start, stop, mode and prescaler."""
-        if self._running():
-            self.values["CNT"] = self._count()
-        self._since = self.machine.now
-        self.values["CTRL0"] = value & ~(1 << 13)
-        mode = value & 0xF
+        self._settle()
+        self.values["CTRL0"] = value
+        mode, enabled = self.field("CTRL0", "mode_a"), self.field("CTRL0", "en_a")
         gate = self.machine.gcr.gated(self.name.lower())
-        if value >> 15 & 1 and gate:
+        if enabled and gate:
             # The SDK stops timers before it has enabled their clocks, so access alone is allowed.
             raise self.fault(0x10, f"the timer is started while its clock is off ({gate})")
-        if value >> 15 & 1 and mode not in (ONE_SHOT, CONTINUOUS, COMPARE):
+        if enabled and mode not in (ONE_SHOT, CONTINUOUS, COMPARE):
             raise self.fault(0x10, f"timer mode {mode} is not modelled")
-        ready, enabled = value >> 14 & 1, value >> 15 & 1
-        self.values["CTRL1"] = self.values["CTRL1"] & ~0xC | ready << 3 | enabled << 2
+        self.set_field("CTRL1", "clkrdy_a", self.field("CTRL0", "clken_a"))
+        self.set_field("CTRL1", "clken_a", enabled)
         self._plan()
 
     def write_ctrl1(self, value: int) -> None:
         """Clock source (only the peripheral clock is modelled), interrupt enable."""
-        if value & 3:
-            raise self.fault(0x18, f"timer clock source {value & 3} is not modelled")
+        source = self.part("CTRL1", "clksel_a", value)
+        if source:
+            raise self.fault(0x18, f"timer clock source {source} is not modelled")
+        self._settle()
         self.values["CTRL1"] = value
-        if self._running():
-            self.values["CNT"] = self._count()
-            self._since = self.machine.now
         self._plan()
         self._update_irq()
 
     def read_intfl(self) -> int:
         """Flags; an expiry that nobody waits for is noticed here."""
-        if self._expiry is not None and self.machine.now >= self._expiry:
+        if self._expiry is not None and self._clock.count() >= self._expiry:
             self._expired()
         return self.values["INTFL"]
 
@@ -193,23 +201,21 @@ class Timer(Peripheral):
         compare = self.values["CMP"] or _WORD
         left = ((compare - self.values["CNT"]) & _WORD) + 1
         self._expiry = self._since + left * self._tick()
-        if self.values["CTRL1"] >> 8 & 1:
-            self._event = self.machine.schedule(self._expiry - self.machine.now, self._expired)
+        if self.field("CTRL1", "ie_a"):
+            self._event = self._clock.at(self._expiry, self._expired)
 
     def _expired(self) -> None:
         self._cancel()
-        mode = self.field("CTRL0", "mode_a")
-        self.values["CNT"] = self._count()
-        self._since = self.machine.now
-        self.values["INTFL"] |= _IRQ_A
-        if mode == ONE_SHOT:
-            self.values["CTRL0"] &= ~(1 << 15)
-            self.values["CTRL1"] &= ~(1 << 2)
+        self._settle()
+        self.set_field("INTFL", "irq_a", 1)
+        if self.field("CTRL0", "mode_a") == ONE_SHOT:
+            self.set_field("CTRL0", "en_a", 0)
+            self.set_field("CTRL1", "clken_a", 0)
             self.values["CNT"] = 1
         else:
             self._plan()
         self._update_irq()
 
     def _update_irq(self) -> None:
-        active = self.values["INTFL"] & 1 and self.values["CTRL1"] >> 8 & 1
+        active = self.field("INTFL", "irq_a") and self.field("CTRL1", "ie_a")
         self.machine.nvic.set_line(self.irq, bool(active))

@@ -7,11 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from evalkit.hardware.clocks import TICK, Clock, ClockEvent
 from evalkit.hardware.peripherals.base import Peripheral, flags, whole
 from evalkit.hardware.peripherals.dma import RECEIVE_CHUNK
-from evalkit.hardware.peripherals.gcr import IBRO_HZ
-from evalkit.hardware.scheduler import SECOND, Event
-from synthesize.chip.registers import INERT, STATUS, UNMODELLED, Field, Register
+from synthesize.chip.fields import (
+    CLEARED_BY_1,
+    CLEARS_ITSELF,
+    INERT,
+    STATUS,
+    UNMODELLED,
+    Field,
+    Register,
+)
 
 if TYPE_CHECKING:
     from evalkit.hardware.machine import Machine
@@ -19,27 +26,39 @@ if TYPE_CHECKING:
 FIFO_DEPTH = 8
 """Bytes in each direction (max78000.h, MXC_UART_FIFO_DEPTH)."""
 
+_IBRO = 2
+"""CTRL.bclksrc."""
+
 _INTERRUPTS = {"rx_ferr": 0, "rx_par": 1, "cts_ev": 2, "rx_ov": 3, "rx_thd": 4, "tx_he": 6}
-_OVERRUN = 1 << 3
-_RX_THRESHOLD = 1 << 4
-_TX_HALF_EMPTY = 1 << 6
+_STATUS = Register(
+    "STATUS",
+    tuple(
+        Field(name, lsb, width, STATUS)
+        for name, lsb, width in (
+            *(("tx_busy", 0, 1), ("rx_busy", 1, 1), ("rx_em", 4, 1), ("rx_full", 5, 1)),
+            *(("tx_em", 6, 1), ("tx_full", 7, 1), ("rx_lvl", 8, 4), ("tx_lvl", 12, 4)),
+        )
+    ),
+)
 
 
 @dataclass
 class _Arrival:
     """Characters on the line from outside.
 
-    since: when the first of them began (picoseconds since power-up).
-    each: picoseconds for each.
+    clock: the baud clock they come at.
+    since: where it stood when the first of them began.
+    each: what it counts for each.
     count: how many until the planned event.
     channel: the DMA channel they are for; without, they are taken in when the program looks.
     """
 
+    clock: Clock
     since: int
     each: int
     count: int
     channel: int | None
-    event: Event | None = None
+    event: ClockEvent | None = None
 
 
 class Uart(Peripheral):
@@ -59,8 +78,8 @@ class Uart(Peripheral):
                 Field("par_eo", 5, 1, INERT),
                 Field("par_md", 6, 1, INERT),
                 Field("cts_dis", 7, 1, INERT),
-                Field("tx_flush", 8),
-                Field("rx_flush", 9),
+                Field("tx_flush", 8, write=CLEARS_ITSELF),
+                Field("rx_flush", 9, write=CLEARS_ITSELF),
                 Field("char_size", 10, 2),
                 Field("stopbits", 12),
                 Field("hfc_en", 13, 1, UNMODELLED),
@@ -74,9 +93,17 @@ class Uart(Peripheral):
                 Field("desm", 22, 1, UNMODELLED),
             ),
         ),
-        0x04: whole("STATUS", kind=STATUS),
+        0x04: _STATUS,
         0x08: flags("INT_EN", _INTERRUPTS),
-        0x0C: whole("INT_FL"),
+        0x0C: Register(
+            "INT_FL",
+            (
+                *(Field(name, bit, write=CLEARED_BY_1) for name, bit in _INTERRUPTS.items()),
+                # Drivers clear all bits, those without a flag included.
+                Field("none_5", 5, 1, INERT, write=CLEARED_BY_1),
+                Field("none_7", 7, 25, INERT, write=CLEARED_BY_1),
+            ),
+        ),
         0x10: Register("CLKDIV", (Field("clkdiv", 0, 20),)),
         0x14: Register("OSR", (Field("osr", 0, 3, INERT),)),
         0x18: whole("TXPEEK", kind=STATUS),
@@ -137,33 +164,32 @@ class Uart(Peripheral):
             return f"{self.name} sends"
         return f"{self.name} receives" if self._arriving is not None else None
 
-    def character_time(self, offset: int) -> int:
-        """Picoseconds on the line for one character."""
-        divider = self.field("CLKDIV", "clkdiv")
-        source = self.field("CTRL", "bclksrc")
+    def character(self, offset: int) -> tuple[Clock, int]:
+        """The baud clock, and how many of its ticks a character takes on the line."""
+        divider, source = self.field("CLKDIV", "clkdiv"), self.field("CTRL", "bclksrc")
         if not self.field("CTRL", "bclken"):
             raise self.fault(offset, "used while its baud clock is off (CTRL.bclken is 0)")
         if divider == 0:
             raise self.fault(offset, "used with CLKDIV 0")
-        if source == 2:
+        clocks = self.machine.clocks
+        if source == _IBRO:
             if not self.machine.gcr.ibro_on:
                 raise self.fault(offset, "its baud clock, the IBRO, is off (GCR.CLKCTRL.ibro_en)")
-            frequency = IBRO_HZ
+            clock = clocks.ibro
         elif source == 0:
-            frequency = IBRO_HZ if self.low_power else self.machine.cpu_hz // 2
+            clock = clocks.ibro if self.low_power else clocks.peripheral
         else:
             raise self.fault(offset, f"baud clock source {source} is not modelled")
         bits = 1 + 5 + self.field("CTRL", "char_size") + 1 + self.field("CTRL", "stopbits")
-        return bits * divider * SECOND // frequency
+        return clock, bits * divider
 
-    def write_ctrl(self, value: int) -> None:
+    def stored_ctrl(self, _old: int, given: int) -> None:
         """Flush bits act at once; the baud clock is ready at once."""
-        if value & 1 << 8:
+        if self.part("CTRL", "tx_flush", given):
             self._tx.clear()
-        if value & 1 << 9:
+        if self.part("CTRL", "rx_flush", given):
             self._rx.clear()
-        value &= ~(3 << 8 | 1 << 19)
-        self.values["CTRL"] = value | (value >> 15 & 1) << 19
+        self.set_field("CTRL", "bclkrdy", self.field("CTRL", "bclken"))
         self._replan()
         self._start_receiving()
         self._update_irq()
@@ -171,17 +197,16 @@ class Uart(Peripheral):
     def read_status(self) -> int:
         """Levels of the FIFOs and of the line."""
         tx, rx = len(self._tx), len(self._rx)
-        value = (
-            int(self._line_busy or tx > 0)
-            | int(self._arriving is not None) << 1
-            | int(rx == 0) << 4
-            | int(rx == FIFO_DEPTH) << 5
-            | int(tx == 0) << 6
-            | int(tx == FIFO_DEPTH) << 7
-            | min(rx, 15) << 8
-            | min(tx, 15) << 12
+        return _STATUS.encode(
+            tx_busy=int(self._line_busy or tx > 0),
+            rx_busy=int(self._arriving is not None),
+            rx_em=int(rx == 0),
+            rx_full=int(rx == FIFO_DEPTH),
+            tx_em=int(tx == 0),
+            tx_full=int(tx == FIFO_DEPTH),
+            rx_lvl=rx,
+            tx_lvl=tx,
         )
-        return value
 
     # ---- sending -------------------------------------------------------------------------------
 
@@ -205,8 +230,8 @@ class Uart(Peripheral):
             piece = self.machine.dma.take(channel)
         self._line_busy = True
         start = self.machine.now
-        duration = len(piece) * self.character_time(0x20)
-        self.machine.schedule(duration, lambda: self._sent(piece, start))
+        clock, ticks = self.character(0x20)
+        clock.after(len(piece) * ticks, lambda: self._sent(piece, start))
 
     def _sent(self, piece: bytes, start: int) -> None:
         self._line_busy = False
@@ -214,7 +239,7 @@ class Uart(Peripheral):
         self.machine.recorder.add(self.name, "send", start, self.machine.now)
         self.machine.uart_output(self, piece)
         if len(self._tx) == FIFO_DEPTH // 2:
-            self._raise_flag(_TX_HALF_EMPTY)
+            self._raise_flag("tx_he")
         self._start_sending()
 
     def _dma_channel(self, enable: str, find: Callable[[int], int | None]) -> int | None:
@@ -232,9 +257,8 @@ class Uart(Peripheral):
         self._start_sending()
         self._start_receiving()
 
-    def write_dma(self, value: int) -> None:
+    def stored_dma(self, _old: int, _given: int) -> None:
         """Enable requests to the DMA."""
-        self.values["DMA"] = value
         self.dma_changed()
 
     # ---- receiving -----------------------------------------------------------------------------
@@ -253,7 +277,9 @@ class Uart(Peripheral):
     def next_change(self) -> int | None:
         """When the next character will have arrived."""
         arriving = self._arriving
-        return None if arriving is None else arriving.since + arriving.each
+        if arriving is None:
+            return None
+        return arriving.clock.time_of(arriving.since + arriving.each)
 
     def _start_receiving(self) -> None:
         """Plan the next moment at which the program can notice that characters came."""
@@ -264,10 +290,17 @@ class Uart(Peripheral):
             count = self._until_noticed()
         else:
             count = min(RECEIVE_CHUNK, self.machine.dma.room(channel))
-        each = self.character_time(0)
-        arriving = _Arrival(self.machine.now, each, min(count, len(self._incoming)), channel)
+        clock, ticks = self.character(0)
+        count = min(count, len(self._incoming))
+        arriving = _Arrival(clock, clock.count(), ticks * TICK, count, channel)
         self._arriving = arriving
-        arriving.event = self.machine.schedule(arriving.count * each, self._arrived)
+        self._plan_arrival(arriving)
+
+    def _plan_arrival(self, arriving: _Arrival) -> None:
+        if arriving.event is not None:
+            arriving.event.cancel()
+        end = arriving.since + arriving.count * arriving.each
+        arriving.event = arriving.clock.at(end, self._arrived)
 
     def _until_noticed(self) -> int:
         """How many characters it takes to reach the threshold of the FIFO, or to overrun it."""
@@ -280,7 +313,8 @@ class Uart(Peripheral):
         arriving = self._arriving
         if arriving is None or arriving.channel is not None:
             return
-        count = min((self.machine.now - arriving.since) // arriving.each, arriving.count - 1)
+        passed = (arriving.clock.count() - arriving.since) // arriving.each
+        count = min(passed, arriving.count - 1)
         if count > 0:
             self._take(arriving, count)
             arriving.since += count * arriving.each
@@ -292,12 +326,9 @@ class Uart(Peripheral):
         arriving = self._arriving
         if arriving is None or arriving.channel is not None:
             return
-        assert arriving.event is not None
-        arriving.event.cancel()
         whole = self._dma_channel("rx_en", self.machine.dma.receive_channel) is None
         arriving.count = min(self._until_noticed() if whole else 1, len(self._incoming))
-        ready = arriving.since + arriving.count * arriving.each
-        arriving.event = self.machine.schedule(ready - self.machine.now, self._arrived)
+        self._plan_arrival(arriving)
 
     def _arrived(self) -> None:
         arriving, self._arriving = self._arriving, None
@@ -307,10 +338,10 @@ class Uart(Peripheral):
 
     def _take(self, arriving: _Arrival, count: int) -> None:
         """The next ``count`` characters have come."""
-        duration = count * arriving.each
-        self.machine.recorder.add(
-            f"{self.name} in", "receive", arriving.since, arriving.since + duration
+        begin, end = (
+            arriving.clock.time_of(arriving.since + n * arriving.each) for n in (0, count)
         )
+        self.machine.recorder.add(f"{self.name} in", "receive", begin, end)
         piece = bytes(self._incoming[:count])
         del self._incoming[:count]
         channel = self._dma_channel("rx_en", self.machine.dma.receive_channel)
@@ -322,11 +353,11 @@ class Uart(Peripheral):
 
     def _take_in(self, byte: int) -> None:
         if len(self._rx) == FIFO_DEPTH:
-            self._raise_flag(_OVERRUN)
+            self._raise_flag("rx_ov")
         else:
             self._rx.append(byte)
         if len(self._rx) >= max(1, self.field("CTRL", "rx_thd_val")):
-            self._raise_flag(_RX_THRESHOLD)
+            self._raise_flag("rx_thd")
 
     def read_fifo(self) -> int:
         """Next received character; reading an empty FIFO is a fault."""
@@ -334,21 +365,19 @@ class Uart(Peripheral):
             raise self.fault(0x20, "read from an empty receive FIFO (STATUS.rx_em is 1)")
         return self._rx.popleft()
 
-    def write_int_fl(self, value: int) -> None:
-        """Flags are cleared by writing 1."""
-        self.values["INT_FL"] &= ~value & 0xFF
+    def stored_int_fl(self, _old: int, _given: int) -> None:
+        """Flags were cleared; one that still holds comes back."""
         if len(self._rx) >= max(1, self.field("CTRL", "rx_thd_val")):
-            self.values["INT_FL"] |= _RX_THRESHOLD
+            self.set_field("INT_FL", "rx_thd", 1)
         self._replan()
         self._update_irq()
 
-    def write_int_en(self, value: int) -> None:
+    def stored_int_en(self, _old: int, _given: int) -> None:
         """Interrupt enables."""
-        self.values["INT_EN"] = value
         self._update_irq()
 
-    def _raise_flag(self, flag: int) -> None:
-        self.values["INT_FL"] |= flag
+    def _raise_flag(self, flag: str) -> None:
+        self.set_field("INT_FL", flag, 1)
         self._update_irq()
 
     def _update_irq(self) -> None:

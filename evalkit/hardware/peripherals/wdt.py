@@ -4,22 +4,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from evalkit.hardware.clocks import TICK, ClockEvent
 from evalkit.hardware.faults import ChipReset
 from evalkit.hardware.peripherals.base import Peripheral
-from evalkit.hardware.peripherals.gcr import IBRO_HZ
-from evalkit.hardware.scheduler import SECOND, Event
-from synthesize.chip.registers import INERT, STATUS, Field, Register
+from synthesize.chip.fields import CLEARED_BY_0, INERT, STATUS, Field, Register
 
 if TYPE_CHECKING:
     from evalkit.hardware.machine import Machine
 
-_ENABLE = 1 << 8
-_INT_LATE = 1 << 9
-_INT_ENABLE = 1 << 10
-_RESET_ENABLE = 1 << 11
-_WINDOW = 1 << 29
-_RESET_EARLY = 1 << 30
-_RESET_LATE = 1 << 31
+_CTRL = Register(
+    "CTRL",
+    (
+        Field("int_late_val", 0, 4),
+        Field("rst_late_val", 4, 4),
+        Field("en", 8),
+        Field("int_late", 9, write=CLEARED_BY_0),
+        Field("wdt_int_en", 10),
+        Field("wdt_rst_en", 11),
+        Field("int_early", 12, 1, INERT),
+        Field("int_early_val", 16, 4, INERT),
+        Field("rst_early_val", 20, 4),
+        Field("clkrdy_ie", 27, 1, INERT),
+        Field("clkrdy", 28, 1, STATUS),
+        Field("win_en", 29),
+        Field("rst_early", 30, 1, INERT),
+        Field("rst_late", 31, 1, INERT),
+    ),
+    1 << 28,
+)
+_FEED = (0xA5, 0x5A)
 
 
 class Wdt(Peripheral):
@@ -31,26 +44,7 @@ class Wdt(Peripheral):
 
     COUNTS_TIME: ClassVar[bool] = True
     REGISTERS: ClassVar[dict[int, Register]] = {
-        0x00: Register(
-            "CTRL",
-            (
-                Field("int_late_val", 0, 4),
-                Field("rst_late_val", 4, 4),
-                Field("en", 8),
-                Field("int_late", 9),
-                Field("wdt_int_en", 10),
-                Field("wdt_rst_en", 11),
-                Field("int_early", 12, 1, INERT),
-                Field("int_early_val", 16, 4, INERT),
-                Field("rst_early_val", 20, 4, INERT),
-                Field("clkrdy_ie", 27, 1, INERT),
-                Field("clkrdy", 28, 1, STATUS),
-                Field("win_en", 29),
-                Field("rst_early", 30, 1, INERT),
-                Field("rst_late", 31, 1, INERT),
-            ),
-            1 << 28,
-        ),
+        0x00: _CTRL,
         0x04: Register("RST", (Field("reset", 0, 8),)),
         0x08: Register("CLKSEL", (Field("source", 0, 3),)),
         0x0C: Register("CNT", (Field("count", 0, 32, STATUS),)),
@@ -59,78 +53,81 @@ class Wdt(Peripheral):
     def __init__(self, machine: Machine, name: str, base: int, irq: int) -> None:
         super().__init__(machine, name, base)
         self.irq = irq
+        self._clock = machine.clocks.peripheral
         self._fed = 0
         self._last_code = 0
-        self._events: list[Event] = []
+        self._events: list[ClockEvent] = []
 
     def reset(self) -> None:
         """Stopped; the flags of a reset stay."""
-        flags = self.values["CTRL"] & (_RESET_EARLY | _RESET_LATE)
+        kept = self.values["CTRL"] & _CTRL.mask("rst_early", "rst_late")
         super().reset()
-        self.values["CTRL"] |= flags
+        self.values["CTRL"] |= kept
+        self._clock = self.machine.clocks.peripheral
         self._plan()
 
-    def _period(self, value: int) -> int:
-        """Picoseconds of 2**(31 - value) clocks."""
-        source = self.values["CLKSEL"]
-        if source not in (0, 1):
-            raise self.fault(0x08, f"watchdog clock source {source} is not modelled")
-        frequency = self.machine.cpu_hz // 2 if source == 0 else IBRO_HZ
-        return (SECOND << 31 - value) // frequency
+    def _period(self, value: str) -> int:
+        """Clocks that a field of CTRL stands for, in the unit of the clock's count."""
+        return (1 << 31 - self.field("CTRL", value)) * TICK
 
-    def write_ctrl(self, value: int) -> None:
-        """Start, stop, periods; the interrupt flag is cleared by writing 0."""
-        old = self.values["CTRL"]
-        self.values["CTRL"] = value & ~_INT_LATE | (old & value & _INT_LATE)
-        if not old & _ENABLE and value & _ENABLE:
-            self._fed = self.machine.now
+    def stored_clksel(self, _old: int, _given: int) -> None:
+        """Another clock; what has been counted stays."""
+        source = self.values["CLKSEL"]
+        clocks = {0: self.machine.clocks.peripheral, 1: self.machine.clocks.ibro}
+        if source not in clocks:
+            raise self.fault(0x08, f"watchdog clock source {source} is not modelled")
+        passed = self._clock.count() - self._fed
+        self._clock = clocks[source]
+        self._fed = self._clock.count() - passed
+        self._plan()
+
+    def stored_ctrl(self, old: int, _given: int) -> None:
+        """Start, stop, periods."""
+        if not _CTRL.get(old, "en") and self.field("CTRL", "en"):
+            self._fed = self._clock.count()
         self._plan()
         self._update_irq()
 
-    def write_rst(self, value: int) -> None:
-        """Feeding takes 0xA5, then 0x5A."""
-        if self._last_code == 0xA5 and value == 0x5A:
+    def stored_rst(self, _old: int, given: int) -> None:
+        """Feeding takes two codes in order."""
+        if (self._last_code, given) == _FEED:
             self._check_early()
-            self._fed = self.machine.now
+            self._fed = self._clock.count()
             self._plan()
-        self._last_code = value
+        self._last_code = given
 
     def _check_early(self) -> None:
-        control = self.values["CTRL"]
-        wanted = _ENABLE | _RESET_ENABLE | _WINDOW
-        if control & wanted != wanted:
+        if not all(self.field("CTRL", name) for name in ("en", "wdt_rst_en", "win_en")):
             return
-        if self.machine.now - self._fed < self._period(control >> 20 & 0xF):
-            raise self._reset_chip(_RESET_EARLY, "was fed too early")
+        if self._clock.count() - self._fed < self._period("rst_early_val"):
+            raise self._reset_chip("rst_early", "was fed too early")
 
     def _plan(self) -> None:
         for event in self._events:
             event.cancel()
         self._events = []
-        control = self.values["CTRL"]
-        if not control & _ENABLE:
+        if not self.field("CTRL", "en"):
             return
-        passed = self.machine.now - self._fed
-        if control & _INT_ENABLE:
-            delay = self._period(control & 0xF) - passed
-            if delay > 0:
-                self._events.append(self.machine.schedule(delay, self._late))
-        if control & _RESET_ENABLE:
-            delay = self._period(control >> 4 & 0xF) - passed
-            self._events.append(self.machine.schedule(delay, self._expire))
+        if self.field("CTRL", "wdt_int_en"):
+            end = self._fed + self._period("int_late_val")
+            if end > self._clock.count():
+                self._events.append(self._clock.at(end, self._late))
+        if self.field("CTRL", "wdt_rst_en"):
+            end = self._fed + self._period("rst_late_val")
+            self._events.append(self._clock.at(end, self._expire))
 
     def _late(self) -> None:
-        self.values["CTRL"] |= _INT_LATE
+        self.set_field("CTRL", "int_late", 1)
         self._update_irq()
 
     def _expire(self) -> None:
-        raise self._reset_chip(_RESET_LATE, "was not fed in time")
+        raise self._reset_chip("rst_late", "was not fed in time")
 
-    def _reset_chip(self, flag: int, why: str) -> ChipReset:
-        self.values["CTRL"] |= flag
+    def _reset_chip(self, flag: str, why: str) -> ChipReset:
+        self.set_field("CTRL", flag, 1)
         message = f"{self.describe(0)}: the watchdog {why} and resets the chip"
         return ChipReset("watchdog", message, self.base)
 
     def _update_irq(self) -> None:
-        control = self.values["CTRL"]
-        self.machine.nvic.set_line(self.irq, bool(control & _INT_LATE and control & _INT_ENABLE))
+        late = self.field("CTRL", "int_late") and self.field("CTRL", "wdt_int_en")
+        self.machine.nvic.set_line(self.irq, bool(late))

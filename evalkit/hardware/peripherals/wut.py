@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from evalkit.hardware.peripherals.base import Peripheral, whole
 from evalkit.hardware.peripherals.gcr import OSCILLATOR_HZ
 from evalkit.hardware.scheduler import SECOND, Event
-from synthesize.chip.registers import INERT, UNMODELLED, Field, Register
+from synthesize.chip.fields import CLEARED_BY_1, INERT, UNMODELLED, Field, Register
 
 if TYPE_CHECKING:
     from evalkit.hardware.machine import Machine
@@ -16,7 +16,6 @@ IRQ = 53
 """max78000.h."""
 ONE_SHOT, CONTINUOUS, COMPARE = 0, 1, 5
 _CLOCK_HZ = OSCILLATOR_HZ[6]
-_ENABLE = 1 << 7
 _CTRL = 0x10
 
 
@@ -32,7 +31,7 @@ class Wut(Peripheral):
         0x00: whole("CNT"),
         0x04: whole("CMP"),
         0x08: whole("PWM", kind=UNMODELLED),
-        0x0C: Register("INTR", (Field("irq", 0),)),
+        0x0C: Register("INTR", (Field("irq", 0, write=CLEARED_BY_1),)),
         _CTRL: Register(
             "CTRL",
             (
@@ -61,7 +60,7 @@ class Wut(Peripheral):
         self._restart(0)
 
     def _running(self) -> bool:
-        return bool(self.values["CTRL"] & _ENABLE)
+        return bool(self.field("CTRL", "ten"))
 
     def _prescaler(self) -> int:
         """Binary logarithm of the oscillator's ticks for one count."""
@@ -89,9 +88,9 @@ class Wut(Peripheral):
         self._event = None
         mode = self.field("CTRL", "tmode")
         if mode == ONE_SHOT:
-            self.values["CTRL"] &= ~_ENABLE
+            self.set_field("CTRL", "ten", 0)
         self._restart(self.values["CMP"] if mode == COMPARE else 1)
-        self.values["INTR"] = 1
+        self.set_field("INTR", "irq", 1)
         self.machine.nvic.set_line(IRQ, True)
 
     def read_cnt(self) -> int:
@@ -110,16 +109,15 @@ class Wut(Peripheral):
 
     def write_ctrl(self, value: int) -> None:
         """Mode, prescaler, start and stop."""
-        if value & _ENABLE and value & 7 not in (ONE_SHOT, CONTINUOUS, COMPARE):
-            raise self.fault(_CTRL, f"mode {value & 7} is not modelled")
-        if value & _ENABLE and not self.machine.gcr.ertco_on:
+        enabled, mode = self.part("CTRL", "ten", value), self.part("CTRL", "tmode", value)
+        if enabled and mode not in (ONE_SHOT, CONTINUOUS, COMPARE):
+            raise self.fault(_CTRL, f"mode {mode} is not modelled")
+        if enabled and not self.machine.gcr.ertco_on:
             raise self.fault(_CTRL, "enabled while its oscillator is off (GCR.CLKCTRL.ertco_en)")
         count = self._count()
         self.values["CTRL"] = value
         self._restart(count)
 
-    def write_intr(self, value: int) -> None:
-        """The flag is cleared by writing 1."""
-        if value & 1:
-            self.values["INTR"] = 0
-            self.machine.nvic.set_line(IRQ, False)
+    def stored_intr(self, _old: int, _given: int) -> None:
+        """The flag was cleared, or not."""
+        self.machine.nvic.set_line(IRQ, bool(self.field("INTR", "irq")))

@@ -54,6 +54,12 @@ class Link(Protocol):
         """Let go of it."""
 
 
+try:
+    from termios import error as _TERMINAL_ERROR
+except ImportError:  # not on Windows
+    _TERMINAL_ERROR = OSError  # type: ignore[assignment,misc]
+
+
 class SerialLink:
     """A serial port.
 
@@ -71,7 +77,7 @@ class SerialLink:
             self._port = serial.Serial(
                 port, baud, timeout=0, write_timeout=_WRITE_SECONDS, exclusive=True
             )
-        except (serial.SerialException, OSError) as error:
+        except (serial.SerialException, OSError, _TERMINAL_ERROR) as error:
             raise LinkLost(_why_not_open(port, error)) from None
         except ValueError as error:
             raise UserError(f"{port} cannot run at {baud} baud ({error})") from None
@@ -137,6 +143,8 @@ def _why_not_open(port: str, error: Exception) -> str:
         )
     if "busy" in reason or "lock" in reason:
         return f"{port} is in use; close the other program that has it"
+    if "ioctl" in reason or "not configurable" in reason or "could not configure" in reason:
+        return f"{port} is no serial port; name the board's with --port"
     here = [name for name in ports() if name != port]
     known = f"; ports here: {', '.join(here)}" if here else "; this machine has no serial port now"
     return f"{port} is not there; plug the board in or name its port with --port{known}"

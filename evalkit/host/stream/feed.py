@@ -6,6 +6,7 @@ ends only when it is stopped, or when a limited run is over.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -55,12 +56,14 @@ class Feed:
     Attributes:
         want_heat: whether heatmaps are asked for; may be set at any time.
         failed: the sentence that ended a run that does not repeat, or "".
+        crash: what ended it that nobody expected, or None.
     """
 
     def __init__(self, listener: Listener) -> None:
         self.listener = listener
         self.want_heat = False
         self.failed = ""
+        self.crash: BaseException | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._guarded, daemon=True)
 
@@ -84,6 +87,23 @@ class Feed:
         except UserError as error:
             self.failed = str(error)
             self.listener.status(GONE, self.failed)
+        except BaseException as error:
+            # It must not end in a thread whose fate nobody looks at.
+            self.crash = error
+            self.failed = f"{type(error).__name__}: {error}"
+            self.listener.status(GONE, self.failed)
+
+    def check(self) -> None:
+        """Raise what ended the feed.
+
+        Raises:
+            UserError: ``failed``.
+            BaseException: ``crash``.
+        """
+        if self.crash is not None:
+            raise self.crash
+        if self.failed:
+            raise UserError(self.failed)
 
     def _run(self) -> None:
         raise NotImplementedError
@@ -128,11 +148,16 @@ class LiveFeed(Feed):
         self._largest = 1
 
     def _run(self) -> None:
+        recorder = self._options.recorder
         try:
             self._run_links()
-        finally:
-            if self._options.recorder:
-                self._options.recorder.close()
+        except BaseException:
+            if recorder:
+                with contextlib.suppress(UserError):
+                    recorder.close()
+            raise
+        if recorder:
+            recorder.close()
 
     def _run_links(self) -> None:
         said = ""

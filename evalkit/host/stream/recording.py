@@ -64,8 +64,15 @@ class Recorder:
         self._write(line)
 
     def close(self) -> None:
-        """Done; may be called more than once."""
-        self._file.close()
+        """Done; may be called more than once.
+
+        Raises:
+            UserError: what was still to be written cannot be.
+        """
+        try:
+            self._file.close()
+        except OSError as error:
+            raise UserError(f"{self._path} cannot be written: {error.strerror or error}") from None
 
     def _write(self, line: dict[str, Any]) -> None:
         try:
@@ -104,7 +111,14 @@ def _lines(path: Path, file: Any) -> Iterator[protocol.Hello | Shot]:
                 yield _shot(entry["shot"])
             else:
                 raise ValueError("neither hello nor shot")
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            ArithmeticError,
+            RecursionError,
+            AttributeError,
+        ) as error:
             if number == 1:
                 raise UserError(f"{path} is no recording of this viewer") from None
             raise UserError(f"{path}, line {number}, is damaged ({error}); cut it off") from None

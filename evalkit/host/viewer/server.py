@@ -8,7 +8,14 @@ once. A browser that is too slow misses pictures, never the latest one.
 from __future__ import annotations
 
 import base64
+import contextlib
+import hmac
 import json
+import os
+import re
+import secrets
+import socket
+import sys
 import threading
 import time
 from collections import deque
@@ -26,15 +33,19 @@ from evalkit.wire import protocol
 
 PAGE = Path(__file__).parent / "page"
 _FILES = {
-    "/": ("index.html", "text/html; charset=utf-8"),
-    "/style.css": ("style.css", "text/css; charset=utf-8"),
-    "/solid.js": ("solid.js", "text/javascript; charset=utf-8"),
-    "/app.js": ("app.js", "text/javascript; charset=utf-8"),
+    "": ("index.html", "text/html; charset=utf-8"),
+    "style.css": ("style.css", "text/css; charset=utf-8"),
+    "solid.js": ("solid.js", "text/javascript; charset=utf-8"),
+    "app.js": ("app.js", "text/javascript; charset=utf-8"),
 }
 _LOG_LINES = 200
 _KEPT_SHOTS = 2000
 _BEAT_SECONDS = 2.0
 _RATE_SECONDS = 5.0
+_MOST_CONNECTIONS = 64
+_SILENCE_SECONDS = 10.0
+"""A connection that neither says nor takes anything for so long is closed."""
+_KEY = re.compile(r"[\w-]{16,64}")
 _POLICY = "default-src 'self'; img-src 'self' data:; style-src 'self'; frame-ancestors 'none'"
 
 Event = dict[str, Any]
@@ -173,25 +184,26 @@ class Server:
     """Serves the page.
 
     Attributes:
-        url: where.
+        url: where; the key in it is what other users of this machine do not know.
         on_heat: called when a page wants heatmaps or no longer wants them.
 
     Raises:
-        UserError: the port is in use.
+        UserError: the port is in use, or there is no such port.
     """
 
     def __init__(self, board: Board, port: int, host: str = "127.0.0.1") -> None:
         try:
             self._http = _Http((host, port), _Handler)
-        except OSError as error:
+        except (OSError, OverflowError) as error:
+            why = getattr(error, "strerror", None) or error
             raise UserError(
-                f"cannot serve on port {port}: {error.strerror or error}; give another with --http"
+                f"cannot serve on port {port}: {why}; give another with --http"
             ) from None
         self._http.board = board
         self.on_heat: Callable[[bool], None] = lambda wanted: None
         self._http.want_heat = lambda wanted: self.on_heat(wanted)
         self.port = int(self._http.server_address[1])
-        self.url = f"http://{host}:{self.port}/"
+        self.url = f"http://{host}:{self.port}/{self._http.key}/"
         self._thread = threading.Thread(target=self._http.serve_forever, daemon=True)
 
     def start(self) -> None:
@@ -209,51 +221,142 @@ class Server:
         self._http.server_close()
 
 
+def viewer_key() -> str:
+    """The key of this user's viewers, the same from one start to the next.
+
+    A page that is still open finds the viewer again. Kept in a file that only the user can read;
+    where that cannot be, the key is a new one each time.
+    """
+    folder = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    path = Path(folder) / "pose78" / "viewer-key"
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            with os.fdopen(handle, "w") as file:
+                file.write(secrets.token_urlsafe(12))
+        known = path.read_text("ascii").strip()
+        if _KEY.fullmatch(known) and path.stat().st_mode & 0o077 == 0:
+            return known
+    except (OSError, ValueError, RuntimeError):
+        pass
+    return secrets.token_urlsafe(12)
+
+
 class _Http(ThreadingHTTPServer):
+    """One thread for each connection, but no more than ``_MOST_CONNECTIONS``.
+
+    Who has connected and not said yet what they want gives way to who comes later, so that
+    connections that say nothing cannot keep the page from anybody.
+    """
+
     daemon_threads = True
     block_on_close = False
     allow_reuse_address = True
+    request_queue_size = 128
     board: Board
     want_heat: Callable[[bool], None]
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         self.stopping = threading.Event()
+        self.key = viewer_key()
+        self._lock = threading.Lock()
+        self._silent: dict[socket.socket, None] = {}
+        self._served: set[socket.socket] = set()
         super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Give a connection a thread, or turn it away."""
+        with self._lock:
+            if len(self._silent) + len(self._served) >= _MOST_CONNECTIONS:
+                if not self._silent:
+                    self.shutdown_request(request)
+                    return
+                oldest = next(iter(self._silent))
+                del self._silent[oldest]
+                with contextlib.suppress(OSError):
+                    oldest.shutdown(socket.SHUT_RDWR)
+            self._silent[request] = None
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no more threads on this machine
+            self.shutdown_request(request)
+
+    def asked(self, request: socket.socket) -> None:
+        """A connection has said what it wants."""
+        with self._lock:
+            if request in self._silent:
+                del self._silent[request]
+                self._served.add(request)
+
+    def shutdown_request(self, request: Any) -> None:
+        """A connection is over."""
+        self._silent.pop(request, None)
+        self._served.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that goes away is no news."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Http
     protocol_version = "HTTP/1.1"
+    timeout = _SILENCE_SECONDS
 
     def do_GET(self) -> None:
         """Page, events, keypoints."""
-        if not self._is_local():
-            self._answer(403, "text/plain", b"this page is served to this machine only\n")
-        elif self.path in _FILES:
-            name, kind = _FILES[self.path]
+        self.server.asked(self.connection)
+        page = self._page()
+        if page is None:
+            return
+        if page in _FILES:
+            name, kind = _FILES[page]
             self._answer(200, kind, (PAGE / name).read_bytes())
-        elif self.path == "/events":
+        elif page == "events":
             self._events()
-        elif self.path == "/keypoints.json":
+        elif page == "keypoints.json":
             self._answer(200, "application/json", json.dumps(self.server.board.coco()).encode())
         else:
             self._answer(404, "text/plain", b"no such page\n")
 
     def do_POST(self) -> None:
         """Heatmaps on and off."""
+        self.server.asked(self.connection)
         self.close_connection = True
-        if not self._is_local() or self.path not in ("/heat/on", "/heat/off"):
+        page = self._page()
+        if page is None:
+            return
+        if page not in ("heat/on", "heat/off"):
             self._answer(404, "text/plain", b"no such page\n")
             return
-        self.server.want_heat(self.path.endswith("/on"))
+        self.server.want_heat(page.endswith("/on"))
         self._answer(204, "text/plain", b"")
 
+    def _page(self) -> str | None:
+        """What is asked for, without the key; None when it was refused."""
+        key, _, page = self.path.removeprefix("/").partition("/")
+        if not self._is_local():
+            self._answer(403, "text/plain", b"this page is served to this machine only\n")
+        elif not hmac.compare_digest(key.encode(), self.server.key.encode()):
+            self._answer(
+                403, "text/plain", b"open the whole address that the viewer printed: it has a key\n"
+            )
+        else:
+            return page
+        return None
+
     def _is_local(self) -> bool:
-        """Whether the page was asked for by this machine's name: pages of others may not use it."""
-        name = (self.headers.get("Host") or "").rsplit(":", 1)[0]
-        mine = str(self.server.server_address[0])
-        own = self.headers.get("Origin", f"http://{name}").removeprefix("http://")
-        return name in ("127.0.0.1", "localhost", mine) and own.rsplit(":", 1)[0] == name
+        """Whether the page was asked for by this machine's name and port, and by itself.
+
+        Pages of others, also those that another port of this machine serves, may not use it.
+        """
+        host, port = self.headers.get("Host") or "", self.server.server_address[1]
+        names = ("127.0.0.1", "localhost", str(self.server.server_address[0]))
+        origin = self.headers.get("Origin", f"http://{host}")
+        return host in [f"{name}:{port}" for name in names] and origin == f"http://{host}"
 
     def _answer(self, status: int, kind: str, body: bytes) -> None:
         self.send_response(status)
@@ -261,6 +364,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-store")
         self.send_header("Content-Security-Policy", _POLICY)
+        self.send_header("Referrer-Policy", "no-referrer")
         self.end_headers()
         self.wfile.write(body)
 

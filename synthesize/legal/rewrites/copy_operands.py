@@ -14,15 +14,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from synthesize.chip import limits
+from synthesize.graph.hardware import interleaved
 from synthesize.graph.ir import INPUT, Graph, Layer
-
-
-def interleaved(layer: Layer) -> bool:
-    """Whether the inputs of a layer with several inputs lie interleaved in data memory."""
-    if len(layer.inputs) < 2:
-        return False
-    return layer.operands > 1 or layer.in_shape[0] > limits.PROCESSORS
 
 
 def copy_shared_operands(graph: Graph) -> Graph:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from common.errors import UserError
-from synthesize.graph import ir
+from synthesize.graph import shapes
 from synthesize.graph.ir import Graph, Layer, Pool, at
 
 
@@ -34,7 +34,7 @@ def stride_as_pool(graph: Graph) -> Graph:
                 "8-bit output, or pool before it"
             )
         dense = replace(layer, stride=(1, 1))
-        dense = replace(dense, out_shape=ir.result_shape(dense))
+        dense = replace(dense, out_shape=shapes.result_shape(dense))
         layers.append(dense)
         name = _fresh(f"{layer.name}_step", taken)
         layers.append(

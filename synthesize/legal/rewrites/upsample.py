@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from common.errors import UserError
-from synthesize.graph import ir
+from synthesize.graph import shapes
 from synthesize.graph.ir import Graph, Layer, at
 
 
@@ -74,5 +74,5 @@ def _steps(layer: Layer, taken: set[str]) -> list[Layer]:
                 reshape=None,
                 in_shape=steps[-1].out_shape,
             )
-        steps.append(replace(step, out_shape=ir.result_shape(step)))
+        steps.append(replace(step, out_shape=shapes.result_shape(step)))
     return steps

@@ -10,11 +10,13 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from synthesize.chip import limits
 from synthesize.graph import ir
+from synthesize.graph.shapes import layer_reading
 from synthesize.read.onnx.model import Constant, Model, Node
 from synthesize.read.onnx.values import Data, Kernel, exponent, integer_weights, stored_bias
 
@@ -147,38 +149,41 @@ class Builder:
         return self.values[name]
 
     def _layer(self, node: Node, value: Data, wide: bool) -> str:
-        layer = ir.Layer(
-            name=self._name(value.name),
-            op="passthrough",
+        name = self._name(value.name)
+        convolution: dict[str, Any] = {"op": "passthrough"}
+        if value.kernel is not None:
+            convolution = self._convolution(node, name, value, value.kernel, wide)
+        layer = layer_reading(
+            [value.source_shape],
+            name=name,
             inputs=value.sources,
-            in_shape=value.source_shape,
-            out_shape=value.source_shape,
             join=value.join,
             pool=value.pool,
             pool_first=value.pool_first,
             activation=value.activation,
             wide=wide,
             where=ir.Where(self.model.path),
+            **convolution,
         )
-        if value.kernel is not None:
-            layer = self._with_kernel(node, layer, value, value.kernel)
-        layer = replace(layer, out_shape=ir.result_shape(layer))
         self.layers.append(layer)
         self.shapes[layer.name] = layer.out_shape
         self._order[layer.name] = value.order
         return layer.name
 
-    def _with_kernel(self, node: Node, layer: ir.Layer, value: Data, kernel: Kernel) -> ir.Layer:
+    def _convolution(
+        self, node: Node, name: str, value: Data, kernel: Kernel, wide: bool
+    ) -> dict[str, Any]:
+        """Return the fields of a layer that say what it computes with its weights."""
         weight, step, change = integer_weights(node, kernel)
         bias, bias_change = stored_bias(node, kernel, step * value.scale)
         for what, amount in (("weights", change), ("biases", bias_change)):
             if amount > _TOLERANCE:
                 self.notes.append(
-                    f"{self.model.path}: layer {layer.name}: {what} were rounded to what the chip "
+                    f"{self.model.path}: layer {name}: {what} were rounded to what the chip "
                     f"holds, by {amount:.3g} at most"
                 )
         total = step * value.scale * value.factor
-        if layer.wide:
+        if wide:
             # What the result is worth, in the terms of checkpoints; the chip does not use it.
             shift = exponent(node, total, "the scale of the output") + 7 + kernel.bits - 1
             if abs(shift + 8 - kernel.bits) > limits.MAX_SHIFT:
@@ -186,19 +191,18 @@ class Builder:
         else:
             ratio = exponent(node, total / value.quantum, "the scale from input to output")
             shift = ratio + 7 - (8 - kernel.bits)
-        return replace(
-            layer,
-            op=kernel.op,
-            weight=weight,
-            bias=bias,
-            bits=kernel.bits,
-            output_shift=shift,
-            kernel=(int(weight.shape[2]), int(weight.shape[3])),
-            stride=kernel.stride,
-            pad=kernel.pad,
-            output_pad=kernel.output_pad,
-            flatten=value.flatten and math.prod(value.source_shape[1:]) > 1,
-        )
+        return {
+            "op": kernel.op,
+            "weight": weight,
+            "bias": bias,
+            "bits": kernel.bits,
+            "output_shift": shift,
+            "kernel": (int(weight.shape[2]), int(weight.shape[3])),
+            "stride": kernel.stride,
+            "pad": kernel.pad,
+            "output_pad": kernel.output_pad,
+            "flatten": value.flatten and math.prod(value.source_shape[1:]) > 1,
+        }
 
     def _name(self, wanted: str) -> str:
         name = re.sub(r"[^A-Za-z0-9_.+-]", "_", wanted).strip("_") or "layer"

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import UserError
-from synthesize.graph import ir
+from synthesize.graph import ir, shapes
 from synthesize.read.onnx import model as onnx_model
 from synthesize.read.onnx.build import Builder
 from synthesize.read.onnx.model import Constant, Model, Node
@@ -66,7 +66,7 @@ def _load(model: Model) -> Loaded:
         raise UserError(f"{model.path}: nothing of it runs on the chip; it holds no layers")
     graph_name = re.sub(r"[^A-Za-z0-9_.+-]", "_", model.name)
     graph = ir.Graph(graph_name, builder.source, builder.in_order(), outputs)
-    ir.check_shapes(graph)
+    shapes.check_shapes(graph)
     return Loaded(graph, tuple(builder.notes))
 
 

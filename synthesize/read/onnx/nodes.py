@@ -17,9 +17,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from synthesize.graph.ir import Join, Op, Pair, Pool
+from synthesize.graph.ir import Op
 from synthesize.read.onnx.attributes import only, pads, per_axis, whole, window
 from synthesize.read.onnx.build import Builder, batch_norm
+from synthesize.read.onnx.fuse import (
+    bias_of,
+    bits_of,
+    convolve,
+    flatten_input,
+    join_inputs,
+    multiply_by,
+    pool_input,
+)
 from synthesize.read.onnx.model import Constant, Node
 from synthesize.read.onnx.steps import (
     HIGH,
@@ -101,10 +110,10 @@ def conv(b: Builder, node: Node) -> Value:
     array = weight.real[..., None] if one_d else weight.real
     strides = per_axis(node, "strides", rank, 1)
     kernel = Kernel(
-        op, array, *_bias(b, node, len(array)), weight.scale, _bits(b, weight),
+        op, array, *bias_of(b, node, len(array)), weight.scale, bits_of(b, weight),
         stride=strides, pad=pads(node, rank, array.shape[2:], strides),
     )  # fmt: skip
-    return _convolved(b, node, kernel, rank)
+    return convolve(b, node, kernel, rank)
 
 
 def conv_transpose(b: Builder, node: Node) -> Value:
@@ -119,10 +128,10 @@ def conv_transpose(b: Builder, node: Node) -> Value:
     strides = per_axis(node, "strides", 4, 1)
     extra = per_axis(node, "output_padding", 4, 0)
     kernel = Kernel(
-        "convtranspose2d", array, *_bias(b, node, len(array)), weight.scale, _bits(b, weight),
+        "convtranspose2d", array, *bias_of(b, node, len(array)), weight.scale, bits_of(b, weight),
         stride=strides, pad=pads(node, 4, array.shape[2:], strides), output_pad=extra,
     )  # fmt: skip
-    return _convolved(b, node, kernel, 4)
+    return convolve(b, node, kernel, 4)
 
 
 def gemm(b: Builder, node: Node) -> Value:
@@ -132,12 +141,12 @@ def gemm(b: Builder, node: Node) -> Value:
         if node.number(key, 1.0) != 1.0:
             raise node.refuse(f"{key} is {node.number(key, 1.0)}; multiply the weights instead")
     weight = b.constant(node, 1, "the weights")
-    return _linear(b, node, weight, bool(node.integer("transB", 0)), 2)
+    return multiply_by(b, node, weight, bool(node.integer("transB", 0)), 2)
 
 
 def matmul(b: Builder, node: Node) -> Value:
     """MatMul with constant weights: a linear layer without bias."""
-    return _linear(b, node, b.constant(node, 1, "the second factor"), False, None)
+    return multiply_by(b, node, b.constant(node, 1, "the second factor"), False, None)
 
 
 def batch_normalization(b: Builder, node: Node) -> Value:
@@ -204,7 +213,7 @@ def add(b: Builder, node: Node) -> Value:
     """Add: a bias, one half in front of Floor, or an element-wise sum."""
     first, second = b.value(node, 0), b.value(node, 1)
     if isinstance(first, Data) and isinstance(second, Data):
-        return _joined(b, node, "add")
+        return join_inputs(b, node, "add")
     if isinstance(first, Data):
         return with_bias(b, node, first, b.constant(node, 1, "the bias"), 1.0)
     return with_bias(b, node, b.data(node, 1), b.constant(node, 0, "the bias"), 1.0)
@@ -215,17 +224,17 @@ def subtract(b: Builder, node: Node) -> Value:
     first, second = b.value(node, 0), b.value(node, 1)
     if isinstance(first, Data) and isinstance(second, Constant):
         return with_bias(b, node, first, second, -1.0)
-    return _joined(b, node, "sub")
+    return join_inputs(b, node, "sub")
 
 
 def bitwise_or(b: Builder, node: Node) -> Value:
     """BitwiseOr of quantised tensors."""
-    return replace(_joined(b, node, "or"), state="integer", output_scale=1.0)
+    return replace(join_inputs(b, node, "or"), state="integer", output_scale=1.0)
 
 
 def bitwise_xor(b: Builder, node: Node) -> Value:
     """BitwiseXor of quantised tensors."""
-    return replace(_joined(b, node, "xor"), state="integer", output_scale=1.0)
+    return replace(join_inputs(b, node, "xor"), state="integer", output_scale=1.0)
 
 
 def floor(b: Builder, node: Node) -> Value:
@@ -238,22 +247,22 @@ def floor(b: Builder, node: Node) -> Value:
 
 def max_pool(b: Builder, node: Node) -> Value:
     """MaxPool without padding."""
-    return _pooled(b, node, "max", window(b, node))
+    return pool_input(b, node, "max", window(b, node))
 
 
 def average_pool(b: Builder, node: Node) -> Value:
     """AveragePool without padding; the chip truncates the mean."""
-    return _pooled(b, node, "avg", window(b, node))
+    return pool_input(b, node, "avg", window(b, node))
 
 
 def global_max_pool(b: Builder, node: Node) -> Value:
     """GlobalMaxPool."""
-    return _pooled(b, node, "max", whole(b, node))
+    return pool_input(b, node, "max", whole(b, node))
 
 
 def global_average_pool(b: Builder, node: Node) -> Value:
     """GlobalAveragePool; the chip truncates the mean."""
-    return _pooled(b, node, "avg", whole(b, node))
+    return pool_input(b, node, "avg", whole(b, node))
 
 
 def concat(b: Builder, node: Node) -> Value:
@@ -263,7 +272,7 @@ def concat(b: Builder, node: Node) -> Value:
         raise node.refuse("only channels (axis 1) can be concatenated")
     if len(node.inputs) == 1:
         return b.exact(node)
-    return _joined(b, node, "concat")
+    return join_inputs(b, node, "concat")
 
 
 def space_to_depth(b: Builder, node: Node) -> Value:
@@ -284,7 +293,7 @@ def flatten(b: Builder, node: Node) -> Value:
     value = b.exact(node)
     if node.integer("axis", 1) not in (1, 1 - value.rank):
         raise node.refuse("only axis 1, which keeps the batch, is possible")
-    return _flat(b, node, value)
+    return flatten_input(b, node, value)
 
 
 def reshape(b: Builder, node: Node) -> Value:
@@ -293,7 +302,7 @@ def reshape(b: Builder, node: Node) -> Value:
     wanted = [int(n) for n in b.constant(node, 1, "the shape").array.reshape(-1)]
     size = math.prod(value.shape)
     if len(wanted) == 2 and wanted[0] in (0, 1, -1) and wanted[1] in (-1, size):
-        return _flat(b, node, value)
+        return flatten_input(b, node, value)
     now = [1, *value.shape][: value.rank] if value.rank > 2 else [1, size]
     same = len(wanted) == len(now) and all(
         w in (n, -1) or (w == 0 and i < len(now))
@@ -354,130 +363,3 @@ OPERATORS: dict[str, Callable[[Builder, Node], Value]] = {
     "SpaceToDepth": space_to_depth,
     "Sub": subtract,
 }
-
-
-def _joined(b: Builder, node: Node, join: Join) -> Data:
-    first = b.data(node)
-    extends = (
-        join in ("add", "sub")
-        and (first.state, first.join, first.pool) == ("open", join, None)
-        and first.kernel is None
-        and b.alone(node.inputs[0])
-    )
-    skip = 1 if extends else 0
-    parts = [b.plain(node, i) for i in range(skip, len(node.inputs))]
-    everything = [first, *parts] if extends else parts
-    scales = sorted({part.real_scale for part in everything})
-    if len(scales) > 1 and join != "or" and join != "xor":
-        raise node.refuse(
-            f"its inputs have the scales {scales[0]:g} and {scales[-1]:g}; quantise them alike"
-        )
-    shapes = [part.shape for part in everything]
-    same = shapes if join != "concat" else [(1, *shape[1:]) for shape in shapes]
-    if any(shape != same[0] for shape in same) or any(p.flatten for p in parts):
-        raise node.refuse(f"its inputs have the shapes {shapes}; make them equal")
-    channels = sum(s[0] for s in shapes) if join == "concat" else shapes[0][0]
-    shape = (channels, *shapes[0][1:])
-    sources = [name for part in parts for name in part.sources]
-    return Data(
-        sources=(*first.sources, *sources) if extends else tuple(sources),
-        shape=shape,
-        rank=everything[0].rank,
-        scale=scales[0],
-        name=node.name,
-        order=node.order,
-        source_shape=shape,
-        join=join,
-        state="exact" if join == "concat" else "open",
-    )
-
-
-def _pooled(b: Builder, node: Node, kind: str, geometry: tuple[Pair, Pair]) -> Data:
-    value = b.exact(node)
-    last = value.join != "concat" and len(value.sources) == 2
-    if value.pool or value.kernel or not (value.plain or value.join == "concat" or last):
-        value = b.landed(node, value)
-        last = False
-    size, stride = geometry
-    pool = Pool("max" if kind == "max" else "avg", size, stride)
-    rows, cols = ((value.shape[1 + i] - size[i]) // stride[i] + 1 for i in (0, 1))
-    if min(rows, cols) < 1:
-        raise node.refuse(f"its window {size} is larger than the data {value.shape}")
-    return replace(
-        value,
-        pool=pool,
-        pool_first=not last,
-        shape=(value.shape[0], rows, cols),
-        name=node.name,
-        order=node.order,
-    )
-
-
-def _flat(b: Builder, node: Node, value: Data) -> Data:
-    if value.rank == 2:
-        return value
-    if value.kernel is not None:
-        value = b.landed(node, value)
-    return replace(value, rank=2, flatten=True)
-
-
-def _linear(b: Builder, node: Node, weight: Constant, transposed: bool, bias: int | None) -> Data:
-    if weight.array.ndim != 2:
-        raise node.refuse(f"its weights have {weight.array.ndim} axes, expected 2")
-    array = (weight.real if transposed else weight.real.T)[:, :, None, None]
-    offset = np.zeros(len(array)), False
-    if bias is not None:
-        offset = _bias(b, node, len(array), bias)
-    kernel = Kernel("linear", array, *offset, weight.scale, _bits(b, weight))
-    return _convolved(b, node, kernel, 2)
-
-
-def _convolved(b: Builder, node: Node, kernel: Kernel, rank: int) -> Data:
-    value = b.exact(node)
-    if value.rank != rank:
-        raise node.refuse(f"its input has {value.rank} axes, expected {rank}")
-    if not b.fuses(node, value, kernel.op):
-        value = b.landed(node, value)
-    channels = math.prod(value.shape) if value.flatten else value.shape[0]
-    if kernel.weight.shape[1] != channels:
-        raise node.refuse(
-            f"its weights expect {kernel.weight.shape[1]} channels but the data has {channels}"
-        )
-    if kernel.op == "linear":
-        shape = (len(kernel.weight), 1, 1)
-    else:
-        rows, cols = (_size(kernel, value.shape[1 + i], i) for i in (0, 1))
-        shape = (len(kernel.weight), rows, cols)
-    return replace(
-        value,
-        shape=shape,
-        scale=value.real_scale,
-        output_scale=None,
-        kernel=kernel,
-        state="open",
-        name=node.name,
-        order=node.order,
-    )
-
-
-def _size(kernel: Kernel, size: int, axis: int) -> int:
-    taps, step, pad = kernel.weight.shape[2 + axis], kernel.stride[axis], kernel.pad[axis]
-    if kernel.op == "convtranspose2d":
-        return int((size - 1) * step - 2 * pad + taps + kernel.output_pad[axis])
-    return int((size + 2 * pad - taps) // step + 1)
-
-
-def _bias(b: Builder, node: Node, outputs: int, index: int = 2) -> tuple[np.ndarray, bool]:
-    bias = b.optional(node, index, "the bias")
-    if bias is None:
-        return np.zeros(outputs), False
-    values = bias.real.reshape(-1)
-    if values.size == 1:
-        values = np.repeat(values, outputs)
-    if values.size != outputs:
-        raise node.refuse(f"{values.size} biases for {outputs} outputs")
-    return values, True
-
-
-def _bits(b: Builder, weight: Constant) -> int:
-    return b.model.bits.get(weight.name, weight.type_bits)

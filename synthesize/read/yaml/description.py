@@ -18,7 +18,8 @@ import numpy as np
 
 from common.errors import UserError
 from synthesize.graph import ir
-from synthesize.place.placement import Hints
+from synthesize.graph.hints import Hints
+from synthesize.graph.shapes import layer_reading
 from synthesize.read.checkpoint import Checkpoint, LayerWeights
 from synthesize.read.yaml import values
 from synthesize.read.yaml.entries import Entry, read_entry
@@ -264,13 +265,23 @@ def _layer(
     first: bool,
 ) -> ir.Layer:
     bits = entry.bits or (stored.bits if stored else 8)
-    shift = entry.output_shift if entry.output_shift is not None else None
-    layer = ir.Layer(
+    prefix = ir.label(entry.where, name)
+    weight = bias = None
+    if stored is not None:
+        weight = _weight(prefix, entry, bits, stored)
+        bias = stored.stored_bias(bits)
+        if bias is not None and len(bias) != len(weight):
+            raise UserError(
+                f"{prefix}{len(bias)} biases for {len(weight)} outputs; fix the checkpoint"
+            )
+    shift = entry.output_shift
+    if shift is None:
+        shift = stored.output_shift if stored else 0
+    layer = layer_reading(
+        [shapes[source] for source in inputs],
         name=name,
         op=entry.op,
         inputs=inputs,
-        in_shape=(1, 1, 1),
-        out_shape=(1, 1, 1),
         join=entry.join or "concat",
         pool=entry.pool,
         pool_first=entry.pool_first,
@@ -280,28 +291,14 @@ def _layer(
         output_pad=entry.output_pad,
         flatten=entry.flatten,
         reshape=None if first else entry.in_dim,
+        weight=weight,
+        bias=bias,
         bits=bits,
-        output_shift=shift if shift is not None else (stored.output_shift if stored else 0),
+        output_shift=shift,
         activation=entry.activation,
         wide=entry.wide,
         where=entry.where,
     )
-    if stored is not None:
-        weight = _weight(layer, stored)
-        bias = stored.stored_bias(bits)
-        if bias is not None and len(bias) != len(weight):
-            raise UserError(
-                f"{ir.at(layer)}{len(bias)} biases for {len(weight)} outputs; fix the checkpoint"
-            )
-        layer = replace(layer, weight=weight, bias=bias)
-    try:
-        joined = ir.joined_shape(layer.join, [shapes[n] for n in inputs])
-    except ValueError as error:
-        raise UserError(f"{ir.at(layer)}{error}; make the shapes equal") from error
-    layer = replace(layer, in_shape=joined)
-    if layer.reshape is not None:
-        layer = replace(layer, in_shape=ir.reshaped(layer, joined))
-    layer = replace(layer, out_shape=ir.result_shape(layer))
     channels, rows, cols = layer.in_shape
     # The public generator counts the channels of a flattening layer after flattening.
     flattened = channels * rows * cols if layer.flatten else channels
@@ -314,24 +311,24 @@ def _layer(
     return layer
 
 
-def _weight(layer: ir.Layer, stored: LayerWeights) -> np.ndarray:
+def _weight(prefix: str, entry: Entry, bits: int, stored: LayerWeights) -> np.ndarray:
     """Return the weights as [out, in, rows, columns]."""
     raw = stored.weight
-    low, high = -(1 << (layer.bits - 1)), max((1 << (layer.bits - 1)) - 1, 0)
+    low, high = -(1 << (bits - 1)), max((1 << (bits - 1)) - 1, 0)
     if raw.min() < low or raw.max() > high:
         raise UserError(
-            f"{ir.at(layer)}quantization is {layer.bits} bits ({low} to {high}) but the weights "
+            f"{prefix}quantization is {bits} bits ({low} to {high}) but the weights "
             f"reach from {raw.min()} to {raw.max()}; quantise the checkpoint at these bits"
         )
     if raw.ndim == 2:
         raw = raw[:, :, None, None]
     elif raw.ndim == 3:
         raw = raw[:, :, :, None]
-    if raw.shape[2:] != layer.kernel:
+    if raw.shape[2:] != entry.kernel:
         raise UserError(
-            f"{ir.at(layer)}the description says kernel {layer.kernel[0]}x{layer.kernel[1]} but "
+            f"{prefix}the description says kernel {entry.kernel[0]}x{entry.kernel[1]} but "
             f"{stored.name} in the checkpoint has {raw.shape[2]}x{raw.shape[3]}; make them agree"
         )
-    if layer.op == "convtranspose2d":
+    if entry.op == "convtranspose2d":
         raw = np.flip(raw, axis=(2, 3)).swapaxes(0, 1)
     return raw

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from synthesize.graph import ir
-from synthesize.place.placement import LayerHint
+from synthesize.graph.hints import LayerHint
 from synthesize.read.yaml import values
 from synthesize.read.yaml.nodes import Item
 

@@ -11,8 +11,8 @@ from torch import nn
 from ai8x_models.students import Student
 from common.errors import UserError
 from distill.engine.muon import Muon, orthogonalize
-from distill.engine.recipe import Recipe, TeacherRecipe
 from distill.tasks.pose.module import PoseModule, TeacherModule
+from distill.tasks.pose.recipe import Recipe, TeacherRecipe
 from distill.tasks.pose.teachers.openpose import LightweightOpenPose
 
 

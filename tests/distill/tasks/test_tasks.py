@@ -9,27 +9,83 @@ from pathlib import Path
 
 import pytest
 
-from distill.tasks import TASKS, VERBS, load_task
-from distill.tasks.__main__ import main
+from distill.__main__ import main
+from distill.engine.task import VERBS, Training, Verb, imported
+from distill.tasks import TASKS, load_task
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
+def trainings(name: str) -> dict[str, Training]:
+    verbs = load_task(name).verbs
+    return {verb: training for verb, training in verbs.items() if isinstance(training, Training)}
+
+
 @pytest.mark.parametrize("name", TASKS)
-def test_a_task_has_every_verb_and_its_recipes_exist(name: str) -> None:
+def test_a_task_has_every_verb_and_what_it_names_exists(name: str) -> None:
     task = load_task(name)
     assert task.name == name
     assert set(VERBS) <= set(task.verbs)
-    assert {"teacher", "student"} <= set(task.recipes)
-    assert all(path.is_file() for path in task.recipes.values())
+    assert {"teacher", "student"} <= set(trainings(name))
+    for verb in task.verbs.values():
+        named = [verb.call] if isinstance(verb, Verb) else []
+        if isinstance(verb, Training):
+            for kind in verb.kinds.values():
+                named += [kind.recipe, kind.train]
+                assert kind.default is None or kind.default.is_file()
+        assert all(callable(imported(one)) for one in named)
 
 
-@pytest.mark.parametrize("name", [name for name in TASKS if name != "pose"])
-def test_recipes_lie_where_make_looks_and_write_where_it_looks(name: str) -> None:
-    folder = load_task(name).recipes["teacher"].parent
-    for stage, out in (("teacher", "teacher"), ("student", "float"), ("qat", "qat")):
-        text = (folder / f"{stage}.yaml").read_text(encoding="utf-8")
-        assert re.search(rf"^out: runs/{name}-{out}$", text, re.MULTILINE)
+def told_by_make(verb: str, name: str) -> str:
+    lines = make("-B", "student", f"TASK={name}").stdout.splitlines()
+    (found,) = [line for line in lines if f"distill {name} {verb} " in line][:1]
+    return found
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_make_and_the_command_train_the_same_student(name: str) -> None:
+    default = trainings(name)["student"].usual.default
+    assert default is not None
+    assert f"--config {default.relative_to(ROOT)} " in told_by_make("student", name)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_run_without_a_recipe_is_told_before_torch_is_loaded(name: str) -> None:
+    code = (
+        "import sys; from distill.__main__ import main\n"
+        f"status = main(['{name}', 'student', '--config', 'none.yaml'])\n"
+        f"main(['{name}', '--help']); main([])\n"
+        "sys.exit(status if 'torch' not in sys.modules else 9)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 2
+    assert run.stderr == "error: cannot read recipe none.yaml: No such file or directory\n"
+
+
+@pytest.mark.parametrize("verb", ["teacher", "student"])
+@pytest.mark.parametrize("name", TASKS)
+def test_help_lists_the_settings_and_loads_no_torch(name: str, verb: str) -> None:
+    code = (
+        "import sys; from distill.__main__ import main\n"
+        f"try: main(['{name}', '{verb}', '--help'])\n"
+        "except SystemExit: sys.exit(9 if 'torch' in sys.modules else 0)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "learning_rate=0.00" in run.stdout
+
+
+def test_an_older_command_works_or_says_what_replaces_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for words in (["student"], ["pose", "student"]):
+        assert main([*words, "--config", "none.yaml"]) == 2
+        assert "cannot read recipe none.yaml" in capsys.readouterr().err
+    assert main(["linear", "teacher"]) == 2
+    assert "python -m distill pose teacher kind=transformer" in capsys.readouterr().err
+    assert "make teacher TEACHER_KIND=transformer" in " ".join(
+        make("teacher", "TASK=linear").stderr.split()
+    ).replace("\\ ", "")
 
 
 def test_tasks_are_imported_when_they_are_asked_for() -> None:
@@ -78,10 +134,10 @@ def test_make_refuses_an_unknown_task() -> None:
 def test_make_trains_the_named_student() -> None:
     result = make("-B", "quantize", "STUDENT=tiny")  # whatever has been trained here
     assert result.returncode == 0, result.stderr
-    assert "distill student --config distill/tasks/pose/recipes/tiny.yaml" in result.stdout
+    assert "distill pose student --config distill/tasks/pose/recipes/tiny.yaml" in result.stdout
     taught = "start_from=runs/tiny-float/equalized.pth.tar teacher=runs/tiny-float/student.pth.tar"
     assert taught in result.stdout
-    assert "quantize runs/tiny-qat/student.pth.tar build/tiny-q.pth.tar" in result.stdout
+    assert "pose quantize runs/tiny-qat/student.pth.tar build/tiny-q.pth.tar" in result.stdout
     # The seed student's recipe has no teacher.
     assert "teacher=" not in make("-B", "student", "STUDENT=seed").stdout
     unknown = make("student", "STUDENT=nope")
@@ -93,7 +149,25 @@ def test_make_trains_the_named_student() -> None:
 def test_make_keeps_the_files_of_tasks_apart(name: str) -> None:
     result = make("-B", "run", "quantize", f"TASK={name}")  # whatever has been trained here
     assert result.returncode == 0, result.stderr
-    recipe = load_task(name).recipes["teacher"].relative_to(ROOT)
-    assert f"distill.tasks {name} teacher --config {recipe}" in result.stdout
-    assert f"distill.tasks {name} quantize runs/{name}-qat/student.pth.tar" in result.stdout
+    recipe = f"distill/tasks/{name}/recipes/teacher.yaml"
+    assert f"distill {name} teacher --config {recipe}" in result.stdout
+    taught = f"start_from=runs/{name}-float/student.pth.tar teacher=runs/{name}-teacher/teacher"
+    assert taught in result.stdout
+    assert f"distill {name} quantize runs/{name}-qat/student.pth.tar" in result.stdout
     assert f"-o build/{name}/input.npy" in result.stdout
+
+
+def test_make_trains_the_named_teacher() -> None:
+    said = make("-B", "student", "STUDENT=seed", "TEACHER_KIND=transformer").stdout
+    assert "pose teacher --config distill/tasks/pose/recipes/transformer.yaml" in said
+    assert (
+        "pose student --config distill/tasks/pose/recipes/seed-distill.yaml "
+        "teacher=runs/transformer-teacher/teacher.pth.tar" in said
+    )
+    assert (
+        "lift teacher --config distill/tasks/lift/recipes/vit.yaml"
+        in make("-B", "teacher", "TASK=lift", "TEACHER_KIND=vit").stdout
+    )
+    unknown = make("teacher", "TEACHER_KIND=none")
+    assert unknown.returncode == 2
+    assert "TEACHER_KIND is 'none'" in unknown.stderr

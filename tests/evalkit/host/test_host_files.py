@@ -206,6 +206,9 @@ def test_keypoints_as_coco(recording: Path, capsys: pytest.CaptureFixture[str]) 
     assert person["num_keypoints"] == 17  # the neck is not COCO's
     assert lone["num_keypoints"] == 1
     assert lone["keypoints"][3:] == [0] * 48
+    assert [value > 0 for value in lone["scores"]] == [True] + [False] * 16
+    assert len(person["scores"]) == 17
+    assert person["score"] > 0
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(output))
         found = truth.loadRes(data["annotations"])

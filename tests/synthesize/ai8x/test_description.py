@@ -36,7 +36,7 @@ def sample_for(graph: Graph) -> np.ndarray:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_round_trip_leaves_the_same_state_and_answer(seed: int, tmp_path: Path) -> None:
     graph, legal, placement = placed(seed)
-    program, sample = build_program(graph, legal, placement), sample_for(graph)
+    program, sample = build_program(legal, placement), sample_for(graph)
     yaml_out.write(tmp_path, legal, placement, sample)
     again, folded = official.load(tmp_path)
     first = compare.state_of_program(program, sample)
@@ -56,7 +56,7 @@ def test_another_placement_gives_another_state(tmp_path: Path) -> None:
     assert moved != path.read_text()
     path.write_text(moved)
     again, folded = official.load(tmp_path)
-    program = build_program(graph, legal, placement)
+    program = build_program(legal, placement)
     state = compare.state_of_program(program, sample_for(graph))
     assert compare.differences(compare.state_of_program(again.program, folded), state)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from synthesize.chip import limits, memory_map
+from synthesize.chip import fields, limits, memory_map
 from synthesize.chip import registers as r
 from synthesize.chip.registers import Field, Register
 
@@ -124,3 +124,24 @@ def test_limits_are_those_of_the_data_sheet() -> None:
     assert limits.WEIGHT_BYTES == 442_368
     assert limits.BIAS_BYTES == 2_048
     assert limits.DATA_BYTES == 524_288
+
+
+def test_what_writing_does_is_on_the_field() -> None:
+    register = fields.Register(
+        "R",
+        (
+            fields.Field("plain", 0, 4),
+            fields.Field("status", 4, 2, fields.STATUS),
+            fields.Field("flag", 8, write=fields.CLEARED_BY_1),
+            fields.Field("late", 9, write=fields.CLEARED_BY_0),
+            fields.Field("start", 10, write=fields.CLEARS_ITSELF),
+        ),
+    )
+    old = register.encode(plain=3, status=2, flag=1, late=1)
+    kept = register.written(old, register.encode(plain=9, status=1, late=1, start=1))
+    assert register.decode(kept) == {"plain": 9, "status": 2, "flag": 1, "late": 1, "start": 0}
+    gone = register.written(old, register.encode(flag=1))
+    assert register.decode(gone) == {"plain": 0, "status": 2, "flag": 0, "late": 0, "start": 0}
+    never_set = register.written(0, register.encode(flag=1, late=1))
+    assert never_set == 0
+    assert register.mask("plain", "late") == 0x20F

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from synthesize.graph.ir import Graph, Input, Layer, Output, Pool, Where, check_shapes
+from synthesize.graph.ir import Graph, Input, Layer, Output, Pool, Where
+from synthesize.graph.shapes import check_shapes
 
 WEIGHT = np.arange(-9, 9).reshape(2, 1, 3, 3)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from synthesize.graph import ir, reference
+from synthesize.graph import ir, reference, shapes
 from synthesize.graph.ir import INPUT, Graph, Input, Layer, Output, Pool
 from synthesize.legal import rewrites as passes
 from synthesize.legal import rules
@@ -40,7 +40,7 @@ def layer(
         output_shift=-4,
         **options,  # type: ignore[arg-type]
     )
-    return replace(made, out_shape=ir.result_shape(made))
+    return replace(made, out_shape=shapes.result_shape(made))
 
 
 def same(before: Graph, after: Graph, tries: int = 3) -> None:
@@ -138,7 +138,7 @@ def test_patches_on_odd_data_are_refused() -> None:
 def upsampling(*factor: int) -> Graph:
     body = layer("a", INPUT, (3, 4, 5), 6, pad=(1, 1))
     up = Layer("up", "upsample", ("a",), (6, 4, 5), (1, 1, 1), stride=factor)  # type: ignore[arg-type]
-    up = replace(up, out_shape=ir.result_shape(up))
+    up = replace(up, out_shape=shapes.result_shape(up))
     end = layer("b", "up", up.out_shape, 2, pad=(1, 1))
     return Graph("g", Input((3, 4, 5)), (body, up, end), (Output("b", "b", 0, 2),))
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from synthesize.graph import ir
+from synthesize.graph import shapes
 from synthesize.graph.ir import Graph, Input, Layer, Output, Pool
 from synthesize.legal import rules
 from synthesize.legal.messages import message
@@ -41,7 +41,7 @@ def conv(
     if layer.op != "passthrough":
         inputs = channels * (layer.pooled[0] * layer.pooled[1] if layer.flatten else 1)
         layer = replace(layer, weight=np.zeros((out, inputs, *kernel), np.int64))
-    return replace(layer, out_shape=ir.result_shape(layer))
+    return replace(layer, out_shape=shapes.result_shape(layer))
 
 
 def graph_of(*layers: Layer) -> Graph:

@@ -10,10 +10,10 @@ import pytest
 
 from common.errors import UserError
 from synthesize.graph import ir, reference
+from synthesize.graph.hints import Hints, LayerHint
 from synthesize.graph.ir import INPUT, Graph, Input, Layer, Output, Pool
 from synthesize.legal import streaming
 from synthesize.place.bits import allocate
-from synthesize.place.placement import Hints, LayerHint
 
 Case = tuple[Graph, Hints]
 

@@ -10,8 +10,7 @@ from ai8x_models.students import SPECS
 from common.errors import UserError
 from synthesize.chip import limits
 from synthesize.graph.ir import Graph
-from synthesize.place import by_hand as place
-from synthesize.place import verify
+from synthesize.place import memories, verify
 from synthesize.place.bits import Problem, allocate, graph_of, with_bits
 from synthesize.place.search import search
 
@@ -46,7 +45,7 @@ def test_expensive_layers_keep_their_bits_and_the_result_fits(seed_graph: Graph)
     assert found.fullest <= limits.WEIGHT_WORDS
     assert verify.check(found.graph, found.placement) == []
     for layer, spot in zip(found.graph.layers, found.placement.layers, strict=True):
-        assert found.words[layer.name] == place.kernel_words(layer, spot) == spot.words
+        assert found.words[layer.name] == memories.kernel_words(layer, spot) == spot.words
 
 
 def test_bounds_never_refuse_what_can_be_placed(seed_graph: Graph) -> None:
@@ -60,7 +59,7 @@ def test_bounds_never_refuse_what_can_be_placed(seed_graph: Graph) -> None:
         problem = Problem(chosen, placement, {name: {bits: 0.0} for name in names})
         fullest = max(spot.first_word + spot.words for spot in placement.layers)
         rows = problem.least_rows(dict.fromkeys(names, bits))
-        assert rows * place.KERNEL_ALIGNMENT <= -(-fullest // 4) * 4
+        assert rows * memories.KERNEL_ALIGNMENT <= -(-fullest // 4) * 4
 
 
 def test_a_network_that_misses_the_chip_says_by_how_much(seed_graph: Graph) -> None:

@@ -8,17 +8,12 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from synthesize.graph import ir
+from synthesize.graph import ir, shapes
+from synthesize.graph.hardware import channels_per_pass
+from synthesize.graph.hints import Hints, LayerHint
 from synthesize.graph.ir import INPUT, Graph, Input, Layer, Output
-from synthesize.place import by_hand as place
-from synthesize.place import search, verify
-from synthesize.place.placement import (
-    Hints,
-    LayerHint,
-    LayerPlace,
-    Placement,
-    channels_per_pass,
-)
+from synthesize.place import by_hand, memories, search, verify
+from synthesize.place.placement import LayerPlace, Placement
 
 
 def conv(
@@ -29,7 +24,7 @@ def conv(
         name, "conv2d", (source,), shape, (1, 1, 1), kernel=(kernel, kernel),
         weight=np.ones((out, shape[0], kernel, kernel), np.int64), **options,  # type: ignore[arg-type]
     )  # fmt: skip
-    return replace(layer, out_shape=ir.result_shape(layer))
+    return replace(layer, out_shape=shapes.result_shape(layer))
 
 
 def chain(*layers: Layer, outputs: tuple[str, ...] = ()) -> Graph:
@@ -43,8 +38,8 @@ def two() -> Graph:
     return chain(conv("a", INPUT, (4, 8, 8), 8), conv("b", "a", (8, 8, 8), 4))
 
 
-def by_hand(graph: Graph, *hints: LayerHint) -> Placement:
-    return place.by_hand(graph, Hints(hints))
+def placed(graph: Graph, *hints: LayerHint) -> Placement:
+    return by_hand.by_hand(graph, Hints(hints))
 
 
 @pytest.mark.parametrize(
@@ -56,7 +51,7 @@ def test_channels_per_pass(channels: int, expected: tuple[int, int]) -> None:
 
 
 def test_good_placement_has_no_findings() -> None:
-    placement = by_hand(two(), LayerHint(0xF, out_offset=0x1000), LayerHint(0xFF, in_offset=0x1000))
+    placement = placed(two(), LayerHint(0xF, out_offset=0x1000), LayerHint(0xFF, in_offset=0x1000))
     assert verify.check(two(), placement) == []
 
 
@@ -79,7 +74,7 @@ def test_good_placement_has_no_findings() -> None:
     ],
 )
 def test_wrong_places_are_found(hints: tuple[LayerHint, ...], words: str) -> None:
-    findings = [str(f) for f in verify.check(two(), by_hand(two(), *hints))]
+    findings = [str(f) for f in verify.check(two(), placed(two(), *hints))]
     assert any(words in finding for finding in findings), findings
 
 
@@ -89,7 +84,7 @@ def test_output_over_own_input_is_found_only_when_it_comes_too_early() -> None:
 
     def findings(out_offset: int) -> list[str]:
         hint = LayerHint(0xF, 0xF, in_offset=0x40, out_offset=out_offset)
-        return [str(f) for f in verify.check(graph, by_hand(graph, hint))]
+        return [str(f) for f in verify.check(graph, placed(graph, hint))]
 
     # Output pixel n goes where input pixel n - 16 was, two rows behind the one being read.
     assert findings(0) == []
@@ -109,17 +104,17 @@ def test_lost_operand_is_found_by_both_names() -> None:
         LayerHint(0xF, 0xF, out_offset=0x1000, in_offset=0, write_gap=1),
         LayerHint(0xF, 0xF, in_offset=0x1000, out_offset=0x2000),
     )
-    findings = [str(f) for f in verify.check(graph, by_hand(graph, *hints))]
+    findings = [str(f) for f in verify.check(graph, placed(graph, *hints))]
     assert any("it reads a, channel 0" in f and "holds b there" in f for f in findings)
     good = (hints[0], replace(hints[1], out_offset=0x1004), hints[2])
-    assert verify.check(graph, by_hand(graph, *good)) == []
+    assert verify.check(graph, placed(graph, *good)) == []
 
 
 def test_overwritten_output_is_found() -> None:
     a, b = conv("a", INPUT, (4, 8, 8), 4), conv("b", INPUT, (4, 8, 8), 4)
     graph = chain(a, b, outputs=("a", "b"))
     hints = (LayerHint(0xF, 0xF, out_offset=0x1000), LayerHint(0xF, 0xF, 0, 0x1000))
-    findings = [str(f) for f in verify.check(graph, by_hand(graph, *hints))]
+    findings = [str(f) for f in verify.check(graph, placed(graph, *hints))]
     assert any("output a, channel 0, is overwritten by a later layer" in f for f in findings)
 
 
@@ -128,16 +123,16 @@ def test_passthrough_must_stay_where_it_is() -> None:
     copy = Layer("p", "passthrough", ("a",), (4, 4, 4), (4, 4, 4))
     graph = chain(a, copy)
     stay = (LayerHint(0xF, 0xF0, out_offset=0x400), LayerHint(0xF0, 0xF0, 0x400, 0x800))
-    assert verify.check(graph, by_hand(graph, *stay)) == []
+    assert verify.check(graph, placed(graph, *stay)) == []
     move = (stay[0], replace(stay[1], output_processors=0xF0000))
-    findings = [str(f) for f in verify.check(graph, by_hand(graph, *move))]
+    findings = [str(f) for f in verify.check(graph, placed(graph, *move))]
     assert any("cannot move data to other processors" in f for f in findings)
 
 
 def test_weights_and_biases_with_two_owners_are_found() -> None:
     layers = (conv("a", INPUT, (8, 4, 4), 8), conv("b", "a", (8, 4, 4), 8))
     graph = chain(*(replace(layer, bias=np.ones(8, np.int64)) for layer in layers))
-    good = by_hand(graph, LayerHint(0xFF, out_offset=0x1000), LayerHint(0xFF, 0xFF, 0x1000))
+    good = placed(graph, LayerHint(0xFF, out_offset=0x1000), LayerHint(0xFF, 0xFF, 0x1000))
     assert verify.check(graph, good) == []
     first, second = good.layers
     bad = replace(good, layers=(first, replace(second, first_word=first.first_word + 4)))
@@ -150,9 +145,9 @@ def test_weights_and_biases_with_two_owners_are_found() -> None:
 
 def test_masks_must_fit_the_channels() -> None:
     with pytest.raises(UserError, match="4 input channels need 4 processors, but the mask"):
-        by_hand(two(), LayerHint(0x1F), LayerHint(0xFF))
+        placed(two(), LayerHint(0x1F), LayerHint(0xFF))
     with pytest.raises(UserError, match="must be neighbours and start at a multiple of 4"):
-        by_hand(two(), LayerHint(0xF, 0x1FE), LayerHint(0xFF))
+        placed(two(), LayerHint(0xF, 0x1FE), LayerHint(0xFF))
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
@@ -166,7 +161,7 @@ def test_kernel_words_hold_all_kernels(bits: int, length: int) -> None:
         )  # fmt: skip
         spot = LayerPlace(1, (1 << outputs) - 1, 0, 0, 1, 1, 1, outputs)
         groups = -(-outputs * bits // 8)
-        words = place.kernel_words(layer, spot)
+        words = memories.kernel_words(layer, spot)
         assert groups * length <= 9 * words
         assert 9 * (words - 7) < groups * length  # what the generator's rounding wastes at most
 
@@ -209,7 +204,7 @@ def test_bias_memory_from_both_sides() -> None:
     graph = biased_chain(256)
     wishes = [(0,)] * len(graph.layers)
     with pytest.raises(UserError, match=r"biases do not fit: .* 0 of 512 bytes free"):
-        place.complete(graph, places, wishes)
+        memories.complete(graph, places, wishes)
 
 
 def test_data_memory_from_both_sides() -> None:

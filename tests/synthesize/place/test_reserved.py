@@ -10,10 +10,9 @@ import pytest
 
 from common.errors import UserError
 from synthesize.chip import limits
-from synthesize.graph import ir
+from synthesize.graph import shapes
 from synthesize.graph.ir import INPUT, Graph, Input, Layer, Output
-from synthesize.place import by_hand as place
-from synthesize.place import search, verify
+from synthesize.place import memories, search, verify
 from synthesize.place.reserved import NOTHING, Reserved, starting_at
 from synthesize.program import pack
 
@@ -24,7 +23,7 @@ def dense(name: str, source: str, inputs: int, outputs: int) -> Layer:
         name, "conv2d", (source,), (inputs, 1, 1), (outputs, 1, 1),
         weight=rng.integers(-128, 128, (outputs, inputs, 1, 1)), bias=np.arange(1, outputs + 1),
     )  # fmt: skip
-    return replace(layer, out_shape=ir.result_shape(layer))
+    return replace(layer, out_shape=shapes.result_shape(layer))
 
 
 def network(*sizes: int) -> Graph:
@@ -63,10 +62,10 @@ def test_starts_outside_the_memories_are_refused() -> None:
 def test_networks_placed_one_after_the_other_share_no_word_and_no_bias() -> None:
     first, second = network(64, 64, 64), network(32, 64, 48)
     one = search.search(first)
-    taken = place.reserve(first, one)
+    taken = memories.reserve(first, one)
     two = search.search(second, reserved=taken)
-    both = place.reserve(second, two)
-    alone = place.reserve(second, replace(two, reserved=NOTHING))
+    both = memories.reserve(second, two)
+    alone = memories.reserve(second, replace(two, reserved=NOTHING))
     assert all(a & b == 0 for a, b in zip(taken.words, alone.words, strict=True))
     assert [a | b for a, b in zip(taken.words, alone.words, strict=True)] == list(both.words)
     assert sum(both.biases) == 64 + 64 + 64 + 48

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import UserError
-from synthesize.place import by_hand as place
+from synthesize.place import by_hand
 from synthesize.read.checkpoint import Checkpoint, from_state_dict
 from synthesize.read.yaml import description as frontend_yaml
 from synthesize.read.yaml import entries as yaml_entries
@@ -75,7 +75,7 @@ def test_masks_may_be_written_as_text(tmp_path: Path) -> None:
 
 def read_and_place(tmp_path: Path, text: str) -> None:
     description = read(tmp_path, text)
-    place.by_hand(description.graph, description.hints)
+    by_hand.by_hand(description.graph, description.hints)
 
 
 @pytest.mark.parametrize(

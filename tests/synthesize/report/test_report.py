@@ -71,7 +71,7 @@ def compiled_student(name: str = "seed", warnings: tuple[str, ...] = ()) -> Comp
     bits = {layer.name: 4 if layer.name in NARROW else 8 for layer in described.layers}
     described = with_bits(described, bits)
     legal, placement = place_automatically(described)
-    program = build_program(described, legal, placement)
+    program = build_program(legal, placement)
     return Compiled(described, legal, placement, program, warnings)
 
 
@@ -196,6 +196,6 @@ def test_the_file_is_replaced_as_a_whole(compiled: Compiled, tmp_path) -> None:
     assert target.read_text(encoding="utf-8") == page(compiled)
     assert list(tmp_path.iterdir()) == [target]
     with pytest.raises(UserError, match="cannot write"):
-        write_report(compiled, tmp_path / "missing" / "report.html")
+        write_report(compiled, target / "report.html")
     renamed = dataclasses.replace(compiled, warnings=())
     assert page(renamed) != page(compiled)

@@ -117,6 +117,19 @@ function drawPerson(context, at, person, index) {
     context.fillStyle = "#fff"; context.fill();
     context.lineWidth = 2; context.strokeStyle = `rgb(${r} ${g} ${b})`; context.stroke();
   });
+  drawScore(context, person, spot, `rgb(${r} ${g} ${b})`);
+}
+
+/* How sure the board is of a person, in percent, above the highest point. */
+function drawScore(context, person, spot, style) {
+  const seen = person.points.filter((point) => point[2] > 0).map(spot);
+  if (!seen.length) return;
+  const [x, y] = seen.reduce((best, one) => (one[1] < best[1] ? one : best));
+  const text = `${Math.round(100 * person.score)} %`;
+  context.font = "12px system-ui"; context.textAlign = "center";
+  context.lineWidth = 3; context.strokeStyle = "rgb(0 0 0 / .7)";
+  context.strokeText(text, x, y - 10);
+  context.fillStyle = style; context.fillText(text, x, y - 10);
 }
 
 function drawHistory() {
@@ -214,7 +227,7 @@ function accept(event, image) {
 }
 
 function listen() {
-  const source = new EventSource("/events");
+  const source = new EventSource("events");
   source.onopen = () => { state.lastLine = 0; $("log").replaceChildren(); };
   source.onmessage = (message) => {
     state.heard = Date.now();
@@ -231,7 +244,7 @@ function listen() {
 
 function askForHeat() {
   $("channel").disabled = !$("heat").checked;
-  fetch($("heat").checked ? "/heat/on" : "/heat/off", { method: "POST" }).catch(() => {});
+  fetch($("heat").checked ? "heat/on" : "heat/off", { method: "POST" }).catch(() => {});
   draw();
 }
 

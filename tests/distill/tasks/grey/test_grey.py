@@ -16,10 +16,11 @@ from ai8x_models.skeleton import KEYPOINTS
 from ai8x_models.student_file import load_student, save_student
 from ai8x_models.students import Student
 from common.errors import UserError
-from distill.engine.recipe import AugmentConfig, load_recipe
+from distill.__main__ import main
+from distill.engine.recipe import load_recipe
 from distill.people.crops import Augmentation
+from distill.people.recipe import AugmentConfig
 from distill.people.synthetic import make_scene
-from distill.tasks.__main__ import main
 from distill.tasks.grey import detectors
 from distill.tasks.grey.data import (
     GreyCrops,
@@ -314,6 +315,9 @@ def test_from_nothing_to_integers_and_a_table(
         (["size=40"], "multiple of 16"),
         (["optimizer=lion"], "optimizer is 'lion'; it must be one of adamw, muon, sgd"),
         (["loss=l1"], "loss is 'l1'"),
+        (["sigma=7"], "'sigma' is no setting of this run"),
+        (["paf_weight=1"], "'paf_weight' is no setting of this run"),
+        (["teacher_size=96"], "the nearest is 'teacher_share'"),
         (["beta=0"], "beta is 0"),
         (["validation_share=1"], "validation_share is 1"),
         (["teacher_share=2"], "teacher_share is 2"),
@@ -386,7 +390,7 @@ def test_shown_points_lie_where_the_numbers_say(
     cv2.imwrite(str(picture), np.full((200, 100, 3), 90, np.uint8))
     numbers = np.zeros((13, 3), np.int64)
     numbers[:, :2], numbers[0] = 16, (8, 32, 60)  # steps of 1/64
-    np.savez(tmp_path / "maps.npz", output0=numbers.reshape(39, 1, 1))
+    np.savez(tmp_path / "maps.npz", output_0=numbers.reshape(39, 1, 1))
     report = tmp_path / "report.json"
     report.write_text('{"outputs": [{"name": "points", "step": 0.015625}]}')
     common = ["--report", str(report), "-o", str(overlay)]
@@ -399,7 +403,7 @@ def test_shown_points_lie_where_the_numbers_say(
     rows, columns = np.nonzero((drawn != 90).any(axis=2))
     assert abs(rows.mean() - 239.5) < 2
     assert abs(columns.mean() - 59.5) < 2
-    np.savez(tmp_path / "maps.npz", output0=np.zeros((19, 16, 16), np.int64))
+    np.savez(tmp_path / "maps.npz", output_0=np.zeros((19, 16, 16), np.int64))
     assert main(["grey", "show", str(picture), "--maps", str(tmp_path / "maps.npz"), *common]) == 2
     assert "outputs are [19, 16, 16], a grey student has one of" in capsys.readouterr().err
 

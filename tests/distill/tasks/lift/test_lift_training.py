@@ -12,7 +12,7 @@ import torch
 from ai8x_models.student_file import load_student, save_student
 from ai8x_models.students import Student
 from common.errors import UserError
-from distill.tasks.__main__ import main
+from distill.__main__ import main
 from distill.tasks.lift import loss as losses
 from distill.tasks.lift.lifters import load
 from distill.tasks.lift.networks import KeypointViT, LiftTransformer, save_network
@@ -21,7 +21,7 @@ from tests import lift_motion
 
 FOLDER = Path(__file__).resolve().parents[4] / "distill" / "tasks" / "lift" / "recipes"
 RECIPES = sorted(FOLDER.glob("*.yaml"))
-STUDENTS = ("student", "qat")
+STUDENTS = ("lift", "lift-qat")
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_every_recipe_runs_a_few_steps(
     assert "epoch 1/1: loss " in said
     assert ("loss without labels" if recipe.stem == "pretrain" else "MPJPE (mm)") in said
     path = tmp_path / "run" / f"{verb}.pth.tar"
-    if recipe.stem == "qat":
+    if recipe.stem == "lift-qat":
         assert load_student(path)[0].mode == "qat"
         assert main(["lift", "quantize", str(path), str(tmp_path / "q.pth.tar")]) == 0
         assert load(tmp_path / "q.pth.tar").name.endswith("(integer)")
@@ -174,7 +174,7 @@ def test_keypoint_files_are_lifted(
     sample = tmp_path / "input.npy"
     assert main(["lift", "sample", str(folder / "a.json"), "-o", str(sample)]) == 0
     assert np.load(sample).shape == (32, 1, 1)
-    np.savez(tmp_path / "maps.npz", output0=np.arange(48).reshape(48, 1, 1))
+    np.savez(tmp_path / "maps.npz", output_0=np.arange(48).reshape(48, 1, 1))
     report = tmp_path / "report.json"
     report.write_text(json.dumps({"outputs": [{"name": "pose3d", "step": 0.01}]}))
     shown = ["--maps", str(tmp_path / "maps.npz"), "--report", str(report)]
@@ -198,7 +198,15 @@ def test_what_belongs_elsewhere_is_refused(
         ("mapping=2d-2d", "the transformer maps 2d-3d only"),
         ("views.distance=[1, 2]", "at least 2 are needed"),
         ("heads=3", "width a multiple of heads"),
-        ("window=0", "it must be at least 1 pose"),
+        ("window=0", "window is 0; it must be at least 1"),
+        ("paf_weight=2", "'paf_weight' is no setting of this run"),
+        ("sigma=7", "'sigma' is no setting of this run"),
+        ("size=128", "'size' is no setting of this run"),
+        ("positive_weight=1", "'positive_weight' is no setting of this run"),
+        ("augment.flip=0.5", "'augment' is no setting of this run"),
+        ("workers=2", "'workers' is no setting of this run"),
+        ("train=[{images: pictures}]", "'train[0].images' is no setting of this run"),
+        ("bone_wieght=1", "the nearest is 'bone_weight'"),
     ):
         assert main(["lift", "teacher", *quick(motion, tmp_path / "run"), wrong]) == 2
         assert said in capsys.readouterr().err

@@ -23,13 +23,13 @@ from distill.people.synthetic import write_set
 from distill.tasks.pose.evaluate import (
     CropResult,
     evaluate_crops,
-    evaluate_pictures,
     ground_truth,
     head_lengths,
     predict,
 )
 from distill.tasks.pose.report import case_sheet, crop_table
 from distill.tasks.pose.teachers.openpose import LightweightOpenPose, save_teacher
+from distill.tasks.pose.whole import evaluate_whole
 
 SIZE = 128
 
@@ -69,14 +69,18 @@ class Oracle(nn.Module):
 def test_perfect_maps_give_a_high_average_precision(people_file: Path) -> None:
     content = KeypointFile(people_file)
     oracle = Oracle(content, people_file.parent)
-    scores = evaluate_pictures(oracle, content, people_file.parent, SIZE)  # type: ignore[arg-type]
-    assert scores["AP50"] > 0.7
+    result = evaluate_whole(oracle, content, people_file.parent, SIZE)  # type: ignore[arg-type]
+    assert result.ap["AP50"] > 0.7
+    assert result.right.recall > 0.7
+    assert result.right.precision > 0.9
     # A network that finds nobody finds nobody.
     with torch.no_grad():
         for heat, pafs in oracle.answers.values():
             heat.zero_()
             pafs.zero_()
-    assert evaluate_pictures(oracle, content, people_file.parent, SIZE)["AP"] == 0  # type: ignore[arg-type]
+    nobody = evaluate_whole(oracle, content, people_file.parent, SIZE)  # type: ignore[arg-type]
+    assert nobody.ap["AP"] == nobody.right.recall == 0
+    assert np.isnan(nobody.right.precision)
 
 
 def test_flip_test_averages_with_the_mirrored_picture() -> None:

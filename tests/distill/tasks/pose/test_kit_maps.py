@@ -76,8 +76,8 @@ def test_what_is_refused(
     np.savez(tmp_path / "far.npz", names=["000999.png"], output_0=np.zeros((1, 19, 8, 8)))
     for arguments, said in (
         (["kit", str(floating), str(good), *PEOPLE], "is no integer student"),
-        (["kit", str(path), str(tmp_path / "broken.npz"), *PEOPLE], "holds no maps"),
-        (["kit", str(path), str(tmp_path / "none.npz"), *PEOPLE], "holds no maps"),
+        (["kit", str(path), str(tmp_path / "broken.npz"), *PEOPLE], "cannot be read"),
+        (["kit", str(path), str(tmp_path / "none.npz"), *PEOPLE], "do not exist"),
         (["kit", str(path), str(tmp_path / "other.npz"), *PEOPLE], "of another network"),
         (["kit", str(path), str(tmp_path / "far.npz"), *PEOPLE], "of another set"),
         (["crops", "--out", str(tmp_path), *PEOPLE], "is not empty"),

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from ai8x_models.students import Student
-from distill.engine.recipe import Recipe
 from distill.people.metrics import pck
 from distill.tasks.pose.module import PoseModule
+from distill.tasks.pose.recipe import Recipe
 
 
 def people(count: int, hits: int) -> tuple[list[np.ndarray], list[np.ndarray]]:

@@ -12,7 +12,8 @@ from torch import Tensor
 from ai8x_models import codec
 from ai8x_models.student_file import read_checkpoint, write_atomically
 from common.errors import UserError
-from distill.tasks.pose.teachers.transformer.model import JOINTS, LinearPose, Shape
+from distill.tasks.pose.teachers.transformer.model import JOINTS, LinearPose
+from distill.tasks.pose.teachers.transformer.recipe import Shape
 from distill.tasks.pose.teachers.transformer.render import LinearTeacher
 
 ARCH = "linear_pose"
@@ -46,7 +47,8 @@ def network_from(data: dict[str, Any], path: Path) -> LinearPose:
     if not is_linear(data):
         raise UserError(
             f"{path} holds '{data.get('arch', 'a network without a name')}', but the pose "
-            f"transformer, '{ARCH}', is expected; train one with make teacher TASK=linear"
+            f"transformer, '{ARCH}', is expected; train one with make teacher "
+            "TEACHER_KIND=transformer"
         )
     extras = data.get("extras")
     extras = extras if isinstance(extras, dict) else {}

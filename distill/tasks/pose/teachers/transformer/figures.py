@@ -1,6 +1,6 @@
 """Parameters, arithmetic and speed of the pose transformer, by parts, beside a deformable one.
 
-``python -m distill.tasks linear figures`` prints the tables of ``docs/tasks-linear.md``. One FLOP
+``python -m distill pose figures`` prints the tables of ``docs/tasks-linear.md``. One FLOP
 is one multiplication or one addition, counted by PyTorch's own counter: matrix products and
 convolutions only.
 """
@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from distill.tasks.pose.teachers.transformer.attention import explicit_attention, linear_attention
-from distill.tasks.pose.teachers.transformer.model import LinearPose, Shape
+from distill.tasks.pose.teachers.transformer.model import LinearPose
+from distill.tasks.pose.teachers.transformer.recipe import Shape
 
 WIDTHS = (128, 160, 192, 256)
 SIZE = 128
@@ -121,9 +122,7 @@ def attention_flops(tokens: int, width: int = 160, heads: int = 4) -> tuple[int,
 
 def main(arguments: list[str]) -> int:
     """Print the tables, measured on one thread."""
-    parser = argparse.ArgumentParser(
-        prog="python -m distill.tasks linear figures", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="python -m distill pose figures", description=__doc__)
     parser.parse_args(arguments)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

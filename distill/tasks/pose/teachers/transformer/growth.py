@@ -1,6 +1,6 @@
 """How time and memory of the encoder grow with the number of tokens, beside a quadratic form.
 
-``python -m distill.tasks linear growth -o picture.png`` measures inference on one thread, on
+``python -m distill pose growth -o picture.png`` measures inference on one thread, on
 grids up to ten times as wide and high as in training, and draws time and memory: of one encoder
 block in both forms, and of the whole transformer (with 10 persons, 180 queries).
 Memory is the largest sum of living tensors that PyTorch's allocator reports, without the weights.
@@ -159,9 +159,7 @@ def draw(costs: list[Cost], path: Path) -> None:
 
 def main(arguments: list[str]) -> int:
     """``[-o PICTURE.png]``: the table, and the picture if it is asked for."""
-    parser = argparse.ArgumentParser(
-        prog="python -m distill.tasks linear growth", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="python -m distill pose growth", description=__doc__)
     parser.add_argument("-o", "--output", type=Path, help="picture (PNG or SVG)")
     options = parser.parse_args(arguments)
     costs = sweep()

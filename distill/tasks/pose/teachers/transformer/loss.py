@@ -8,13 +8,13 @@ from torch.nn import functional as F
 
 from distill.tasks.pose.teachers.transformer.matching import (
     Truth,
-    Weights,
     giou,
     match,
     oks,
     point_distance,
 )
 from distill.tasks.pose.teachers.transformer.model import People
+from distill.tasks.pose.teachers.transformer.recipe import Weights
 
 NOBODY = 0.2  # weight of a query without a person; most have none
 

@@ -18,24 +18,13 @@ from ai8x_models.skeleton import COCO17_TO_18, NUM_KEYPOINTS
 from common.errors import UserError
 from distill.people.metrics import OKS_SIGMAS
 from distill.tasks.pose.teachers.transformer.model import JOINTS, People
+from distill.tasks.pose.teachers.transformer.recipe import Weights
 
 # Of a person's box the share that the body covers, for OKS; COCO's masks have about this.
 BODY_SHARE = 0.5
 SIGMAS = torch.tensor(OKS_SIGMAS[JOINTS], dtype=torch.float32)
 BOX_MARGIN = 0.08  # of the longer side of the marked points' extent, on every side
 MIN_POINTS = 3  # marked points within the picture that make a person
-
-
-@dataclass(frozen=True)
-class Weights:
-    """Of the parts of cost and loss."""
-
-    score: float = 2.0
-    box: float = 2.0
-    giou: float = 1.0
-    points: float = 10.0
-    oks: float = 3.0
-    seen: float = 0.5
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from ai8x_models.skeleton import COCO17_TO_18, FLIP_KEYPOINTS, LIMBS
-from common.errors import UserError
 from distill.tasks.pose.teachers.transformer.attention import (
     CrossAttention,
     GraphAttention,
@@ -22,6 +21,7 @@ from distill.tasks.pose.teachers.transformer.attention import (
     feed_forward,
 )
 from distill.tasks.pose.teachers.transformer.backbones import make_backbone
+from distill.tasks.pose.teachers.transformer.recipe import Shape
 
 JOINTS = 17
 SLOTS = JOINTS + 1  # the last one is the person
@@ -35,38 +35,6 @@ _STANDING = (
     (-0.14, -0.3), (0.2, -0.12), (-0.2, -0.12), (0.22, 0.03), (-0.22, 0.03), (0.09, 0.02),
     (-0.09, 0.02), (0.1, 0.24), (-0.1, 0.24), (0.1, 0.45), (-0.1, 0.45),
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What a checkpoint must say to rebuild the network.
-
-    Attributes:
-        backbone: one of :data:`distill.tasks.pose.teachers.transformer.backbones.NAMES`.
-        width: channels of every token.
-        people: persons looked for in a picture.
-        blocks: encoder blocks.
-        layers: decoder layers, each with an output.
-        heads: of every attention.
-        attention: of the encoder, ``linear``; ``explicit`` and ``softmax`` are quadratic baselines.
-    """
-
-    backbone: str = "mobilenet"
-    width: int = 160
-    people: int = 10
-    blocks: int = 4
-    layers: int = 6
-    heads: int = 4
-    attention: str = "linear"
-
-    def __post_init__(self) -> None:
-        for name in ("people", "blocks", "layers", "heads"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if self.width < 4 or self.width % 4 or self.width % self.heads:
-            raise UserError(
-                f"width is {self.width}; it must be a multiple of 4 and of the {self.heads} heads"
-            )
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from ai8x_models.skeleton import COCO17_TO_18
+from distill.engine.module import TrainedModule
 from distill.engine.muon import Muon
 from distill.people.crops import to_input
 from distill.people.metrics import pck
-from distill.tasks.pose.module import TrainedModule
 from distill.tasks.pose.teachers.transformer.loss import set_loss
 from distill.tasks.pose.teachers.transformer.matching import oks, truth_of
 from distill.tasks.pose.teachers.transformer.model import DecoderLayer, LinearPose, People
@@ -22,6 +22,8 @@ from distill.tasks.pose.teachers.transformer.render import best_person
 
 class LinearModule(TrainedModule):
     """The pose transformer with its set loss."""
+
+    recipe: LinearRecipe
 
     def __init__(self, network: LinearPose, recipe: LinearRecipe) -> None:
         super().__init__(recipe)
@@ -60,12 +62,12 @@ class LinearModule(TrainedModule):
         self.truth += list(batch["target_person"].cpu().numpy())
 
     def on_validation_epoch_end(self) -> None:
-        """PCK@0.2 of the torso and mean OKS over all validation crops."""
+        """PCK@0.2 of the torso and mean OKS over the validation crops of all processes."""
         found, truth = np.stack(self.found), np.stack(self.truth)
-        # float32: a checkpoint that keeps a float64 cannot be resumed on Apple's MPS.
-        score = torch.tensor(pck(found, truth).overall, dtype=torch.float32)
-        self.log("pck", score, sync_dist=True)
-        self.log("oks", torch.tensor(mean_oks(found, truth, self.recipe.size)), sync_dist=True)
+        score = pck(found, truth)
+        self.log_pooled("pck", score.correct, score.points)
+        total, people = summed_oks(found, truth, self.recipe.size)
+        self.log_pooled("oks", total, people)
         self.found, self.truth = [], []
 
     def make_optimizer(self) -> torch.optim.Optimizer:
@@ -106,13 +108,14 @@ def hidden_weights(network: LinearPose) -> list[Tensor]:
     return [w for w in weights if id(w) not in answers and min(w.shape[:2]) > 1]
 
 
-def mean_oks(found: np.ndarray, truth: np.ndarray, size: int) -> float:
-    """Mean object keypoint similarity of people [n, 18, 3] in crops of ``size`` pixels a side.
+def summed_oks(found: np.ndarray, truth: np.ndarray, size: int) -> tuple[float, int]:
+    """Object keypoint similarity of people [n, 18, 3] in crops of ``size`` pixels a side.
 
-    COCO's 17 points count.
+    COCO's 17 points count. Returns the sum over the people who have any of them marked, and how
+    many they are.
     """
     people = truth_of(torch.from_numpy(truth)[:, None], torch.ones(len(truth), 18), size)
     points = (torch.from_numpy(found)[:, list(COCO17_TO_18), :2] + 0.5) / size
     alike = oks(points[:, None], people.box, people.points, people.marked)
     counted = people.marked.any(-1)
-    return float(alike[counted].mean()) if counted.any() else float("nan")
+    return float(alike[counted].sum()), int(counted.sum())

@@ -1,20 +1,63 @@
-"""The training recipe of the pose transformer."""
+"""The training recipe of the pose transformer: its shape, the weights of its loss, its schedule."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from common.errors import UserError
-from distill.engine.recipe import MapRun
-from distill.tasks.pose.teachers.transformer.matching import Weights
-from distill.tasks.pose.teachers.transformer.model import Shape
+from distill.people.recipe import MapRun
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a checkpoint must say to rebuild the network.
+
+    Attributes:
+        backbone: one of :data:`distill.tasks.pose.teachers.transformer.backbones.NAMES`.
+        width: channels of every token.
+        people: persons looked for in a picture.
+        blocks: encoder blocks.
+        layers: decoder layers, each with an output.
+        heads: of every attention.
+        attention: of the encoder, ``linear``; ``explicit`` and ``softmax`` are quadratic baselines.
+    """
+
+    backbone: str = "mobilenet"
+    width: int = 160
+    people: int = 10
+    blocks: int = 4
+    layers: int = 6
+    heads: int = 4
+    attention: str = "linear"
+
+    def __post_init__(self) -> None:
+        for name in ("people", "blocks", "layers", "heads"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.width < 4 or self.width % 4 or self.width % self.heads:
+            raise UserError(
+                f"width is {self.width}; it must be a multiple of 4 and of the {self.heads} heads"
+            )
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Of the parts of cost and loss."""
+
+    score: float = 2.0
+    box: float = 2.0
+    giou: float = 1.0
+    points: float = 10.0
+    oks: float = 3.0
+    seen: float = 0.5
 
 
 @dataclass
 class LinearRecipe(MapRun):
-    """Network, loss weights, schedule; :class:`distill.engine.recipe.MapRun` has the rest."""
+    """Network, loss weights, schedule; :class:`distill.people.recipe.MapRun` has the rest."""
 
-    out: str = "runs/linear-teacher"
+    kind: str = "transformer"
+    out: str = "runs/transformer-teacher"
     backbone: str = "mobilenet"
     width: int = 160
     people: int = 10
@@ -32,6 +75,7 @@ class LinearRecipe(MapRun):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.one_of("kind", ("transformer",))
         self.shape()
         if self.backbone_rate < 0:
             raise UserError(f"backbone_rate is {self.backbone_rate}; it cannot be negative")

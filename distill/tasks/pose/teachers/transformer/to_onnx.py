@@ -7,17 +7,13 @@ as fractions of the picture.
 
 from __future__ import annotations
 
-import argparse
 import io
 import warnings
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from common.errors import UserError
-from common.files import write_file
-from distill.tasks.pose.teachers.transformer.checkpoint import load_network
 from distill.tasks.pose.teachers.transformer.model import LinearPose, People
 
 OPSET = 17
@@ -36,11 +32,11 @@ class _LastLayer(nn.Module):
         return torch.sigmoid(found.score), found.box, found.points, torch.sigmoid(found.seen)
 
 
-def export(network: LinearPose, path: Path, size: int = 128) -> None:
-    """Write the model, whole or not at all.
+def to_onnx(network: LinearPose, size: int = 128) -> bytes:
+    """The serialised model.
 
     Raises:
-        UserError: the size does not suit the network, or the file cannot be written.
+        UserError: the size does not suit the network.
     """
     if size % 32 or size < 64:
         raise UserError(f"--size is {size}; it must be a multiple of 32, at least 64")
@@ -51,19 +47,4 @@ def export(network: LinearPose, path: Path, size: int = 128) -> None:
             _LastLayer(network).eval(), (torch.zeros(1, 3, size, size),), content,  # type: ignore[arg-type]
             input_names=["image"], output_names=list(OUTPUTS), dynamo=False, opset_version=OPSET,
         )  # fmt: skip
-    write_file(path, content.getvalue())
-
-
-def main(arguments: list[str]) -> int:
-    """``TEACHER.pth.tar -o MODEL.onnx [--size 128]``."""
-    parser = argparse.ArgumentParser(
-        prog="python -m distill.tasks linear onnx", description=__doc__
-    )
-    parser.add_argument("checkpoint", type=Path, help="a trained pose transformer")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="model to write")
-    parser.add_argument("--size", type=int, default=128, help="side of the picture (128)")
-    options = parser.parse_args(arguments)
-    network, _ = load_network(options.checkpoint)
-    export(network, options.output, options.size)
-    print(f"{options.output} written")
-    return 0
+    return content.getvalue()

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
-
-import lightning as L
+from typing import Any
 
 from common.errors import UserError
-from distill.engine.trainer import quiet
+from distill.engine import run
 from distill.people.mixture import PoseData
 from distill.tasks.pose.teachers.transformer.backbones import start_backbone
 from distill.tasks.pose.teachers.transformer.checkpoint import load_network, save_network
 from distill.tasks.pose.teachers.transformer.model import LinearPose
 from distill.tasks.pose.teachers.transformer.module import LinearModule
 from distill.tasks.pose.teachers.transformer.recipe import LinearRecipe
-from distill.tasks.pose.train import fit
-
-log = logging.getLogger(__name__)
 
 
 def first_network(recipe: LinearRecipe) -> LinearPose:
@@ -38,11 +33,13 @@ def first_network(recipe: LinearRecipe) -> LinearPose:
 
 def train_teacher(recipe: LinearRecipe) -> Path:
     """Run the recipe, resuming a killed run; returns the teacher's file."""
-    with quiet():
-        L.seed_everything(recipe.seed, workers=True, verbose=False)
-        module = LinearModule(first_network(recipe), recipe)
-        extras = fit(module, PoseData(recipe), recipe)
-    path = Path(recipe.out) / "teacher.pth.tar"
-    save_network(module.network, path, recipe.epochs, {**extras, "sigma": recipe.sigma})
-    log.info("teacher written to %s", path)
-    return path
+
+    def save(module: LinearModule, path: Path, extras: dict[str, Any]) -> None:
+        save_network(module.network, path, recipe.epochs, {**extras, "sigma": recipe.sigma})
+
+    return run.train(
+        recipe,
+        "teacher",
+        lambda: (LinearModule(first_network(recipe), recipe), PoseData(recipe)),
+        save,
+    )

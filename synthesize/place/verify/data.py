@@ -1,57 +1,25 @@
-"""Independent check of a placement by following every byte through data memory.
+"""Follows every byte through data memory.
 
-Nothing here is shared with the code that places or packs: the check starts from processors,
-offsets, passes and gaps alone and re-derives every address from the hardware's counting rules
-(write pointer: base + pixel * (increment + 1) + pass * channel offset; read pointer: base + one
-word per operand, pass and pixel). It writes the identity of each tensor element where the layer
-puts it and looks, at every later read, whether the expected element is still there. A layer may
-write over its own input only where the pixel has been read before that output pixel is complete.
-
-Layers that stream read from circular buffers, which are at work at the same time: these must not
-share a word with each other or with the output of the last such layer.
-
-Findings name both tensors and the address. A placement made by the compiler must have none.
+It writes the identity of each tensor element where the layer puts it and looks, at every later
+read, whether the expected element is still there. A layer may write over its own input only where
+the pixel has been read before that output pixel is complete.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 
 from synthesize.chip import limits, memory_map
 from synthesize.graph.ir import INPUT, Graph, Layer, at
 from synthesize.place.placement import LayerPlace, Placement
-from synthesize.program.registers import rollover
+from synthesize.place.verify.finding import Finding
 
 _NOBODY = -1
-_OTHER = -2
 _LANES = limits.PROCESSORS_PER_INSTANCE
 _SIZE = limits.DATA_INSTANCES * limits.DATA_INSTANCE_WORDS
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong with a placement; ``str()`` is the sentence for the user."""
-
-    layer: str
-    sentence: str
-
-    def __str__(self) -> str:
-        return self.sentence
-
-
-def check(graph: Graph, placement: Placement) -> list[Finding]:
-    """Return everything wrong with a placement: data, weights and biases."""
-    findings = _Data(graph, placement).run()
-    findings += _rings(graph, placement)
-    findings += _passthrough(graph, placement)
-    findings += _weights(graph, placement)
-    findings += _biases(graph, placement)
-    return findings
-
-
-class _Data:
+class Data:
     """Data memory with the identity of what each byte holds."""
 
     def __init__(self, graph: Graph, placement: Placement) -> None:
@@ -71,6 +39,7 @@ class _Data:
         return tensors + [(layer.name, layer.out_shape) for layer in self.graph.layers]
 
     def run(self) -> list[Finding]:
+        """Let all layers read and write, in running order; return what went wrong."""
         streaming = [place.streaming for place in self.placement.layers]
         if not self.placement.fifo:
             self._load_input()
@@ -270,120 +239,6 @@ class _Data:
 
     def _report(self, layer: Layer, sentence: str) -> None:
         self.findings.append(Finding(layer.name, at(layer) + sentence))
-
-
-def _rings(graph: Graph, placement: Placement) -> list[Finding]:
-    """Check that the circular buffers of streaming layers lie apart; their length is a register."""
-    taken: list[tuple[str, set[int], int, int]] = []
-    streaming = [i for i, place in enumerate(placement.layers) if place.streaming]
-    for i in streaming:
-        layer, place = graph.layers[i], placement.layers[i]
-        start = place.in_offset // 4
-        end = start + rollover(graph, i, placement.chw)
-        taken.append(
-            (f"the circular input of {layer.name}", _memories(place.processors), start, end)
-        )
-        if i == streaming[-1]:
-            last = layer.out_shape[1] * layer.out_shape[2] * place.out_passes
-            words = last * (place.write_gap + 1) * (_LANES if layer.wide else 1)
-            start = place.out_offset // 4
-            memories = _memories(place.output_processors)
-            taken.append((f"the output of {layer.name}", memories, start, start + words))
-    findings = []
-    for number, (name, memories, start, end) in enumerate(taken):
-        layer = graph.layers[streaming[min(number, len(streaming) - 1)]]
-        if end > limits.DATA_INSTANCE_WORDS:
-            sentence = (
-                f"{at(layer)}{name} ends at word {end} of a data memory that has "
-                f"{limits.DATA_INSTANCE_WORDS}; use a smaller offset"
-            )
-            findings.append(Finding(layer.name, sentence))
-        for other, others, begin, stop in taken[:number]:
-            both = memories & others
-            if both and start < stop and begin < end:
-                sentence = (
-                    f"{at(layer)}{name} overlaps {other} in data memory {min(both)}, words "
-                    f"{max(start, begin)} to {min(end, stop) - 1}; layers that stream run at the "
-                    "same time, so place these apart"
-                )
-                findings.append(Finding(layer.name, sentence))
-    return findings
-
-
-def _memories(processors: int) -> set[int]:
-    return {p // _LANES for p in range(limits.PROCESSORS) if processors >> p & 1}
-
-
-def _passthrough(graph: Graph, placement: Placement) -> list[Finding]:
-    """Check that layers without convolution write to the processors they read from.
-
-    Per quadrant, the output processors must be the input processors without their gaps.
-    """
-    findings = []
-    per = limits.PROCESSORS_PER_QUADRANT
-    for layer, place in zip(graph.layers, placement.layers, strict=True):
-        if layer.op != "passthrough":
-            continue
-        for quadrant in range(limits.QUADRANTS):
-            read, written = (
-                mask >> (quadrant * per) & ((1 << per) - 1)
-                for mask in (place.processors, place.output_processors)
-            )
-            packed = (1 << bin(read).count("1")) - 1
-            if written // max(1, written & -written) != packed:
-                sentence = (
-                    f"{at(layer)}in quadrant {quadrant} it reads processors 0x{read:04x} and "
-                    f"writes 0x{written:04x}; a layer without convolution cannot move data to "
-                    "other processors, so use the same ones"
-                )
-                findings.append(Finding(layer.name, sentence))
-    return findings
-
-
-def _weights(graph: Graph, placement: Placement) -> list[Finding]:
-    """Check that no kernel word has two owners and none lies outside the memory."""
-    owner = np.full((limits.PROCESSORS, limits.WEIGHT_WORDS), _NOBODY)
-    owner[placement.reserved.table()] = _OTHER
-    for index, (layer, place) in enumerate(zip(graph.layers, placement.layers, strict=True)):
-        if not place.words:
-            continue
-        end = place.first_word + place.words
-        if end > limits.WEIGHT_WORDS:
-            sentence = f"{at(layer)}kernel word {end - 1} does not exist"
-            return [Finding(layer.name, sentence)]
-        rows = np.flatnonzero([place.processors >> p & 1 for p in range(limits.PROCESSORS)])
-        region = owner[rows, place.first_word : end]
-        taken = np.argwhere(region != _NOBODY)
-        if len(taken):
-            row, word = taken[0]
-            index = int(region[row, word])
-            other = "another network" if index == _OTHER else graph.layers[index].name
-            sentence = (
-                f"{at(layer)}kernel word {place.first_word + word} of processor {rows[row]} "
-                f"belongs to {other}"
-            )
-            return [Finding(layer.name, sentence)]
-        owner[rows, place.first_word : end] = index
-    return []
-
-
-def _biases(graph: Graph, placement: Placement) -> list[Finding]:
-    """Check that no bias byte has two owners and none lies outside the memory."""
-    owner = {
-        (quadrant, byte): "another network"
-        for quadrant, count in enumerate(placement.reserved.biases)
-        for byte in range(count)
-    }
-    for layer, place in zip(graph.layers, placement.layers, strict=True):
-        if place.bias_quadrant is None:
-            continue
-        for byte in range(place.bias_offset, place.bias_offset + layer.out_shape[0]):
-            other = owner.setdefault((place.bias_quadrant, byte), layer.name)
-            if other != layer.name or byte >= limits.BIAS_BYTES_PER_QUADRANT:
-                what = f"belongs to {other}" if other != layer.name else "does not exist"
-                sentence = f"{at(layer)}bias byte {byte} of quadrant {place.bias_quadrant} {what}"
-                return [Finding(layer.name, sentence)]
-    return []
 
 
 def _complete_after(layer: Layer, pixel: np.ndarray) -> np.ndarray:

@@ -1,0 +1,52 @@
+"""What every command line does alike: refusals in one sentence, progress on a terminal."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+from common.errors import UserError
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+Given = ParamSpec("Given")
+
+REFUSED = 2
+STOPPED = 130  # what a shell says of a program that was stopped with Ctrl-C: 128 + SIGINT
+
+
+def command_line(work: Callable[Given, int | None]) -> Callable[Given, int]:
+    """Decorate a ``main``: it returns the exit status whatever happens to the user's input.
+
+    None counts as 0. A :class:`~common.errors.UserError` becomes ``error: <sentence>`` on standard
+    error and status 2; Ctrl-C becomes a line and status 130. Anything else is a fault of the
+    program and passes.
+    """
+
+    @functools.wraps(work)
+    def guarded(*arguments: Given.args, **named: Given.kwargs) -> int:
+        try:
+            return work(*arguments, **named) or 0
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return REFUSED
+        except KeyboardInterrupt:
+            print("stopped", file=sys.stderr)
+            return STOPPED
+
+    return guarded
+
+
+def progress(
+    items: Iterable[Any] | None = None, *, title: str, total: int | None = None, unit: str = "it"
+) -> tqdm[Any]:
+    """A bar that goes when the work is done, on terminals only: log files stay readable.
+
+    Iterate over it, or use it as a context and call ``update``.
+    """
+    from tqdm import tqdm
+
+    return tqdm(items, desc=title, total=total, unit=unit, leave=False, disable=None)

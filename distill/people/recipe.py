@@ -1,0 +1,117 @@
+"""Settings of data about people: sets of pictures, random changes, crops and their maps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ai8x_models.codec import STRIDE
+from common.errors import UserError
+from distill.engine.recipe import Run, Settings
+
+if TYPE_CHECKING:
+    from distill.people.crops import Augmentation
+
+
+@dataclass
+class SetConfig:
+    """One data set of the mixture: COCO-format annotations, picture folder, sampling weight.
+
+    ``annotations`` may also be ``synthetic:N``, N pictures of procedural people (1 to 4 in each),
+    or ``synthetic:N:P``, P people in each.
+    """
+
+    annotations: str = ""
+    images: str = ""
+    weight: float = 1.0
+    limit: int | None = None
+    in_memory: bool = True  # false: decode pictures whenever they are needed (large sets)
+
+
+@dataclass
+class AugmentConfig:
+    """Ranges of the random changes; see :class:`distill.people.crops.Augmentation`."""
+
+    scale: list[float] = field(default_factory=lambda: [1.1, 1.7])
+    rotate: float = 40.0
+    shift: float = 0.1
+    flip: float = 0.5
+    colour: float = 0.3
+    cutout: float = 0.2
+    whole: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("flip", "cutout", "whole"):
+            if not 0 <= getattr(self, name) <= 1:
+                value = getattr(self, name)
+                raise UserError(f"augment.{name} is {value}; it is a probability, 0 to 1")
+        if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1]:
+            raise UserError(f"augment.scale is {self.scale}; give two sizes, the smaller one first")
+
+    def build(self) -> Augmentation:
+        """The immutable form the data set takes."""
+        from distill.people.crops import Augmentation
+
+        low, high = self.scale
+        return Augmentation(
+            (low, high), self.rotate, self.shift, self.flip, self.colour, self.cutout, self.whole
+        )
+
+
+@dataclass
+class Crops(Settings):
+    """Crops of people: from which sets, how large, changed in which way."""
+
+    size: int = 128
+    train: list[SetConfig] = field(default_factory=list)
+    validation: list[SetConfig] = field(default_factory=list)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        self.at_least(0, "workers")
+        check_side("size", self.size)
+        super().__post_init__()
+
+
+@dataclass
+class MapCrops(Crops):
+    """Crops for a network that answers with maps, hence may see crops of any size.
+
+    Small crops cost less, so a run may begin with them; what is learnt carries over.
+    """
+
+    sigma: float = 7.0  # pixels of the input, width of the heatmaps' Gaussians
+    early_share: float = 0.0  # of the epochs, at the run's beginning, with crops of early_size
+    early_size: int = 96
+
+    def __post_init__(self) -> None:
+        self.positive("sigma")
+        self.share("early_share")
+        check_side("early_size", self.early_size)
+        super().__post_init__()
+
+
+@dataclass
+class MapRun(Run, MapCrops):
+    """A run of a network that answers with maps."""
+
+    def side(self, epoch: int) -> int:
+        """Side of the training crops in an epoch, in pixels; epochs count from 0."""
+        return self.early_size if epoch < int(self.early_share * self.epochs) else self.size
+
+    def crop_options(self) -> dict[str, Any]:
+        """What else :class:`distill.people.crops.CropDataset` is told for training."""
+        return {}
+
+
+def check_side(name: str, side: int) -> None:
+    """Refuse a side of a picture that the maps' cells do not divide.
+
+    Raises:
+        UserError: naming the setting.
+    """
+    if side % STRIDE or side < 4 * STRIDE:
+        raise UserError(
+            f"{name} is {side}; it must be a multiple of {STRIDE} and at least {4 * STRIDE}"
+        )

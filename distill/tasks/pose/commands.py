@@ -1,0 +1,146 @@
+"""Command lines of the pose task, apart from training."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from common.errors import UserError
+
+if TYPE_CHECKING:
+    from distill.people.crops import PersonSource
+
+
+def _parser(verb: str, purpose: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(prog=f"python -m distill pose {verb}", description=purpose)
+
+
+def _add_set(parser: argparse.ArgumentParser) -> None:
+    """Options that name an evaluation set."""
+    parser.add_argument(
+        "--annotations", type=Path,
+        help="COCO-format keypoint file (the 14-point validation set under POSE78_DATA)",
+    )  # fmt: skip
+    parser.add_argument("--images", type=Path, help="folder of its pictures")
+    parser.add_argument("--synthetic", type=int, help="instead: so many synthetic pictures")
+    parser.add_argument("--size", type=int, default=128, help="side of the input (128)")
+    parser.add_argument("--limit", type=int, help="use only the first pictures")
+
+
+def _people(options: argparse.Namespace) -> PersonSource:
+    """The set that the options name, by default the 14-point validation set."""
+    if options.annotations is options.images is options.synthetic is None:
+        data = Path(os.environ.get("POSE78_DATA", "data")) / "lspet"
+        options.annotations, options.images = data / "lspet_val.json", data / "val"
+        if not options.annotations.is_file():
+            raise UserError(
+                f"name a set with --annotations and --images, or --synthetic N pictures; the usual "
+                f"one, {options.annotations}, does not exist"
+            )
+    photographs = options.annotations is not None and options.images is not None
+    if photographs == (options.synthetic is not None):
+        raise UserError("name a set with --annotations and --images, or --synthetic N pictures")
+    if options.size % 8 or options.size < 32:
+        raise UserError(f"--size is {options.size}; it must be a multiple of 8, at least 32")
+    from distill.people.crops import PeopleSet, SyntheticSet
+
+    if photographs:
+        return PeopleSet(options.annotations, options.images, options.limit)
+    return SyntheticSet(options.synthetic, 0)
+
+
+def evaluate(arguments: list[str]) -> int:
+    """``CHECKPOINT ... [--annotations SET.json --images DIR]``."""
+    parser = _parser("eval", "PCK and OKS of checkpoints")
+    parser.add_argument("checkpoints", type=Path, nargs="+", help="students or teachers")
+    _add_set(parser)
+    parser.add_argument("--flip", action="store_true", help="also test with mirrored pictures")
+    parser.add_argument(
+        "--whole", action="store_true",
+        help="also whole pictures through the deployment path: OKS average precision",
+    )  # fmt: skip
+    parser.add_argument("--pictures", type=Path, help="folder for the best and worst cases")
+    options = parser.parse_intermixed_args(arguments)
+    people = _people(options)
+    if options.whole and options.synthetic is not None:
+        raise UserError("--whole needs --annotations and --images")
+    from distill.tasks.pose import report
+
+    chosen, size, flip = options.checkpoints, options.size, options.flip
+    print(report.evaluate_on_crops(chosen, people, size, flip, options.pictures))
+    if options.whole:
+        source = options.annotations, options.images
+        print("\n" + report.evaluate_on_pictures(chosen, *source, size, flip, options.limit))
+    return 0
+
+
+def export(arguments: list[str]) -> int:
+    """``CHECKPOINT OUT.onnx``."""
+    parser = _parser("export", "Write a checkpoint as ONNX")
+    parser.add_argument("checkpoint", type=Path, help="student or teacher")
+    parser.add_argument("out", type=Path, help="ONNX file to write")
+    parser.add_argument("--size", type=int, default=128, help="side of a float input (128)")
+    options = parser.parse_args(arguments)
+    from distill.tasks.pose.onnx_float import export
+
+    export(options.checkpoint, options.out, options.size)
+    print(f"ONNX model written to {options.out}")
+    return 0
+
+
+def crops(arguments: list[str]) -> int:
+    """``--out DIR [--count N]``."""
+    parser = _parser("crops", "Write evaluation crops as pictures")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    parser.add_argument("--count", type=int, default=100, help="how many, evenly spaced (100)")
+    _add_set(parser)
+    options = parser.parse_args(arguments)
+    people = _people(options)
+    from distill.tasks.pose.kit_maps import write_crops
+
+    count = write_crops(people, options.size, options.count, options.out)
+    print(f"{count} crops written to {options.out}")
+    return 0
+
+
+def kit(arguments: list[str]) -> int:
+    """``CHECKPOINT MAPS.npz``; exit status 1 where a map differs."""
+    parser = _parser("kit", "Compare what the firmware made of the crops")
+    parser.add_argument("checkpoint", type=Path, help="the integer student it was compiled from")
+    parser.add_argument("maps", type=Path, help="written by python -m evalkit maps")
+    _add_set(parser)
+    options = parser.parse_args(arguments)
+    people = _people(options)
+    from distill.tasks.pose.kit_maps import compare_maps
+
+    table, equal = compare_maps(options.checkpoint, options.maps, people, options.size)
+    print(table)
+    return 0 if equal else 1
+
+
+def curves(arguments: list[str]) -> int:
+    """``RUN ... [--out CSV]``."""
+    parser = _parser("curves", "Record how runs went, from their TensorBoard logs")
+    parser.add_argument("runs", type=Path, nargs="+", help="out folders of runs")
+    parser.add_argument("--out", type=Path, default=Path("docs/curves.csv"), help="CSV file")
+    options = parser.parse_args(arguments)
+    from distill.tasks.pose.plots import write_curves
+
+    write_curves(options.runs, options.out)
+    print(f"curves of {len(options.runs)} runs written to {options.out}")
+    return 0
+
+
+def plot(arguments: list[str]) -> int:
+    """``[--docs DIR] [--out DIR]``."""
+    parser = _parser("plot", "Draw accuracy against cycles, and the curves")
+    parser.add_argument("--docs", type=Path, default=Path("docs"), help="folder of the numbers")
+    parser.add_argument("--out", type=Path, default=Path("docs/images"), help="folder to draw into")
+    options = parser.parse_args(arguments)
+    from distill.tasks.pose.plots import draw
+
+    for path in draw(options.docs, options.out):
+        print(f"drawn: {path}")
+    return 0

@@ -1,0 +1,55 @@
+"""Files appear whole or not at all, and what cannot be written is said in one sentence."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.errors import UserError
+from common.files import checksum, replace_file, write_array, write_arrays, write_file
+
+
+def test_arrays_come_back_and_nothing_else_is_left(tmp_path: Path) -> None:
+    first = np.arange(6, dtype=np.int8).reshape(2, 3)
+    write_array(tmp_path / "new" / "a.npy", first)
+    write_arrays(tmp_path / "new" / "b.npz", {"first": first, "second": first[0]})
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["a.npy", "b.npz"]
+    assert np.load(tmp_path / "new" / "a.npy").tolist() == first.tolist()
+    with np.load(tmp_path / "new" / "b.npz") as archive:
+        assert archive["second"].tolist() == [0, 1, 2]
+
+
+def test_what_was_there_stays_when_writing_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "a.txt"
+    write_file(target, "old")
+
+    def full(self: Path, content: bytes) -> int:
+        self.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UserError, match=r"cannot write .*a\.txt: No space left on device"):
+        write_file(target, "new")
+    with pytest.raises(OSError, match="No space left"):
+        replace_file(target, b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert target.read_text() == "old"
+
+
+def test_a_folder_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
+    write_file(tmp_path / "a", b"")
+    with pytest.raises(UserError, match="cannot write"):
+        write_array(tmp_path / "a" / "b.npy", np.zeros(1))
+
+
+def test_the_checksum_is_that_of_the_content(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 5000  # more than is read at once
+    write_file(tmp_path / "a", content)
+    assert checksum(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+    with pytest.raises(UserError, match=r"cannot read .*none: No such file"):
+        checksum(tmp_path / "none")

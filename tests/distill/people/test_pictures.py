@@ -1,0 +1,145 @@
+"""Random views of pictures: what is shown, what labels are believed, what a teacher adds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from ai8x_models import codec, skeleton
+from common.errors import UserError
+from distill.people.pictures import Pictures, ViewDataset, known_cells, merge, with_labels
+from distill.people.views import Views, draw_view
+
+
+def folder(path: Path, count: int = 3) -> Path:
+    """Pictures, one person with all points in each but the last, which shows nobody."""
+    images = []
+    annotations = []
+    rng = np.random.default_rng(1)
+    for index in range(count):
+        name = f"{index}.png"
+        cv2.imwrite(str(path / name), rng.integers(0, 255, (90, 120, 3), np.uint8))
+        images.append({"id": index, "file_name": name, "width": 120, "height": 90})
+        if index < count - 1:
+            points = np.column_stack([40 + 30 * rng.random(17), 20 + 50 * rng.random(17)])
+            keypoints = [v for x, y in points for v in (float(x), float(y), 2)]
+            box = [35.0, 15.0, 45.0, 60.0]
+            annotations.append({"id": index + 1, "image_id": index, "category_id": 1,
+                                "keypoints": keypoints, "bbox": box, "num_keypoints": 17,
+                                "area": 1000.0, "iscrowd": 0})  # fmt: skip
+    categories = [{"id": 1, "name": "person", "keypoints": [f"k{i}" for i in range(17)]}]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (path / "labels.json").write_text(json.dumps(content))
+    return path / "labels.json"
+
+
+def views_of(pictures: Pictures, stride: int = 4, **options: float) -> ViewDataset:
+    return ViewDataset(pictures, 128, stride, Views(), colour=0.3, cutout=0.1, seed=3)
+
+
+def test_a_view_is_the_same_for_the_same_seed_epoch_and_picture(tmp_path: Path) -> None:
+    labels = folder(tmp_path)
+    one, two = (views_of(Pictures(tmp_path, labels)) for _ in range(2))
+    for index in range(3):
+        np.testing.assert_array_equal(one[index]["image"], two[index]["image"])
+    two.epoch = 1
+    assert (one[0]["image"] != two[0]["image"]).any()
+
+
+@pytest.mark.parametrize("stride", [4, 8])
+def test_a_batch_has_targets_on_the_students_grid(tmp_path: Path, stride: int) -> None:
+    dataset = views_of(Pictures(tmp_path, folder(tmp_path)), stride)
+    batch = merge([dataset[i] for i in range(3)], stride, sigma=5.0)
+    side = 128 // stride
+    assert batch["target"].shape == batch["known"].shape == (3, 57, side, side)
+    assert batch["target"][0, :18].max() > 0.5
+    assert batch["target"][2, :18].max() == 0  # nobody there, and the labels say so
+    assert batch["known"][2].all()
+    assert "teacher" not in batch
+
+
+def test_pictures_without_labels_teach_nothing_by_themselves(tmp_path: Path) -> None:
+    folder(tmp_path)
+    dataset = views_of(Pictures(tmp_path, None))
+    assert len(dataset) == 3
+    assert not merge([dataset[0]], 4, 5.0)["known"].any()
+
+
+def test_a_broken_picture_is_grey_and_named(tmp_path: Path) -> None:
+    labels = folder(tmp_path)
+    (tmp_path / "1.png").write_bytes(b"not a picture")
+    pictures = Pictures(tmp_path, labels)
+    dataset = ViewDataset(pictures, 128, 4, Views(), colour=0.0, cutout=0.0, seed=3)
+    item = dataset[1]
+    assert (item["image"] == 128).all()
+    assert not item["known"].any()
+    assert "1.png" in str(pictures.skipped)
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no pictures"):
+        Pictures(tmp_path, None)
+
+
+class TestKnownCells:
+    def person(self) -> np.ndarray:
+        points = np.zeros((1, 18, 3), np.float32)
+        points[0, :, 0], points[0, :, 1], points[0, :, 2] = 60, np.linspace(40, 90, 18), 2
+        return points
+
+    nobody = np.zeros((0, 4, 2), np.float32)
+
+    def test_everything_is_known_of_a_whole_person(self) -> None:
+        assert known_cells(self.person(), self.nobody, 128, 4).all()
+
+    def test_a_missing_point_is_unknown_near_its_person_only(self) -> None:
+        people = self.person()
+        wrist = skeleton.KEYPOINTS.index("l_wrist")
+        people[0, wrist] = 0
+        known = known_cells(people, self.nobody, 128, 4)
+        assert not known[wrist, 15, 15]
+        assert known[wrist, 2, 2]
+        assert known[0].all()
+        limb = skeleton.LIMBS.index((skeleton.KEYPOINTS.index("l_elbow"), wrist))
+        assert not known[19 + 2 * limb : 21 + 2 * limb, 15, 15].any()
+        assert not known[codec.BACKGROUND, 15, 15]
+
+    def test_regions_to_ignore_are_unknown_in_every_channel(self) -> None:
+        box = np.array([[[0, 0], [40, 0], [40, 40], [0, 40]]], np.float32)
+        known = known_cells(self.person()[:0], box, 128, 4)
+        assert not known[:, 3, 3].any()
+        assert known[:, 20, 20].all()
+
+
+def test_labels_mend_what_a_teacher_overlooks() -> None:
+    drawn = torch.zeros(1, 57, 32, 32)
+    drawn[:, codec.BACKGROUND] = 1
+    drawn[:, 3, 10, 10], drawn[:, codec.BACKGROUND, 10, 10] = 1.0, 0.0
+    drawn[:, 19 + 1, 10, 10] = -1.0  # a vertical limb: its x component is zero
+    teacher = torch.zeros(1, 57, 32, 32)
+    teacher[:, codec.BACKGROUND] = 0.9
+    teacher[:, 5, 20, 20], teacher[:, 19, 10, 10] = 0.7, 0.5
+    mended = with_labels(teacher, drawn)
+    assert mended[0, 3, 10, 10] == 1
+    assert mended[0, 5, 20, 20] == pytest.approx(0.7)
+    assert mended[0, 19, 10, 10] == 0
+    assert mended[0, 20, 10, 10] == -1
+    assert mended[0, codec.BACKGROUND, 10, 10] == 0
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_views_show_the_person_at_the_wanted_size(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    people = np.zeros((1, 18, 3), np.float32)
+    people[0, :, :2] = rng.uniform((40, 30), (100, 130), (18, 2))
+    people[0, :, 2] = 2
+    matrix, _ = draw_view(Views(whole=0.0, size=(0.5, 0.8), zoom=9), (192, 144), people, 128, rng)
+    placed = people[0, :, :2] @ matrix[:, :2].T + matrix[:, 2]
+    extent = float((placed.max(0) - placed.min(0)).max()) / 128
+    assert 0.3 < extent < 0.95  # turned and stretched a little
+    assert np.abs(placed.mean(0) - 63.5).max() < 64
