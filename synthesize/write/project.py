@@ -221,8 +221,8 @@ def _check_camera(program: Program, application: str) -> None:
     if pose_outputs.find(program) is None:
         raise UserError(
             f"{program.name}: no pose outputs (19 heatmaps and 38 fields, apart or in one output "
-            f"of 57 channels, on the same grid of at most 32 x 32) for --application {application}; "
-            "use frame-injection, which sends any network's maps"
+            "of 57 channels, on the same grid of at most 32 x 32) for --application "
+            f"{application}; use frame-injection, which sends any network's maps"
         )
     words = pose_outputs.map_words(program)
     if application == "live-follow" and words > FOLLOW_MAP_WORDS:
