@@ -206,11 +206,21 @@ def decode(
     stride: int = STRIDE,
     settings: DecodeSettings = DEFAULTS,
 ) -> list[Person]:
-    """People in a picture, the best first.
+    """People in a picture, the best first, at most ``settings.max_people``.
 
     ``heatmaps``: [19, h, w], ``pafs``: [38, h, w], values about 0..1 and -1..1 (integer maps are
     to be scaled first).  Coordinates of the result are input pixels.
     """
+    return decode_all(heatmaps, pafs, stride, settings)[: settings.max_people]
+
+
+def decode_all(
+    heatmaps: npt.ArrayLike,
+    pafs: npt.ArrayLike,
+    stride: int = STRIDE,
+    settings: DecodeSettings = DEFAULTS,
+) -> list[Person]:
+    """As :func:`decode`, however many people there are."""
     heat = _check(heatmaps, NUM_HEATMAPS, "heatmaps")
     fields = _check(pafs, NUM_PAFS, "part affinities")
     if heat.shape[1:] != fields.shape[1:] or min(heat.shape[1:]) < 2:
@@ -231,7 +241,7 @@ def decode(
         for p in people
         if (p.keypoints[:, 2] > 0).sum() >= settings.min_keypoints and p.score >= settings.min_score
     ]
-    return sorted(kept, key=lambda p: -p.score)[: settings.max_people]
+    return sorted(kept, key=lambda p: -p.score)
 
 
 def _person(group: _Group, peaks: list[_Peaks], stride: int) -> Person:

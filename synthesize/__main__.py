@@ -11,11 +11,13 @@ import numpy as np
 
 from common.errors import UserError
 from synthesize.ai8x import compare, description, shipped
+from synthesize.chip import measured
 from synthesize.compiler import Compiled, compile_graph, compile_network
 from synthesize.legal import rules
 from synthesize.place.reserved import Reserved, starting_at
 from synthesize.read import checkpoint
 from synthesize.read.onnx import network as onnx_network
+from synthesize.read.yaml import language
 from synthesize.report import page, table, text
 from synthesize.write import project, two_networks
 
@@ -69,8 +71,13 @@ def _parser() -> argparse.ArgumentParser:
     show_ = commands.add_parser("show", help="print graph and placement as text")
     _add_network(show_)
     show_.set_defaults(run=_show, untrained=True)
-    limits = commands.add_parser("limits", help="print the limits as a page of documentation")
-    limits.set_defaults(run=_limits)
+    for name, source, what in (
+        ("limits", rules.documentation, "limits"),
+        ("keys", language.documentation, "keys of network descriptions"),
+        ("measured", measured.documentation, "times of real chips"),
+    ):
+        document = commands.add_parser(name, help=f"print the {what} as a page of documentation")
+        document.set_defaults(run=_print, source=source)
     networks = commands.add_parser(
         "networks", help="write the descriptions of the shipped students"
     )
@@ -127,8 +134,6 @@ def _compile_named(
         raise UserError("give at most a network description and a checkpoint")
     *descriptions, path = options.network
     untrained = str(path).endswith((".yaml", ".yml"))
-    if untrained and not options.untrained:
-        raise UserError(f"{path}: give the checkpoint as well, after the network description")
     if untrained:
         descriptions = [*descriptions, path]
     if str(path).endswith(".onnx"):
@@ -137,11 +142,12 @@ def _compile_named(
         read = onnx_network.load(path)
         return compile_graph(read.graph, read.notes, reserved)
     return compile_network(
-        None if untrained else checkpoint.load(path),
+        None if untrained else checkpoint.load(path, lenient=bool(descriptions)),
         descriptions[0] if descriptions else None,
         None if sample is None else sample.shape,
         trust_placement=trust or options.trust_placement,
         reserved=reserved,
+        trained=not options.untrained,
     )
 
 
@@ -269,8 +275,8 @@ def _show(options: argparse.Namespace) -> int:
     return 0
 
 
-def _limits(options: argparse.Namespace) -> int:
-    print(rules.documentation(), end="")
+def _print(options: argparse.Namespace) -> int:
+    print(options.source(), end="")
     return 0
 
 

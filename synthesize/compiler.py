@@ -61,6 +61,7 @@ def compile_network(
     input_shape: tuple[int, ...] | None = None,
     trust_placement: bool = False,
     reserved: Reserved = NOTHING,
+    trained: bool = False,
 ) -> Compiled:
     """Compile a network.
 
@@ -72,11 +73,12 @@ def compile_network(
         trust_placement: compile a hand-written placement although the check finds that it
             overwrites or misses data; the findings become warnings.
         reserved: weight and bias memory that another network keeps.
+        trained: without a checkpoint, refuse layers that have weights.
 
     Raises:
         UserError: the network cannot be compiled; one sentence says where and why.
     """
-    compiled = _compile(checkpoint, description, input_shape, trust_placement, reserved)
+    compiled = _compile(checkpoint, description, input_shape, trust_placement, reserved, trained)
     if checkpoint is None:
         return compiled
     decoder = thresholds.from_extras(checkpoint.extras, checkpoint.path)
@@ -89,11 +91,12 @@ def _compile(
     input_shape: tuple[int, ...] | None,
     trust_placement: bool,
     reserved: Reserved,
+    trained: bool,
 ) -> Compiled:
     """:func:`compile_network`, without what the checkpoint says about reading the outputs."""
     if description is not None:
-        read = description_file.load(description, checkpoint, input_shape)
-        notes = checkpoint.notes if checkpoint else ()
+        read = description_file.load(description, checkpoint, input_shape, trained)
+        notes = (*(checkpoint.notes if checkpoint else ()), *read.notes)
         if read.hints is None:
             return compile_graph(read.graph, notes, reserved)
         rules.check(read.graph)
@@ -171,7 +174,7 @@ def build_program(legal: Graph, placement: Placement) -> Program:
         biases=pack.bias_blocks(legal, placement),
         outputs=outputs,
         input=legal.input,
-        input_blocks=pack.input_blocks(legal.input, placement),
+        input_blocks=pack.input_blocks(legal.input, placement, legal.layers[0].stacked),
         fifo=_fifo(placement),
         startup_cycles=STARTUP_CYCLES,
     )

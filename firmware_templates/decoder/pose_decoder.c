@@ -16,6 +16,7 @@ _Static_assert(sizeof(int) == 4, "int must have 32 bits");
 #define SCORE_SHIFT 15 /* peak values and affinities: Q15 */
 #define SCORE_MAX (4 << SCORE_SHIFT)
 #define NONE (-1)
+#define SMALL_MAP 512u /* cells; to fetch a limb's whole field costs less than to sample in place */
 
 _Static_assert(POSE_MAX_SIDE == FIELD_PITCH, "cells are found by their five bits");
 
@@ -709,7 +710,7 @@ static void group_people(const pose_map_t *map, uint32_t rows, uint32_t columns,
         work.candidate_count = 0;
         if (work.peak_count[pose_limbs[limb][0]] == 0) continue;
         if (work.peak_count[pose_limbs[limb][1]] == 0) continue;
-        if (fits_bytes(map)) {
+        if (rows * columns > SMALL_MAP && fits_bytes(map)) {
             const bytes_t bytes = bytes_of(map, limb, rows, columns);
             find_candidates(limb, settings, &bytes);
         } else {

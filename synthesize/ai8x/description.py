@@ -119,7 +119,7 @@ def layer_entry(
     entry = {"name": _scalar(names[layer.name])}
     if index == 0:
         entry["data_format"] = "CHW" if placement.chw else "HWC"
-        entry["in_channels"] = str(layer.in_shape[0])
+        entry["in_channels"] = str(_channels_stated(layer))
         entry["in_dim"] = _list(graph.input.shape[1:])
     entry |= _inputs(graph, index, names)
     entry |= _computation(layer)
@@ -199,10 +199,14 @@ def _inputs(graph: Graph, index: int, names: dict[str, str]) -> dict[str, str]:
     if index and layer.reshape is not None:
         entry["in_dim"] = _list(layer.reshape)
     if index and (layer.reshape is not None or "in_sequences" in entry):
-        # The public generator divides by the pixels when it flattens.
-        channels, rows, cols = layer.in_shape
-        entry["in_channels"] = str(channels * rows * cols if layer.flatten else channels)
+        entry["in_channels"] = str(_channels_stated(layer))
     return entry
+
+
+def _channels_stated(layer: Layer) -> int:
+    """Return ``in_channels``; the public generator divides by the pixels when it flattens."""
+    channels, rows, cols = layer.in_shape
+    return channels * rows * cols if layer.flatten else channels
 
 
 def _computation(layer: Layer) -> dict[str, str]:
@@ -243,8 +247,6 @@ def _place(spot: LayerPlace) -> dict[str, str]:
     }
     if spot.write_gap:
         entry["write_gap"] = str(spot.write_gap)
-    if spot.read_gap:
-        entry["read_gap"] = str(spot.read_gap)
     if spot.streaming:
         entry["streaming"] = "true"
     return entry

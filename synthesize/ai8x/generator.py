@@ -201,7 +201,9 @@ def _run(generator: Generator, source: Path, folder: str) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UserError(f"cannot run ai8x-synthesis with {generator.python}: {error}") from error
     if result.returncode:
-        raise UserError(f"{source / description.YAML_NAME}: ai8x-synthesis says: {_reason(result)}")
+        raise UserError(
+            f"{source / description.YAML_NAME}: ai8x-synthesis says: {reason(result.stderr)}"
+        )
 
 
 def _streams(path: Path) -> bool:
@@ -209,9 +211,9 @@ def _streams(path: Path) -> bool:
     return "streaming: true" in first
 
 
-def _reason(result: subprocess.CompletedProcess[str]) -> str:
+def reason(stderr: str) -> str:
     """Return the generator's complaint in one line."""
-    lines = [_COLOUR.sub("", line).strip() for line in result.stderr.splitlines()]
+    lines = [_COLOUR.sub("", line).strip() for line in stderr.splitlines()]
     for index, line in enumerate(lines):
         if line.startswith("ERROR:"):
             return " ".join(lines[index:])[:500]

@@ -19,7 +19,6 @@ class LayerHint:
     in_offset: int | None = None
     out_offset: int = 0
     write_gap: int = 0
-    read_gap: int = 0
     bias_quadrants: tuple[int, ...] | None = None
     streaming: bool = False
     where: Where = field(default_factory=Where)

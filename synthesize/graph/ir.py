@@ -105,9 +105,10 @@ class Input:
 class Layer:
     """One fused layer; see the module description for the meaning of every field.
 
-    ``in_shape`` is the joined input (before pooling), ``out_shape`` the result. ``reshape`` holds
-    explicit rows and columns when the joined data is reinterpreted. ``weight`` is int64
-    [out, in, rows, columns] (None for passthrough), ``bias`` int64 [out] as stored in the
+    ``in_shape`` is the joined input (before pooling), ``out_shape`` the result. With ``stacked``
+    above 1, the only input holds that many operands one behind the other in its channels.
+    ``reshape`` holds explicit rows and columns when the joined data is reinterpreted. ``weight``
+    is int64 [out, in, rows, columns] (None for passthrough), ``bias`` int64 [out] as stored in the
     8-bit bias memory, or None.
     """
 
@@ -125,6 +126,7 @@ class Layer:
     output_pad: Pair = (0, 0)
     flatten: bool = False
     reshape: Pair | None = None
+    stacked: int = 1
     weight: np.ndarray | None = None
     bias: np.ndarray | None = None
     bits: int = 8
@@ -149,7 +151,9 @@ class Layer:
     @property
     def operands(self) -> int:
         """Number of operands of an element-wise join, else 1."""
-        return len(self.inputs) if self.join != "concat" else 1
+        if self.join == "concat":
+            return 1
+        return len(self.inputs) * self.stacked
 
     @property
     def pool_size(self) -> Pair:

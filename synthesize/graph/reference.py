@@ -99,6 +99,8 @@ def folded(source: Input, values: np.ndarray) -> np.ndarray:
 
 def run_layer(layer: Layer, inputs: list[np.ndarray]) -> np.ndarray:
     """Compute one layer from its inputs (int8 [channels, rows, columns] each)."""
+    if layer.stacked > 1:
+        inputs = np.split(inputs[0], layer.stacked)
     if layer.join == "concat":
         data = inputs[0] if len(inputs) == 1 else np.concatenate(inputs)
         if layer.reshape is not None:

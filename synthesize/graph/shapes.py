@@ -51,13 +51,14 @@ def layer_reading(
     where: Where,
     join: Join = "concat",
     reshape: Pair | None = None,
+    stacked: int = 1,
     **fields: Any,
 ) -> Layer:
     """Return a layer whose shapes follow from those of its inputs.
 
     Args:
         shapes: shape of every input, in order.
-        name, where, join, reshape: as in :class:`Layer`.
+        name, where, join, reshape, stacked: as in :class:`Layer`.
         fields: all other fields of :class:`Layer`, ``op`` and ``inputs`` at least.
 
     Raises:
@@ -65,7 +66,7 @@ def layer_reading(
     """
     prefix = label(where, name)
     try:
-        joined = joined_shape(join, shapes)
+        joined = joined_shape(join, shapes, stacked)
     except ValueError as error:
         raise UserError(f"{prefix}{error}; make the shapes equal") from error
     if reshape is not None:
@@ -77,13 +78,14 @@ def layer_reading(
         out_shape=_result(prefix, form, joined),
         join=join,
         reshape=reshape,
+        stacked=stacked,
         where=where,
         **fields,
     )
 
 
-def joined_shape(join: Join, shapes: Sequence[Shape]) -> Shape:
-    """Return the shape of joined inputs.
+def joined_shape(join: Join, shapes: Sequence[Shape], stacked: int = 1) -> Shape:
+    """Return the shape of joined inputs, or of ``stacked`` operands in a single one.
 
     Raises:
         ValueError: the shapes do not go together (the message says which).
@@ -92,6 +94,11 @@ def joined_shape(join: Join, shapes: Sequence[Shape]) -> Shape:
         if any(s[1:] != shapes[0][1:] for s in shapes):
             raise ValueError(f"cannot concatenate {' and '.join(map(shape_text, shapes))}")
         return sum(s[0] for s in shapes), shapes[0][1], shapes[0][2]
+    if stacked > 1:
+        channels, rows, cols = shapes[0]
+        if len(shapes) != 1 or channels % stacked:
+            raise ValueError(f"{channels} channels do not hold {stacked} operands of one size")
+        return channels // stacked, rows, cols
     if any(s != shapes[0] for s in shapes):
         raise ValueError(
             f"cannot combine {' and '.join(map(shape_text, shapes))} element by element"
@@ -159,7 +166,8 @@ def check_shapes(graph: Graph) -> None:
     """
     for layer in graph.layers:
         try:
-            joined = joined_shape(layer.join, [graph.shape(n) for n in layer.inputs])
+            shapes = [graph.shape(n) for n in layer.inputs]
+            joined = joined_shape(layer.join, shapes, layer.stacked)
         except ValueError as error:
             raise UserError(f"{at(layer)}{error}; make the shapes equal") from error
         if layer.reshape is not None:

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from typing import Any
 
 from common.errors import UserError
-from synthesize.chip import limits
+from synthesize.chip import limits, registers
 from synthesize.graph import shapes
-from synthesize.graph.hardware import channels_per_pass
+from synthesize.graph.hardware import channels_per_pass, hardware_pad
 from synthesize.graph.ir import ACTIVATIONS, OPERATIONS, Graph, Layer, at
 from synthesize.legal.messages import message, sentence, title
 from synthesize.legal.streaming import STREAM_RULES
@@ -156,6 +156,19 @@ def rows_and_columns(graph: Graph, layer: Layer) -> Values:
 
 
 @layer_rule
+def counted_size(graph: Graph, layer: Layer) -> Values:
+    """{size} rows or columns, padding on both sides included, exceed the {most} the chip can count;
+    pad less, pool earlier or cut the input"""
+    if layer.flatten or layer.op not in OPERATIONS:
+        return None
+    most = registers.RCNT.by_name["rcnt_max"].maximum + 1
+    pads = hardware_pad(layer)
+    factor = layer.stride if layer.op == "convtranspose2d" else (1, 1)
+    sizes = [n * f + 2 * p for n, f, p in zip(layer.in_shape[1:], factor, pads, strict=True)]
+    return {"size": max(sizes), "most": most} if max(sizes) > most else None
+
+
+@layer_rule
 def kernel_2d(graph: Graph, layer: Layer) -> Values:
     """a {rows}x{cols} kernel is not possible, 2D convolutions are 3x3 or 1x1 and transposed ones
     3x3; express it by such layers"""
@@ -213,6 +226,12 @@ def output_padding(graph: Graph, layer: Layer) -> Values:
 
 
 @layer_rule
+def pooling_and_transposed(graph: Graph, layer: Layer) -> Values:
+    """pooling cannot be combined with a transposed convolution; pool in a layer before it"""
+    return {} if layer.op == "convtranspose2d" and layer.pool is not None else None
+
+
+@layer_rule
 def pooling_window(graph: Graph, layer: Layer) -> Values:
     """a pooling window or stride of {size} is not possible, both go from 1 to 16; pool in two
     layers"""
@@ -267,7 +286,7 @@ def operands_and_passes(graph: Graph, layer: Layer) -> Values:
     """{operands} operands of {channels} channels cannot be pooled or convolved in the same layer;
     use a layer of its own for the element-wise operation"""
     passes = passes_of(layer)
-    if layer.operands == 1 or passes == 1 or layer.operands * passes == layer.operands + passes:
+    if layer.operands == 1 or passes == 1 or (layer.operands, passes) == (2, 2):
         return None
     if layer.op == "passthrough" and layer.pool is None:
         return None

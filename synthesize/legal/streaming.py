@@ -116,12 +116,12 @@ def streaming_channels(graph: Graph, hints: Hints, index: int) -> Values:
 @stream_rule
 def streaming_processors(graph: Graph, hints: Hints, index: int) -> Values:
     """no FIFO brings channel {channel} to processor {processor}; use processors 0 to 3, 16 to 19,
-    32 to 35 and 48 to 51 (CHW data: 0, 16, 32 and 48), all four of each but the last"""
+    32 to 35 and 48 to 51 (CHW data: 0, 16, 32 and 48)"""
     if index:
         return None
+    lanes = 1 if hints.chw else limits.PROCESSORS_PER_INSTANCE
     for channel, processor in enumerate(bits_of(hints.layers[0].processors)):
-        lane = 0 if hints.chw else channel % limits.PROCESSORS_PER_INSTANCE
-        if processor % limits.PROCESSORS_PER_QUADRANT != lane:
+        if processor % limits.PROCESSORS_PER_QUADRANT >= lanes:
             return {"channel": channel, "processor": processor}
     return None
 

@@ -6,13 +6,15 @@ The search for a placement without description is in :mod:`synthesize.place.sear
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from common.errors import UserError
-from synthesize.chip import limits
+from synthesize.chip import limits, registers
 from synthesize.graph.hardware import channels_per_pass
 from synthesize.graph.hints import Hints
 from synthesize.graph.ir import Graph, Layer, at
-from synthesize.graph.masks import bit_count, first_bit, last_bit
-from synthesize.place.memories import complete
+from synthesize.graph.masks import bit_count, first_bit
+from synthesize.place.memories import complete, used_quadrants
 from synthesize.place.placement import LayerPlace, Placement
 from synthesize.place.reserved import NOTHING, Reserved
 
@@ -35,6 +37,7 @@ def by_hand(graph: Graph, hints: Hints, reserved: Reserved = NOTHING) -> Placeme
             outputs = (1 << out_per_pass) - 1
         _check_mask(layer, "input", layer.in_shape[0], hint.processors, in_per_pass)
         _check_mask(layer, "output", layer.out_shape[0], outputs, out_per_pass)
+        _check_gap(layer, hint.write_gap, out_passes)
         places.append(
             LayerPlace(
                 processors=hint.processors,
@@ -46,11 +49,11 @@ def by_hand(graph: Graph, hints: Hints, reserved: Reserved = NOTHING) -> Placeme
                 out_passes=out_passes,
                 out_per_pass=out_per_pass,
                 write_gap=hint.write_gap,
-                read_gap=hint.read_gap,
                 streaming=hint.streaming,
             )
         )
     wishes = [hint.bias_quadrants for hint in hints.layers]
+    _check_quadrants(graph, wishes, used_quadrants(places, hand=True))
     fifo = hints.layers[0].streaming
     return complete(graph, places, wishes, chw=hints.chw, fifo=fifo, hand=True, reserved=reserved)
 
@@ -62,16 +65,39 @@ def _in_offset(graph: Graph, hints: Hints, index: int) -> int:
     return hints.layers[index - 1].out_offset if index else 0
 
 
+def _check_quadrants(
+    graph: Graph, wishes: Sequence[tuple[int, ...] | None], used: tuple[int, ...]
+) -> None:
+    """Refuse a bias memory of a quadrant that does not run."""
+    for layer, wish in zip(graph.layers, wishes, strict=True):
+        for quadrant in wish or ():
+            if quadrant not in used:
+                raise UserError(
+                    f"{at(layer)}bias_quadrant {quadrant} is not used by this network, which runs "
+                    f"in {', '.join(map(str, used))}; name one of these"
+                )
+
+
+def _check_gap(layer: Layer, gap: int, out_passes: int) -> None:
+    """Refuse a gap that the write pointer's increment cannot express."""
+    words = registers.LCTRL1.by_name["wptr_inc"].maximum + 1
+    most = (words if layer.op == "passthrough" else words // out_passes) - 1
+    if gap > most:
+        raise UserError(
+            f"{at(layer)}a write_gap of {gap} is not possible with {out_passes} output passes, the "
+            f"largest is {most}; use a smaller gap or fewer output channels"
+        )
+
+
 def _check_mask(layer: Layer, side: str, channels: int, mask: int, per_pass: int) -> None:
     if bit_count(mask) != per_pass:
         raise UserError(
             f"{at(layer)}{channels} {side} channels need {per_pass} processors, but the mask "
             f"0x{mask:016x} has {bit_count(mask)}; correct the mask"
         )
-    if side == "output":
-        width = last_bit(mask) - first_bit(mask) + 1
-        if width != per_pass or first_bit(mask) % limits.PROCESSORS_PER_INSTANCE:
-            raise UserError(
-                f"{at(layer)}the output processors 0x{mask:016x} must be neighbours and start at a "
-                "multiple of 4; choose such a mask"
-            )
+    unaligned = first_bit(mask) % limits.PROCESSORS_PER_INSTANCE
+    if side == "output" and unaligned and channels > limits.PROCESSORS:
+        raise UserError(
+            f"{at(layer)}the output processors 0x{mask:016x} must start at a multiple of 4, "
+            f"because {channels} channels are written in several passes; choose such a mask"
+        )

@@ -32,7 +32,7 @@ def geometry(layer: Layer, place: LayerPlace) -> LayerGeometry:
         outputs=outputs,
         output_columns=columns,
         operands=layer.operands,
-        pool_first=layer.pool_first,
+        pool_first=layer.pool_first or layer.pool_size == (1, 1) or layer.operands == 1,
         passthrough=passthrough,
         time_slots=time_slots(layer, place),
         expansions=place.out_passes,

@@ -18,7 +18,7 @@ from common.errors import UserError
 from synthesize.chip import limits
 from synthesize.graph.hardware import pixels_flattened
 from synthesize.graph.ir import Graph, Layer, at
-from synthesize.graph.masks import bit_count, bits_of, first_bit, last_bit
+from synthesize.graph.masks import bit_count, bits_of
 from synthesize.place.placement import LayerPlace, Placement
 from synthesize.place.reserved import NOTHING, Reserved
 
@@ -77,11 +77,10 @@ def kernel_count(layer: Layer, place: LayerPlace) -> int:
     """
     if layer.weight is None:
         return 0
+    each = pixels_flattened(layer) * place.passes
     if layer.flatten:
-        return layer.out_shape[0] * pixels_flattened(layer) * place.passes
-    span = last_bit(place.output_processors) - first_bit(place.output_processors) + 1
-    lead = first_bit(place.output_processors) % limits.PROCESSORS_PER_INSTANCE
-    return (span + lead) * place.out_passes * place.passes
+        return (place.counted(layer.out_shape[0])[-1] + 1) * each
+    return place.span * place.out_passes * each
 
 
 def kernel_words(layer: Layer, place: LayerPlace) -> int:
@@ -93,10 +92,30 @@ def kernel_words(layer: Layer, place: LayerPlace) -> int:
     per_byte = 8 // layer.bits
     # The generator rounds a last, incomplete group of narrow kernels up like this, which may take
     # some words more than needed, or (kernels of length 5 and 7) one too few.
+    needed = -(-(-(-count // per_byte) * size) // limits.WEIGHT_WORD_BYTES)
+    if place.has_gaps:
+        return needed
     rest = (count % per_byte) * size * (per_byte - 1)
     generous = (count * size * layer.bits + rest + 71) // 72
-    needed = -(-(-(-count // per_byte) * size) // limits.WEIGHT_WORD_BYTES)
     return int(max(generous, needed))
+
+
+def used_words(layer: Layer, place: LayerPlace) -> np.ndarray:
+    """Return which of a layer's kernel words hold a kernel that is wanted, bool [words].
+
+    The others, in front of and between the output processors of a mask with gaps, are free for
+    other layers: what the chip computes with them is stored where nobody reads it.
+    """
+    if not place.has_gaps:
+        return np.ones(place.words, bool)
+    each = pixels_flattened(layer) * place.passes
+    numbers = np.array(place.counted(layer.out_shape[0]))
+    kernels = numbers[:, None] * each + np.arange(each)
+    byte = kernels.ravel() // (8 // layer.bits) * (layer.kernel[0] * layer.kernel[1])
+    taps = byte[:, None] + np.arange(layer.kernel[0] * layer.kernel[1])
+    used = np.zeros(place.words, bool)
+    used[taps // limits.WEIGHT_WORD_BYTES] = True
+    return used
 
 
 def allocate_words(
@@ -144,7 +163,7 @@ def _fill_words(
                 f"{len(rows)} processors, but only {free} of {limits.WEIGHT_WORDS} are free there; "
                 "use fewer weight bits or fewer channels in this or an earlier layer"
             )
-        used[rows, start : start + place.words] = True
+        used[rows, start : start + place.words] |= used_words(graph.layers[i], place)
         starts[i] = start
     return starts
 
@@ -205,8 +224,10 @@ def reserve(graph: Graph, placement: Placement) -> Reserved:
     words = list(placement.reserved.words)
     biases = list(placement.reserved.biases)
     for i, (layer, place) in enumerate(zip(graph.layers, placement.layers, strict=True)):
+        used = used_words(layer, place)
+        taken = sum(1 << int(word) for word in np.flatnonzero(used)) << place.first_word
         for processor in bits_of(place.processors):
-            words[processor] |= ((1 << place.words) - 1) << place.first_word
+            words[processor] |= taken
         if place.bias_quadrant is not None:
             end = place.bias_offset + bias_bytes(layer, place, first=i == 0)
             biases[place.bias_quadrant] = max(biases[place.bias_quadrant], end)
@@ -215,13 +236,14 @@ def reserve(graph: Graph, placement: Placement) -> Reserved:
 
 def bias_bytes(layer: Layer, place: LayerPlace, first: bool) -> int:
     """Return the bytes of bias memory a layer takes, alignment included."""
-    return layer.out_shape[0] + bias_lead(place, first)
+    return bias_numbers(layer, place, first)[-1] + 1
 
 
-def bias_lead(place: LayerPlace, first: bool) -> int:
-    """Return the unused bytes in front of a layer's biases.
+def bias_numbers(layer: Layer, place: LayerPlace, first: bool) -> list[int]:
+    """Return the byte of every channel's bias, counted from the layer's first.
 
-    A streaming first layer skips one byte (work-around of the generator for this device).
+    Biases are counted as outputs are, unwanted ones included. A streaming first layer skips one
+    byte (work-around of the generator for this device).
     """
-    lead = first_bit(place.output_processors) % limits.PROCESSORS_PER_INSTANCE * place.out_passes
-    return lead + (1 if first and place.streaming else 0)
+    late = 1 if first and place.streaming else 0
+    return [number + late for number in place.counted(layer.out_shape[0])]

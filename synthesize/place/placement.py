@@ -7,13 +7,15 @@ Vocabulary (source: ai8x-synthesis README):
 * *output processors*: mask of the processors whose data memory receives the output.
 * *offset*: byte offset inside every data memory instance (32 KiB, shared by four processors).
 * *write gap*: words skipped between two output pixels, so that operands of an element-wise layer
-  can be interleaved; *read gap*: the same when reading.
+  can be interleaved.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from synthesize.chip import limits
+from synthesize.graph.masks import bit_count, bits_of, first_bit, last_bit
 from synthesize.place.reserved import NOTHING, Reserved
 
 
@@ -43,13 +45,39 @@ class LayerPlace:
     out_passes: int
     out_per_pass: int
     write_gap: int = 0
-    read_gap: int = 0
     streaming: bool = False
     first_word: int = 0
     words: int = 0
     kernels: int = 0
     bias_quadrant: int | None = None
     bias_offset: int = 0
+
+    @property
+    def span(self) -> int:
+        """Channels a convolution counts in each output pass, unwanted ones included.
+
+        It counts from the first processor of a data memory to the last output processor.
+        """
+        return last_bit(self.output_processors) - self._first_counted + 1
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether a convolution counts channels that nobody wants."""
+        return self.span != bit_count(self.output_processors)
+
+    def counted(self, channels: int) -> list[int]:
+        """Return the number under which a convolution counts each output channel."""
+        positions = [bit - self._first_counted for bit in bits_of(self.output_processors)]
+        numbers = []
+        for channel in range(channels):
+            number, index = divmod(channel, self.out_per_pass)
+            numbers.append(number * self.span + positions[index])
+        return numbers
+
+    @property
+    def _first_counted(self) -> int:
+        first = first_bit(self.output_processors)
+        return first - first % limits.PROCESSORS_PER_INSTANCE
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,8 @@ def tensor_regions(graph: Graph, placement: Placement) -> tuple[Region, ...]:
         if index + 1 < len(graph.layers) and placement.layers[index + 1].streaming:
             words = rollover(graph, index + 1)
         where = instances_of(spot.output_processors)
+        if layer.op != "passthrough":  # a convolution writes to the memories in between as well
+            where = tuple(range(where[0], where[-1] + 1))
         end = _last_read(graph, layer.name, index)
         regions.append(Region(layer.name, where, start, words, index, end))
     return tuple(regions)

@@ -17,8 +17,8 @@ import numpy as np
 from synthesize.chip import limits, memory_map
 from synthesize.graph.hardware import pixels_flattened
 from synthesize.graph.ir import Graph, Input, Layer, Output
-from synthesize.graph.masks import bits_of, first_bit
-from synthesize.place.memories import bias_lead
+from synthesize.graph.masks import bits_of
+from synthesize.place.memories import bias_numbers, used_words
 from synthesize.place.placement import LayerPlace, Placement
 from synthesize.program.program import InputBlock, MemoryBlock, OutputMap
 
@@ -35,8 +35,9 @@ def weight_blocks(graph: Graph, placement: Placement) -> tuple[MemoryBlock, ...]
             continue
         rows = bits_of(place.processors)
         words = slice(place.first_word, place.first_word + place.words)
-        memory[rows, words] = kernel_stream(layer, place)
-        used[rows, words] = True
+        chosen = used_words(layer, place)
+        memory[rows, words] |= kernel_stream(layer, place) * chosen[:, None].astype(np.uint8)
+        used[rows, words] |= chosen
     blocks = []
     for processor in range(limits.PROCESSORS):
         for start, end in _runs(used[processor]):
@@ -72,9 +73,10 @@ def _numbered_kernels(layer: Layer, place: LayerPlace) -> np.ndarray:
     outputs = layer.weight.shape[0]
     taps = layer.kernel[0] * layer.kernel[1]
     channels = layer.in_shape[0]
-    positions = outputs if layer.flatten else place.out_passes * place.out_per_pass
+    positions = place.kernels // (pixels * place.passes)
     padded = np.zeros((positions, place.passes * place.in_per_pass, pixels, taps), np.int64)
-    padded[:outputs, :channels] = layer.weight.reshape(outputs, channels, pixels, taps)
+    kernels = layer.weight.reshape(outputs, channels, pixels, taps)
+    padded[place.counted(outputs), :channels] = kernels
     split = padded.reshape(positions, place.passes, place.in_per_pass, pixels, taps)
     ordered = split.transpose(2, 0, 3, 1, 4)
     return ordered.reshape(place.in_per_pass, positions * pixels * place.passes, taps)
@@ -92,10 +94,9 @@ def bias_blocks(graph: Graph, placement: Placement) -> tuple[MemoryBlock, ...]:
     for i, (layer, place) in enumerate(zip(graph.layers, placement.layers, strict=True)):
         if place.bias_quadrant is None or layer.bias is None:
             continue
-        start = place.bias_offset + bias_lead(place, first=i == 0)
-        end = start + len(layer.bias)
-        memory[place.bias_quadrant, start:end] = layer.bias & 0xFF
-        filled[place.bias_quadrant] = max(filled[place.bias_quadrant], end)
+        numbers = np.array(bias_numbers(layer, place, first=i == 0)) + place.bias_offset
+        memory[place.bias_quadrant, numbers] = layer.bias & 0xFF
+        filled[place.bias_quadrant] = max(filled[place.bias_quadrant], int(numbers[-1]) + 1)
     return tuple(
         MemoryBlock(
             memory_map.bias_address(q, begin[q]),
@@ -107,8 +108,11 @@ def bias_blocks(graph: Graph, placement: Placement) -> tuple[MemoryBlock, ...]:
     )
 
 
-def input_blocks(source: Input, placement: Placement) -> tuple[InputBlock, ...]:
-    """Return where every element of the input goes for the first layer."""
+def input_blocks(source: Input, placement: Placement, operands: int = 1) -> tuple[InputBlock, ...]:
+    """Return where every element of the input goes for the first layer.
+
+    ``operands``: of an element-wise first layer, when the input holds all of them.
+    """
     place = placement.layers[0]
     channels, rows, cols = source.shape
     numbers = np.arange(channels * rows * cols, dtype=np.int32).reshape(channels, rows * cols)
@@ -116,20 +120,20 @@ def input_blocks(source: Input, placement: Placement) -> tuple[InputBlock, ...]:
         return _chw_blocks(numbers, place, placement.fifo)
     if placement.fifo:
         return _fifo_blocks(numbers, place)
-    return _hwc_blocks(numbers, place)
+    return _hwc_blocks(numbers, place, operands)
 
 
-def _hwc_blocks(numbers: np.ndarray, place: LayerPlace) -> tuple[InputBlock, ...]:
-    """Four channels per word, passes interleaved pixel by pixel."""
-    channels, pixels = numbers.shape
-    padded = np.full((place.passes * place.in_per_pass, pixels), -1, np.int32)
-    padded[:channels] = numbers
-    by_pass = padded.reshape(place.passes, place.in_per_pass, pixels)
+def _hwc_blocks(numbers: np.ndarray, place: LayerPlace, operands: int) -> tuple[InputBlock, ...]:
+    """Four channels per word; passes, and stacked operands in each, interleaved pixel by pixel."""
+    channels, pixels = len(numbers) // operands, numbers.shape[1]
+    padded = np.full((operands, place.passes * place.in_per_pass, pixels), -1, np.int32)
+    padded[:, :channels] = numbers.reshape(operands, channels, pixels)
+    by_pass = padded.reshape(operands, place.passes, place.in_per_pass, pixels)
     blocks = []
     for instance, lanes in _instances(place.processors):
-        elements = np.full((pixels, place.passes, _LANES), -1, np.int32)
+        elements = np.full((pixels, place.passes, operands, _LANES), -1, np.int32)
         for index, lane in lanes:
-            elements[:, :, lane] = by_pass[:, index].T
+            elements[..., lane] = by_pass[:, :, index].transpose(2, 1, 0)
         address = memory_map.instance_address(instance) + place.in_offset
         comment = f"input, data memory {instance}"
         blocks.append(InputBlock(address, elements.reshape(-1, _LANES), comment))
@@ -184,7 +188,7 @@ def element_addresses(layer: Layer, place: LayerPlace) -> np.ndarray:
     channels, rows, cols = layer.out_shape
     number = np.arange(channels)
     out_pass, position = np.divmod(number, place.out_per_pass)
-    processor = first_bit(place.output_processors) + position
+    processor = np.array(bits_of(place.output_processors))[position]
     instance, lane = np.divmod(processor, limits.PROCESSORS_PER_INSTANCE)
     base = np.array([memory_map.instance_address(i) for i in range(limits.DATA_INSTANCES)])
     width = 4 if layer.wide else 1

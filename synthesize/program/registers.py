@@ -55,8 +55,14 @@ class _Context:
 
     @property
     def many_operands(self) -> bool:
-        """Element-wise pass-through with several passes: rows are stretched by the passes."""
-        return self.passthrough and self.layer.operands > 1 and self.place.passes > 1
+        """Element-wise pass-through with several passes: rows are stretched by the passes.
+
+        Two operands in two passes run as they are (ai8x-synthesis ``izer/backend/max7800x.py``,
+        ``emulate_eltwise``).
+        """
+        operands, passes = self.layer.operands, self.place.passes
+        several = operands > 1 and passes > 1 and (operands, passes) != (2, 2)
+        return self.passthrough and several
 
     @property
     def flat(self) -> int:
@@ -192,7 +198,8 @@ def _write_pointers(c: _Context, quadrant: int) -> Iterator[tuple[reg.Register, 
     if c.one_by_one:
         slot = 1
     elif c.passthrough:
-        quads = 4 if bit_count(c.place.processors) > 4 or c.many_operands else 1
+        several = c.layer.operands > 1 and c.place.passes > 1
+        quads = 4 if bit_count(c.place.processors) > 4 or several else 1
         slot = quads * limits.DATA_INSTANCE_WORDS // 4
     yield reg.WPTR_TOFF, reg.WPTR_TOFF.encode(wptr_toff=slot)
     group = 0 if c.passthrough else limits.DATA_INSTANCE_WORDS

@@ -16,7 +16,6 @@ does; they are not used either, and a note says so.
 
 from __future__ import annotations
 
-import pickle
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,6 +29,12 @@ from synthesize.read import torch_archive
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
 """Larger files are refused unread: 100 times what the weight memory can hold."""
+
+
+QUANTISE = (
+    "quantise it first: a student of this project with 'make quantize', any other network with the "
+    "tools it was trained with (ai8x-training batchnormfuser.py, then ai8x-synthesis quantize.py)"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,17 +70,37 @@ class Checkpoint:
     layers: tuple[LayerWeights, ...]
     extras: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    fault: UserError | None = None
+    """What is wrong with the layer behind ``layers``, in checkpoints read with ``lenient``."""
+    unread: tuple[str, ...] = ()
+    """Names of that layer and those behind it."""
+
+    def first_layers(self, count: int) -> tuple[LayerWeights, ...]:
+        """Return the first layers, as many as there are up to ``count``.
+
+        Raises:
+            UserError: one of them is not usable.
+        """
+        if count > len(self.layers) and self.fault is not None:
+            raise self.fault
+        return self.layers[:count]
+
+    def beyond(self, count: int) -> tuple[str, ...]:
+        """Return the names of all layers but the first ``count``."""
+        return (*(layer.name for layer in self.layers[count:]), *self.unread)
 
     def layer(self, name: str) -> LayerWeights | None:
         """Return the parameters stored under ``name``, None when there are none."""
         return next((layer for layer in self.layers if layer.name == name), None)
 
 
-def load(path: str | Path) -> Checkpoint:
+def load(path: str | Path, lenient: bool = False) -> Checkpoint:
     """Load and validate an integer checkpoint.
 
     Args:
         path: ``.pth.tar`` (or ``.pth``, ``.pt``) or ``.npz`` file.
+        lenient: read up to the first layer that is not usable, and allow a file without layers;
+            a network description says how many layers are needed.
 
     Raises:
         UserError: missing, unreadable or hostile file; non-integer or out-of-range values.
@@ -89,7 +114,7 @@ def load(path: str | Path) -> Checkpoint:
             "for this chip can need; is it the right file?"
         )
     if path.suffix == ".npz":
-        return from_state_dict(_read_npz(path), str(path))
+        return from_state_dict(_read_npz(path), str(path), lenient=lenient)
     content = _read_torch(path)
     state = content.get("state_dict")
     if not isinstance(state, dict):
@@ -101,6 +126,7 @@ def load(path: str | Path) -> Checkpoint:
         str(path),
         arch=arch if isinstance(arch, str) else "",
         extras=extras if isinstance(extras, dict) else {},
+        lenient=lenient,
     )
 
 
@@ -109,6 +135,7 @@ def from_state_dict(
     path: str,
     arch: str = "",
     extras: Mapping[str, Any] | None = None,
+    lenient: bool = False,
 ) -> Checkpoint:
     """Build a checkpoint from a state dictionary of arrays.
 
@@ -119,17 +146,27 @@ def from_state_dict(
     stray = _stray_biases(list(state), keys)
     layers: dict[str, LayerWeights] = {}
     owners: dict[str, str] = {}
+    fault: UserError | None = None
+    unread: dict[str, None] = {}
     for key in keys:
         owner = key[: -len(".weight")]
         stored = owner[: -len(".op")] if owner.endswith(".op") else owner
         name = stored.removeprefix("module.")
-        if name not in layers:
+        if fault is not None and name not in layers:
+            unread[name] = None
+        elif name not in layers:
             used = {k: v for k, v in state.items() if k not in stray} if stray else state
-            layers[name] = _layer(path, used, owner, stored, name)
+            try:
+                layers[name] = _layer(path, used, owner, stored, name)
+            except UserError as error:
+                if not lenient:
+                    raise
+                fault, unread[name] = error, None
+                continue
             owners[name] = owner
         elif owners[name].startswith("module.") == owner.startswith("module."):
             raise UserError(f"{path}: layer {name} has more than one weight array; keep one")
-    if not layers:
+    if not layers and not lenient:
         raise UserError(f"{path}: it holds no weights (no key ends in '.weight')")
     notes: tuple[str, ...] = ()
     if stray:
@@ -138,7 +175,8 @@ def from_state_dict(
             "layers, so they are the rest of a second copy of the network and are not used; "
             "store each bias beside its weights to use it",
         )
-    return Checkpoint(path, arch, tuple(layers.values()), dict(extras or {}), notes)
+    kept = tuple(layers.values())
+    return Checkpoint(path, arch, kept, dict(extras or {}), notes, fault, tuple(unread))
 
 
 def _stray_biases(order: list[str], weights: list[str]) -> set[str]:
@@ -158,7 +196,7 @@ def _layer(
     if raw.ndim == 1:
         raise UserError(
             f"{path}: layer {name}: {key} has one dimension, so batch norm is not folded yet; "
-            "quantise the checkpoint first (make quantize)"
+            + QUANTISE
         )
     if raw.ndim not in (2, 3, 4) or raw.size == 0:
         raise UserError(f"{path}: layer {name}: {key} has shape {raw.shape}, expected 2 to 4 axes")
@@ -173,7 +211,7 @@ def _layer(
     if weight.min() < low or weight.max() > high:
         raise UserError(
             f"{path}: layer {name}: weights reach from {weight.min()} to {weight.max()}, but "
-            f"{bits}-bit weights hold {low} to {high}; quantise the checkpoint first"
+            f"{bits}-bit weights hold {low} to {high}; " + QUANTISE
         )
     bias = state.get(f"{owner}.bias")
     if bias is not None:
@@ -186,6 +224,14 @@ def _layer(
             )
     shift = _scalar(path, state, f"{stored}.output_shift", name, 0)
     return LayerWeights(name, weight, bias, shift, bits)
+
+
+def spread(weight: np.ndarray, dilation: int) -> np.ndarray:
+    """The undilated kernel, [out, in, (rows - 1) * dilation + 1, 1], of a dilated one in 1D."""
+    outputs, inputs, rows, _ = weight.shape
+    whole = np.zeros((outputs, inputs, (rows - 1) * dilation + 1, 1), weight.dtype)
+    whole[:, :, ::dilation] = weight
+    return whole
 
 
 def integers(path: str, name: str, key: str, raw: np.ndarray) -> np.ndarray:
@@ -201,7 +247,7 @@ def integers(path: str, name: str, key: str, raw: np.ndarray) -> np.ndarray:
         if not np.isfinite(raw).all() or (raw != np.rint(raw)).any() or np.abs(raw).max() > 2**31:
             raise UserError(
                 f"{path}: layer {name}: {key} holds fractions; this is a float checkpoint, "
-                "quantise it first (make quantize)"
+                + QUANTISE
             )
         return np.rint(raw).astype(np.int64)
     return raw.astype(np.int64)
@@ -231,7 +277,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_torch(path: Path) -> dict[str, Any]:
-    content = _read_archive(path) if torch_archive.is_archive(path) else _read_old_torch(path)
+    content = _read_archive(path)
     if not isinstance(content, dict):
         raise UserError(f"{path}: it holds no 'state_dict'; save a checkpoint, not a bare tensor")
     return content
@@ -239,23 +285,10 @@ def _read_torch(path: Path) -> dict[str, Any]:
 
 def _read_archive(path: Path) -> Any:
     try:
+        if not torch_archive.is_archive(path):
+            return torch_archive.load_old(path)
         return torch_archive.load(path, MAX_FILE_BYTES)
     except torch_archive.ArchiveError as error:
-        raise UserError(f"{path}: not a readable checkpoint ({_first_line(error)})") from error
-
-
-def _read_old_torch(path: Path) -> Any:
-    """Read the form that torch wrote before version 1.6."""
-    import torch  # heavy, and only this format needs it
-
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"{path}: refused, it is no checkpoint or holds something other than plain tensors and "
-            "numbers, which could run code; save only a state_dict"
-        ) from error
-    except Exception as error:  # damaged files raise almost anything
         raise UserError(f"{path}: not a readable checkpoint ({_first_line(error)})") from error
 
 

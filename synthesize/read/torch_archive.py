@@ -6,8 +6,11 @@ ordered dictionaries becomes an inert :class:`Unknown`, which remembers nothing 
 files that carry training state (schedulers, optimisers) can be read for their weights, and hostile
 ones do no harm. It also saves the seconds that importing torch takes.
 
-Sources: the file format as written by ``torch.save`` (zip form, since torch 1.6) and Python's
-pickle documentation ("Restricting Globals").
+Before torch 1.6 a checkpoint was a row of pickles (magic number, protocol, system, content, keys of
+the tensors) with the raw tensors behind them; :func:`load_old` reads that form the same way.
+
+Sources: the file format as written by ``torch.save`` (zip form, since torch 1.6), torch's
+``_legacy_load`` for the older one, and Python's pickle documentation ("Restricting Globals").
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ from typing import Any
 
 import numpy as np
 
+OLD_MAGIC = 0x1950A86A20F9469CFC6C
+OLD_PROTOCOL = 1001
 MAX_ELEMENTS = 16 * 1024 * 1024
 """Elements of one tensor; the weight memory holds 3.5 million 1-bit weights."""
 
@@ -68,9 +73,13 @@ class Unknown:
 
 @dataclass(frozen=True)
 class _Storage:
-    """Flat data of one or more tensors; ``data`` is None for types that are not read."""
+    """Flat data of one or more tensors; ``data`` is None for types that are not read.
+
+    ``shared``: the data are still to come, so tensors must look at them and not copy.
+    """
 
     data: np.ndarray | None
+    shared: bool = False
 
 
 def is_archive(path: Path) -> bool:
@@ -108,14 +117,34 @@ def load(path: Path, most_bytes: int) -> Any:
         raise ArchiveError(str(error).splitlines()[0] if str(error) else "damaged") from error
 
 
-class _Reader(pickle.Unpickler):
-    """Unpickler that knows tensors, ordered dictionaries and nothing else."""
+def load_old(path: Path) -> Any:
+    """Return the content of a checkpoint in the form before torch 1.6, as :func:`load` does.
 
-    def __init__(self, stream: Any, archive: zipfile.ZipFile, root: str) -> None:
-        super().__init__(stream)
-        self.archive = archive
-        self.root = root
-        self.storages: dict[str, _Storage] = {}
+    Raises:
+        ArchiveError: it is no such file, or a damaged one.
+    """
+    try:
+        with path.open("rb") as stream:
+            if _OldReader(stream, 0).load() != OLD_MAGIC:
+                raise ArchiveError("it is no checkpoint of torch")
+            if _OldReader(stream, 0).load() != OLD_PROTOCOL:
+                raise ArchiveError("an unknown version of the old format")
+            _OldReader(stream, 0).load()
+            reader = _OldReader(stream, path.stat().st_size)
+            content = reader.load()
+            keys = _OldReader(stream, 0).load()
+            reader.fill(stream, keys)
+            return content
+    except ArchiveError:
+        raise
+    except RecursionError as error:
+        raise ArchiveError("nested too deeply") from error
+    except Exception as error:  # a damaged pickle raises almost anything
+        raise ArchiveError(str(error).splitlines()[0] if str(error) else "damaged") from error
+
+
+class _Unpickler(pickle.Unpickler):
+    """Unpickler that knows tensors, ordered dictionaries and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
         """Return a harmless counterpart of a name in the file."""
@@ -129,6 +158,16 @@ class _Reader(pickle.Unpickler):
         if module == "torch" and name.endswith("Storage"):
             return name
         return Unknown
+
+
+class _Reader(_Unpickler):
+    """Finds the tensors of a zip archive."""
+
+    def __init__(self, stream: Any, archive: zipfile.ZipFile, root: str) -> None:
+        super().__init__(stream)
+        self.archive = archive
+        self.root = root
+        self.storages: dict[str, _Storage] = {}
 
     def persistent_load(self, identity: Any) -> _Storage:
         """Return the flat data that a tensor refers to."""
@@ -150,6 +189,59 @@ class _Reader(pickle.Unpickler):
         return _Storage(data[:count])
 
 
+class _OldReader(_Unpickler):
+    """Makes room for the tensors, whose data stand behind the content.
+
+    Args:
+        stream: the file.
+        most_bytes: what all tensors together may take.
+    """
+
+    def __init__(self, stream: Any, most_bytes: int) -> None:
+        super().__init__(stream)
+        self.left = most_bytes
+        self.storages: dict[str, _Storage] = {}
+
+    def persistent_load(self, identity: Any) -> Any:
+        """Return the flat data that a tensor refers to, still empty."""
+        if identity[0] == "module":  # source code that was stored beside a class
+            return Unknown
+        kind, storage_type, key, _, count, view = identity
+        if kind != "storage":
+            raise ArchiveError("unknown reference in it")
+        key, count = str(key), int(count)
+        if key not in self.storages:
+            self.storages[key] = self._room(storage_type, count)
+        whole = self.storages[key]
+        if view is None or whole.data is None:
+            return whole
+        _, offset, size = view
+        if min(int(offset), int(size)) < 0 or int(offset) + int(size) > count:
+            raise ArchiveError("a tensor reaches beyond its data")
+        return _Storage(whole.data[int(offset) : int(offset) + int(size)], shared=True)
+
+    def fill(self, stream: Any, keys: Any) -> None:
+        """Read the data of all tensors; ``keys`` says in which order they come."""
+        for key in keys:
+            storage = self.storages.get(str(key))
+            count = int.from_bytes(stream.read(8), "little", signed=True)
+            if storage is None or storage.data is None:
+                raise ArchiveError(f"tensor {key} is of a type that is not read")
+            raw = stream.read(storage.data.nbytes)
+            if count != len(storage.data) or len(raw) != storage.data.nbytes:
+                raise ArchiveError(f"tensor data {key} is cut off")
+            storage.data[:] = np.frombuffer(raw, storage.data.dtype)
+
+    def _room(self, storage_type: Any, count: int) -> _Storage:
+        dtype = _DTYPES.get(storage_type) if isinstance(storage_type, str) else None
+        if dtype is None or not 0 <= count <= MAX_ELEMENTS:
+            return _Storage(None)
+        self.left -= count * np.dtype(dtype).itemsize
+        if self.left < 0:
+            raise ArchiveError("its tensors are larger than the file")
+        return _Storage(np.zeros(count, dtype), shared=True)
+
+
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Any:
     """Return the array that a tensor was, or Unknown when its type is not read."""
     if not isinstance(storage, _Storage) or storage.data is None:
@@ -168,7 +260,7 @@ def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Any:
     view = np.lib.stride_tricks.as_strided(
         storage.data[int(offset) :], shape, tuple(step * width for step in steps), writeable=False
     )
-    return view.copy()
+    return view if storage.shared else view.copy()
 
 
 def _parameter(data: Any, *_: Any) -> Any:

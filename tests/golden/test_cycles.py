@@ -18,7 +18,12 @@ import yaml
 from evalkit.commands import replay
 from evalkit.hardware.cnn import Cnn
 from evalkit.hardware.cnn.decode import decode
-from synthesize.chip.cycles import STARTUP_CYCLES, LayerGeometry, layer_cycles
+from synthesize.chip.cycles import (
+    GENERATOR_STREAMING,
+    STARTUP_CYCLES,
+    LayerGeometry,
+    layer_cycles,
+)
 from tests.golden_cases import every_case
 
 Shape = tuple[int, int, int]
@@ -35,7 +40,7 @@ def reported(case: Path) -> list[int]:
 
 @every_case()
 def test_cycles_from_the_network(golden_case: Path) -> None:
-    model = [layer_cycles(g) for g in geometries(golden_case)]
+    model = [layer_cycles(g, GENERATOR_STREAMING) for g in geometries(golden_case)]
     assert_close(model, reported(golden_case), [g.streaming for g in geometries(golden_case)])
 
 
@@ -51,9 +56,9 @@ def test_cycles_from_the_registers(golden_case: Path) -> None:
     stream = bool(recording.trace[starts[0], 3] >> 14 & 1)
     wanted = reported(golden_case)
     layers = [decode(cnn.registers, n, quadrants, stream) for n in range(len(wanted))]
-    model = [layer_cycles(layer.geometry()) for layer in layers]
+    model = [layer_cycles(layer.geometry(), GENERATOR_STREAMING) for layer in layers]
     assert_close(model, wanted, [layer.streaming for layer in layers])
-    assert model == [layer_cycles(g) for g in geometries(golden_case)]
+    assert model == [layer_cycles(g, GENERATOR_STREAMING) for g in geometries(golden_case)]
 
 
 def assert_close(model: list[int], wanted: list[int], streaming: list[bool]) -> None:

@@ -30,11 +30,16 @@ TASK = Task(
             },
         ),
         "student": Training(
-            "train a chip student, in real numbers or at its bit widths",
+            "train a chip student, kind=pictures (people and nobody) or kind=crops",
             {
-                "student": Kind(
-                    f"{HERE}.recipe:Recipe", f"{HERE}.train:train_student", RECIPES / "native.yaml"
-                )
+                "pictures": Kind(
+                    f"{HERE}.recipe:PictureRecipe",
+                    f"{HERE}.train:train_on_pictures",
+                    RECIPES / "native.yaml",
+                ),
+                "crops": Kind(
+                    f"{HERE}.recipe:Recipe", f"{HERE}.train:train_student", RECIPES / "seed.yaml"
+                ),
             },
         ),
         "compare": Training(
@@ -50,6 +55,11 @@ TASK = Task(
         "export": Verb("any checkpoint as ONNX", f"{HERE}.commands:export"),
         "crops": Verb("evaluation crops as pictures", f"{HERE}.commands:crops"),
         "kit": Verb("what the firmware made of the crops", f"{HERE}.commands:kit"),
+        "label": Verb(
+            "labels for a folder of pictures, by pretrained networks",
+            "distill.people.label.options:label",
+        ),
+        "merge": Verb("shards of labels as one file", "distill.people.label.options:merge"),
         "curves": Verb("how runs went, from their logs", f"{HERE}.commands:curves"),
         "plot": Verb("accuracy against cycles, and the curves", f"{HERE}.commands:plot"),
         "figures": Verb("size and speed of the transformer", f"{TRANSFORMER}.figures:main"),

@@ -19,6 +19,7 @@ from synthesize.legal.rewrites.fold_stride import fold_first_stride
 from synthesize.legal.rewrites.linear import linear_as_conv
 from synthesize.legal.rewrites.merge import merge_parallel
 from synthesize.legal.rewrites.patches import widen_patches
+from synthesize.legal.rewrites.pool_alone import pool_alone
 from synthesize.legal.rewrites.stride_pool import stride_as_pool
 from synthesize.legal.rewrites.upsample import upsample_as_convolution
 
@@ -30,6 +31,7 @@ LEGALISE: tuple[Pass, ...] = (
     stride_as_pool,
     upsample_as_convolution,
     linear_as_conv,
+    pool_alone,
     copy_shared_operands,
 )
 """Passes that only change what the chip cannot do, in running order."""

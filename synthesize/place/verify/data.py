@@ -85,9 +85,14 @@ class Data:
         ids = self._ids(INPUT, shape)
         if self.placement.chw:
             return  # four pixels per word: checked by range only
-        words, lanes = self._read_addresses(place, shape, 0, 1)
-        self.content[words] = _NOBODY
-        self.content[words, lanes] = ids
+        parts = []
+        for operand, part in enumerate(np.split(ids, first.stacked)):
+            each = (len(part), *shape[1:])
+            parts.append((*self._read_addresses(place, each, operand, first.stacked), part))
+        for words, _, _ in parts:
+            self.content[words] = _NOBODY
+        for words, lanes, part in parts:
+            self.content[words, lanes] = part
 
     def _read(self, layer: Layer, place: LayerPlace, index: int) -> np.ndarray | None:
         """Check that a layer reads what it should; return the words it reads."""
@@ -110,9 +115,15 @@ class Data:
         shapes = dict(self._tensors())
         if layer.operands > 1:
             result = []
-            for o, name in enumerate(layer.inputs):
+            names = [n for n in layer.inputs for _ in range(layer.stacked)]
+            parts = [
+                part
+                for n in layer.inputs
+                for part in np.split(self._ids(n, shapes[n]), layer.stacked)
+            ]
+            for o, (name, part) in enumerate(zip(names, parts, strict=True)):
                 words, lanes = self._read_addresses(place, layer.in_shape, o, layer.operands)
-                result.append((words, lanes, name, self._ids(name, shapes[name])))
+                result.append((words, lanes, name, part))
             return result
         ids = np.concatenate([self._ids(n, shapes[n]) for n in layer.inputs])
         ids = ids.reshape(layer.in_shape[0], -1)
@@ -148,7 +159,7 @@ class Data:
             [place.output_processors >> p & 1 for p in range(limits.PROCESSORS)]
         )
         ids = self._ids(layer.name, layer.out_shape)
-        instances = np.unique(processors // _LANES)
+        instances = _instances_written(layer, processors)
         touched = (instances[:, None, None] * limits.DATA_INSTANCE_WORDS + relative).ravel()
         if layer.wide:
             touched = (touched[:, None] + np.arange(_LANES)).ravel()
@@ -257,3 +268,15 @@ def _address(word: int) -> str:
     instance, offset = divmod(word, limits.DATA_INSTANCE_WORDS)
     address = memory_map.instance_address(instance, min(offset, limits.DATA_INSTANCE_WORDS - 1))
     return f"0x{address:08x} (data memory {instance}, word {offset})"
+
+
+def _instances_written(layer: Layer, processors: np.ndarray) -> np.ndarray:
+    """Return the data memories that a layer writes to.
+
+    A convolution counts all channels up to the last wanted one, so it also writes to the memories
+    between output processors that are not neighbours.
+    """
+    instances = np.unique(processors // _LANES)
+    if layer.op == "passthrough":
+        return instances
+    return np.arange(instances[0], instances[-1] + 1)

@@ -21,12 +21,11 @@ from synthesize.graph import ir
 from synthesize.graph.hints import Hints
 from synthesize.graph.shapes import layer_reading
 from synthesize.read.checkpoint import Checkpoint, LayerWeights
-from synthesize.read.yaml import values
+from synthesize.read.yaml import language, order, values
 from synthesize.read.yaml.entries import Entry, read_entry
 from synthesize.read.yaml.nodes import Item, read
+from synthesize.read.yaml.weights import layer_weights
 
-TOP_KEYS = {"arch", "dataset", "layers", "output_map"}
-LATER_TOP_KEYS = {"bias", "weights", "unload", "snoop", "data_buffer"}
 MAX_LAYERS_READ = 128
 
 
@@ -36,10 +35,14 @@ class Description:
 
     graph: ir.Graph
     hints: Hints | None
+    notes: tuple[str, ...] = ()
 
 
 def load(
-    path: str | Path, checkpoint: Checkpoint | None, input_shape: tuple[int, ...] | None = None
+    path: str | Path,
+    checkpoint: Checkpoint | None,
+    input_shape: tuple[int, ...] | None = None,
+    trained: bool = False,
 ) -> Description:
     """Read a network description and join it with its weights.
 
@@ -47,6 +50,7 @@ def load(
         path: the YAML file.
         checkpoint: integer checkpoint; weights are taken in order. Without one (a network that is
             not trained yet) all weights are zero and every layer needs ``out_channels``.
+        trained: a layer with weights is refused when there is no checkpoint.
         input_shape: shape of the sample input, needed when the description has no ``in_dim``.
 
     Raises:
@@ -55,12 +59,12 @@ def load(
     root = read(path)
     top = values.mapping(root, "the network description")
     for key, item in top.items():
-        if key in LATER_TOP_KEYS:
-            values.refuse(item, f"key {key!r} is not supported; remove it")
-        if key not in TOP_KEYS:
-            values.refuse(
-                item, f"unknown key {key!r}; known keys are {', '.join(sorted(TOP_KEYS))}"
-            )
+        known = language.TOP.get(key)
+        if known is None:
+            usable = (name for name, found in language.TOP.items() if found.kind != "refused")
+            values.refuse(item, f"unknown key {key!r}; known keys are {', '.join(sorted(usable))}")
+        if known.kind == "refused":
+            values.refuse(item, f"key {key!r} is not available: {known.text}; remove it")
     if "layers" not in top:
         values.refuse(root, "there is no 'layers' list; describe at least one layer")
     layers = top["layers"]
@@ -70,7 +74,7 @@ def load(
         values.refuse(
             layers, f"{len(layers.value)} layers; the chip runs at most 32, so shorten it"
         )
-    entries = [read_entry(item) for item in layers.value]
+    entries = order.running_order([read_entry(item) for item in layers.value])
     _check_hints(entries)
     final = entries[-1].hint
     if "output_map" in top and final is not None:
@@ -79,7 +83,7 @@ def load(
     name = top["arch"].value if "arch" in top else Path(path).stem
     if checkpoint is not None and "arch" in top:
         _check_architecture(top["arch"], checkpoint)
-    return _build(str(name), str(path), entries, checkpoint, input_shape)
+    return _build(str(name), str(path), entries, checkpoint, input_shape, trained)
 
 
 def _check_architecture(stated: Item, checkpoint: Checkpoint) -> None:
@@ -107,11 +111,14 @@ def _build(
     entries: list[Entry],
     checkpoint: Checkpoint | None,
     input_shape: tuple[int, ...] | None,
+    trained: bool,
 ) -> Description:
     weights: list[LayerWeights | None] = [None] * len(entries)
     if checkpoint is not None:
         weights = _assign_weights(path, entries, checkpoint)
     names = _names(entries, weights)
+    if checkpoint is not None:
+        weights = order.shared_weights(entries, names, weights)
     source = _input(path, entries[0], weights[0], input_shape)
     shapes: dict[str, ir.Shape] = {ir.INPUT: source.shape}
     layers: list[ir.Layer] = []
@@ -119,6 +126,11 @@ def _build(
         inputs = _inputs(entry, i, names)
         stored = weights[i]
         if checkpoint is None and entry.op != "passthrough":
+            if trained:
+                raise UserError(
+                    f"{entry.where}: layer {names[i]}: it has weights; give the checkpoint as "
+                    "well, after the network description"
+                )
             stored = _untrained(entry, names[i], inputs, shapes)
         layer = _layer(entry, names[i], inputs, stored, shapes, first=i == 0)
         shapes[names[i]] = layer.out_shape
@@ -131,7 +143,20 @@ def _build(
             raise UserError(f"{entry.where}: data_format CHW is possible for the first layer only")
     graph = ir.Graph(name, source, tuple(layers), outputs)
     hints = tuple(entry.hint for entry in entries if entry.hint is not None)
-    return Description(graph, Hints(hints, chw) if hints else None)
+    notes = () if checkpoint is None else _undescribed(path, entries, checkpoint)
+    return Description(graph, Hints(hints, chw) if hints else None, notes)
+
+
+def _undescribed(path: str, entries: list[Entry], checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Return a warning about the layers of a checkpoint that no description uses."""
+    count = sum(e.op != "passthrough" and e.weight_source is None for e in entries)
+    rest = checkpoint.beyond(count)
+    if not rest:
+        return ()
+    return (
+        f"{checkpoint.path}: {', '.join(rest)} behind the first {count} layers are not described "
+        f"in {path} and not used",
+    )
 
 
 def _untrained(
@@ -159,15 +184,20 @@ def _untrained(
 def _assign_weights(
     path: str, entries: list[Entry], checkpoint: Checkpoint
 ) -> list[LayerWeights | None]:
-    needing = [i for i, entry in enumerate(entries) if entry.op != "passthrough"]
-    if len(needing) != len(checkpoint.layers):
+    needing = [
+        i
+        for i, entry in enumerate(entries)
+        if entry.op != "passthrough" and entry.weight_source is None
+    ]
+    available = checkpoint.first_layers(len(needing))
+    if len(needing) != len(available):
         raise UserError(
             f"{path}: it describes {len(needing)} layers with weights but {checkpoint.path} holds "
-            f"{len(checkpoint.layers)}; use the checkpoint that belongs to the description"
+            f"{len(available)}; use the checkpoint that belongs to the description"
         )
     result: list[LayerWeights | None] = [None] * len(entries)
-    stored = {layer.name for layer in checkpoint.layers}
-    for i, weights in zip(needing, checkpoint.layers, strict=True):
+    stored = {layer.name for layer in available}
+    for i, weights in zip(needing, available, strict=True):
         named = entries[i].name
         if named is not None and named != weights.name and named in stored:
             raise UserError(
@@ -209,11 +239,12 @@ def _input(
             "layer or a sample input"
         )
     if first.in_channels is not None:
-        channels = first.in_channels
+        channels = _stated_channels(first, rows, cols, weights)
     elif padded is not None:
         channels = padded[0]
     elif weights is not None and not first.flatten:
         channels = weights.weight.shape[0 if first.op == "convtranspose2d" else 1]
+        channels *= _stacked(first)
     else:
         raise UserError(f"{first.where}: give 'in_channels' in the first layer")
     shape = (int(channels), int(rows), int(cols))
@@ -225,13 +256,34 @@ def _input(
     return ir.Input(shape, 1, first.where)
 
 
+def _stated_channels(first: Entry, rows: int, cols: int, weights: LayerWeights | None) -> int:
+    """Return the input's channels from ``in_channels`` of the first layer.
+
+    The public generator counts them after flattening and per operand; flattening layers may give
+    the number before it as well, which the weights tell apart.
+    """
+    assert first.in_channels is not None
+    channels = first.in_channels
+    flattened = weights is None or weights.weight.shape[1] == channels
+    if first.flatten and flattened and channels % (rows * cols) == 0:
+        channels //= rows * cols
+    return channels * _stacked(first)
+
+
+def _stacked(entry: Entry) -> int:
+    """Return how many operands an element-wise layer finds in the one input it has."""
+    if entry.join is None or (entry.sources is not None and len(entry.sources) > 1):
+        return 1
+    return entry.operands or 2
+
+
 def _inputs(entry: Entry, index: int, names: list[str]) -> tuple[str, ...]:
     where = entry.where
     if entry.sources is None:
-        if entry.join is not None:
+        if entry.join is not None and entry.hint is None:
             raise UserError(
-                f"{where}: layer {names[index]}: an element-wise operation needs 'in_sequences' "
-                "with the names of its operands"
+                f"{where}: layer {names[index]}: operands that lie interleaved in one input need "
+                "'processors'; name the operands in 'in_sequences' to have them placed"
             )
         return (names[index - 1] if index else ir.INPUT,)
     lower = {name.lower(): name for name in names[:index]}
@@ -248,12 +300,20 @@ def _inputs(entry: Entry, index: int, names: list[str]) -> tuple[str, ...]:
                 f"{where}: layer {names[index]}: in_sequences names {source!r}, which is no "
                 "earlier layer; layers run in the order they are listed"
             )
-    if entry.join is not None and len(inputs) != (entry.operands or 2):
+    if entry.join is not None and len(inputs) not in (1, entry.operands or 2):
         raise UserError(
             f"{where}: layer {names[index]}: in_sequences names {len(inputs)} inputs but the "
             f"operation has {entry.operands or 2} operands; set 'operands'"
         )
     return tuple(inputs)
+
+
+def _pool(entry: Entry, size: tuple[int, ...]) -> ir.Pool | None:
+    """Return the pooling; data with one column is pooled as 1D data is."""
+    pool = entry.pool
+    if pool is None or entry.op != "passthrough" or size[1] != 1:
+        return pool
+    return ir.Pool(pool.kind, (pool.size[0], 1), (pool.stride[0], 1))
 
 
 def _layer(
@@ -268,7 +328,7 @@ def _layer(
     prefix = ir.label(entry.where, name)
     weight = bias = None
     if stored is not None:
-        weight = _weight(prefix, entry, bits, stored)
+        weight = layer_weights(prefix, entry, bits, stored)
         bias = stored.stored_bias(bits)
         if bias is not None and len(bias) != len(weight):
             raise UserError(
@@ -283,14 +343,15 @@ def _layer(
         op=entry.op,
         inputs=inputs,
         join=entry.join or "concat",
-        pool=entry.pool,
+        pool=_pool(entry, entry.in_dim or shapes[inputs[0]][1:]),
         pool_first=entry.pool_first,
-        kernel=entry.kernel,
+        kernel=((entry.kernel[0] - 1) * entry.dilation + 1, entry.kernel[1]),
         stride=entry.stride,
         pad=entry.pad,
         output_pad=entry.output_pad,
         flatten=entry.flatten,
         reshape=None if first else entry.in_dim,
+        stacked=_stacked(entry),
         weight=weight,
         bias=bias,
         bits=bits,
@@ -309,26 +370,3 @@ def _layer(
         if stated is not None and stated not in actual:
             raise UserError(f"{ir.at(layer)}{key} is {stated} but the network gives {actual[0]}")
     return layer
-
-
-def _weight(prefix: str, entry: Entry, bits: int, stored: LayerWeights) -> np.ndarray:
-    """Return the weights as [out, in, rows, columns]."""
-    raw = stored.weight
-    low, high = -(1 << (bits - 1)), max((1 << (bits - 1)) - 1, 0)
-    if raw.min() < low or raw.max() > high:
-        raise UserError(
-            f"{prefix}quantization is {bits} bits ({low} to {high}) but the weights "
-            f"reach from {raw.min()} to {raw.max()}; quantise the checkpoint at these bits"
-        )
-    if raw.ndim == 2:
-        raw = raw[:, :, None, None]
-    elif raw.ndim == 3:
-        raw = raw[:, :, :, None]
-    if raw.shape[2:] != entry.kernel:
-        raise UserError(
-            f"{prefix}the description says kernel {entry.kernel[0]}x{entry.kernel[1]} but "
-            f"{stored.name} in the checkpoint has {raw.shape[2]}x{raw.shape[3]}; make them agree"
-        )
-    if entry.op == "convtranspose2d":
-        raw = np.flip(raw, axis=(2, 3)).swapaxes(0, 1)
-    return raw

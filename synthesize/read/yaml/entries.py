@@ -4,39 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from synthesize.graph import ir
 from synthesize.graph.hints import LayerHint
-from synthesize.read.yaml import values
+from synthesize.read.yaml import language, values
 from synthesize.read.yaml.nodes import Item
 
-LAYER_KEYS = {
-    *("name", "processors", "output_processors", "in_offset", "out_offset", "write_gap"),
-    *("max_pool", "avg_pool", "pool_stride", "pool_first", "quantization", "output_shift"),
-    *("in_channels", "in_dim", "out_channels", "pad", "output_pad", "eltwise", "operands"),
-    *("data_format", "output_width", "kernel_size", "stride", "streaming", "flatten", "output"),
-    *("in_sequences", "bias_group", "bias_quadrant", "in_skip", "read_gap"),
-    *("activate", "activation", "op", "operation", "operator", "convolution", "sequence"),
-}
-NEUTRAL_KEYS: dict[str, tuple[Any, ...]] = {
-    "dilation": (1, [1, 1]),
-    "pool_dilation": (1, [1, 1]),
-    "groups": (1,),
-    "conv_groups": (1,),
-    "bypass": (False,),
-    "calcx4": (False,),
-    "readahead": (False,),
-    "tcalc": (False,),
-    "in_channel_skip": (0,),
-    "in_crop": ([0, 0],),
-}
-"""Keys accepted only with the value that means "not used"."""
-
-REFUSED_KEYS = {
-    *("next_sequence", "snoop_sequence", "simulated_sequence"),
-    *("weight_source", "buffer_shift", "buffer_insert"),
-}
 OPERATIONS: dict[str, tuple[ir.Op, ir.Join | None]] = {
     "conv1d": ("conv1d", None),
     "conv2d": ("conv2d", None),
@@ -70,6 +43,7 @@ class Entry:
     pool: ir.Pool | None
     pool_first: bool
     kernel: ir.Pair
+    dilation: int
     pad: ir.Pair
     output_pad: ir.Pair
     stride: ir.Pair
@@ -83,6 +57,9 @@ class Entry:
     wide: bool
     output: bool
     chw: bool
+    sequence: int | None
+    after: int | str | None
+    weight_source: int | str | None
     where: ir.Where
     hint: LayerHint | None
 
@@ -123,6 +100,7 @@ def read_entry(item: Item) -> Entry:
         pool=pool,
         pool_first=values.flag(fields, "pool_first", True),
         kernel=kernel,
+        dilation=_dilation(fields, op),
         pad=(pad, 0 if one_d else pad),
         output_pad=(out_pad, out_pad) if transposed else (0, 0),
         stride=_stride(fields, op),
@@ -136,6 +114,9 @@ def read_entry(item: Item) -> Entry:
         wide=values.is_wide(fields["output_width"]) if "output_width" in fields else False,
         output=values.flag(fields, "output", False),
         chw=values.is_chw(fields["data_format"]) if "data_format" in fields else False,
+        sequence=values.optional(fields, "sequence", 0, 1023),
+        after=_layer_named(fields, "next_sequence"),
+        weight_source=_layer_named(fields, "weight_source"),
         where=item.where,
         hint=_hint(item, fields),
     )
@@ -143,17 +124,43 @@ def read_entry(item: Item) -> Entry:
 
 def _check_keys(fields: Mapping[str, Item]) -> None:
     for key, item in fields.items():
-        if key in NEUTRAL_KEYS:
-            if item.plain() not in NEUTRAL_KEYS[key]:
-                values.refuse(
-                    item,
-                    f"'{key}: {item.plain()}' is not available on the MAX78000; "
-                    f"only {NEUTRAL_KEYS[key][0]} is",
-                )
-        elif key in REFUSED_KEYS:
-            values.refuse(item, f"key {key!r} is not available on the MAX78000; remove it")
-        elif key not in LAYER_KEYS:
+        known = language.LAYER.get(key)
+        if known is None:
             values.refuse(item, f"unknown key {key!r} in a layer; check the spelling")
+        if known.kind == "neutral" and not _among(item.plain(), known.values):
+            values.refuse(
+                item,
+                f"'{key}: {item.plain()}' is not available, only {known.values[0]} is: "
+                f"{known.text}",
+            )
+        if known.kind == "refused":
+            values.refuse(item, f"key {key!r} is not available: {known.text}; remove it")
+
+
+def _among(value: object, choices: tuple[object, ...]) -> bool:
+    """Whether a value is one of the choices; true is no 1 and false is no 0."""
+    return any(type(value) is type(choice) and value == choice for choice in choices)
+
+
+def _layer_named(fields: Mapping[str, Item], key: str) -> int | str | None:
+    """Return the name or number of a layer that a key gives, None without the key."""
+    if key not in fields:
+        return None
+    value = fields[key].value
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        values.refuse(fields[key], f"'{key}' takes the name or number of a layer")
+    return value
+
+
+def _dilation(fields: Mapping[str, Item], op: ir.Op) -> int:
+    if "dilation" not in fields:
+        return 1
+    rows, cols = values.pair(fields["dilation"], "dilation")
+    if op != "conv1d" and (rows, cols) != (1, 1):
+        values.refuse(
+            fields["dilation"], f"only Conv1d can be dilated on the MAX78000, not {op}; remove it"
+        )
+    return rows
 
 
 def _operation(fields: Mapping[str, Item]) -> tuple[ir.Op, ir.Join | None]:
@@ -220,10 +227,10 @@ def _stride(fields: Mapping[str, Item], op: ir.Op) -> ir.Pair:
 
 
 def _hint(item: Item, fields: Mapping[str, Item]) -> LayerHint | None:
+    values.one_of(fields, "in_skip", "read_gap")
     if "processors" not in fields:
         values.flag(fields, "streaming", False)  # the search decides which layers stream
         return None
-    gap = values.one_of(fields, "in_skip", "read_gap")
     group = values.one_of(fields, "bias_group", "bias_quadrant")
     quadrants: tuple[int, ...] | None = None
     if group is not None:
@@ -236,7 +243,6 @@ def _hint(item: Item, fields: Mapping[str, Item]) -> LayerHint | None:
         in_offset=values.optional(fields, "in_offset", 0, 0x7FFF),
         out_offset=values.optional(fields, "out_offset", 0, 0x7FFF) or 0,
         write_gap=values.optional(fields, "write_gap", 0, 15) or 0,
-        read_gap=values.integer(gap, "read_gap", 0, 15) if gap else 0,
         bias_quadrants=quadrants,
         streaming=values.flag(fields, "streaming", False),
         where=item.where,

@@ -97,6 +97,11 @@ CASES: dict[str, tuple[Callable[[], Layer], Callable[[], Layer], str]] = {
         lambda: conv(1, 1024, 1, kernel=(1, 1)),
         "1024 rows or columns exceed the 1023",
     ),
+    "counted_size": (
+        lambda: conv(1, 1022, 4, pad=(1, 1), pool=Pool("max", (2, 2), (2, 2))),
+        lambda: conv(1, 1023, 4, pad=(1, 1), pool=Pool("max", (2, 2), (2, 2))),
+        "1025 rows or columns, padding on both sides included, exceed the 1024",
+    ),
     "kernel_2d": (
         lambda: conv(kernel=(1, 1)),
         lambda: conv(kernel=(5, 5)),
@@ -118,6 +123,17 @@ CASES: dict[str, tuple[Callable[[], Layer], Callable[[], Layer], str]] = {
         lambda: conv(op="convtranspose2d", stride=(2, 2), pad=(1, 1), output_pad=(1, 1)),
         lambda: conv(op="convtranspose2d", stride=(2, 2), pad=(1, 1), output_pad=(0, 0)),
         "output padding 0",
+    ),
+    "pooling_and_transposed": (
+        lambda: conv(op="convtranspose2d", stride=(2, 2), pad=(1, 1), output_pad=(1, 1)),
+        lambda: conv(
+            op="convtranspose2d",
+            stride=(2, 2),
+            pad=(1, 1),
+            output_pad=(1, 1),
+            pool=Pool("max", (2, 2), (2, 2)),
+        ),
+        "pooling cannot be combined with a transposed convolution",
     ),
     "pooling_window": (
         lambda: conv(4, 40, 40, pool=Pool("max", (16, 16), (16, 16)), kernel=(1, 1)),

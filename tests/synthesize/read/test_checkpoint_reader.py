@@ -183,3 +183,31 @@ def test_damaged_files_are_read_or_refused(
     except UserError:
         return
     assert found.layers
+
+
+class _Optimiser:
+    """Stands for the training state that old checkpoints carry."""
+
+    def __init__(self) -> None:
+        self.rate = 0.1
+
+
+def test_the_form_before_torch_1_6_with_classes_inside(tmp_path: Path) -> None:
+    weight = torch.arange(36, dtype=torch.float32).reshape(4, 1, 3, 3) - 18
+    shared = torch.arange(8, dtype=torch.float32)
+    content = {
+        "arch": "old",
+        "optimizer": _Optimiser(),
+        "state_dict": {"a.op.weight": weight, "a.op.bias": shared[2:6]},
+    }
+    path = tmp_path / "old.pth.tar"
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    found = checkpoint.load(path)
+    assert found.arch == "old"
+    np.testing.assert_array_equal(found.layers[0].weight, weight.numpy())
+    np.testing.assert_array_equal(found.layers[0].bias, [2, 3, 4, 5])
+    raw = path.read_bytes()
+    for end in range(0, len(raw), 7):
+        path.write_bytes(raw[:end])
+        with pytest.raises(UserError):
+            checkpoint.load(path)

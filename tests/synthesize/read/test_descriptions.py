@@ -13,7 +13,7 @@ from common.errors import UserError
 from synthesize.place import by_hand
 from synthesize.read.checkpoint import Checkpoint, from_state_dict
 from synthesize.read.yaml import description as frontend_yaml
-from synthesize.read.yaml import entries as yaml_entries
+from synthesize.read.yaml import language
 from synthesize.read.yaml.description import Description
 
 GOOD = """\
@@ -84,7 +84,7 @@ def read_and_place(tmp_path: Path, text: str) -> None:
         ("  pad: 1\n", "  pad: 1\n  pad: 0\n", 9, "'pad' is given twice (first in line 8)"),
         ("  pad: 1\n", "  pads: 1\n", 8, "unknown key 'pads'"),
         ("dataset: any", "datasets: any", 2, "unknown key 'datasets'"),
-        ("dataset: any", "bias: any", 2, "'bias' is not supported"),
+        ("dataset: any", "bias: any", 2, "'bias' is not available"),
         ("  pad: 1\n", "  pad: one\n", 8, "'pad' must be a whole number, not 'one'"),
         ("  pad: 1\n", "  pad: true\n", 8, "'pad' must be a whole number"),
         ("  pad: 1\n", "  pad: -1\n", 8, "'pad' is -1"),
@@ -97,9 +97,9 @@ def read_and_place(tmp_path: Path, text: str) -> None:
         ("activate: ReLU", "activate: tanh", 12, "activation 'tanh' is unknown"),
         ("max_pool: 2,", "max_pool: 2, avg_pool: 2,", 13, "not both"),
         ("  pad: 1\n", "  pad: 1\n  stride: 2\n", 9, "stride 2x2 is not supported"),
-        ("  pad: 1\n", "  pad: 1\n  dilation: 2\n", 9, "not available on the MAX78000"),
-        ("  pad: 1\n", "  pad: 1\n  groups: 3\n", 9, "not available on the MAX78000"),
-        ("  pad: 1\n", "  pad: 1\n  next_sequence: 3\n", 9, "not available on the MAX78000"),
+        ("  pad: 1\n", "  pad: 1\n  dilation: 2\n", 9, "only Conv1d can be dilated"),
+        ("  pad: 1\n", "  pad: 1\n  groups: 3\n", 9, "no depth-wise or grouped"),
+        ("  pad: 1\n", "  pad: 1\n  next_sequence: 3\n", 4, "runs layers one after the other"),
         ("  pad: 1\n", "  pad: 1\n  quantization: 3\n", 9, "weights of 1, 2, 4 or 8 bits"),
         ("  pad: 1\n", "  pad: 1\n  output_width: 16\n", 9, "writes 8 or 32 bits"),
         ("  pad: 1\n", "  pad: 1\n  operands: 2\n", 9, "needs an element-wise operation"),
@@ -152,9 +152,40 @@ def test_malformed_files(tmp_path: Path, text: str, words: str) -> None:
 
 
 def test_missing_layers(tmp_path: Path) -> None:
+    three = GOOD + "- {name: c, processors: 0x1f, op: linear, flatten: true}\n"
+    with pytest.raises(UserError, match=r"describes 3 layers with weights but net\.npz holds 2"):
+        read(tmp_path, three)
+
+
+def test_layers_that_no_description_uses_are_named(tmp_path: Path) -> None:
     first_only = "\n".join(GOOD.splitlines()[:12])
-    with pytest.raises(UserError, match=r"describes 1 layers with weights but net\.npz holds 2"):
-        read(tmp_path, first_only)
+    (note,) = read(tmp_path, first_only).notes
+    assert "net.npz: b behind the first 1 layers are not described in" in note
+
+
+def test_a_float_layer_behind_the_described_ones_does_no_harm(tmp_path: Path) -> None:
+    state = {
+        "a.op.weight": np.ones((4, 3, 3, 3)),
+        "b.op.weight": np.ones((5, 4, 1, 1)),
+        "stem.op.weight": np.full((5, 5, 3, 3), 0.5),
+        "last.op.weight": np.ones((5, 5, 3, 3)),
+    }
+    found = read(tmp_path, GOOD, from_state_dict(state, "net.npz", lenient=True))
+    assert "stem, last behind the first 2 layers" in found.notes[0]
+    more = GOOD + "- {name: stem, processors: 0x1f, op: conv2d, kernel_size: 3x3, pad: 1}\n"
+    with pytest.raises(UserError, match=r"stem\.op\.weight holds fractions"):
+        read(tmp_path, more, from_state_dict(state, "net.npz", lenient=True))
+
+
+def test_a_network_without_weights_needs_no_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "net.yaml"
+    entry = "{processors: 0xf, op: none, max_pool: 2, pool_stride: 2, in_channels: 4, in_dim: 8}"
+    path.write_text(f"layers: [{entry}]")
+    graph = frontend_yaml.load(path, None, trained=True).graph
+    assert graph.layers[0].out_shape == (4, 4, 1)
+    path.write_text(f"layers: [{entry.replace('none', 'conv1d')}]")
+    with pytest.raises(UserError, match="give the checkpoint as well"):
+        frontend_yaml.load(path, None, trained=True)
 
 
 def test_checkpoint_of_another_architecture(tmp_path: Path) -> None:
@@ -205,7 +236,7 @@ SCALARS = st.one_of(
 @settings(max_examples=300, deadline=None)
 @given(
     st.dictionaries(
-        st.sampled_from(sorted(yaml_entries.LAYER_KEYS | set(yaml_entries.NEUTRAL_KEYS))),
+        st.sampled_from(sorted(language.LAYER)),
         SCALARS,
         max_size=6,
     )
