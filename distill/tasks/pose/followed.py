@@ -2,9 +2,9 @@
 
 ``python -m distill.tasks.pose.followed walk cross --checkpoint STUDENT`` runs every film twice
 through the board's chain in integers: pictures averaged to the network's size, network, decoder,
-tracker; once looking at the whole picture only and telling the points as they are found, once with region,
-numbers and smoothing. Without a checkpoint the network is a perfect one: maps encoded from the
-truth, with noise. So the one separates what the chain can do from what the network sees.
+tracker; once looking at the whole picture only and telling the points as they are found, once with
+region, numbers and smoothing. Without a checkpoint the network is a perfect one: maps encoded from
+the truth, with noise. So the one separates what the chain can do from what the network sees.
 
 Regions are chosen from the people of three pictures before, as on the board.
 """
