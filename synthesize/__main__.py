@@ -112,6 +112,11 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
         help="leave the bias bytes in front of this one, in every quadrant, to another network",
     )
     parser.add_argument(
+        "--fifo",
+        action="store_true",
+        help="send the input through the FIFOs although nothing streams (placements by hand)",
+    )
+    parser.add_argument(
         "--trust-placement",
         action="store_true",
         help="compile a hand-written placement although it overwrites or misses data",
@@ -148,6 +153,7 @@ def _compile_named(
         trust_placement=trust or options.trust_placement,
         reserved=reserved,
         trained=not options.untrained,
+        fifo=options.fifo,
     )
 
 

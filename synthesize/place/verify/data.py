@@ -41,7 +41,7 @@ class Data:
     def run(self) -> list[Finding]:
         """Let all layers read and write, in running order; return what went wrong."""
         streaming = [place.streaming for place in self.placement.layers]
-        if not self.placement.fifo:
+        if not (self.placement.fifo and streaming[0]):
             self._load_input()
         for i, (layer, place) in enumerate(
             zip(self.graph.layers, self.placement.layers, strict=True)
