@@ -194,6 +194,11 @@ GAPPED_BIASES = (
     "does for kernels; this compiler leaves their bytes free, which moves the biases behind them"
 )
 
+EQUAL_WEIGHTS = (
+    "the public generator stores the weights of layers that have the same ones once; this compiler "
+    "stores each layer's, which takes more weight memory and computes the same"
+)
+
 ONE_FIFO = (
     "the public generator fills the first FIFOs only, four channels each, although the processors "
     "of the first layer read others; this compiler fills the FIFOs that are read"
@@ -220,6 +225,7 @@ def explain(found: list[Difference], compiled: Compiled) -> tuple[list[Differenc
             ranges.append((place.first_word, end, set(bits_of(place.processors)[-missing:])))
     left = []
     explained: dict[str, int] = {}
+    shared = _equal_weights(compiled)
     gapped = any(
         spot.has_gaps and spot.bias_quadrant is not None for spot in compiled.placement.layers
     )
@@ -230,6 +236,8 @@ def explain(found: list[Difference], compiled: Compiled) -> tuple[list[Differenc
             reason = MISPLACED
         elif key in behind and (difference.ours, difference.theirs) == zeros:
             reason = EXTRA_ZEROS
+        elif shared and (key is not None or _is_register(difference, "MCNT", "ONED")):
+            reason = EQUAL_WEIGHTS
         elif _moved_bias(difference) and gapped:
             reason = GAPPED_BIASES
         elif difference.address in memory_map.FIFO_WRITE and _fifos_not_full(compiled):
@@ -246,8 +254,25 @@ def _moved_bias(difference: Difference) -> bool:
     place = memory_map.locate(difference.address) if difference.address else None
     if place is not None and place.kind == "bias":
         return True
+    return _is_register(difference, "POST", "LCTRL0")
+
+
+def _is_register(difference: Difference, *names: str) -> bool:
+    """Whether a difference is in one of the named registers."""
     found = register_at(difference.address) if difference.address else None
-    return found is not None and found.register.name in ("POST", "LCTRL0")
+    return found is not None and found.register.name in names
+
+
+def _equal_weights(compiled: Compiled) -> bool:
+    """Whether two layers on the same processors have the same weights."""
+    seen = set()
+    for layer, place in zip(compiled.legal.layers, compiled.placement.layers, strict=True):
+        if layer.weight is not None:
+            key = (layer.weight.shape, layer.weight.tobytes(), layer.bits, place.processors)
+            if key in seen:
+                return True
+            seen.add(key)
+    return False
 
 
 def _fifos_not_full(compiled: Compiled) -> bool:

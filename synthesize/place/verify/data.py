@@ -276,7 +276,6 @@ def _instances_written(layer: Layer, processors: np.ndarray) -> np.ndarray:
     A convolution counts all channels up to the last wanted one, so it also writes to the memories
     between output processors that are not neighbours.
     """
-    instances = np.unique(processors // _LANES)
     if layer.op == "passthrough":
-        return instances
-    return np.arange(instances[0], instances[-1] + 1)
+        return np.array(sorted(set((processors // _LANES).tolist())))
+    return np.arange(processors[0] // _LANES, processors[-1] // _LANES + 1)
