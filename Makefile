@@ -174,6 +174,8 @@ course  := $(firstword $(if $(TEACHER)$(TEACHER_KIND),$(wildcard $(recipes)/$(ST
   $(recipes)/$(STUDENT).yaml)
 float   := $(call setting,$(course),out)/student.pth.tar
 taught  := $(if $(call setting,$(course),teacher)$(TEACHER)$(TEACHER_KIND),$(or $(TEACHER),$(teacher)))
+# On ordinary pictures a teacher looks at the whole picture; its recipe names the usual one itself.
+wholly  := $(filter pictures,$(call setting,$(course),kind))
 tuning  := $(recipes)/$(STUDENT)-qat.yaml
 qat     := $(call setting,$(tuning),out)/student.pth.tar
 # While the bits are set, a student may be taught by itself in real numbers.
@@ -193,15 +195,16 @@ $(teacher): $(lesson) | $(ready)
 	$(task) teacher --config $< $(addprefix start_from=,$(filter-out $(teacher),$(TEACHER))) $(SET)
 
 $(float): $(course) $(taught) | $(ready)
-	$(task) student --config $< $(addprefix teacher=,$(taught)) $(SET)
+	$(task) student --config $< $(addprefix $(if $(wholly),picture_)teacher=,$(taught)) $(SET)
 
 ifneq ($(level),$(float))
 $(level): $(float) | $(ready)
-	$(py) -m quantize equalize $< $@ --images $(DATA)/lspet/train
+	$(py) -m quantize equalize $< $@ --images $(firstword $(wildcard $(DATA)/people/images) $(DATA)/lspet/train)
 endif
 
 $(qat): $(tuning) $(level) $(tutor) | $(ready)
-	$(task) student --config $< start_from=$(level) $(addprefix teacher=,$(tutor)) $(SET)
+	$(task) student --config $< start_from=$(level) $(addprefix teacher=,$(tutor)) \
+	  $(if $(wholly),$(addprefix picture_teacher=,$(taught))) $(SET)
 
 .PHONY: quantize
 quantize: $(own) ## turn the trained student into an integer checkpoint

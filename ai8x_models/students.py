@@ -93,17 +93,30 @@ _TINY_WIDTHS = {
 }  # fmt: skip
 
 
-# Designed with the cycle model (docs/adr/0011-second-native-student.md): two narrow layers at
-# 64x64, where 32 inputs cost as much as 64 would, then only layers that keep all processors busy.
-_NATIVE_WIDTHS = {
-    "conv1": 32, "conv2": 32,
-    "conv3": 64, "conv4": 64, "conv5": 64, "conv6": 64, "conv7": 64, "conv8": 64,
-    "conv9": 128, "conv10": 128, "conv11": 128, "conv12": 128, "cpm": 64,
-    "heat_hidden": 64, "paf_hidden": 64,
-}  # fmt: skip
-_NATIVE_OPTIONS: dict[str, dict[str, Any]] = {
-    "conv1": {"stride": 2}, "conv3": {"pool": 2}, "conv9": {"pool": 2},
-}  # fmt: skip
+def _native() -> StudentSpec:
+    """The chip-native student: down to 16x16 and back up to 32x32, one 8-bit answer.
+
+    Designed with the cycle model (docs/adr/0014-third-native-student.md): two narrow layers at
+    64x64, where 32 inputs cost as much as 64 would, then only layers that keep all processors
+    busy. What the middle has seen of the whole picture is added, element by element, to what the
+    layers at 32x32 see of its details.
+    """
+    layers = [
+        LayerSpec("conv1", INPUT, 3, 32, stride=2),
+        LayerSpec("conv2", "conv1", 32, 32),
+        LayerSpec("conv3", "conv2", 32, 64, pool=2),
+        *(LayerSpec(f"conv{n}", f"conv{n - 1}", 64, 64) for n in range(4, 9)),
+        LayerSpec("conv9", "conv8", 64, 128, pool=2),
+        LayerSpec("conv10", "conv9", 128, 128),
+        LayerSpec("conv11", "conv10", 128, 128),
+        LayerSpec("conv12", "conv11", 128, 64),
+        LayerSpec("up", "conv12", 64, 64, op="convtranspose2d"),
+        LayerSpec("conv13", "up", 64, 64, others=("conv8",), join="add"),
+        LayerSpec(
+            "pose", "conv13", 64, HEATMAPS + PAFS, kernel=1, activation="none", batchnorm=False
+        ),
+    ]
+    return StudentSpec("native", (3, 128, 128), tuple(layers), ("pose",))
 
 
 def _lifter(name: str, *hidden: int) -> StudentSpec:
@@ -126,7 +139,7 @@ SPECS: dict[str, StudentSpec] = {
     for spec in (
         _pose_student("seed", _SEED_WIDTHS),
         _pose_student("tiny", _TINY_WIDTHS),
-        _pose_student("native", _NATIVE_WIDTHS, _NATIVE_OPTIONS),
+        _native(),
         _lifter("lift", 64, 64),
     )
 }

@@ -1,7 +1,7 @@
 """The command line of training and evaluation: ``python -m distill TASK VERB ...``.
 
-``python -m distill`` lists the tasks, ``python -m distill TASK`` a task's verbs, and every verb
-explains itself with ``--help``. Without a task, pose is meant: ``python -m distill student``.
+``python -m distill`` lists the tasks, ``python -m distill TASK --help`` a task's verbs, and every
+verb explains itself with ``--help``. Without a task, pose is meant: ``python -m distill student``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ def _overview() -> str:
     lines = ["usage: python -m distill TASK VERB [--config RECIPE.yaml] [key=value ...]", ""]
     lines += [f"  {name:<8} {load_task(name).what}" for name in TASKS]
     common = f"all of them can: {', '.join(VERBS)}"
-    return "\n".join([*lines, "", common, "python -m distill TASK lists what else a task can."])
+    return "\n".join(
+        [*lines, "", common, "python -m distill TASK --help lists what else a task can."]
+    )
 
 
 def _task_of(arguments: list[str]) -> tuple[Task, list[str]]:

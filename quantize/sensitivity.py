@@ -21,7 +21,7 @@ from ai8x_models.students import INPUT, Student, inputs_of
 from common.errors import UserError
 from quantize.calibrate import BITS, choose_shift, real_output
 
-PICTURES = (".jpg", ".jpeg", ".png")
+PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 @torch.no_grad()
@@ -91,7 +91,7 @@ def calibration_images(folder: Path, count: int, size: int, channels: int = 3) -
     """Read pictures as the network will see them, evenly spread over a folder.
 
     Args:
-        folder: holds JPEG or PNG files, searched in sub-folders as well.
+        folder: holds JPEG, PNG or WebP files, searched in sub-folders as well.
         count: most pictures to use.
         size: side of the network's input in pixels.
         channels: 3 for colour, 1 for grey.
@@ -105,10 +105,10 @@ def calibration_images(folder: Path, count: int, size: int, channels: int = 3) -
     if channels not in (1, 3):
         raise UserError(f"the student's input has {channels} channels; pictures have 3, or 1 grey")
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder; name one with JPEG or PNG pictures")
+        raise UserError(f"{folder} is no folder; name one with JPEG, PNG or WebP pictures")
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES)
     if not paths:
-        raise UserError(f"{folder} holds no JPEG or PNG pictures; name another folder")
+        raise UserError(f"{folder} holds no JPEG, PNG or WebP pictures; name another folder")
     if count < 1:
         raise UserError(f"{count} calibration pictures are too few; use at least 1")
     chosen = paths[:: max(1, len(paths) // count)][:count]

@@ -24,6 +24,15 @@ def output_weights(student: Student) -> list[Tensor]:
     ]
 
 
+def leave_scaling(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """Have the trainer unscale gradients itself, which fused optimizers would rather do.
+
+    Otherwise the trainer library refuses to clip gradients under mixed precision.
+    """
+    optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+    return optimizer
+
+
 def distillation_loss(ground_truth: Tensor, teacher: Tensor, teacher_share: float = 0.7) -> Tensor:
     """0.3 x ground-truth loss + 0.7 x teacher loss."""
     return torch.lerp(ground_truth, teacher, teacher_share)
@@ -96,8 +105,10 @@ class TrainedModule(L.LightningModule):
             lr, weight_decay = rate * recipe.learning_rate, recipe.weight_decay / rate
             groups.append({"params": same, "weight_decay": weight_decay, "lr": lr})
         if not hidden:
-            return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
-        return Muon(hidden, groups, recipe.learning_rate, recipe.muon_rate, recipe.weight_decay)
+            plain_optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
+            return leave_scaling(plain_optimizer)
+        muon = Muon(hidden, groups, recipe.learning_rate, recipe.muon_rate, recipe.weight_decay)
+        return leave_scaling(muon)
 
     def relative_rate(self, weight: Tensor) -> float:
         """Rate of a weight of two or more dimensions under AdamW, in units of the recipe's."""

@@ -11,6 +11,7 @@ from distill.engine.recipe import Run, Settings
 
 if TYPE_CHECKING:
     from distill.people.crops import Augmentation
+    from distill.people.views import Views
 
 
 @dataclass
@@ -93,7 +94,12 @@ class MapCrops(Crops):
 
 
 @dataclass
-class MapRun(Run, MapCrops):
+class CropRun(Run, Crops):
+    """A run on crops of people."""
+
+
+@dataclass
+class MapRun(CropRun, MapCrops):
     """A run of a network that answers with maps."""
 
     def side(self, epoch: int) -> int:
@@ -115,3 +121,91 @@ def check_side(name: str, side: int) -> None:
         raise UserError(
             f"{name} is {side}; it must be a multiple of {STRIDE} and at least {4 * STRIDE}"
         )
+
+
+@dataclass
+class PictureSet:
+    """One set of whole pictures in the mixture: folder, labels, sampling weight.
+
+    Without ``annotations`` (COCO keypoint JSON) nothing is labelled and a teacher speaks alone.
+    ``rotate`` is a factor on the usual angles, for sets that are full of somersaults.
+    """
+
+    images: str = ""
+    annotations: str = ""
+    weight: float = 1.0
+    rotate: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.images:
+            raise UserError("a set under 'pictures' names no folder; write images: FOLDER")
+        if self.weight < 0:
+            raise UserError(f"pictures: weight of {self.images} is {self.weight}, below zero")
+
+
+@dataclass
+class ViewsConfig:
+    """Ranges of the random views; see :class:`distill.people.views.Views`."""
+
+    whole: float = 0.45
+    exact: float = 0.6
+    size: list[float] = field(default_factory=lambda: [0.2, 1.0])
+    zoom: float = 1.7
+    rotate: float = 10.0
+    stretch: float = 0.12
+    shift: float = 0.2
+    flip: float = 0.5
+    beside: float = 0.12
+    colour: float = 0.3
+    cutout: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("whole", "exact", "flip", "beside", "cutout"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"views.{name} is {getattr(self, name)}; it must be in 0..1")
+        if len(self.size) != 2 or not 0 < self.size[0] <= self.size[1]:
+            raise UserError(f"views.size is {self.size}; give two sizes, the smaller one first")
+
+    def build(self) -> Views:
+        """The immutable form that views are drawn with."""
+        from distill.people.views import Views
+
+        low, high = self.size
+        return Views(
+            self.whole, self.exact, (low, high), self.zoom, self.rotate, self.stretch, self.shift,
+            self.flip, self.beside,
+        )  # fmt: skip
+
+
+@dataclass
+class PictureMixture(Settings):
+    """Whole pictures and the views of them that a network with maps is shown."""
+
+    size: int = 128
+    early_share: float = 0.0  # of the epochs, at the run's beginning, with views of early_size
+    early_size: int = 96
+    sigma: float = 4.0  # pixels of the input, width of the heatmaps' Gaussians
+    pictures: list[PictureSet] = field(default_factory=list)
+    views: ViewsConfig = field(default_factory=ViewsConfig)
+    validation: list[SetConfig] = field(default_factory=list)
+    picture_teacher: str = ""  # network whose maps of whole pictures teach through every view
+    picture_size: int = 256  # pixels of the longer side it looks at
+    picture_maps: str = "runs/maps"  # folder that keeps them
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        self.at_least(0, "workers")
+        self.share("early_share")
+        self.positive("sigma")
+        for name in ("size", "early_size", "picture_size"):
+            check_side(name, getattr(self, name))
+        super().__post_init__()
+
+
+@dataclass
+class PictureRun(Run, PictureMixture):
+    """A run of a network with maps on ordinary pictures."""
+
+    def side(self, epoch: int) -> int:
+        """Side of the views in an epoch, in pixels; epochs count from 0."""
+        return self.early_size if epoch < int(self.early_share * self.epochs) else self.size

@@ -24,6 +24,7 @@ class Views:
         stretch: largest change of the proportions, as a logarithm.
         shift: how far the person may be from the view's middle, in sides.
         flip: probability of the mirrored view.
+        beside: share of the views of parts that look past all labelled people.
     """
 
     whole: float = 0.45
@@ -34,6 +35,7 @@ class Views:
     stretch: float = 0.12
     shift: float = 0.2
     flip: float = 0.5
+    beside: float = 0.12
 
 
 def draw_view(
@@ -83,6 +85,19 @@ def _whole(
     return linear, middle - 0.5 - linear @ ((np.asarray(shape) - 1) / 2)
 
 
+def _beside(
+    marked: list[np.ndarray], shape: tuple[int, int], rng: np.random.Generator, tries: int = 8
+) -> tuple[np.ndarray, float] | None:
+    """Centre and side of a square of the picture that holds none of the marked points, if found."""
+    points = np.concatenate(marked)
+    for _ in range(tries):
+        side = max(shape) * rng.uniform(0.3, 0.7)
+        centre = rng.uniform(0, 1, 2) * shape
+        if (np.abs(points - centre).max(axis=1) > 0.6 * side).all():
+            return centre, side
+    return None
+
+
 def _part(
     views: Views,
     shape: tuple[int, int],
@@ -94,7 +109,10 @@ def _part(
     longest = max(shape)
     marked = [person[person[:, 2] > 0, :2] for person in people]
     marked = [points for points in marked if len(points) >= 3]
-    if marked:
+    aside = _beside(marked, shape, rng) if marked and rng.random() < views.beside else None
+    if aside is not None:
+        centre, wanted = aside
+    elif marked:
         points = marked[rng.integers(len(marked))]
         low, high = points.min(axis=0), points.max(axis=0)
         centre, extent = (low + high) / 2, float(max(high - low)) * 1.15
@@ -107,5 +125,5 @@ def _part(
     linear = _turned(
         side / taken, views.stretch * rng.uniform(-1, 1), rotate * views.rotate * rng.normal()
     )
-    shift = views.shift * side * rng.uniform(-1, 1, 2)
+    shift = (aside is None) * views.shift * side * rng.uniform(-1, 1, 2)
     return linear, (side - 1) / 2 + shift - linear @ centre

@@ -230,6 +230,14 @@ def _layer(
     return LayerWeights(name, weight, bias, shift, bits)
 
 
+def spread(weight: np.ndarray, dilation: int) -> np.ndarray:
+    """The undilated kernel, [out, in, (rows - 1) * dilation + 1, 1], of a dilated one in 1D."""
+    outputs, inputs, rows, _ = weight.shape
+    whole = np.zeros((outputs, inputs, (rows - 1) * dilation + 1, 1), weight.dtype)
+    whole[:, :, ::dilation] = weight
+    return whole
+
+
 def integers(path: str, name: str, key: str, raw: np.ndarray) -> np.ndarray:
     """Return ``raw`` as int64.
 

@@ -20,7 +20,7 @@ import numpy as np
 from common.errors import UserError
 from synthesize.graph import ir
 from synthesize.graph.shapes import layer_reading
-from synthesize.read.checkpoint import Checkpoint, LayerWeights
+from synthesize.read.checkpoint import Checkpoint, LayerWeights, spread
 
 _KEYS = {
     *("name", "op", "in", "kernel", "stride", "pad", "pool", "act", "wide", "flatten", "join"),
@@ -161,14 +161,6 @@ def _weights(
     if bias is not None and len(bias) != len(weight):
         raise UserError(f"{prefix}{len(bias)} biases for {len(weight)} outputs; fix the checkpoint")
     return weight, bias
-
-
-def spread(weight: np.ndarray, dilation: int) -> np.ndarray:
-    """The undilated kernel, [out, in, (rows - 1) * dilation + 1, 1], of a dilated one in 1D."""
-    outputs, inputs, rows, _ = weight.shape
-    spread = np.zeros((outputs, inputs, (rows - 1) * dilation + 1, 1), weight.dtype)
-    spread[:, :, ::dilation] = weight
-    return spread
 
 
 def _unread(layers: list[ir.Layer]) -> list[str]:

@@ -37,7 +37,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "quantize",
         "ai8x_models",
         "synthesize.chip",
-        "synthesize.legal.rules",
+        "synthesize.legal",
+        "synthesize.read.onnx.model",
         "synthesize.place.bits",
     ),
     # The decoder's thresholds go from the checkpoint into the firmware.

@@ -14,7 +14,6 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import ConcatDataset, DataLoader, WeightedRandomSampler
 
 from ai8x_models.preprocess import to_grey
 from ai8x_models.skeleton import FLIP_KEYPOINTS
@@ -31,7 +30,7 @@ from distill.people.crops import (
     transform_points,
     warp,
 )
-from distill.people.mixture import VALIDATION_BATCH, Reporting, open_set
+from distill.people.mixture import Mixture, open_set
 from distill.people.recipe import SetConfig
 from distill.tasks.grey.points import Points, points_of
 from distill.tasks.grey.recipe import GreyRun
@@ -183,15 +182,13 @@ def split_by_series(people: PersonSource, share: float) -> tuple[list[int], list
     return parts
 
 
-class GreyData(Reporting):
-    """Training and validation crops of a recipe; everything random depends on its seed."""
+class GreyData(Mixture[GreyCrops]):
+    """Training and validation crops of a recipe."""
+
+    recipe: GreyRun
 
     def __init__(self, recipe: GreyRun) -> None:
-        super().__init__()
-        self.recipe = recipe
-        self.train: list[GreyCrops] = []
-        self.validation: list[GreyCrops] = []
-        self.weights: list[float] = []
+        super().__init__(recipe)
 
     def setup(self, stage: str) -> None:
         """Read all sets; the second call does nothing."""
@@ -217,36 +214,3 @@ class GreyData(Reporting):
             GreyCrops(open_grey(c, recipe.seed + 1), points, recipe.size, Augmentation())
             for c in recipe.validation
         ]
-
-    def report(self) -> str:
-        """How many people there are, and what was left out."""
-        lines = []
-        for name, datasets in (("training", self.train), ("validation", self.validation)):
-            people = sum(len(dataset) for dataset in datasets)
-            lines.append(f"{name}: {people} people in {len(datasets)} sets")
-        lines += [f"  left out: {d.set.skipped}" for d in self.train if d.set.skipped]
-        return "\n".join(lines)
-
-    def train_dataloader(self) -> DataLoader[Any]:
-        """Crops drawn by the sets' weights, seeded by the epoch."""
-        recipe = self.recipe
-        epoch = self.trainer.current_epoch if self.trainer else 0
-        for dataset in self.train:
-            dataset.epoch = epoch
-        weights = [
-            weight / sum(self.weights) / len(dataset)
-            for weight, dataset in zip(self.weights, self.train, strict=True)
-            for _ in range(len(dataset))
-        ]
-        generator = torch.Generator().manual_seed(recipe.seed * 100_003 + epoch)
-        sampler = WeightedRandomSampler(
-            weights, recipe.samples_per_epoch, replacement=True, generator=generator
-        )
-        return DataLoader(
-            ConcatDataset(self.train), recipe.batch, sampler=sampler, num_workers=recipe.workers,
-            drop_last=True,
-        )  # fmt: skip
-
-    def val_dataloader(self) -> DataLoader[Any]:
-        """All validation crops."""
-        return DataLoader(ConcatDataset(self.validation), VALIDATION_BATCH)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from common.errors import UserError
-from distill.engine.recipe import Run, StudentRun
-from distill.people.recipe import Crops, SetConfig
+from distill.engine.recipe import StudentRun
+from distill.people.recipe import CropRun, SetConfig
 
 LOSSES = ("smooth_l1", "mse")
 DETECTORS = ("simple", "efficientnet", "code")
@@ -16,7 +16,7 @@ CELL = 16  # the upsampler doubles four times, so the input's side is a multiple
 
 
 @dataclass
-class GreyRun(Run, Crops):
+class GreyRun(CropRun):
     """What every run of the grey task is told."""
 
     OPTIMIZERS: ClassVar[tuple[str, ...]] = ("adamw", "muon", "sgd")

@@ -30,11 +30,16 @@ TASK = Task(
             },
         ),
         "student": Training(
-            "train a chip student, in real numbers or at its bit widths",
+            "train a chip student, kind=pictures (people and nobody) or kind=crops",
             {
-                "student": Kind(
-                    f"{HERE}.recipe:Recipe", f"{HERE}.train:train_student", RECIPES / "native.yaml"
-                )
+                "pictures": Kind(
+                    f"{HERE}.recipe:PictureRecipe",
+                    f"{HERE}.train:train_on_pictures",
+                    RECIPES / "native.yaml",
+                ),
+                "crops": Kind(
+                    f"{HERE}.recipe:Recipe", f"{HERE}.train:train_student", RECIPES / "seed.yaml"
+                ),
             },
         ),
         "compare": Training(

@@ -11,8 +11,8 @@ from ai8x_models.students import Student
 from distill.engine.module import TrainedModule, distillation_loss, output_weights
 from distill.people.crops import to_input
 from distill.people.metrics import pck
-from distill.tasks.pose.loss import map_loss
-from distill.tasks.pose.recipe import PoseRun, Recipe, TeacherRecipe
+from distill.tasks.pose.loss import known_loss, map_loss
+from distill.tasks.pose.recipe import MapLearning, PictureRecipe, Recipe, TeacherRecipe
 from distill.tasks.pose.teacher_maps import TeacherMaps
 from distill.tasks.pose.teachers.openpose import LightweightOpenPose
 
@@ -24,9 +24,9 @@ class MapModule(TrainedModule):
     float32 [N, 57, H/8, W/8].
     """
 
-    recipe: PoseRun
+    recipe: MapLearning
 
-    def __init__(self, recipe: PoseRun) -> None:
+    def __init__(self, recipe: MapLearning) -> None:
         super().__init__(recipe)
         self.found: list[np.ndarray] = []
         self.truth: list[np.ndarray] = []
@@ -63,7 +63,7 @@ class PoseModule(MapModule):
     """
 
     def __init__(
-        self, student: Student, recipe: Recipe, teacher: TeacherMaps | None = None
+        self, student: Student, recipe: Recipe | PictureRecipe, teacher: TeacherMaps | None = None
     ) -> None:
         super().__init__(recipe)
         self.student = student
@@ -96,6 +96,36 @@ class PoseModule(MapModule):
         )  # fmt: skip
         self.log_dict({"loss_truth": truth, "loss_teacher": taught})
         return distillation_loss(truth, taught, self.share)
+
+
+class ViewModule(PoseModule):
+    """A student on views of ordinary pictures; see :class:`PictureRecipe` for its teachers."""
+
+    recipe: PictureRecipe
+
+    def __init__(
+        self, student: Student, recipe: PictureRecipe, teacher: TeacherMaps | None = None
+    ) -> None:
+        super().__init__(student, recipe, teacher)
+
+    def loss(self, batch: dict[str, Tensor]) -> Tensor:
+        """Labels and the picture teacher's maps; then, where there is one, the view's teacher."""
+        maps = self(batch["image"])
+        loss = self._against(maps, batch["target"], batch["known"])
+        self.log("loss_truth", loss)
+        if "teacher" in batch:
+            taught = self._against(maps, batch["teacher"])
+            self.log("loss_teacher", taught)
+            loss = distillation_loss(loss, taught, self.recipe.picture_share)
+        (teacher,) = self.teacher
+        if teacher is not None:
+            taught = self._against(maps, teacher(batch).to(maps))
+            loss = distillation_loss(loss, taught, self.share)
+        return loss
+
+    def _against(self, maps: Tensor, target: Tensor, known: Tensor | None = None) -> Tensor:
+        recipe = self.recipe
+        return known_loss(maps, target, known, recipe.positive_weight, recipe.paf_weight)
 
 
 class TeacherModule(MapModule):

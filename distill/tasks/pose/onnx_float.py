@@ -1,7 +1,8 @@
 """Writes teachers and float students as ONNX; integer students as :mod:`quantize.onnx_export` does.
 
 A float model takes ``input`` float32 [N, 3, size, size], (pixel - 128) / 128 in RGB, N open, and
-gives ``heatmaps`` [N, 19, size/8, size/8] and ``pafs`` [N, 38, size/8, size/8] of the last stage.
+gives ``heatmaps`` [N, 19, h, w] and ``pafs`` [N, 38, h, w] of the last stage; h and w are size/8,
+or size/4 for a student whose grid is as fine as that.
 Batch norm is folded into the convolutions by the exporter.
 """
 
@@ -14,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ai8x_models.codec import STRIDE
+from ai8x_models.codec import NUM_HEATMAPS, STRIDE
 from ai8x_models.students import Student
 from common.errors import UserError
 from common.files import write_file
@@ -35,7 +36,8 @@ class _Maps(nn.Module):
         self.network = network
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.network.maps(x))
+        maps = torch.cat(tuple(self.network.maps(x)), dim=1)  # some students answer in one
+        return maps[:, :NUM_HEATMAPS], maps[:, NUM_HEATMAPS:]
 
 
 def to_onnx(network: Network, size: int) -> bytes:

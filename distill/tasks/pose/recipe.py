@@ -7,8 +7,8 @@ from typing import Any
 
 from ai8x_models.codec import STRIDE
 from common.errors import UserError
-from distill.engine.recipe import Settings, StudentRun
-from distill.people.recipe import MapRun
+from distill.engine.recipe import Run, Settings, StudentRun
+from distill.people.recipe import MapRun, PictureRun
 
 
 @dataclass
@@ -24,15 +24,21 @@ class MapLoss(Settings):
 
 
 @dataclass
-class PoseRun(MapRun, MapLoss):
+class MapLearning(Run, MapLoss):
+    """What every run is told that learns maps."""
+
+
+@dataclass
+class PoseRun(MapRun, MapLearning):
     """What every run is told that learns maps from maps."""
 
 
 @dataclass
 class Recipe(PoseRun, StudentRun):
-    """A student's training run, with or without a teacher."""
+    """A student's training run on crops of people, with or without a teacher."""
 
-    student: str = "native"
+    kind: str = "crops"
+    student: str = "seed"
     teacher_size: int = 0  # side of the crops the teacher sees; 0: the student's
     teacher_flip: bool = False  # average the teacher's maps with those of the mirrored crop
     teacher_cache: str = ""  # folder that keeps the teacher's maps; needs augment_variants
@@ -40,6 +46,7 @@ class Recipe(PoseRun, StudentRun):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.one_of("kind", ("crops",))
         _check_student(self.student)
         if self.teacher_size % STRIDE or self.teacher_size < 0:
             raise UserError(
@@ -66,6 +73,35 @@ class Recipe(PoseRun, StudentRun):
             "variants": self.augment_variants,
             "teacher_size": 0 if larger == self.size else larger,
         }
+
+
+@dataclass
+class PictureRecipe(StudentRun, MapLearning, PictureRun):
+    """A student's run on ordinary pictures: people, crowds, and nobody.
+
+    There may be two teachers: one whose maps of the whole picture are looked at through the view
+    (``picture_teacher``), and one that sees the view itself (``teacher``: the float student, while
+    the quantised one is trained).
+    """
+
+    kind: str = "pictures"
+    student: str = "native"
+    picture_share: float = 0.7  # of the loss that the picture teacher has, the rest is labels
+    teacher_flip: bool = False  # average the teacher's maps with those of the mirrored view
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.one_of("kind", ("pictures",))
+        _check_student(self.student)
+        self.share("picture_share")
+        if not self.pictures or not self.validation:
+            missing = "validation" if self.pictures else "pictures"
+            raise UserError(f"the recipe names no data set under '{missing}'")
+        if not self.picture_teacher and any(not s.annotations for s in self.pictures):
+            raise UserError(
+                "a set under 'pictures' has no annotations and the recipe no picture_teacher, so "
+                "nothing says what is in it; name a teacher, or label the set first"
+            )
 
 
 def _check_student(name: str) -> None:

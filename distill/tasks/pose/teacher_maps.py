@@ -146,7 +146,8 @@ class TeacherMaps:
     def __call__(self, batch: dict[str, Tensor]) -> Tensor:
         """float32 [N, 57, h, w] on the student's grid."""
         image = batch.get("teacher_image", batch["image"])
-        side = batch["image"].shape[-1] // STRIDE
+        cells = batch["image"].shape[-1] // STRIDE
+        side = batch["target"].shape[-1] if "target" in batch else cells
         if self.cache is None:
             return self._compute(image, side)
         samples = batch["sample"].tolist()

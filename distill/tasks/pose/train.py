@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ai8x_models.codec import STRIDE
 from ai8x_models.student_file import load_student
 from ai8x_models.students import Student
+from common.errors import UserError
 from common.files import checksum
 from distill.engine import run
 from distill.people.crops import Augmentation, CropDataset, to_input
 from distill.people.mixture import PoseData, open_set
-from distill.tasks.pose.module import PoseModule, TeacherModule
-from distill.tasks.pose.recipe import Recipe, TeacherRecipe
+from distill.people.picture_data import PictureData
+from distill.people.picture_maps import Look
+from distill.tasks.pose.module import PoseModule, TeacherModule, ViewModule
+from distill.tasks.pose.recipe import PictureRecipe, Recipe, TeacherRecipe
 from distill.tasks.pose.teacher_maps import CacheKey, MapCache, TeacherMaps, load_any_teacher
 from distill.tasks.pose.teachers.openpose import LightweightOpenPose, load_teacher, save_teacher
 
@@ -56,9 +61,16 @@ def open_teacher(recipe: Recipe, data: PoseData) -> TeacherMaps | None:
 
 def first_student(recipe: Recipe) -> Student:
     """A new student, or the one to start from."""
+    student = Student(recipe.student)
     if recipe.start_from:
-        return load_student(Path(recipe.start_from))[0]
-    return Student(recipe.student)
+        student = load_student(Path(recipe.start_from))[0]
+    stride = map_stride(student, recipe.size)
+    if stride != STRIDE:
+        raise UserError(
+            f"student '{student.spec.name}' answers on a grid of {stride} pixels, crops teach one "
+            f"of {STRIDE}; write kind: pictures, or choose another student"
+        )
+    return student
 
 
 def train_student(recipe: Recipe) -> Path:
@@ -71,6 +83,59 @@ def train_student(recipe: Recipe) -> Path:
     return run.train_student(
         recipe, lambda: first_student(recipe), lambda: calibration_inputs(recipe), prepare
     )
+
+
+def picture_look(path: Path) -> Look:
+    """A teacher as what it answers to one square picture.
+
+    Raises:
+        UserError: the file holds no teacher of maps.
+    """
+    teacher = load_any_teacher(path).eval()
+
+    @torch.no_grad()
+    def look(pixels: np.ndarray) -> np.ndarray:
+        chw = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+        maps: np.ndarray = teacher(to_input(chw[None]))[-1][0].float().numpy()
+        return maps
+
+    return look
+
+
+def map_stride(student: Student, size: int) -> int:
+    """Input pixels per cell of a student's maps."""
+    mode, training = student.mode, student.training
+    student.eval().set_mode("float")
+    with torch.no_grad():
+        answer = student(torch.zeros(1, 3, size, size))[0]
+    student.set_mode(mode).train(training)
+    return size // int(answer.shape[-1])
+
+
+def train_on_pictures(recipe: PictureRecipe) -> Path:
+    """Run a student's recipe on ordinary pictures, resuming a killed run; returns its file."""
+
+    def make() -> Student:
+        if recipe.start_from:
+            return load_student(Path(recipe.start_from))[0]
+        return Student(recipe.student)
+
+    @functools.cache
+    def data() -> PictureData:
+        stride = map_stride(make(), recipe.size)
+        look = picture_look(Path(recipe.picture_teacher)) if recipe.picture_teacher else None
+        return PictureData(recipe, stride, look)
+
+    def prepare(student: Student) -> tuple[ViewModule, PictureData]:
+        teacher = None
+        if recipe.teacher:
+            teacher = TeacherMaps(load_any_teacher(Path(recipe.teacher)), recipe.teacher_flip)
+        return ViewModule(student, recipe, teacher), data()
+
+    def inputs() -> torch.Tensor:
+        return to_input(data().unchanged(recipe.qat.calibration_images))
+
+    return run.train_student(recipe, make, inputs, prepare)
 
 
 def first_teacher(recipe: TeacherRecipe) -> LightweightOpenPose:

@@ -138,8 +138,22 @@ def test_views_show_the_person_at_the_wanted_size(seed: int) -> None:
     people = np.zeros((1, 18, 3), np.float32)
     people[0, :, :2] = rng.uniform((40, 30), (100, 130), (18, 2))
     people[0, :, 2] = 2
-    matrix, _ = draw_view(Views(whole=0.0, size=(0.5, 0.8), zoom=9), (192, 144), people, 128, rng)
+    views = Views(whole=0.0, size=(0.5, 0.8), zoom=9, beside=0.0)
+    matrix, _ = draw_view(views, (192, 144), people, 128, rng)
     placed = people[0, :, :2] @ matrix[:, :2].T + matrix[:, 2]
     extent = float((placed.max(0) - placed.min(0)).max()) / 128
     assert 0.3 < extent < 0.95  # turned and stretched a little
     assert np.abs(placed.mean(0) - 63.5).max() < 64
+
+
+def test_some_views_look_past_everybody() -> None:
+    people = np.zeros((1, 18, 3), np.float32)
+    people[0, :, :2] = np.random.default_rng(1).uniform((10, 10), (40, 60), (18, 2))
+    people[0, :, 2] = 2
+    seen = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        matrix, _ = draw_view(Views(whole=0.0, beside=1.0), (192, 144), people, 128, rng)
+        placed = people[0, :, :2] @ matrix[:, :2].T + matrix[:, 2]
+        seen += bool(((placed > 8) & (placed < 120)).all(-1).any())
+    assert seen < 12  # not everywhere is room beside somebody

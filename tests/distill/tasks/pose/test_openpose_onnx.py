@@ -280,5 +280,8 @@ def test_a_teacher_starts_from_it_and_a_student_learns_from_it(small: Path, tmp_
     assert after.reduced
     changed = [k for k, value in after.state_dict().items() if not torch.equal(value, before[k])]
     assert changed
-    student = [f"teacher={small}", f"out={tmp_path / 'student'}", "teacher_size=128"]
-    assert main(["student", *settings, *student]) == 0
+    out = tmp_path / "student"
+    student = ["student=tiny", f"teacher={small}", f"out={out}", "teacher_size=128"]
+    recipe = tmp_path / "plain.yaml"
+    recipe.write_text("kind: crops\n")
+    assert main(["student", "--config", str(recipe), *settings, *student]) == 0

@@ -36,7 +36,12 @@ _EFFICIENTNETS: Mapping[str, tuple[float, float]] = {
     "efficientnet-b1": (1.0, 1.1),
     "efficientnet-b2": (1.1, 1.2),
 }
-STUDENTS = tuple(name for name, spec in SPECS.items() if spec.outputs == ("heat_out", "paf_out"))
+STUDENTS = tuple(
+    name
+    for name, spec in SPECS.items()
+    if sum(layer.out_channels for layer in spec.layers if layer.name in spec.outputs)
+    == NUM_HEATMAPS + NUM_PAFS
+)
 NAMES = ("openpose", "mobilenet", *STUDENTS, *_RESNETS, *_EFFICIENTNETS)
 _STRIDES = (8, 16, 32)
 
@@ -97,9 +102,9 @@ class OpenPose(nn.Module):
 
 
 class PoseStudent(nn.Module):
-    """A pose student in real numbers: the end of its trunk, its two heads and their maps.
+    """A pose student in real numbers: the end of its trunk, its heads if any, its maps.
 
-    Strides 8 and 16. A student is trained sooner than a Lightweight OpenPose network, and sees
+    Strides 8 and 16; what is finer is averaged. A student is trained sooner than a Lightweight OpenPose network, and sees
     for well under half of its arithmetic.
     """
 
@@ -108,14 +113,17 @@ class PoseStudent(nn.Module):
         self.network = Student(name)
         spec = self.network.spec
         source = {layer.name: layer.source for layer in spec.layers}
-        heads = tuple(source[name] for name in spec.outputs)
-        self.names = (source[heads[0]], *heads, *spec.outputs)
+        before = tuple(source[name] for name in spec.outputs)
+        heads = before if len(before) > 1 else ()
+        self.names = (source[heads[0]] if heads else before[0], *heads, *spec.outputs)
         width = {layer.name: layer.out_channels for layer in spec.layers}
         self.channels = (sum(width[name] for name in self.names),) * 2
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Features at strides 8 and 16."""
         seen = torch.cat(self.network.values(x, self.names), dim=1)
+        while seen.shape[-1] * _STRIDES[0] > x.shape[-1]:
+            seen = nn.functional.avg_pool2d(seen, 2)
         return [seen, nn.functional.avg_pool2d(seen, 2)]
 
 

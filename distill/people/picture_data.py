@@ -1,0 +1,152 @@
+"""The data of a run on ordinary pictures: a weighted mixture of views, with a teacher's maps."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import ConcatDataset, DataLoader, WeightedRandomSampler
+from tqdm import tqdm
+
+from common.files import checksum
+from distill.engine.module import Reporting
+from distill.people.crops import Augmentation, CropDataset
+from distill.people.mixture import VALIDATION_BATCH, collate, open_set
+from distill.people.picture_maps import Look, PictureMaps, maps_file
+from distill.people.pictures import Pictures, ViewDataset, merge
+from distill.people.recipe import PictureRun, PictureSet
+
+
+def open_pictures(config: PictureSet) -> Pictures:
+    """Read one set of the mixture."""
+    annotations = Path(config.annotations) if config.annotations else None
+    return Pictures(Path(config.images), annotations, config.rotate)
+
+
+class PictureData(Reporting):
+    """Reads all sets once, has the teacher's maps made where they are missing.
+
+    Everything random depends on (seed, epoch, picture) alone, so a resumed run sees what the
+    uninterrupted one would have seen.
+
+    Args:
+        recipe: which sets, views and sizes.
+        stride: pixels of the input per cell of the student's maps.
+        look: the picture teacher, or None when there is none; see
+            :data:`distill.people.picture_maps.Look`.
+    """
+
+    def __init__(self, recipe: PictureRun, stride: int, look: Look | None) -> None:
+        super().__init__()
+        self.recipe, self.stride, self.look = recipe, stride, look
+        self.train: list[ViewDataset] = []
+        self.validation: list[CropDataset] = []
+
+    def setup(self, stage: str) -> None:
+        """Read all sets and make missing maps; the second call does nothing."""
+        if self.train:
+            return
+        recipe = self.recipe
+        views = recipe.views.build()
+        self.configs = [config for config in recipe.pictures if config.weight > 0]
+        for config in self.configs:
+            pictures = open_pictures(config)
+            if self.look is not None:
+                pictures.maps = self._maps(pictures)
+            self.train.append(
+                ViewDataset(
+                    pictures,
+                    recipe.size,
+                    self.stride,
+                    views,
+                    recipe.views.colour,
+                    recipe.views.cutout,
+                    recipe.seed,
+                )
+            )
+        crops = [open_set(config, recipe.seed + 1) for config in recipe.validation]
+        self.validation = [CropDataset(s, recipe.size, Augmentation()) for s in crops]
+
+    def _maps(self, pictures: Pictures) -> PictureMaps:
+        recipe = self.recipe
+        names = sorted(entry.name for entry in pictures.entries)
+        path = maps_file(
+            Path(recipe.picture_maps),
+            checksum(Path(recipe.picture_teacher)),
+            recipe.picture_size,
+            pictures.images,
+            names,
+        )
+        maps = PictureMaps(path, names, recipe.picture_size)
+        missing = len(names) - maps.known()
+        if missing:
+            assert self.look is not None
+            by_name = {entry.name: entry for entry in pictures.entries}
+            title = f"teacher's maps of {pictures.images}"
+            with tqdm(total=missing, desc=title, leave=False, disable=None) as bar:
+
+                def read(name: str) -> np.ndarray | None:
+                    bar.update()
+                    return pictures.pixels(by_name[name])
+
+                maps.fill(self.look, read)
+        return maps
+
+    def report(self) -> str:
+        """How many pictures and people there are, and what was left out."""
+        lines = []
+        for dataset in self.train:
+            pictures = dataset.pictures
+            people = sum(len(entry.people) for entry in pictures.entries)
+            kind = f"{people} labelled people" if pictures.labelled else "no labels"
+            lines.append(f"training: {len(pictures.entries)} pictures, {kind}: {pictures.images}")
+            if pictures.skipped:
+                lines.append(f"  left out: {pictures.skipped}")
+        crops = sum(len(dataset) for dataset in self.validation)
+        return "\n".join([*lines, f"validation: {crops} people"])
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Views drawn by the sets' weights, seeded by the epoch."""
+        recipe = self.recipe
+        epoch = self.trainer.current_epoch if self.trainer else 0
+        for dataset in self.train:
+            dataset.epoch, dataset.size = epoch, recipe.side(epoch)
+        weights = [
+            config.weight / len(dataset)
+            for config, dataset in zip(self.configs, self.train, strict=True)
+            for _ in range(len(dataset))
+        ]
+        generator = torch.Generator().manual_seed(recipe.seed * 100_003 + epoch)
+        sampler = WeightedRandomSampler(
+            weights, recipe.samples_per_epoch, replacement=True, generator=generator
+        )
+        return DataLoader(
+            ConcatDataset(self.train), recipe.batch, sampler=sampler, drop_last=True,
+            num_workers=recipe.workers,
+            collate_fn=partial(merge, stride=self.stride, sigma=recipe.sigma),
+        )  # fmt: skip
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """All evaluation crops."""
+        join: ConcatDataset[dict[str, torch.Tensor]] = ConcatDataset(self.validation)
+        return DataLoader(join, VALIDATION_BATCH, collate_fn=collate)
+
+    def unchanged(self, count: int) -> torch.Tensor:
+        """Whole pictures of the first set as deployment shows them, uint8 [n, 3, size, size]."""
+        self.setup("fit")
+        pictures, size = self.train[0].pictures, self.recipe.size
+        step = max(1, len(pictures.entries) // count)
+        shown = [_shown(pictures, index, size) for index in range(0, len(pictures.entries), step)]
+        return torch.from_numpy(np.stack(shown[:count]))
+
+
+def _shown(pictures: Pictures, index: int, size: int) -> np.ndarray:
+    from ai8x_models.preprocess import prepare
+
+    pixels = pictures.pixels(pictures.entries[index])
+    if pixels is None:
+        return np.full((3, size, size), 128, np.uint8)
+    return prepare(pixels, size).pixels.transpose(2, 0, 1).copy()

@@ -1,0 +1,124 @@
+"""A student's run on ordinary pictures, from the command line to its file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from ai8x_models.student_file import load_student
+from ai8x_models.students import Student
+from common.errors import UserError
+from distill.__main__ import main
+from distill.engine.recipe import load_recipe
+from distill.tasks.pose.loss import known_loss, map_loss
+from distill.tasks.pose.recipe import PictureRecipe
+from distill.tasks.pose.teachers.openpose import LightweightOpenPose, save_teacher
+from distill.tasks.pose.train import map_stride
+
+RECIPES = Path(__file__).resolve().parents[4] / "distill" / "tasks" / "pose" / "recipes"
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    """Six pictures, the last without anybody, and a small untrained teacher."""
+    from distill.people.synthetic import make_scene
+
+    images, annotations = [], []
+    for index in range(6):
+        scene = make_scene(index, people=1)
+        pixels = scene.pixels if index < 5 else np.full((96, 128, 3), 90, np.uint8)
+        cv2.imwrite(str(tmp_path / f"{index}.png"), pixels[..., ::-1])
+        height, width = pixels.shape[:2]
+        images.append({"id": index, "file_name": f"{index}.png", "width": width, "height": height})
+        if index < 5:
+            from ai8x_models.skeleton import to_coco17
+
+            points = to_coco17(scene.keypoints)[0]
+            annotations.append({"id": index, "image_id": index, "category_id": 1, "iscrowd": 0,
+                                "keypoints": [float(v) for v in points.reshape(-1)],
+                                "bbox": [0, 0, width, height], "num_keypoints": 17})  # fmt: skip
+    categories = [{"id": 1, "name": "person", "keypoints": [f"k{i}" for i in range(17)]}]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    save_teacher(LightweightOpenPose(0, 8), tmp_path / "teacher.pth.tar", 1, {"sigma": 7.0})
+    return tmp_path
+
+
+def arguments(folder: Path, *more: str) -> list[str]:
+    return [
+        "pose", "student", "kind=pictures", "student=tiny", f"out={folder}/run", "epochs=1",
+        f"pictures=[{{images: {folder}, annotations: {folder}/labels.json}}]", "workers=0",
+        "validation=[{annotations: 'synthetic:2'}]", "batch=4", "samples_per_epoch=8", "size=64",
+        "validate_every=1", "accelerator=cpu", f"picture_maps={folder}/maps", *more,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_a_run_ends_with_a_student(people: Path, precision: str, optimizer: str) -> None:
+    plain = str(people / "plain.yaml")
+    Path(plain).write_text("kind: pictures\n")
+    more = [f"picture_teacher={people}/teacher.pth.tar", "picture_size=64"]
+    order = arguments(people, f"precision={precision}", f"optimizer={optimizer}", *more)
+    assert main([*order[:2], "--config", plain, *order[2:]]) == 0
+    student, _ = load_student(people / "run" / "student.pth.tar")
+    assert student.spec.name == "tiny"
+    (maps,) = (people / "maps").glob("*.maps")
+    assert maps.stat().st_size == 6 * 57 * 8 * 8
+
+
+def test_unlabelled_pictures_need_a_teacher(people: Path) -> None:
+    with pytest.raises(UserError, match="picture_teacher"):
+        load_recipe(None, [f"pictures=[{{images: {people}}}]",
+                           "validation=[{annotations: 'synthetic:2'}]"], PictureRecipe)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["native.yaml", "native-qat.yaml"])
+def test_shipped_recipes_run_through_the_command_line(people: Path, name: str) -> None:
+    assert load_recipe(RECIPES / name, [], PictureRecipe).student == "native"
+    settings = [
+        f"picture_teacher={people}/teacher.pth.tar", "picture_size=64", "warmup_steps=1",
+        "early_share=0",
+    ]  # fmt: skip
+    if "qat" in name:
+        settings += ["qat.calibration_images=2", "start_from=''",
+                     f"teacher={people}/teacher.pth.tar"]  # fmt: skip
+    order = [word for word in arguments(people, *settings) if not word.startswith("student=")]
+    assert main([*order[:2], "--config", str(RECIPES / name), *order[2:]]) == 0
+    student, _ = load_student(people / "run" / "student.pth.tar")
+    assert student.mode == ("qat" if "qat" in name else "float")
+
+
+@pytest.mark.parametrize(("name", "stride"), [("native", 4), ("tiny", 8)])
+def test_the_grid_is_a_property_of_the_network(name: str, stride: int) -> None:
+    assert map_stride(Student(name), 128) == stride
+
+
+def test_the_loss_with_all_cells_known_is_the_loss_on_maps() -> None:
+    maps, target = torch.randn(2, 57, 8, 8), torch.randn(2, 57, 8, 8)
+    everywhere = torch.ones(2, 57), torch.ones(2, 8, 8)
+    torch.testing.assert_close(
+        known_loss(maps, target, None, 4.0, 0.5), map_loss(maps, target, *everywhere, 4.0, 0.5)
+    )
+    known = torch.ones(2, 57, 8, 8, dtype=torch.bool)
+    known[:, 3] = False
+    channels = torch.ones(2, 57)
+    channels[:, 3] = 0
+    torch.testing.assert_close(
+        known_loss(maps, target, known, 4.0), map_loss(maps, target, channels, everywhere[1], 4.0)
+    )
+
+
+def test_crops_are_not_for_students_with_a_finer_grid(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "crops.yaml"
+    recipe.write_text("kind: crops\nstudent: native\n")
+    sets = [f"{name}=[{{annotations: 'synthetic:2'}}]" for name in ("train", "validation")]
+    assert main(["pose", "student", "--config", str(recipe), *sets, f"out={tmp_path}/run"]) == 2
+    assert "grid of 4 pixels" in capsys.readouterr().err
