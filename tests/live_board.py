@@ -28,9 +28,9 @@ BAUD = 921600
 SIDE = 128
 
 
-def live_firmware(folder: Path) -> Path:
-    """The shipped student with the live-pose application."""
-    options = ["--application", "live-pose", "--quiet", "--out", str(folder / "live")]
+def live_firmware(folder: Path, application: str = "live-pose") -> Path:
+    """The shipped student with an application that uses the camera."""
+    options = ["--application", application, "--quiet", "--out", str(folder / "live")]
     assert synthesize(["compile", str(SHIPPED), *options]) == 0
     return build.build(folder / "live", cache=folder / "objects", baud=BAUD)
 
