@@ -157,7 +157,7 @@ def _weights(
             f"{prefix}its weights have kernel {weight.shape[2]}x{weight.shape[3]}, its description "
             f"{kernel[0]}x{kernel[1]}; the checkpoint is of another architecture"
         )
-    bias = stored.stored_bias(stored.bits)
+    bias = stored.stored_bias()
     if bias is not None and len(bias) != len(weight):
         raise UserError(f"{prefix}{len(bias)} biases for {len(weight)} outputs; fix the checkpoint")
     return weight, bias
