@@ -9,7 +9,7 @@ import pytest
 
 import pose78
 from ai8x_models.layer_spec import LayerSpec
-from ai8x_models.students import SPECS, Student, StudentSpec
+from ai8x_models.students import SPECS, StudentSpec
 from pose78.__main__ import main
 from pose78.checking import recipe_bits, untrained
 from pose78.commands.check import read_bits
@@ -43,7 +43,7 @@ def test_weights_and_biases_count_although_there_are_none_yet() -> None:
 
 
 def test_everything_that_breaks_a_limit_is_named_at_once_with_the_cycles() -> None:
-    verdict = pose78.check(Student(WIDE))
+    verdict = pose78.check(WIDE)
     text = verdict.text()
     assert not verdict.fits
     assert verdict.cycles is not None
