@@ -210,7 +210,7 @@ WRONG = {
         "for (int i = 0; i < 20; ++i) WORD(0x40042020) = 65;",
         "UART0.FIFO: write to a full transmit FIFO",
     ),
-    "accelerator off": ("WORD(0x50100000) = 8;", "its power is off"),
+    "accelerator off": ("WORD(0x50100000) = 8;", "GCR.PCLKDIS0.cnn is 1"),
     "no such interrupt": ("WORD(0xE000E10C) = 1u << 20;", "external interrupt 116 does not exist"),
     "core register": ("WORD(0xE000F000) = 1;", "core register 0xe000f000 is not modelled"),
     "reset request": ("WORD(0xE000ED0C) = 0x05FA0004;", "the firmware resets the chip"),
