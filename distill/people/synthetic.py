@@ -125,7 +125,12 @@ def _pose(rng: np.random.Generator, active: float) -> dict[str, Points]:
 def _head(neck: Points, rng: np.random.Generator) -> dict[str, Points]:
     """The head's centre and its five keypoints, the head turned a little on the neck."""
     centre = neck + (rng.uniform(-0.02, 0.02), -_HEAD_UP, rng.uniform(0, 0.03))
-    turn = _rotation_y(rng.uniform(-25, 25))
+    return head_at(centre, rng.uniform(-25, 25))
+
+
+def head_at(centre: Points, degrees: float) -> dict[str, Points]:
+    """A head there, turned by so much on its neck: its centre and its five keypoints."""
+    turn = _rotation_y(degrees)
     features = {
         "head": (0.0, 0.0, 0.0),
         "nose": (0.0, 0.012, 1.0 * _HEAD),
