@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from common.console import command_line
 from common.errors import UserError
 from synthesize.ai8x import compare, description, shipped
 from synthesize.chip import measured
@@ -23,14 +24,20 @@ from synthesize.write import project, two_networks
 MAX_SHOWN = 10
 
 
+@command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (0 good, 1 differences, 2 wrong input)."""
+    return run(arguments)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """As :func:`main`, for callers that want the exception.
+
+    Raises:
+        UserError: the network cannot be read, compiled or written.
+    """
     options = _parser().parse_args(arguments)
-    try:
-        return int(options.run(options))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return int(options.run(options))
 
 
 def _parser() -> argparse.ArgumentParser:

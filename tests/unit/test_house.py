@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("common", "ai8x_models", "distill", "quantize", "synthesize", "evalkit")
+ROOMS = ("pose78", "common", "ai8x_models", "distill", "quantize", "synthesize", "evalkit")
 MAX_LINES = 60
 
 BELOW_DISTILL = ("ai8x_models", "quantize", "synthesize.chip")
@@ -54,6 +54,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "ai8x_models.preprocess",
         "ai8x_models.follow",
     ),
+    # The front door leads everywhere; nobody imports it.
+    "pose78": ("pose78", "ai8x_models", "synthesize", "quantize", "evalkit", "distill"),
     "evalkit.hardware": ("evalkit.hardware", "synthesize.chip"),
 }
 SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
