@@ -112,7 +112,10 @@ def test_arguments_and_return(session: tuple[str, str]) -> None:
     shown, _ = session
     assert re.search(r"Breakpoint 2, layers_of \(network=3\)", shown)
     assert "network = 3" in shown
-    assert re.search(r"0x1000[0-9a-f]{4} in cnn_start \(\) at", shown)  # finish
+    # "finish" comes back in the middle of a line or at the next one, as the compiler likes.
+    assert re.match(
+        r"\n(.*\n)*?(0x1000[0-9a-f]{4} in )?cnn_start \(\) at", shown.split("network = 3")[1]
+    )
     assert "stack 0\n" in shown  # the stack is aligned
     assert "changed to 7\n" in shown  # a variable that the debugger has changed
 
