@@ -14,6 +14,7 @@
 #define SILENCE_TICKS (1000000u * PLATFORM_TICKS_PER_US)
 #define CNN_TIMEOUT_TICKS (CNN_TIMEOUT_US * PLATFORM_TICKS_PER_US)
 #define MAPS (POSE_KEYPOINTS + POSE_FIELDS)
+#define LATE_TICKS (2000u * PLATFORM_TICKS_PER_US) /* the DMA may bring the last rows after the end */
 #define MOST_BROKEN 20u /* pictures one after the other: then the camera is set up again */
 #define BLOCKS (POSE_MAP_WORDS / POSE_MAP_CELLS)
 
@@ -208,7 +209,7 @@ static pipeline_event_t start_network(void)
 static pipeline_event_t take_in(void)
 {
     const bool over = live_camera_over();
-    const uint32_t rows = live_camera_rows(); /* after the other: no row comes when it is over */
+    const uint32_t rows = live_camera_rows(); /* those that came before it was over are in */
     const uint32_t now = platform_ticks();
     if (rows != intake.rows) {
         intake.rows = rows;
@@ -216,7 +217,7 @@ static pipeline_event_t take_in(void)
     } else if (rows < INPUT_ROWS && now - intake.moved > SILENCE_TICKS) {
         return PIPELINE_SILENT;
     }
-    if (over && rows < INPUT_ROWS) {
+    if (over && rows < INPUT_ROWS && now - intake.moved > LATE_TICKS) {
         pipeline_restart(); /* lines were lost: another picture, please */
         if (++intake.broken < MOST_BROKEN) return PIPELINE_BUSY;
         intake.broken = 0;

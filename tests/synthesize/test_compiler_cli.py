@@ -129,7 +129,7 @@ def network(**change: Any) -> list[dict[str, Any]]:
     [
         ({"network": None}, "does not describe its network (architecture seed)"),
         ({"network": [{"name": 3}]}, "must list layers with names"),
-        ({"network": network(dilation=2)}, "layer conv1: unknown key 'dilation'"),
+        ({"network": network(dilute=2)}, "layer conv1: unknown key 'dilute'"),
         ({"network": network(kernel=[5, 5])}, "layer conv1: its weights have kernel 3x3"),
         ({"network": network(stride=0)}, "'stride' must be one whole number or two"),
         ({"network": network(**{"in": ["conv9"]})}, "layer conv1: it reads 'conv9'"),
@@ -160,7 +160,7 @@ def test_unusable_students_are_refused(
     [
         (["compile", "missing.npz", "--out", "x"], "there is no such checkpoint file"),
         (["compile", "missing.npz"], "nothing to do; give --out"),
-        (["compile", "net.yaml", "--out", "x"], "give the checkpoint as well"),
+        (["compile", "net.yaml", "--out", "x"], "net.yaml: there is no such file"),
         (["compile", "a", "b", "c", "--out", "x"], "at most a network description"),
         (["compile", "{student}", "--out", "x", "--sample", "no.npy"], "not a readable .npy"),
         (["compile", "{student}", "--against", "no.npz"], "no readable trace"),
