@@ -78,8 +78,8 @@ def read_picture(path: str | Path) -> npt.NDArray[np.uint8]:
         raw = path.read_bytes()
     except IsADirectoryError:
         raise UserError(
-            f"picture {path} is a folder; name one picture, or look at all of them with: pose78 "
-            "predict"
+            f"picture {path} cannot be read: it is a folder; name one picture, or look at all of "
+            "them with: pose78 predict"
         ) from None
     except FileNotFoundError:
         raise UserError(f"picture {path} does not exist; name a JPEG or PNG file") from None
