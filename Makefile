@@ -22,6 +22,10 @@ usual     := $(patsubst pose,native,$(TASK))
 
 # The picture to look at (for lifting, a file of keypoints).
 IMAGE       ?= $(firstword $(wildcard docs/images/$(TASK).*) docs/images/people.png)
+# A name is taken as it is written, a $ in it as well.
+ifeq ($(origin IMAGE),command line)
+override IMAGE := $(value IMAGE)
+endif
 # The integer student that is compiled and evaluated unless another one is named.
 CHECKPOINT  ?= ai8x_models/checkpoints/$(usual)-q.pth.tar
 CHECKPOINTS ?= $(CHECKPOINT)
@@ -117,9 +121,12 @@ REPLAY ?=
 # Rate of the board's console with these firmwares.
 BAUD   ?= 921600
 # 0: `make live` looks at every picture as if it were the first.
-FOLLOW ?= 1
+FOLLOW ?= 0
 # Which board: fthr (MAX78000FTHR) or evkit (MAX78000EVKIT).
 BOARD  ?= fthr
+ifneq ($(words $(filter $(BOARD),fthr evkit))/$(words $(BOARD)),1/1)
+$(error BOARD is '$(BOARD)'; it must be one of fthr evkit)
+endif
 
 injection := $(BUILD)/injection/firmware.elf
 live      := $(BUILD)/live/firmware.elf

@@ -138,9 +138,7 @@ def write_picture(path: Path, pixels: Pixels) -> None:
     """
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
-        raise UserError(
-            f"{path} names no kind of picture; let it end with {', '.join(FORMATS)}"
-        )
+        raise UserError(f"{path} names no kind of picture; let it end with {', '.join(FORMATS)}")
     done, data = cv2.imencode(suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
     if not done:
         raise RuntimeError(f"a picture of shape {pixels.shape} could not be encoded")

@@ -22,6 +22,8 @@ from common.errors import UserError
 from common.files import write_array
 
 GREY = 128
+MOST = 1024
+"""Largest side of an input: the chip counts no more rows and columns than 1023 (and pads)."""
 
 Real = TypeVar("Real", np.float32, np.float64)
 
@@ -74,6 +76,11 @@ def read_picture(path: str | Path) -> npt.NDArray[np.uint8]:
     path = Path(path)
     try:
         raw = path.read_bytes()
+    except IsADirectoryError:
+        raise UserError(
+            f"picture {path} cannot be read: it is a folder; name one picture, or look at all of "
+            "them with: pose78 predict"
+        ) from None
     except FileNotFoundError:
         raise UserError(f"picture {path} does not exist; name a JPEG or PNG file") from None
     except OSError as error:
@@ -135,6 +142,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, required=True, help=".npy file to write")
     parser.add_argument("--size", type=int, default=128, help="side of the input (128)")
     options = parser.parse_args(arguments)
+    if not 1 <= options.size <= MOST:
+        raise UserError(f"--size is {options.size}; 1 to {MOST} pixels a side are possible")
     write_array(options.output, prepare(read_picture(options.picture), options.size).data)
     return 0
 

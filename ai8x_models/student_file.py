@@ -71,17 +71,22 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             data = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise UserError(f"cannot read checkpoint {path}: {error.strerror or error}") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path} is not a plain torch checkpoint: {reason}") from None
+    except (
+        *(pickle.UnpicklingError, RuntimeError, EOFError, ValueError),
+        *(LookupError, TypeError, AttributeError, OverflowError, MemoryError),
+    ) as error:
+        # torch's own words advise to execute what the file holds; they are not passed on.
+        kind = type(error).__name__
+        raise UserError(
+            f"{path} is no torch checkpoint of plain data ({kind}); name a .pth.tar file that this "
+            "project or ai8x-training wrote"
+        ) from None
     if not isinstance(data, dict) or not isinstance(data.get("state_dict"), dict):
         raise UserError(f"{path} has no state_dict; expected epoch, arch, state_dict, extras")
     return data
 
 
-def _spec_of(
-    arch: str, extras: Mapping[str, Any], state: Mapping[str, Any]
-) -> StudentSpec | None:
+def _spec_of(arch: str, extras: Mapping[str, Any], state: Mapping[str, Any]) -> StudentSpec | None:
     """The student of that name, unless the file describes another one: names outlive networks."""
     known, described = SPECS.get(arch), described_spec(arch, extras, state)
     if known is None or described is None:

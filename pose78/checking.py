@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -112,7 +112,7 @@ def check(network: StudentSpec | Student | str | Path, bits: Bits | None = None)
         UserError: there is no such network, or it cannot be read.
     """
     if not isinstance(network, (str, Path)):
-        spec: StudentSpec = getattr(network, "spec", network)  # type: ignore[assignment]
+        spec = cast("StudentSpec", getattr(network, "spec", network))
         return judge(untrained(spec, bits if bits is not None else recipe_bits(spec.name)))
     path = Path(network)
     if path.suffix in (".yaml", ".yml"):

@@ -21,8 +21,13 @@ def integer_layer(name: str, layer: FusedLayer) -> None:
     """
     bits = int(layer.weight_bits)
     freeze_shift(layer)
+    if layer.mode == "integer":
+        raise UserError(f"layer '{name}' holds integers already; there is nothing left to quantise")
     if layer.bn is not None or layer.mode != "qat" or bits == 0:
-        raise UserError(f"layer '{name}' is not ready for integers; fold and calibrate it first")
+        raise UserError(
+            f"layer '{name}' is not ready for integers; fold and calibrate it first "
+            "(make student trains with quantisation after the float student)"
+        )
     scale = 2.0 ** (bits - 1)
     layer.op.weight.copy_(round_half_up(layer.op.weight * scale).clamp(-scale, scale - 1))
     if layer.op.bias is not None:

@@ -5,6 +5,7 @@ All data are synthetic people, so the numbers can be measured anywhere.
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 import time
@@ -99,8 +100,12 @@ def measure_files(count: int = 32) -> dict[str, float]:
         return {"decode 640 x 480 JPEG": rate(decode), "crops from such files": rate(loader)}
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Print a table; exit status 1 when data preparation is slower than it must be."""
+    argparse.ArgumentParser(
+        prog="python -m distill.people.bench",
+        description="Measure how fast pictures are made ready for training.",
+    ).parse_args(arguments)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     results = measure()

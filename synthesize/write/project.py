@@ -95,8 +95,8 @@ def write_project(
         The folder.
 
     Raises:
-        UserError: unknown application, sample of the wrong shape, or ``out_dir`` is something
-            that was not written by this function.
+        UserError: unknown application, sample of the wrong shape, ``out_dir`` is something that
+            was not written by this function, or it cannot be written.
     """
     if application not in APPLICATIONS:
         raise UserError(
@@ -107,6 +107,15 @@ def write_project(
     if not _replaceable(out_dir):
         raise UserError(f"{out_dir} exists and is no generated project; name another folder")
     files = generated_files(program, sample, expected, application, units) | dict(more or {})
+    try:
+        _replace_folder(out_dir, application, files)
+    except OSError as error:
+        raise UserError(f"cannot write {out_dir}: {error.strerror or error}") from None
+    return out_dir
+
+
+def _replace_folder(out_dir: Path, application: str, files: Mapping[str, str]) -> None:
+    """Write a project beside ``out_dir`` and put it in its place; OSError when it cannot be."""
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out_dir.parent, prefix=".emit-") as temporary:
         staging = Path(temporary) / out_dir.name
@@ -116,7 +125,6 @@ def write_project(
         if out_dir.exists():
             out_dir.rename(Path(temporary) / "old")
         staging.rename(out_dir)
-    return out_dir
 
 
 def _replaceable(folder: Path) -> bool:

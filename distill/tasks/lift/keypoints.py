@@ -74,6 +74,12 @@ def read(path: Path) -> tuple[list[Found], int]:
         found = [_person(path, entry) for entry in annotations if "keypoints" in entry]
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+    except UserError:
+        raise
+    except UnicodeDecodeError:
+        raise UserError(
+            f"{path} is no text; lifting starts from COCO keypoints (.json), not from a picture"
+        ) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is no COCO keypoint file: {error!r}") from None
     usable = [person for person in found if person.joints[0, 2] > 0]
