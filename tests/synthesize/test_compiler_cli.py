@@ -14,7 +14,7 @@ from ai8x_models.students import SPECS
 from synthesize.__main__ import main
 from synthesize.compiler import compile_network
 from synthesize.read import checkpoint
-from tests.virtual import run_on_kit
+from tests.helpers.virtual import run_on_kit
 
 HAND_PLACED_CYCLES = 1_156_833
 FOUR_BITS = {"conv4", "conv5", "conv6", "conv7", "conv8", "cpm2", "cpm3"}

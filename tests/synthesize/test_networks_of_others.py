@@ -15,7 +15,7 @@ from synthesize.ai8x import generator
 from synthesize.compiler import compile_network
 from synthesize.graph import ir, reference
 from synthesize.legal import rules
-from tests.described import compile_text, run, text, weights
+from tests.helpers.described import compile_text, run, text, weights
 
 HWC: dict[str, Any] = {"data_format": "HWC"}
 

@@ -104,8 +104,8 @@ class OpenPose(nn.Module):
 class PoseStudent(nn.Module):
     """A pose student in real numbers: the end of its trunk, its heads if any, its maps.
 
-    Strides 8 and 16; what is finer is averaged. A student is trained sooner than a Lightweight OpenPose network, and sees
-    for well under half of its arithmetic.
+    Strides 8 and 16; what is finer is averaged. A student is trained sooner than a Lightweight
+    OpenPose network, and sees for well under half of its arithmetic.
     """
 
     def __init__(self, name: str) -> None:
