@@ -10,8 +10,7 @@ Where the arithmetic differs from theirs, ours is the chip's and the public gene
 
 * bitwise or and xor work on the two's complement bytes (theirs on an offset code),
 * the absolute value is taken after rounding (theirs before: half steps below zero differ by one),
-* batch norm of a transposed convolution is folded by output (theirs by the first axis, its inputs),
-* a bias below 8 bits of weights reaches 16 or more times further (bias memory always has 8 bits).
+* batch norm of a transposed convolution is folded by output (theirs by the first axis, its inputs).
 
 Source of names and arguments: ai8x-training ``ai8x.py`` (c3d4eb1).
 """
@@ -178,14 +177,29 @@ class Linear(FusedLinear):
         return result.flatten(1) if inputs[0].dim() == 2 else result
 
 
+_BITS = ("weight_bits", "bias_bits", "quantize_activation")
+
+
+def _pool_bits(layer: FusedLayer, bits: Mapping[str, Any]) -> None:
+    """Pooling has no weights; of the arguments all layers take, it only rounds or does not."""
+    unknown = set(bits) - set(_BITS)
+    if unknown:
+        raise TypeError(f"unexpected argument {sorted(unknown)[0]!r}")
+    if bits.get("quantize_activation"):
+        layer.mode = "qat"
+
+
 class _Pool2d(FusedPassThrough):
     """Stand-alone pooling of rows and columns."""
 
     kind: Pooling = "max"
 
-    def __init__(self, kernel_size: Size, stride: Size | None = None, dilation: Size = 1) -> None:
+    def __init__(
+        self, kernel_size: Size, stride: Size | None = None, dilation: Size = 1, **bits: Any
+    ) -> None:
         _only("dilation", dilation, 1)
         super().__init__(pooling=self.kind, pool=kernel_size, pool_stride=stride)
+        _pool_bits(self, bits)
 
 
 class MaxPool2d(_Pool2d):
@@ -203,10 +217,13 @@ class _Pool1d(FusedPassThrough):
 
     kind: Pooling = "max"
 
-    def __init__(self, kernel_size: int, stride: int | None = None, dilation: int = 1) -> None:
+    def __init__(
+        self, kernel_size: int, stride: int | None = None, dilation: int = 1, **bits: Any
+    ) -> None:
         _only("dilation", dilation, 1)
         step = kernel_size if stride is None else stride
         super().__init__(pooling=self.kind, pool=(kernel_size, 1), pool_stride=(step, 1))
+        _pool_bits(self, bits)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Compute the layer; data with three axes keeps three."""
@@ -301,6 +318,11 @@ def _family(base: type[FusedLayer]) -> dict[str, Any]:
 
 for _base in (Conv2d, Conv1d, ConvTranspose2d):
     globals().update(_family(_base))
+# These two have no absolute value in ai8x-training, whatever their names say; what was trained
+# there must compute the same here.
+for _pooling in ("Max", "Avg"):
+    _name = f"Fused{_pooling}PoolConv1dBNAbs"
+    globals()[_name] = _fused(Conv1d, _name, pooling=_pooling, batchnorm="Affine")
 FusedLinearReLU = _fused(Linear, "FusedLinearReLU", activation="ReLU")
 FusedLinearAbs = _fused(Linear, "FusedLinearAbs", activation="Abs")
 

@@ -23,6 +23,18 @@ def write_atomically(data: Any, path: Path) -> None:
     replace_file(path, content.getbuffer())
 
 
+def write_checkpoint(data: Any, path: Path) -> None:
+    """As :func:`write_atomically`.
+
+    Raises:
+        UserError: it cannot be written; the sentence names the file and the reason.
+    """
+    try:
+        write_atomically(data, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+
+
 def save_student(
     student: Student, path: Path, epoch: int, extras: dict[str, Any], compact: bool = False
 ) -> None:

@@ -5,7 +5,9 @@
 ``python -m quantize bits STUDENT.pth.tar --images DIR --out bits.yaml`` chooses the weight bits of
 every layer for a float student;
 ``python -m quantize equalize STUDENT.pth.tar OUT.pth.tar --images DIR`` folds batch norm and levels
-the weight ranges, for a ``start_from`` of quantisation-aware training.
+the weight ranges, for a ``start_from`` of quantisation-aware training;
+``python -m quantize onnx MODEL.onnx --calibrate FOLDER|FILE.npy -o q.onnx`` quantises any float or
+QDQ model (the word ``onnx`` may be left out).
 """
 
 from __future__ import annotations
@@ -13,10 +15,12 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from common.console import command_line
+from quantize.ptq.command import add_onnx, run_onnx
 
-COMMANDS = ("convert", "bits", "equalize")
+COMMANDS = ("convert", "bits", "equalize", "onnx", "project")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,14 +55,47 @@ def _parser() -> argparse.ArgumentParser:
     level.add_argument("out", type=Path, help="float student to write")
     level.add_argument("--images", type=Path, required=True, help="folder of pictures to watch")
     level.add_argument("--count", type=int, default=64, help="pictures to use (%(default)s)")
+    add_onnx(commands)
+    _add_project(commands)
     return parser
 
 
+def _add_project(commands: Any) -> None:
+    """Add the command for models of ai8x-training projects."""
+    parser = commands.add_parser("project", help="quantise a model written for ai8x-training")
+    parser.add_argument("model", help="MODEL.py:NAME, a file you trust and the model in it")
+    parser.add_argument("checkpoint", type=Path, help="its checkpoint (.pth.tar)")
+    parser.add_argument("--input", required=True, metavar="C,H,W", help="input: 3,32,32 or 128,64")
+    parser.add_argument("--classes", type=int, help="num_classes of the model (its own default)")
+    parser.add_argument(
+        "--calibrate",
+        type=Path,
+        metavar="FILE.npy",
+        help="inputs [N, C, H, W] of -1 to 127/128, for float checkpoints",
+    )
+    parser.add_argument("-o", "--out", type=Path, required=True, help="checkpoint to write")
+
+
 def convert(checkpoint: Path, out: Path, compact: bool = False) -> None:
-    """Write the integer checkpoint of a student after quantisation-aware training."""
-    from ai8x_models.student_file import load_student, save_student
+    """Write the integer checkpoint of a student, or of an ai8x-training project, after training."""
+    from ai8x_models.student_file import (
+        load_student,
+        read_checkpoint,
+        save_student,
+        write_checkpoint,
+    )
+    from ai8x_models.students import SPECS
+    from quantize.ai8x_state import integer_state, is_foreign
     from quantize.integer import integer_extras, to_integer
 
+    found = read_checkpoint(checkpoint)
+    if is_foreign(found) and str(found.get("arch")) not in SPECS:
+        state = integer_state(found["state_dict"], str(checkpoint))
+        extras = {"clipping_method": "MAX_BIT_SHIFT"}
+        kept = {"epoch": found.get("epoch", 0), "arch": str(found.get("arch", ""))}
+        write_checkpoint({**kept, "state_dict": state, "extras": extras}, out)
+        print(f"integer checkpoint written to {out}; compile it with its network description")
+        return
     student, data = load_student(checkpoint)
     to_integer(student)
     described = {"network", "input", "outputs", "mode"}
@@ -101,9 +138,15 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; exit status 2 with one sentence for bad input."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments and arguments[0] not in COMMANDS and not arguments[0].startswith("-"):
-        arguments.insert(0, "convert")
+        arguments.insert(0, "onnx" if arguments[0].endswith(".onnx") else "convert")
     options = _parser().parse_args(arguments)
-    if options.command == "bits":
+    if options.command == "onnx":
+        run_onnx(options)
+    elif options.command == "project":
+        from quantize.project import run_project
+
+        run_project(options)
+    elif options.command == "bits":
         _choose(options)
     elif options.command == "equalize":
         _equalize(options)

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from ai8x_models.layers import BIAS_MAX, BIAS_MIN, FusedLayer, round_half_up
+from ai8x_models.layers import FusedLayer, round_half_up
+from ai8x_models.layers.rounding import bias_limits
 from ai8x_models.students import Student
 from common.errors import UserError
 
@@ -19,14 +20,28 @@ def integer_layer(name: str, layer: FusedLayer) -> None:
     8-bit value of bias memory, the convention of ai8x-synthesis.
     """
     bits = int(layer.weight_bits)
+    freeze_shift(layer)
     if layer.bn is not None or layer.mode != "qat" or bits == 0:
         raise UserError(f"layer '{name}' is not ready for integers; fold and calibrate it first")
     scale = 2.0 ** (bits - 1)
     layer.op.weight.copy_(round_half_up(layer.op.weight * scale).clamp(-scale, scale - 1))
     if layer.op.bias is not None:
-        bias = round_half_up(layer.op.bias * scale).clamp(BIAS_MIN, BIAS_MAX)
+        bias = round_half_up(layer.op.bias * scale).clamp(*bias_limits(int(layer.bias_bits)))
         layer.op.bias.copy_(bias * scale)
     layer.mode = "integer"
+
+
+@torch.no_grad()
+def freeze_shift(layer: FusedLayer) -> None:
+    """Store the shift that training found last, and divide the parameters by it."""
+    if layer.mode != "qat" or not bool(layer.adjust_output_shift):
+        return
+    shift = layer.current_shift()
+    layer.op.weight.mul_(2.0**-shift)
+    if layer.op.bias is not None:
+        layer.op.bias.mul_(2.0**-shift)
+    layer.output_shift.fill_(float(shift))
+    layer.adjust_output_shift.fill_(False)
 
 
 def to_integer(student: Student) -> Student:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +38,16 @@ BITS_KEY = "pose78.weight_bits"
 _EXACT_SUM = 1 << 24
 
 
-def to_onnx(student: Student, exact: bool = True) -> Any:
+def to_onnx(
+    student: Student, exact: bool = True, factors: Mapping[str, float] | None = None
+) -> Any:
     """Return the ONNX model of a student in integer mode.
 
     Args:
         student: as :func:`quantize.integer.to_integer` leaves it.
         exact: refuse what ONNX Runtime would compute a little differently than the chip: average
             pooling (the chip truncates the mean) and sums beyond the integers of float32.
+        factors: powers of two by which input and outputs are larger than the student's, by name.
 
     Returns:
         ``onnx.ModelProto`` with input ``input`` [1, C, H, W] ([1, C, L] where it has 1D
@@ -59,12 +63,18 @@ def to_onnx(student: Student, exact: bool = True) -> Any:
         raise UserError(f"the student is in {student.mode} mode; convert it with make quantize")
     one_d = any(spec.op == "conv1d" for spec in student.spec.layers)
     graph = _Graph(helper, exact, one_d)
-    source = graph.quantized(INPUT, 1.0 / ONE, 1.0 / ONE, f"{INPUT}_data")
+    factors = factors or {}
+    step = factors.get(INPUT, 1.0) / ONE
+    source = graph.quantized(INPUT, step, 1.0 / ONE, f"{INPUT}_data")
     values = {INPUT: source}
     for spec, layer in student.steps():
         values[spec.name] = _add_layer(graph, spec, layer, [values[n] for n in spec.sources])
     for name in student.spec.outputs:
-        if values[name] != name:
+        factor = factors.get(name, 1.0)
+        if factor != 1.0 and values[name] != name:
+            number = graph.number(f"{name}_worth", factor)
+            graph.node("Mul", [values[name], number], name, f"{name}_output")
+        elif values[name] != name:
             graph.node("Identity", [values[name]], name, f"{name}_output")
     channels, rows, columns = student.spec.input_shape
     shape = [1, channels, rows] if one_d else [1, channels, rows, columns]

@@ -18,7 +18,6 @@ from synthesize.compiler import Compiled, compile_graph, compile_network
 from synthesize.legal import rules
 from synthesize.place.reserved import Reserved, starting_at
 from synthesize.read import checkpoint
-from synthesize.read.onnx import network as onnx_network
 from synthesize.read.yaml import language
 from synthesize.report import page, table, text
 from synthesize.write import project, two_networks
@@ -111,6 +110,11 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
         help="leave the bias bytes in front of this one, in every quadrant, to another network",
     )
     parser.add_argument(
+        "--fifo",
+        action="store_true",
+        help="send the input through the FIFOs although nothing streams (placements by hand)",
+    )
+    parser.add_argument(
         "--trust-placement",
         action="store_true",
         help="compile a hand-written placement although it overwrites or misses data",
@@ -138,6 +142,8 @@ def _compile_named(
     if str(path).endswith(".onnx"):
         if descriptions:
             raise UserError(f"{path}: an ONNX model describes itself; leave {descriptions[0]} out")
+        from synthesize.read.onnx import network as onnx_network  # other networks start sooner
+
         read = onnx_network.load(path)
         return compile_graph(read.graph, read.notes, reserved)
     return compile_network(
@@ -147,6 +153,7 @@ def _compile_named(
         trust_placement=trust or options.trust_placement,
         reserved=reserved,
         trained=not options.untrained,
+        fifo=options.fifo,
     )
 
 

@@ -62,6 +62,7 @@ def compile_network(
     trust_placement: bool = False,
     reserved: Reserved = NOTHING,
     trained: bool = False,
+    fifo: bool = False,
 ) -> Compiled:
     """Compile a network.
 
@@ -74,11 +75,14 @@ def compile_network(
             overwrites or misses data; the findings become warnings.
         reserved: weight and bias memory that another network keeps.
         trained: without a checkpoint, refuse layers that have weights.
+        fifo: send the input of a placement by hand through the FIFOs although nothing streams.
 
     Raises:
         UserError: the network cannot be compiled; one sentence says where and why.
     """
-    compiled = _compile(checkpoint, description, input_shape, trust_placement, reserved, trained)
+    compiled = _compile(
+        checkpoint, description, input_shape, trust_placement, reserved, trained, fifo
+    )
     if checkpoint is None:
         return compiled
     decoder = thresholds.from_extras(checkpoint.extras, checkpoint.path)
@@ -92,6 +96,7 @@ def _compile(
     trust_placement: bool,
     reserved: Reserved,
     trained: bool,
+    fifo: bool,
 ) -> Compiled:
     """:func:`compile_network`, without what the checkpoint says about reading the outputs."""
     if description is not None:
@@ -99,6 +104,8 @@ def _compile(
         notes = (*(checkpoint.notes if checkpoint else ()), *read.notes)
         if read.hints is None:
             return compile_graph(read.graph, notes, reserved)
+        read = replace(read, hints=replace(read.hints, fifo=fifo))
+        assert read.hints is not None
         rules.check(read.graph)
         streaming.check(read.graph, read.hints)
         on = [hint.streaming for hint in read.hints.layers]

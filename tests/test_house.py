@@ -14,7 +14,7 @@ import pytest
 from tests.helpers.places import REPOSITORY
 
 ROOMS = ("common", "ai8x_models", "distill", "quantize", "synthesize", "evalkit")
-TASKS = ("pose", "grey", "lift")
+TASKS = ("pose", "grey", "lift", "own")
 MAX_LINES = 60
 
 BELOW_DISTILL = ("ai8x_models", "quantize", "synthesize.chip")
@@ -42,7 +42,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "quantize",
         "ai8x_models",
         "synthesize.chip",
-        "synthesize.legal.rules",
+        "synthesize.legal",
+        "synthesize.read.onnx.model",
         "synthesize.place.bits",
     ),
     # The decoder's thresholds go from the checkpoint into the firmware.

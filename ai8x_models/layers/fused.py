@@ -233,7 +233,7 @@ class FusedLayer(nn.Module):
         weight = fake_quantize_weight(self.op.weight * scale, bits)
         bias = None
         if self.op.bias is not None:
-            bias = fake_quantize_bias(self.op.bias * scale, bits)
+            bias = fake_quantize_bias(self.op.bias * scale, bits, int(self.bias_bits))
         x = self._convolve(x, weight, bias)
         if self.wide:
             return x

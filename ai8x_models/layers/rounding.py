@@ -40,14 +40,23 @@ def fake_quantize_weight(weight: Tensor, bits: int) -> Tensor:
     return straight_through((round_half_up(weight * scale) / scale).clamp(low, high), clipped)
 
 
-def fake_quantize_bias(bias: Tensor, bits: int) -> Tensor:
-    """Round to the grid of an 8-bit bias, which steps like a ``bits``-bit weight at full input.
+def bias_limits(bias_bits: int) -> tuple[int, int]:
+    """Least and largest number of bias memory that a layer uses; all of it where 0 bits are said.
+
+    ai8x-training keeps biases within the bits of the weights (its ``bias_bits``); the memory has 8.
+    """
+    top = 1 << ((bias_bits or 8) - 1)
+    return max(-top, BIAS_MIN), min(top - 1, BIAS_MAX)
+
+
+def fake_quantize_bias(bias: Tensor, bits: int, bias_bits: int = 8) -> Tensor:
+    """Round to the grid of a bias, which steps like a ``bits``-bit weight at full input.
 
     The chip adds ``128 * b`` to the accumulator whatever the weight width, so the step of a bias
     in a 4-bit layer is 16 times that in an 8-bit layer.
     """
     scale = 2.0 ** (bits - 1)
-    low, high = BIAS_MIN / scale, BIAS_MAX / scale
+    low, high = (limit / scale for limit in bias_limits(bias_bits))
     clipped = bias.clamp(low, high)
     return straight_through((round_half_up(bias * scale) / scale).clamp(low, high), clipped)
 

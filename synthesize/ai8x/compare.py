@@ -46,6 +46,7 @@ class Difference:
     ours: str
     theirs: str
     kernel: tuple[int, int] | None = None
+    address: int = 0
 
     def __str__(self) -> str:
         return f"{self.where}: compiled {self.ours}, recorded {self.theirs}"
@@ -109,11 +110,9 @@ def differences(ours: State, theirs: State) -> list[Difference]:
         a, b = ours.words.get(address), theirs.words.get(address)
         place = register_at(address)
         if (a or 0) != (b or 0) or (place is None and (a is None) != (b is None)):
-            result.append(
-                Difference(
-                    f"{address:08x} ({describe(address)})", _hex(address, a), _hex(address, b)
-                )
-            )
+            where = f"{address:08x} ({describe(address)})"
+            texts = _hex(address, a), _hex(address, b)
+            result.append(Difference(where, *texts, address=address))
     for key in sorted(set(ours.kernels) | set(theirs.kernels)):
         first, second = ours.kernels.get(key), theirs.kernels.get(key)
         if first != second:
@@ -123,7 +122,8 @@ def differences(ours: State, theirs: State) -> list[Difference]:
         if ours.pushed.get(address) != theirs.pushed.get(address):
             mine, other = (len(s.pushed.get(address, [])) for s in (ours, theirs))
             where = f"{address:08x} ({describe(address)})"
-            result.append(Difference(where, f"{mine} words", f"{other} words, or other values"))
+            texts = f"{mine} words", f"{other} words, or other values"
+            result.append(Difference(where, *texts, address=address))
     return result
 
 
@@ -184,8 +184,24 @@ MISPLACED = (
 
 
 EXTRA_ZEROS = (
-    "the public generator writes one more word, of zeros, behind the last kernel of a layer with "
-    "weights narrower than 8 bits; no layer reads that word"
+    "the public generator writes up to four more words, of zeros, behind the last kernel of a "
+    "layer; no layer reads them"
+)
+
+GAPPED_BIASES = (
+    "the public generator stores the biases of a layer whose output processors have gaps one "
+    "after the other, but the chip counts outputs in the gaps as well, as the generator itself "
+    "does for kernels; this compiler leaves their bytes free, which moves the biases behind them"
+)
+
+EQUAL_WEIGHTS = (
+    "the public generator stores the weights of layers that have the same ones once; this compiler "
+    "stores each layer's, which takes more weight memory and computes the same"
+)
+
+ONE_FIFO = (
+    "the public generator fills the first FIFOs only, four channels each, although the processors "
+    "of the first layer read others; this compiler fills the FIFOs that are read"
 )
 
 
@@ -198,15 +214,21 @@ def explain(found: list[Difference], compiled: Compiled) -> tuple[list[Differenc
     ranges: list[tuple[int, int, set[int]]] = []
     behind: set[tuple[int, int]] = set()
     for layer, place in zip(compiled.legal.layers, compiled.placement.layers, strict=True):
-        if layer.weight is None or layer.bits == 8:
+        if layer.weight is None:
             continue
         end = place.first_word + place.words
-        behind |= {(processor, end) for processor in bits_of(place.processors)}
+        behind |= {(p, end + extra) for p in bits_of(place.processors) for extra in range(4)}
+        if layer.bits == 8:
+            continue
         missing = place.passes * place.in_per_pass - layer.in_shape[0]
         if place.passes > 1 and missing > 0 and not layer.flatten:
             ranges.append((place.first_word, end, set(bits_of(place.processors)[-missing:])))
     left = []
     explained: dict[str, int] = {}
+    shared = _equal_weights(compiled)
+    gapped = any(
+        spot.has_gaps and spot.bias_quadrant is not None for spot in compiled.placement.layers
+    )
     for difference in found:
         key = difference.kernel
         zeros = (_bytes(None), _bytes(bytes(WORD_BYTES)))
@@ -214,8 +236,47 @@ def explain(found: list[Difference], compiled: Compiled) -> tuple[list[Differenc
             reason = MISPLACED
         elif key in behind and (difference.ours, difference.theirs) == zeros:
             reason = EXTRA_ZEROS
+        elif shared and (key is not None or _is_register(difference, "MCNT", "ONED")):
+            reason = EQUAL_WEIGHTS
+        elif _moved_bias(difference) and gapped:
+            reason = GAPPED_BIASES
+        elif difference.address in memory_map.FIFO_WRITE and _fifos_not_full(compiled):
+            reason = ONE_FIFO
         else:
             left.append(difference)
             continue
         explained[reason] = explained.get(reason, 0) + 1
     return left, explained
+
+
+def _moved_bias(difference: Difference) -> bool:
+    """Whether a difference is in bias memory or in a register that says where biases are."""
+    place = memory_map.locate(difference.address) if difference.address else None
+    if place is not None and place.kind == "bias":
+        return True
+    return _is_register(difference, "POST", "LCTRL0")
+
+
+def _is_register(difference: Difference, *names: str) -> bool:
+    """Whether a difference is in one of the named registers."""
+    found = register_at(difference.address) if difference.address else None
+    return found is not None and found.register.name in names
+
+
+def _equal_weights(compiled: Compiled) -> bool:
+    """Whether two layers on the same processors have the same weights."""
+    seen = set()
+    for layer, place in zip(compiled.legal.layers, compiled.placement.layers, strict=True):
+        if layer.weight is not None:
+            key = (layer.weight.shape, layer.weight.tobytes(), layer.bits, place.processors)
+            if key in seen:
+                return True
+            seen.add(key)
+    return False
+
+
+def _fifos_not_full(compiled: Compiled) -> bool:
+    """Whether a FIFO that is read carries less than four channels while a later one is in use."""
+    channels = bits_of(compiled.placement.layers[0].processors)
+    used = {processor // limits.PROCESSORS_PER_QUADRANT for processor in channels}
+    return compiled.placement.fifo and len(used) > -(-len(channels) // 4)

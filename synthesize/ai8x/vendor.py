@@ -92,13 +92,15 @@ def compile_case(case: Case) -> tuple[Compiled, np.ndarray]:
         raise UserError(f"{case.sample}: not a readable sample ({error})") from error
     if case.weights is not None:
         weights = checkpoint.load(case.weights, lenient=True)
-        return compile_network(weights, case.description, sample.shape, True), sample
+        compiled = compile_network(weights, case.description, sample.shape, True, fifo=case.fifo)
+        return compiled, sample
     with tempfile.TemporaryDirectory(prefix="vendor-") as folder:
         plain = Path(folder) / case.description.name
         text = case.description.read_text(encoding="utf-8")
         lines = [n for n in text.splitlines() if not n.startswith(("weights:", "bias:"))]
         plain.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        return compile_network(test_weights(case.description), plain, sample.shape, True), sample
+        weights = test_weights(case.description)
+        return compile_network(weights, plain, sample.shape, True, fifo=case.fifo), sample
 
 
 def test_weights(description: Path) -> Checkpoint:
@@ -111,6 +113,8 @@ def test_weights(description: Path) -> Checkpoint:
     folder = description.parent
     named = top["weights"].value if "weights" in top else f"weights_{top['dataset'].value}".lower()
     arrays = _arrays(folder / f"{named}.npy")
+    if len(arrays) == 1:  # one array of all layers
+        arrays = list(arrays[0])
     biases = _arrays(folder / f"bias_{top['bias'].value}.npy") if "bias" in top else []
     state: dict[str, np.ndarray] = {}
     number = 0
@@ -141,16 +145,16 @@ def _operation(entry: Mapping[str, Item]) -> str:
 
 
 def _arrays(path: Path) -> list[np.ndarray]:
-    """Return the arrays that follow each other in a file; an array of arrays is taken apart."""
+    """Return the arrays that follow each other in a file."""
     arrays: list[np.ndarray] = []
     try:
         with path.open("rb") as stream:
-            while stream.peek(1):  # type: ignore[attr-defined]
+            while stream.peek(1):
                 arrays.append(np.load(stream, allow_pickle=False))
     except (OSError, ValueError, EOFError) as error:
         if not arrays:
             raise UserError(f"{path}: not a readable list of arrays ({error})") from error
-    return list(arrays[0]) if len(arrays) == 1 else arrays
+    return arrays
 
 
 def _requantised(weight: np.ndarray, bits: int) -> np.ndarray:

@@ -30,3 +30,5 @@ class Hints:
 
     layers: tuple[LayerHint, ...]
     chw: bool = False
+    fifo: bool = False
+    """The input comes through the FIFOs, whether or not the first layer streams."""

@@ -49,9 +49,11 @@ def check(graph: Graph, hints: Hints) -> None:
         UserError: with the sentence of the first broken rule.
     """
     for index, layer in enumerate(graph.layers):
+        checked = STREAM_RULES
         if not hints.layers[index].streaming:
-            continue
-        for rule in STREAM_RULES:
+            # Whole pictures may come through the FIFOs as well.
+            checked = [streaming_channels, streaming_processors] if hints.fifo else []
+        for rule in checked:
             values = rule(graph, hints, index)
             if values is not None:
                 raise UserError(at(layer) + message(rule, values))

@@ -67,12 +67,10 @@ class LayerPlace:
 
     def counted(self, channels: int) -> list[int]:
         """Return the number under which a convolution counts each output channel."""
-        positions = [bit - self._first_counted for bit in bits_of(self.output_processors)]
-        numbers = []
-        for channel in range(channels):
-            number, index = divmod(channel, self.out_per_pass)
-            numbers.append(number * self.span + positions[index])
-        return numbers
+        first, span = self._first_counted, self.span
+        positions = [bit - first for bit in bits_of(self.output_processors)][: self.out_per_pass]
+        passes = -(-channels // self.out_per_pass)
+        return [n * span + position for n in range(passes) for position in positions][:channels]
 
     @property
     def _first_counted(self) -> int:

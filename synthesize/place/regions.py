@@ -39,7 +39,7 @@ def tensor_regions(graph: Graph, placement: Placement) -> tuple[Region, ...]:
     regions = []
     first = placement.layers[0]
     pixels = graph.input.shape[1] * graph.input.shape[2]
-    if not placement.fifo:
+    if not (placement.fifo and first.streaming):
         words = -(-pixels // 4) if placement.chw else pixels * first.passes
         where = instances_of(first.processors)
         start = first.in_offset // 4

@@ -155,7 +155,8 @@ class OutputMap:
             mask = np.full(flat.shape, 0xFFFFFFFF, np.int64)
             return _records(flat_address, flat & 0xFFFFFFFF, mask)
         lane = 8 * (flat_address & 3)
-        word_address = np.unique(flat_address & ~3)
+        ordered = np.sort(flat_address & ~3)  # np.unique loads numpy.ma, half a compilation
+        word_address = ordered[np.diff(ordered, prepend=-1) != 0]
         index = np.searchsorted(word_address, flat_address & ~3)
         word = np.zeros(len(word_address), np.int64)
         mask = np.zeros(len(word_address), np.int64)

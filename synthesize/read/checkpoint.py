@@ -56,9 +56,12 @@ class LayerWeights:
     output_shift: int
     bits: int
 
-    def stored_bias(self, bits: int) -> np.ndarray | None:
-        """Return the bias as it goes to bias memory: floor(bias / 2**(bits - 1)), int64 [out]."""
-        return None if self.bias is None else self.bias >> (bits - 1)
+    def stored_bias(self) -> np.ndarray | None:
+        """Return the bias as it goes to bias memory: floor(bias / 2**(bits - 1)), int64 [out].
+
+        The bits are those the checkpoint was quantised with, whatever a description says.
+        """
+        return None if self.bias is None else self.bias >> (self.bits - 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +203,8 @@ def _layer(
         )
     if raw.ndim not in (2, 3, 4) or raw.size == 0:
         raise UserError(f"{path}: layer {name}: {key} has shape {raw.shape}, expected 2 to 4 axes")
-    bits = _scalar(path, state, f"{stored}.weight_bits", name, 8)
+    # Layers whose weights are all zero may be stored with no bits; they take 8.
+    bits = _scalar(path, state, f"{stored}.weight_bits", name, 8) or 8
     if bits not in (1, 2, 4, 8):
         raise UserError(
             f"{path}: layer {name}: weight_bits is {bits}, the chip has 1, 2, 4 or 8; "
@@ -224,6 +228,14 @@ def _layer(
             )
     shift = _scalar(path, state, f"{stored}.output_shift", name, 0)
     return LayerWeights(name, weight, bias, shift, bits)
+
+
+def spread(weight: np.ndarray, dilation: int) -> np.ndarray:
+    """The undilated kernel, [out, in, (rows - 1) * dilation + 1, 1], of a dilated one in 1D."""
+    outputs, inputs, rows, _ = weight.shape
+    whole = np.zeros((outputs, inputs, (rows - 1) * dilation + 1, 1), weight.dtype)
+    whole[:, :, ::dilation] = weight
+    return whole
 
 
 def integers(path: str, name: str, key: str, raw: np.ndarray) -> np.ndarray:

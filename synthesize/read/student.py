@@ -20,7 +20,7 @@ import numpy as np
 from common.errors import UserError
 from synthesize.graph import ir
 from synthesize.graph.shapes import layer_reading
-from synthesize.read.checkpoint import Checkpoint, LayerWeights
+from synthesize.read.checkpoint import Checkpoint, LayerWeights, spread
 
 _KEYS = {
     *("name", "op", "in", "kernel", "stride", "pad", "pool", "act", "wide", "flatten", "join"),
@@ -118,7 +118,12 @@ def _layer(
     if stored is not None:
         weight, bias = _weights(prefix, op, kernel, stored)
         dilation = _pair(prefix, "dilation", entry.get("dilation", 1), 1)[0]
-        if op == "conv1d" and dilation > 1:
+        if dilation > 1 and op != "conv1d":
+            raise UserError(
+                f"{prefix}'dilation' is {dilation}, but only conv1d can be dilated on the "
+                f"MAX78000, not {op}; remove it and train again"
+            )
+        if dilation > 1:
             weight = spread(weight, dilation)
             kernel = int(weight.shape[2]), 1
     return layer_reading(
@@ -157,18 +162,10 @@ def _weights(
             f"{prefix}its weights have kernel {weight.shape[2]}x{weight.shape[3]}, its description "
             f"{kernel[0]}x{kernel[1]}; the checkpoint is of another architecture"
         )
-    bias = stored.stored_bias(stored.bits)
+    bias = stored.stored_bias()
     if bias is not None and len(bias) != len(weight):
         raise UserError(f"{prefix}{len(bias)} biases for {len(weight)} outputs; fix the checkpoint")
     return weight, bias
-
-
-def spread(weight: np.ndarray, dilation: int) -> np.ndarray:
-    """The undilated kernel, [out, in, (rows - 1) * dilation + 1, 1], of a dilated one in 1D."""
-    outputs, inputs, rows, _ = weight.shape
-    spread = np.zeros((outputs, inputs, (rows - 1) * dilation + 1, 1), weight.dtype)
-    spread[:, :, ::dilation] = weight
-    return spread
 
 
 def _unread(layers: list[ir.Layer]) -> list[str]:

@@ -59,6 +59,9 @@ _PICTURES_ONLY = ("image_input.c", "image_input.h", "self_test.c", "self_test.h"
 
 _HEADER = "/* Generated from the network {name}; changes belong into its source. */\n"
 
+_PER_ROW = 8
+_WORD_WIDTH = len("0x00000000u, ")
+
 
 def write_project(
     program: Program,
@@ -386,7 +389,18 @@ def word_macro(name: str, words: np.ndarray) -> str:
 
 
 def _word_rows(words: np.ndarray) -> str:
-    return _rows((f"0x{word:08x}u" for word in words.tolist()), 8)
+    """Eight words a row, as C writes them; whole rows at once, because headers hold many words."""
+    whole = len(words) // _PER_ROW * _PER_ROW
+    digits = np.frombuffer(words[:whole].astype(">u4").tobytes().hex().encode(), np.uint8)
+    text = np.empty((whole // _PER_ROW, 4 + _PER_ROW * _WORD_WIDTH), np.uint8)
+    text[:, :4] = ord(" ")
+    cells = text[:, 4:].reshape(-1, _PER_ROW, _WORD_WIDTH)
+    cells[:, :, :2] = np.frombuffer(b"0x", np.uint8)
+    cells[:, :, 2:10] = digits.reshape(-1, _PER_ROW, 8)
+    cells[:, :, 10:] = np.frombuffer(b"u, ", np.uint8)
+    cells[:, -1, -1] = ord("\n")
+    rest = (f"0x{word:08x}u" for word in words[whole:].tolist())
+    return text.tobytes().decode("ascii") + _rows(rest, _PER_ROW)
 
 
 def _rows(items: Iterable[str], per_row: int) -> str:

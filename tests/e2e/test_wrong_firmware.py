@@ -67,7 +67,7 @@ def poke(address: int, operation: str) -> str:
 
 
 LEFT_OUT = {
-    "enable": "its power is off",
+    "enable": "GCR.PCLKDIS0.cnn is 1",
     "init": "while the clock of quadrant 0 is off (CTRL.clk_en)",
     "weights": "is used for output 7 but was never written",
     "bias": "of quadrant 0 is used but was never written",

@@ -124,7 +124,7 @@ def test_time_stands_still_and_is_told(session: tuple[str, str]) -> None:
 def test_fault_is_explained(session: tuple[str, str]) -> None:
     shown, said = session
     assert "SIGSEGV" in shown
-    assert "the accelerator is accessed while its power is off" in shown
+    assert "quadrant 0 is accessed while its power is off" in shown
     assert re.search(r"at pc 0x1000[0-9a-f]{4} \(cnn_start, main\.c:15\)", shown)
     # Without the debugger the program runs into it again, and the command ends with the message.
     assert "error: " in said

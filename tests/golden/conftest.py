@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -29,3 +33,17 @@ def case(request: pytest.FixtureRequest, shared_dir: Path) -> Case:
         )
         _COMPILED[name] = Case(name, folder, sample, compiled)
     return _COMPILED[name]
+
+
+@pytest.fixture
+def ai8x(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The official layers, of the checkout that the environment variable AI8X_TRAINING names."""
+    folder = os.environ.get("AI8X_TRAINING", "")
+    if not Path(folder, "ai8x.py").is_file():
+        pytest.skip("AI8X_TRAINING does not name a checkout of ai8x-training")
+    monkeypatch.syspath_prepend(folder)
+    import ai8x  # type: ignore[import-not-found]
+
+    yield ai8x
+    for name in ("ai8x", "devices"):
+        sys.modules.pop(name, None)

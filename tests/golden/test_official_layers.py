@@ -5,12 +5,8 @@ Needs a checkout of ai8x-training, named by the environment variable ``AI8X_TRAI
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
 from types import ModuleType
 
-import pytest
 import torch
 from torch import nn
 
@@ -20,19 +16,6 @@ from quantize.calibrate import bits_per_layer, calibrate
 from quantize.fold import fold_batchnorm
 from quantize.integer import integer_layer, to_integer
 from tests.helpers.warmed import pixels, warmed_student
-
-
-@pytest.fixture
-def ai8x(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    folder = os.environ.get("AI8X_TRAINING", "")
-    if not Path(folder, "ai8x.py").is_file():
-        pytest.skip("AI8X_TRAINING does not name a checkout of ai8x-training")
-    monkeypatch.syspath_prepend(folder)
-    import ai8x  # type: ignore[import-not-found]
-
-    yield ai8x
-    for name in ("ai8x", "devices"):
-        sys.modules.pop(name, None)
 
 
 def official_twin(ai8x: ModuleType, student: Student) -> nn.ModuleDict:

@@ -129,7 +129,8 @@ def network(**change: Any) -> list[dict[str, Any]]:
     [
         ({"network": None}, "does not describe its network (architecture seed)"),
         ({"network": [{"name": 3}]}, "must list layers with names"),
-        ({"network": network(dilation=2)}, "layer conv1: unknown key 'dilation'"),
+        ({"network": network(speed=2)}, "layer conv1: unknown key 'speed'"),
+        ({"network": network(dilation=2)}, "only conv1d can be dilated"),
         ({"network": network(kernel=[5, 5])}, "layer conv1: its weights have kernel 3x3"),
         ({"network": network(stride=0)}, "'stride' must be one whole number or two"),
         ({"network": network(**{"in": ["conv9"]})}, "layer conv1: it reads 'conv9'"),

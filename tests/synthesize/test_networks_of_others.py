@@ -15,6 +15,7 @@ from synthesize.ai8x import generator
 from synthesize.compiler import compile_network
 from synthesize.graph import ir, reference
 from synthesize.legal import rules
+from synthesize.read.checkpoint import from_state_dict
 from tests.helpers.described import compile_text, run, text, weights
 
 HWC: dict[str, Any] = {"data_format": "HWC"}
@@ -190,3 +191,47 @@ def test_two_operands_in_two_passes_keep_their_rows() -> None:
     assert rules.counted_size(graph, layer) is None
     data = np.zeros((2, 128, 600, 1), np.int8)
     assert reference.run_layer(layer, list(data)).shape == (128, 600, 1)
+
+
+@pytest.mark.parametrize(("mask", "chw"), [(0x7, False), (0xF000F, False), (0x10001, True)])
+def test_whole_pictures_through_the_fifos(tmp_path: Path, mask: int, chw: bool) -> None:
+    count = mask.bit_count()
+    layer = {"name": "a", "op": "conv2d", "kernel_size": "3x3", "pad": 1, "processors": mask}
+    layer |= {"out_offset": 0x2000, "data_format": "CHW" if chw else "HWC"}
+    path = tmp_path / "net.yaml"
+    path.write_text(text(layer))
+    checkpoint = weights([("a", (6, count, 3, 3))])
+    compiled = compile_network(checkpoint, path, (count, 10, 12), fifo=True)
+    assert compiled.program.fifo is not None
+    run(compiled, (count, 10, 12))
+    path.write_text(text(layer | {"processors": 0x30 if count == 2 else 0x70}))
+    with pytest.raises(UserError, match=r"no FIFO brings|but the mask"):
+        compile_network(checkpoint, path, (count, 10, 12), fifo=True)
+
+
+def test_biases_count_with_the_bits_of_the_checkpoint(tmp_path: Path) -> None:
+    """A description may state other bits than the checkpoint; the generator divides by its own."""
+    layer = HWC | {"name": "a", "op": "conv2d", "kernel_size": "1x1", "pad": 0, "processors": 0x7}
+    layer |= {"out_offset": 0x2000, "quantization": 4}
+    state = {"a.op.weight": np.ones((2, 3, 1, 1), np.int64), "a.op.bias": np.array([-384, 640])}
+    checkpoint = from_state_dict(state, "net.npz", arch="net")
+    compiled = compile_text(tmp_path, text(layer), checkpoint, (3, 4, 4))
+    bias = compiled.legal.layers[0].bias
+    assert bias is not None
+    assert bias.tolist() == [-3, 5]
+
+
+def test_a_flattening_convolution_is_linear(tmp_path: Path) -> None:
+    layer = HWC | {"name": "a", "op": "conv2d", "kernel_size": "1x1", "pad": 0, "flatten": True}
+    layer |= {"processors": 0x7, "out_offset": 0x2000}
+    compiled = compile_text(tmp_path, text(layer), weights([("a", (4, 48, 1, 1))]), (3, 4, 4))
+    assert compiled.legal.layers[0].op == "linear"
+    run(compiled, (3, 4, 4))
+
+
+def test_operands_in_the_pixels_of_the_layer_before(tmp_path: Path) -> None:
+    first = HWC | {"name": "a", "op": "conv2d", "kernel_size": "3x3", "pad": 1, "processors": 0x7}
+    first |= {"output_processors": 0xF, "out_offset": 0x2000}
+    last = {"name": "b", "op": "add", "in_dim": [4, 2], "processors": 0xF, "out_offset": 0x4000}
+    with pytest.raises(UserError, match="interleaved in the pixels of the layer before"):
+        compile_text(tmp_path, text(first, last), weights([("a", (4, 3, 3, 3))]), (3, 4, 4))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from evalkit.hardware.cnn.decode import Decoder
 from evalkit.hardware.cnn.memory import DataMemory
 from evalkit.hardware.cnn.plan import Layer, Target
+from evalkit.hardware.cnn.threads import single_threaded
 from evalkit.hardware.faults import KitFault
 from synthesize.chip import limits, memory_map, registers
 from synthesize.chip.cycles import STARTUP_CYCLES, layer_cycles
@@ -155,6 +156,7 @@ class Runner:
                 )
         return registers.LCNT_MAX.get(last, "lcnt")
 
+    @single_threaded
     def _compute(self, fifo: dict[int, Words] | None) -> None:
         """Compute all layers (one in one-shot mode) and set the time they take."""
         cnn = self.cnn

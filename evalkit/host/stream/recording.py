@@ -8,6 +8,7 @@ was cut off in its last line is good up to there.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import math
 from collections.abc import Iterator
@@ -79,6 +80,8 @@ class Recorder:
             self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
             self._file.flush()
         except OSError as error:
+            with contextlib.suppress(OSError):  # what is still in its buffer cannot be kept
+                self._file.close()
             raise UserError(f"{self._path} cannot be written: {error.strerror or error}") from None
 
 

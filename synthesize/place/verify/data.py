@@ -41,7 +41,7 @@ class Data:
     def run(self) -> list[Finding]:
         """Let all layers read and write, in running order; return what went wrong."""
         streaming = [place.streaming for place in self.placement.layers]
-        if not self.placement.fifo:
+        if not (self.placement.fifo and streaming[0]):
             self._load_input()
         for i, (layer, place) in enumerate(
             zip(self.graph.layers, self.placement.layers, strict=True)
@@ -276,7 +276,6 @@ def _instances_written(layer: Layer, processors: np.ndarray) -> np.ndarray:
     A convolution counts all channels up to the last wanted one, so it also writes to the memories
     between output processors that are not neighbours.
     """
-    instances = np.unique(processors // _LANES)
     if layer.op == "passthrough":
-        return instances
-    return np.arange(instances[0], instances[-1] + 1)
+        return np.array(sorted(set((processors // _LANES).tolist())))
+    return np.arange(processors[0] // _LANES, processors[-1] // _LANES + 1)

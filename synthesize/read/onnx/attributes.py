@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from synthesize.chip.limits import MAX_POOL
 from synthesize.graph.ir import Pair
 from synthesize.read.onnx.build import Builder
 from synthesize.read.onnx.model import Node
@@ -27,8 +28,8 @@ def per_axis(node: Node, key: str, rank: int, default: int) -> Pair:
 
 def pads(node: Node, rank: int, taps: tuple[int, ...], strides: Pair) -> Pair:
     """Return the padding of rows and columns, equal at both ends."""
-    if any(n != 1 for n in node.integers("dilations") or ()):
-        raise node.refuse("attribute dilations; the chip has dilation 1 only")
+    if rank == 4 and any(n != 1 for n in node.integers("dilations") or ()):
+        raise node.refuse("attribute dilations; the chip has dilation 1 only in 2D")
     automatic = node.attributes.get("auto_pad", "NOTSET")
     if automatic == "SAME_UPPER" or automatic == "SAME_LOWER":
         if any(n % 2 == 0 for n in taps) or strides != (1, 1):
@@ -60,4 +61,30 @@ def window(b: Builder, node: Node) -> tuple[Pair, Pair]:
 def whole(b: Builder, node: Node) -> tuple[Pair, Pair]:
     """Return (window, stride) of pooling over everything."""
     rows, cols = b.exact(node).shape[1:]
+    if max(rows, cols) > MAX_POOL:
+        raise node.refuse(
+            f"it pools over {rows}x{cols}, the chip over at most {MAX_POOL}; python -m quantize "
+            f"{node.path} --calibrate DATA -o q.onnx pools in steps (each truncates the mean), or "
+            "write two AveragePool"
+        )
     return (rows, cols), (1, 1)
+
+
+def repeats(b: Builder, node: Node, shape: tuple[int, int, int]) -> int | None:
+    """Return how often a Resize repeats every pixel along both axes, None when it does not."""
+    if node.attributes.get("mode", "nearest") != "nearest":
+        return None
+    way = node.attributes.get("coordinate_transformation_mode", "half_pixel")
+    rounding = str(node.attributes.get("nearest_mode", "round_prefer_floor"))
+    even = way in ("half_pixel", "pytorch_half_pixel") and rounding.startswith("round")
+    if not even and (way != "asymmetric" or rounding not in ("floor", "round_prefer_floor")):
+        return None
+    scales, sizes = b.optional(node, 2, "the scales"), b.optional(node, 3, "the sizes")
+    if scales is not None and scales.array.size == 4:
+        factors = [float(f) for f in scales.real.flat]
+    elif sizes is not None and sizes.array.size == 4:
+        factors = [float(n) / m for n, m in zip(sizes.real.flat, (1, *shape), strict=True)]
+    else:
+        return None
+    same = factors[:2] == [1, 1] and factors[2] == factors[3]
+    return int(factors[2]) if same and factors[2] in (1, 2, 4, 8) else None

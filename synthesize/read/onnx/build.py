@@ -61,7 +61,7 @@ class Builder:
         """Return an input that must be 8-bit data."""
         value = self.data(node, index)
         if value.state not in ("exact", "integer"):
-            raise node.refuse(
+            raise node.unquantised(
                 f"input {node.inputs[index]} is not quantised; put QuantizeLinear and "
                 "DequantizeLinear (power-of-two scale, int8, zero point 0) in front"
             )
@@ -126,7 +126,7 @@ class Builder:
         """Whether an operation may take the pending join and pooling of its input in."""
         if value.plain:
             return True
-        if value.kernel is not None:
+        if value.kernel is not None or value.repeat > 1:
             return False
         channels = value.source_shape[0]
         if value.join != "concat":
@@ -151,6 +151,8 @@ class Builder:
     def _layer(self, node: Node, value: Data, wide: bool) -> str:
         name = self._name(value.name)
         convolution: dict[str, Any] = {"op": "passthrough"}
+        if value.repeat > 1:
+            convolution = {"op": "upsample", "stride": (value.repeat, value.repeat)}
         if value.kernel is not None:
             convolution = self._convolution(node, name, value, value.kernel, wide)
         layer = layer_reading(
@@ -174,6 +176,8 @@ class Builder:
         self, node: Node, name: str, value: Data, kernel: Kernel, wide: bool
     ) -> dict[str, Any]:
         """Return the fields of a layer that say what it computes with its weights."""
+        if value.order < len(self.model.nodes):
+            node = self.model.nodes[value.order]  # the layer's own, not the one that reads it
         weight, step, change = integer_weights(node, kernel)
         bias, bias_change = stored_bias(node, kernel, step * value.scale)
         for what, amount in (("weights", change), ("biases", bias_change)):

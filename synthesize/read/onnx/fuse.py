@@ -54,7 +54,8 @@ def pool_input(b: Builder, node: Node, kind: str, geometry: tuple[Pair, Pair]) -
     """Take pooling into the pending layer, before or behind its join."""
     value = b.exact(node)
     last = value.join != "concat" and len(value.sources) == 2
-    if value.pool or value.kernel or not (value.plain or value.join == "concat" or last):
+    busy = value.pool or value.kernel or value.repeat > 1
+    if busy or not (value.plain or value.join == "concat" or last):
         value = b.landed(node, value)
         last = False
     size, stride = geometry
@@ -76,7 +77,7 @@ def flatten_input(b: Builder, node: Node, value: Data) -> Data:
     """Turn rows and columns into channels, where a linear layer can do so."""
     if value.rank == 2:
         return value
-    if value.kernel is not None:
+    if value.kernel is not None or value.repeat > 1:
         value = b.landed(node, value)
     return replace(value, rank=2, flatten=True)
 

@@ -69,6 +69,13 @@ class Node:
         """Return the error that names this node."""
         return UserError(f"{self.path}: node {self.name} ({self.op}): {message}")
 
+    def unquantised(self, message: str) -> UserError:
+        """Return the error that names this node and the way to a model the chip can run."""
+        return self.refuse(
+            f"{message} (python -m quantize {self.path} --calibrate DATA -o q.onnx makes such a "
+            "model)"
+        )
+
     def integer(self, key: str, default: int) -> int:
         """Return an integer attribute."""
         value = self.attributes.get(key, default)

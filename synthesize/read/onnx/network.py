@@ -100,7 +100,8 @@ def _run(builder: Builder, node: Node) -> None:
     if operator is None:
         raise node.refuse(
             "the chip has no such operator; express it by "
-            f"{', '.join(sorted(OPERATORS))}, or leave it to the application"
+            f"{', '.join(sorted(OPERATORS))}, or leave it to the application; python -m quantize "
+            f"{node.path} lists everything that stands in the way"
         )
     if not node.outputs or not node.outputs[0]:
         raise node.refuse("it has no output")

@@ -18,7 +18,8 @@ from dataclasses import replace
 import numpy as np
 
 from synthesize.graph.ir import Op
-from synthesize.read.onnx.attributes import only, pads, per_axis, whole, window
+from synthesize.read.checkpoint import spread
+from synthesize.read.onnx.attributes import only, pads, per_axis, repeats, whole, window
 from synthesize.read.onnx.build import Builder, batch_norm
 from synthesize.read.onnx.fuse import (
     bias_of,
@@ -57,7 +58,7 @@ def quantize_linear(b: Builder, node: Node) -> Value:
     if (signed.unsigned if signed else node.integer("output_dtype", 0) != INT8) and isinstance(
         value, Data
     ):
-        raise node.refuse("it makes unsigned bytes; quantise to int8 with zero point 0")
+        raise node.unquantised("it makes unsigned bytes; quantise to int8 with zero point 0")
     if isinstance(value, Constant):
         bits = signed.type_bits if signed else 8
         low = -(1 << (bits - 1))
@@ -108,6 +109,8 @@ def conv(b: Builder, node: Node) -> Value:
     one_d = rank == 3
     op: Op = "conv1d" if one_d else "conv2d"
     array = weight.real[..., None] if one_d else weight.real
+    if one_d:  # a dilated kernel is one with zeros in between
+        array = spread(array, max(1, per_axis(node, "dilations", rank, 1)[0]))
     strides = per_axis(node, "strides", rank, 1)
     kernel = Kernel(
         op, array, *bias_of(b, node, len(array)), weight.scale, bits_of(b, weight),
@@ -265,6 +268,35 @@ def global_average_pool(b: Builder, node: Node) -> Value:
     return pool_input(b, node, "avg", whole(b, node))
 
 
+def reduce_mean(b: Builder, node: Node) -> Value:
+    """ReduceMean over rows and columns: GlobalAveragePool, flat without keepdims."""
+    value = b.exact(node)
+    given = b.optional(node, 1, "the axes")
+    axes = node.integers("axes") or () if given is None else tuple(map(int, given.array.flat))
+    if {n % value.rank for n in axes} != set(range(2, value.rank)) or value.rank < 3:
+        raise node.refuse(f"mean over axes {list(axes)}; only rows and columns together can be")
+    mean = pool_input(b, node, "avg", whole(b, node))
+    return mean if node.integer("keepdims", 1) else flatten_input(b, node, mean)
+
+
+def resize(b: Builder, node: Node) -> Value:
+    """Resize that repeats every pixel 2, 4 or 8 times along both axes."""
+    value = b.exact(node)
+    factor = repeats(b, node, value.shape)
+    if factor is None or value.rank != 4 or value.flatten:
+        raise node.refuse(
+            "only nearest-neighbour enlarging by 2, 4 or 8 along both axes, with coordinates that "
+            "repeat every pixel (asymmetric, floor), has an exact form; use ConvTranspose"
+        )
+    if value.kernel is not None or value.repeat > 1 or value.join != "concat":
+        value = b.landed(node, value)
+    channels, rows, cols = value.shape
+    shape = (channels, rows * factor, cols * factor)
+    if factor == 1:
+        return value
+    return replace(value, repeat=factor, shape=shape, name=node.name, order=node.order)
+
+
 def concat(b: Builder, node: Node) -> Value:
     """Concat along channels."""
     rank = b.exact(node).rank
@@ -358,8 +390,10 @@ OPERATORS: dict[str, Callable[[Builder, Node], Value]] = {
     "MaxPool": max_pool,
     "Mul": multiply,
     "QuantizeLinear": quantize_linear,
+    "ReduceMean": reduce_mean,
     "Relu": relu,
     "Reshape": reshape,
+    "Resize": resize,
     "SpaceToDepth": space_to_depth,
     "Sub": subtract,
 }

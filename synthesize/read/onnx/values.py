@@ -60,6 +60,7 @@ class Data:
         state: ``raw`` (the network's input before it is quantised), ``open`` (a full-width sum),
             ``half`` (the same plus one half), ``rounded`` (not yet limited to 8 bits),
             ``integer`` (quantised, scale 1) or ``exact`` (8-bit integers times ``real_scale``).
+        repeat: times every pixel is repeated along both axes, after pooling.
         factor: power of two the open sum is multiplied by.
         limits: real numbers an open value is clipped to.
         quantum: real value, before quantisation, of one step of the result.
@@ -77,6 +78,7 @@ class Data:
     pool: Pool | None = None
     pool_first: bool = True
     flatten: bool = False
+    repeat: int = 1
     kernel: Kernel | None = None
     activation: Activation = "none"
     state: State = "exact"
@@ -88,7 +90,8 @@ class Data:
     @property
     def plain(self) -> bool:
         """Whether nothing is pending (flattening alone moves no data)."""
-        return self.kernel is None and self.pool is None and len(self.sources) == 1
+        bare = self.kernel is None and self.pool is None and self.repeat == 1
+        return bare and len(self.sources) == 1
 
     @property
     def real_scale(self) -> float:
@@ -99,7 +102,7 @@ class Data:
     def key(self) -> tuple[object, ...]:
         """What decides the layer it becomes; equal keys are the same layer."""
         return (
-            *(self.sources, self.join, self.pool, self.pool_first, self.flatten),
+            *(self.sources, self.join, self.pool, self.pool_first, self.flatten, self.repeat),
             *(id(self.kernel), self.activation, self.quantum, self.factor),
         )
 
@@ -114,7 +117,7 @@ def exponent(node: Node, value: float, what: str) -> int:
         raise node.refuse(f"{what} is {value:g}; it must be a positive power of two")
     mantissa, e = math.frexp(value)
     if mantissa != 0.5:
-        raise node.refuse(
+        raise node.unquantised(
             f"{what} is {value:.9g}, but the chip scales by powers of two only; quantise with "
             f"{2.0 ** (e - 1):g} or {2.0**e:g}"
         )
@@ -133,7 +136,7 @@ def scalar(node: Node, constant: Constant, what: str) -> float:
     if values.size == 0 or not np.isfinite(values).all():
         raise node.refuse(f"{what} is empty or not finite")
     if (values != values[0]).any():
-        raise node.refuse(
+        raise node.unquantised(
             f"{what} differs by channel ({values.min():g} to {values.max():g}), but the chip has "
             "one shift per layer; quantise per tensor"
         )

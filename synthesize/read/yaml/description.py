@@ -285,6 +285,11 @@ def _inputs(entry: Entry, index: int, names: list[str]) -> tuple[str, ...]:
                 f"{where}: layer {names[index]}: operands that lie interleaved in one input need "
                 "'processors'; name the operands in 'in_sequences' to have them placed"
             )
+        if entry.join is not None and index and entry.in_dim is not None:
+            raise UserError(
+                f"{where}: layer {names[index]}: operands that lie interleaved in the pixels of "
+                "the layer before are not supported, only those in its channels; leave 'in_dim' out"
+            )
         return (names[index - 1] if index else ir.INPUT,)
     lower = {name.lower(): name for name in names[:index]}
     inputs = []
@@ -329,7 +334,7 @@ def _layer(
     weight = bias = None
     if stored is not None:
         weight = layer_weights(prefix, entry, bits, stored)
-        bias = stored.stored_bias(bits)
+        bias = stored.stored_bias()
         if bias is not None and len(bias) != len(weight):
             raise UserError(
                 f"{prefix}{len(bias)} biases for {len(weight)} outputs; fix the checkpoint"

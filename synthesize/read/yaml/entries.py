@@ -76,6 +76,8 @@ def read_entry(item: Item) -> Entry:
     if "eltwise" in fields:
         join = values.choice(fields["eltwise"], "eltwise", JOINS)
     one_d = op == "conv1d"
+    if op == "conv2d" and values.flag(fields, "flatten", False) and _is_point(fields):
+        op = "linear"  # a 1x1 kernel on one flattened pixel
     pool = _pool(fields, one_d)
     kernel = _kernel(fields, op)
     pad = values.integer(fields["pad"], "pad", 0, 1023) if "pad" in fields else _default_pad(op)
@@ -187,7 +189,7 @@ def _pool(fields: Mapping[str, Item], one_d: bool) -> ir.Pool | None:
 
 def _kernel(fields: Mapping[str, Item], op: ir.Op) -> ir.Pair:
     if op in ("linear", "passthrough"):
-        if "kernel_size" in fields:
+        if "kernel_size" in fields and not (op == "linear" and _is_point(fields)):
             values.refuse(
                 fields["kernel_size"], f"'kernel_size' has no meaning for {op}; remove it"
             )
@@ -204,6 +206,12 @@ def _kernel(fields: Mapping[str, Item], op: ir.Op) -> ir.Pair:
     if text not in allowed:
         values.refuse(item, f"kernel_size {text!r} is not supported; use {' or '.join(allowed)}")
     return int(text[0]), int(text[2])
+
+
+def _is_point(fields: Mapping[str, Item]) -> bool:
+    """Whether a convolution has a 1x1 kernel and no padding."""
+    kernel = str(fields["kernel_size"].value) if "kernel_size" in fields else ""
+    return kernel.lower() == "1x1" and "pad" in fields and fields["pad"].value == 0
 
 
 def _default_pad(op: ir.Op) -> int:

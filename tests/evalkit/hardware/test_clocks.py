@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.hardware.clocks import TICK, Clock
@@ -21,6 +21,7 @@ from tests.helpers.mini_firmware import build_program
 DIVIDE_BY_4 = 2 << 6
 
 
+@settings(deadline=None)
 @given(
     ticks=st.integers(1, 10**6),
     changes=st.lists(st.tuples(st.integers(1, 10**6), st.integers(1, 10**8)), max_size=6),

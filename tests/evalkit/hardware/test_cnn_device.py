@@ -8,6 +8,7 @@ import pytest
 from evalkit.hardware.cnn import Cnn, KitFault
 from synthesize.chip import cycles, limits, memory_map
 from synthesize.chip import registers as r
+from tests.helpers import cnn_programs
 from tests.helpers.cnn_programs import (
     CLOCKED,
     LayerSpec,
@@ -236,3 +237,19 @@ def wide_outputs(cnn: Cnn, begin: bool = False) -> list[int]:
         cnn.finish()
     words = [4 * pixel + channel for pixel in range(16) for channel in range(2)]
     return [cnn.read(memory_map.instance_address(1, word), 4) for word in words]
+
+
+def test_products_use_one_thread_and_give_the_others_back() -> None:
+    from threadpoolctl import threadpool_info
+
+    def threads() -> set[int]:
+        return {lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"}
+
+    before, seen = threads(), []
+    spec = cnn_programs.LayerSpec()
+    cnn = Cnn(lambda layer, result: seen.append(threads()))
+    cnn_programs.configure(cnn, cnn_programs.layer_words(spec))
+    cnn_programs.fill(cnn, spec)
+    cnn_programs.start(cnn, spec.quadrants)
+    assert seen == [{1}]
+    assert threads() == before

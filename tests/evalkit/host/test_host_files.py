@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ai8x_models import preprocess, skeleton
@@ -36,6 +36,7 @@ def shot(number: int = 1, name: str = "one.jpg", heat: np.ndarray | None = None)
     return Shot(number / 2, name, 256, 320, (0.4, 0.4), b"\xff\xd8 picture", payload, heat)
 
 
+@settings(deadline=None)
 @given(rows=st.integers(1, 400), columns=st.integers(1, 400), seed=st.integers(0, 99))
 def test_points_come_back_from_a_fitted_picture(rows: int, columns: int, seed: int) -> None:
     fitted = preprocess.fit(random_picture(rows, columns, seed), 48, 64)

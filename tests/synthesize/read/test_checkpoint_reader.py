@@ -33,7 +33,7 @@ def test_values_are_read_in_order() -> None:
     assert [layer.name for layer in found.layers] == ["c1", "fc"]
     first = found.layers[0]
     assert (first.bits, first.output_shift) == (4, -3)
-    bias = first.stored_bias(first.bits)
+    bias = first.stored_bias()
     assert bias is not None
     assert bias.tolist() == [1, -1, 0, 0]  # floor(bias / 8)
     assert found.layers[1].bits == 8

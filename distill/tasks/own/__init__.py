@@ -1,0 +1,1 @@
+"""Networks that users bring: drawn shapes to try with, and fine-tuning of an imported network."""

@@ -1,0 +1,1 @@
+"""Post-training quantisation of any ONNX model or torch module."""

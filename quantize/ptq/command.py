@@ -1,0 +1,107 @@
+"""The command ``quantize onnx``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.errors import UserError
+from common.files import write_file
+
+if TYPE_CHECKING:
+    from quantize.ptq.run import Result
+
+
+def add_onnx(commands: Any) -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser("onnx", help="quantise any float or QDQ ONNX model")
+    parser.add_argument("model", type=Path, help="ONNX model")
+    parser.add_argument(
+        "--calibrate", type=Path, metavar="FOLDER|FILE.npy",
+        help="pictures (sub-folders are classes), or inputs as the model reads them; without it "
+        "only what stands in the way is said",
+    )  # fmt: skip
+    parser.add_argument(
+        "-o", "--out", type=Path, help="quantised model to write: .onnx, or .pth.tar (checkpoint)"
+    )
+    parser.add_argument("--count", type=int, default=256, help="inputs to use (%(default)s)")
+    parser.add_argument(
+        "--input-range", type=float, nargs=2, default=(-1.0, 1.0), metavar=("BLACK", "WHITE"),
+        help="what the model reads for black and white pictures (-1 1)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--bits", type=int, nargs="+", choices=(1, 2, 4, 8), default=(8, 4, 2),
+        help="weight bits to choose from (8 4 2)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--approximate", action="store_true",
+        help="replace what the chip does not have by the nearest thing it has, where there is one",
+    )  # fmt: skip
+    parser.add_argument("--report", type=Path, help="write what was measured as JSON")
+    parser.add_argument(
+        "--float", type=Path, dest="floating", metavar="OUT.pth.tar",
+        help="write the float network too, for quantisation-aware training",
+    )  # fmt: skip
+
+
+def run_onnx(options: argparse.Namespace) -> None:
+    """Quantise a model and say what it cost."""
+    for path in (options.out, options.report, options.floating):
+        if path is not None and not path.parent.is_dir():
+            raise UserError(f"cannot write {path}: its folder does not exist; make it first")
+    from quantize.ptq import data
+    from quantize.ptq.report import as_data, as_text
+    from quantize.ptq.run import quantize, understand
+
+    if options.calibrate is None:
+        understand(options.model, options.approximate)
+        raise UserError(
+            f"{options.model}: the chip has all it needs; give inputs with --calibrate to quantise "
+            "it"
+        )
+    if options.out is None:
+        raise UserError("name the file to write with -o")
+    span = (options.input_range[0], options.input_range[1])
+    result = quantize(
+        options.model,
+        lambda net: data.load(
+            options.calibrate, net.ops["input"].shape, net.layout, options.count, span
+        ),
+        options.bits, options.approximate, lambda text: print(f"... {text}", flush=True),
+    )  # fmt: skip
+    write(result, options.out)
+    if options.floating is not None:
+        write_float(result, options.floating)
+    if options.report is not None:
+        write_file(options.report, json.dumps(as_data(result), indent=1) + "\n")
+    print(as_text(result), end="")
+    print(f"quantised model written to {options.out}")
+
+
+def write(result: Result, out: Path) -> None:
+    """Write the integer network, as ONNX or as a checkpoint by the file's name.
+
+    Raises:
+        UserError: another kind of file, or it cannot be written.
+    """
+    from ai8x_models.student_file import save_student
+    from quantize.integer import integer_extras
+    from quantize.onnx_export import to_onnx
+
+    if out.name.endswith((".pth.tar", ".pth")):
+        extras = integer_extras(result.student, {"real_value_of_one": result.factors})
+        save_student(result.student, out, 0, extras)
+    elif out.suffix == ".onnx":
+        model = to_onnx(result.student, exact=False, factors=result.factors)
+        write_file(out, model.SerializeToString())
+    else:
+        raise UserError(f"{out}: name a file ending in .onnx or .pth.tar")
+
+
+def write_float(result: Result, out: Path) -> None:
+    """Write the float network, in the chip's range, as a student that training can start from."""
+    from ai8x_models.student_file import save_student
+
+    save_student(result.floating, out, 0, {"real_value_of_one": result.factors})

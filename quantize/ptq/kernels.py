@@ -1,0 +1,291 @@
+"""Convolutions of any exporter as the kernels the chip has, exactly where that is possible.
+
+The chip convolves 3x3 or 1x1 (1 to 9 taps in 1D) with equal padding of 0 to 2 at both ends, one
+group, no dilation in 2D; transposed convolutions are 3x3 with stride 2. Smaller kernels become part
+of a larger one with zeros, so that uneven padding can be even; groups become an ordinary
+convolution with zeros; a dilated kernel that spans no more taps than the chip has gets zeros in
+between.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from quantize.ptq.net import Op
+from quantize.ptq.read import Reader
+from synthesize.chip.limits import MAX_CONV1D_LENGTH, MAX_PADDING
+from synthesize.read.onnx.model import Node
+
+Ends = tuple[int, int]
+
+
+def convolution(reader: Reader, node: Node) -> Op:
+    """Conv in one or two dimensions."""
+    from quantize.ptq.operators import foreign, out
+
+    source, weight = reader.data(node), reader.constant(node, 1)
+    if weight is None:
+        return foreign(reader, node, "Conv with weights that are data", "constant weights")
+    spatial = weight.ndim - 2
+    if spatial not in (1, 2):
+        return foreign(reader, node, f"a convolution in {spatial} dimensions", "Conv in 2D")
+    kind = "conv1d" if spatial == 1 else "conv2d"
+    weight = _dense(reader, node, _finite(node, weight), source.shape[0])
+    pads, source = _with_padding(reader, node, source, _pads(node, weight, source, spatial))
+    dilations = node.integers("dilations") or (1,) * spatial
+    strides = node.integers("strides") or (1,) * spatial
+    weight = weight if spatial == 2 else weight[..., None]
+    sizes = _result(source.shape, weight, pads, dilations, strides)
+    wide = _spread(weight, dilations)
+    taps = (1, 3) if spatial == 2 else tuple(range(wide.shape[2], MAX_CONV1D_LENGTH + 1))
+    fitted = fit(wide, pads[:spatial], taps)
+    if fitted is None:
+        reader.obstacle(node, _why(weight, dilations, pads, spatial), _nearest(spatial))
+        fitted = _stand_in(weight, spatial)
+    if len(set(strides)) > 1:
+        reader.obstacle(node, f"strides {list(strides)}", "equal strides, or pooling")
+    op = Op(out(node), kind, [source.name], (len(weight), *sizes), weight=fitted[0])
+    op.bias = _bias(reader, node, len(weight))
+    op.pad, op.stride = fitted[1], int(max(strides))
+    return reader.add(node, op)
+
+
+def fit(weight: np.ndarray, pads: tuple[Ends, ...], taps: tuple[int, ...]) -> (
+    tuple[np.ndarray, int] | None
+):  # fmt: skip
+    """A kernel and its padding in the smallest form the chip has; None where there is none.
+
+    With K taps and padding P an output sees the inputs from ``i - P``; the described kernel of k
+    taps and padding (a, b) the same from ``i - a``. Equal sizes need ``2 P - K = a + b - k``, and
+    the kernel stands ``P - a`` taps inside the larger one.
+    """
+    for size in taps:
+        found = []
+        for axis, (first, last) in enumerate(pads):
+            k = weight.shape[2 + axis]
+            twice = first + last - k + size
+            pad, odd = divmod(twice, 2)
+            inside = pad - first
+            if odd or not 0 <= pad <= MAX_PADDING or not 0 <= inside <= size - k or pad >= size:
+                break
+            found.append((pad, inside, k))
+        if len(found) < len(pads) or len({pad for pad, _, _ in found}) > 1:
+            continue
+        shape = (size, size if len(pads) == 2 else 1)
+        whole = np.zeros((*weight.shape[:2], *shape))
+        where = [slice(inside, inside + k) for _, inside, k in found] + [slice(None)] * 2
+        whole[:, :, where[0], where[1]] = weight
+        return whole, found[0][0]
+    return None
+
+
+def transposed(reader: Reader, node: Node) -> Op:
+    """ConvTranspose: 3x3 with stride 2, or what can be written as one."""
+    from quantize.ptq.operators import foreign, out
+
+    source, weight = reader.data(node), reader.constant(node, 1)
+    if weight is None or weight.ndim != 4:
+        return foreign(reader, node, "a transposed convolution but in 2D with constant weights",
+                       "ConvTranspose 3x3 with stride 2")  # fmt: skip
+    weight = _ungrouped_transposed(reader, node, _finite(node, weight))
+    pads = _ends(node.integers("pads") or (0,) * 4)
+    strides = node.integers("strides") or (1, 1)
+    extra = node.integers("output_padding") or (0, 0)
+    rows, columns = (
+        s * (n - 1) + k - a - b + e
+        for s, n, k, (a, b), e in zip(
+            strides, source.shape[1:], weight.shape[2:], pads, extra, strict=True
+        )
+    )
+    bias = _bias(reader, node, weight.shape[1])
+    by_output = weight.swapaxes(0, 1)
+    shape = (weight.shape[1], rows, columns)
+    if strides == (1, 1) and extra == (0, 0):
+        turned = np.flip(by_output, (2, 3))
+        around = tuple(
+            (k - 1 - a, k - 1 - b) for k, (a, b) in zip(turned.shape[2:], pads, strict=True)
+        )
+        fitted = fit(turned, around, (1, 3))
+        if fitted is not None:
+            op = Op(out(node), "conv2d", [source.name], shape, weight=fitted[0], bias=bias)
+            op.pad = fitted[1]
+            return reader.add(node, op)
+    fitted = _fit_transposed(by_output, pads, extra) if strides == (2, 2) else None
+    plain = node.attributes.get("auto_pad", "NOTSET") == "NOTSET"
+    if fitted is None or not plain or any(n != 1 for n in node.integers("dilations") or ()):
+        size = "x".join(str(n) for n in weight.shape[2:])
+        reader.obstacle(
+            node, f"a transposed convolution {size} with stride {list(strides)}, pads "
+            f"{[n for pair in pads for n in pair]}", "ConvTranspose 3x3 with stride 2, padding 1 "
+            "and output padding 1 (twice the size), or 2x2 with stride 2",
+        )  # fmt: skip
+        fitted = np.zeros((*by_output.shape[:2], 3, 3)), 1
+    op = Op(out(node), "convtranspose2d", [source.name], shape, weight=fitted[0], bias=bias)
+    op.pad, op.stride = fitted[1], 2
+    return reader.add(node, op)
+
+
+def _fit_transposed(
+    weight: np.ndarray, pads: tuple[Ends, ...], extra: tuple[int, ...]
+) -> tuple[np.ndarray, int] | None:
+    """The same output ``2 i - P + u`` out of a 3x3 kernel with output padding 1."""
+    found = []
+    for axis, (first, last) in enumerate(pads):
+        k = weight.shape[2 + axis]
+        pad, odd = divmod(4 - k + first + last - extra[axis], 2)
+        inside = pad - first
+        if odd or not 0 <= pad <= MAX_PADDING or inside < 0 or inside + k > 3:
+            return None
+        found.append((pad, slice(inside, inside + k)))
+    if found[0][0] != found[1][0]:
+        return None
+    whole = np.zeros((*weight.shape[:2], 3, 3))
+    whole[:, :, found[0][1], found[1][1]] = weight
+    return whole, found[0][0]
+
+
+def linear(reader: Reader, node: Node) -> Op:
+    """Gemm or MatMul with constant weights on flat data."""
+    from quantize.ptq.operators import foreign, out
+
+    source, weight = reader.data(node), reader.constant(node, 1)
+    if weight is None or weight.ndim != 2 or reader.rank(source) != 2:
+        return foreign(reader, node, "a matrix product that is no linear layer on flat data",
+                       "Flatten and Gemm with constant weights, or Conv 1x1")  # fmt: skip
+    weight = _finite(node, weight) * node.number("alpha", 1.0)
+    if not node.integer("transB", 0):
+        weight = weight.T
+    if weight.shape[1] != source.shape[0] or node.integer("transA", 0):
+        raise node.refuse(f"{weight.shape[1]} inputs expected, but its data has {source.shape[0]}")
+    bias = reader.constant(node, 2)
+    offset = np.zeros(len(weight)) if bias is None else bias.reshape(-1) * node.number("beta", 1.0)
+    return reader.add(node, Op(
+        out(node), "linear", [source.name], (len(weight), 1, 1), weight=weight[:, :, None, None],
+        bias=np.broadcast_to(offset, (len(weight),)).astype(np.float64),
+    ))  # fmt: skip
+
+
+def _finite(node: Node, weight: np.ndarray) -> np.ndarray:
+    if not np.isfinite(weight).all():
+        raise node.refuse("its weights are not finite; train the model again")
+    return weight.astype(np.float64)
+
+
+def _bias(reader: Reader, node: Node, outputs: int) -> np.ndarray:
+    bias = reader.constant(node, 2)
+    if bias is None:
+        return np.zeros(outputs)
+    return _finite(node, bias.reshape(-1))
+
+
+def _dense(reader: Reader, node: Node, weight: np.ndarray, channels: int) -> np.ndarray:
+    """An ordinary convolution in place of one with groups."""
+    groups = node.integer("group", 1)
+    outputs, per_group = weight.shape[:2]
+    if per_group * groups != channels or outputs % max(groups, 1):
+        raise node.refuse(
+            f"weights for {per_group * groups} channels in {groups} groups, but its data has "
+            f"{channels}"
+        )
+    if groups == 1:
+        return weight
+    whole = np.zeros((outputs, channels, *weight.shape[2:]))
+    step = outputs // groups
+    for group in range(groups):
+        rows = slice(group * step, (group + 1) * step)
+        whole[rows, group * per_group : (group + 1) * per_group] = weight[rows]
+    kind = "a depthwise convolution" if per_group == 1 else f"a convolution in {groups} groups"
+    reader.note(
+        f"node {node.name} ({node.op}): {kind}, which the chip does not have, is written as an "
+        f"ordinary one with zeros: {groups} times the weights"
+    )
+    return whole
+
+
+def _ungrouped_transposed(reader: Reader, node: Node, weight: np.ndarray) -> np.ndarray:
+    """[in, out, rows, columns] of one group."""
+    groups = node.integer("group", 1)
+    if groups == 1:
+        return weight
+    inputs, per_group = weight.shape[:2]
+    whole = np.zeros((inputs, per_group * groups, *weight.shape[2:]))
+    step = inputs // groups
+    for group in range(groups):
+        rows = slice(group * step, (group + 1) * step)
+        whole[rows, group * per_group : (group + 1) * per_group] = weight[rows]
+    reader.note(f"node {node.name} ({node.op}): {groups} groups are written as one with zeros")
+    return whole
+
+
+def _ends(pads: tuple[int, ...]) -> tuple[Ends, ...]:
+    half = len(pads) // 2
+    return tuple((pads[i], pads[half + i]) for i in range(half))
+
+
+def _pads(node: Node, weight: np.ndarray, source: Op, spatial: int) -> tuple[Ends, ...]:
+    automatic = node.attributes.get("auto_pad", "NOTSET")
+    if automatic in ("SAME_UPPER", "SAME_LOWER"):
+        strides = node.integers("strides") or (1,) * spatial
+        ends = []
+        for n, k, s in zip(source.shape[1:], weight.shape[2:], strides, strict=False):
+            total = max((-(-n // s) - 1) * s + k - n, 0)
+            small = total // 2
+            ends.append((small, total - small) if automatic == "SAME_UPPER" else
+                        (total - small, small))  # fmt: skip
+        return tuple(ends)
+    return _ends(node.integers("pads") or (0,) * (2 * spatial))
+
+
+def _with_padding(
+    reader: Reader, node: Node, source: Op, pads: tuple[Ends, ...]
+) -> tuple[tuple[Ends, ...], Op]:
+    """Take over the zeros that a Pad in front adds."""
+    if source.kind != "pad":
+        return pads, source
+    top, left, bottom, right = source.pads
+    more = ((top, bottom), (left, right))
+    merged = tuple((a + c, b + d) for (a, b), (c, d) in zip(pads, more, strict=False))
+    return merged, reader.net.source(source)
+
+
+def _spread(weight: np.ndarray, dilations: tuple[int, ...]) -> np.ndarray:
+    rows, columns = (*dilations, 1)[:2]
+    spans = [(k - 1) * d + 1 for k, d in zip(weight.shape[2:], (rows, columns), strict=True)]
+    whole = np.zeros((*weight.shape[:2], *spans))
+    whole[:, :, ::rows, ::columns] = weight
+    return whole
+
+
+def _result(
+    shape: tuple[int, int, int], weight: np.ndarray, pads: tuple[Ends, ...],
+    dilations: tuple[int, ...], strides: tuple[int, ...],
+) -> tuple[int, int]:  # fmt: skip
+    sizes = [
+        (n + a + b - (k - 1) * d - 1) // s + 1
+        for n, k, (a, b), d, s in zip(
+            shape[1:], weight.shape[2:], pads, dilations, strides, strict=False
+        )
+    ]
+    return (sizes[0], sizes[1]) if len(sizes) == 2 else (sizes[0], 1)
+
+
+def _why(
+    weight: np.ndarray, dilations: tuple[int, ...], pads: tuple[Ends, ...], spatial: int
+) -> str:
+    size = "x".join(str(n) for n in weight.shape[2 : 2 + spatial])
+    said = f"a {size} kernel"
+    if any(d != 1 for d in dilations):
+        said += f" with dilation {list(dilations)}"
+    return said + f" and pads {[end for pair in pads for end in pair]}"
+
+
+def _nearest(spatial: int) -> str:
+    if spatial == 1:
+        return "1 to 9 taps with 0 to 2 zeros at both ends"
+    return "3x3 kernels (two of them see 5x5), undilated, with 0 to 2 zeros at all ends"
+
+
+def _stand_in(weight: np.ndarray, spatial: int) -> tuple[np.ndarray, int]:
+    """A kernel the chip has, for the question whether memory would suffice."""
+    shape = (3, 3) if spatial == 2 else (min(weight.shape[2], MAX_CONV1D_LENGTH), 1)
+    return np.zeros((*weight.shape[:2], *shape)), 1 if spatial == 2 else min(shape[0] // 2, 2)

@@ -1,0 +1,189 @@
+"""Reads any float (or QDQ) ONNX model into a :class:`quantize.ptq.net.Net`.
+
+Nothing is refused that can be understood: what the chip does not have becomes a ``foreign``
+operation, so that all obstacles can be listed at once. Only what leaves nothing to list is an
+error: a file that is no model, several inputs, sizes that are not fixed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from common.errors import UserError
+from quantize.ptq import constants
+from quantize.ptq.net import INPUT, Net, Obstacle, Op, Shape
+from synthesize.read.onnx import model as onnx_model
+from synthesize.read.onnx.model import Model, Node
+
+MAX_SIZE = 4096
+
+
+class Reader:
+    """What is known while operators are read: constants, and the operation behind each tensor."""
+
+    def __init__(self, model: Model, net: Net, rank: int) -> None:
+        self.model, self.net = model, net
+        self.constants = {name: _array(value) for name, value in model.constants.items()}
+        self.tensors: dict[str, str] = {}
+        self.ranks = {INPUT: rank}
+
+    def constant(self, node: Node, index: int) -> np.ndarray | None:
+        """A constant input, None when it is data or missing."""
+        name = node.inputs[index] if index < len(node.inputs) else ""
+        return self.constants.get(name)
+
+    def is_data(self, node: Node, index: int) -> bool:
+        """Whether an input is data."""
+        return index < len(node.inputs) and node.inputs[index] in self.tensors
+
+    def data(self, node: Node, index: int = 0) -> Op:
+        """The operation behind an input.
+
+        Raises:
+            UserError: nothing computes it.
+        """
+        name = node.inputs[index] if index < len(node.inputs) else ""
+        if name in self.tensors:
+            return self.net.ops[self.tensors[name]]
+        what = "it is a constant" if name in self.constants else "no operator before computes it"
+        raise node.refuse(f"input {index + 1} ({name!r}) should be data, but {what}")
+
+    def rank(self, op: Op) -> int:
+        """Axes of an operation's result in the model, the batch included."""
+        return self.ranks[op.name]
+
+    def add(self, node: Node, op: Op, rank: int | None = None) -> Op:
+        """Append an operation; its rank is that of its first input unless it is given."""
+        op.node = op.node or label(node)
+        first = self.ranks[op.inputs[0]] if rank is None else rank
+        self.net.add(op)
+        self.ranks[op.name] = first
+        return op
+
+    def obstacle(self, node: Node, reason: str, nearest: str) -> None:
+        """Note something that the chip cannot do."""
+        self.net.obstacles.append(Obstacle(label(node), reason, nearest))
+
+    def avoidable(self, node: Node, reason: str, nearest: str) -> None:
+        """Note something that the chip cannot do, but nearly; the nearest thing is read already."""
+        self.net.obstacles.append(Obstacle(label(node), reason, nearest, True))
+
+    def note(self, text: str) -> None:
+        """Tell the user something, once."""
+        if text not in self.net.notes:
+            self.net.notes.append(text)
+
+
+def label(node: Node) -> str:
+    """How a node is called in sentences."""
+    return f"node {node.name} ({node.op})"
+
+
+def read(path: str | Path) -> Net:
+    """Read a model.
+
+    Raises:
+        UserError: unreadable file, several inputs, sizes that are not fixed, or inputs of an
+            operator that do not go together.
+    """
+    from quantize.ptq.operators import OPERATORS, unknown
+
+    model = onnx_model.read(path)
+    net, rank = _start(model)
+    reader = Reader(model, net, rank)
+    reader.tensors[net.input_name] = INPUT
+    for node in model.nodes:
+        value = _constant(reader, node)
+        if value is not None:
+            reader.constants[node.outputs[0]] = value
+            continue
+        if not any(name in reader.tensors for name in node.inputs):
+            raise node.refuse("it depends on nothing this program can compute; simplify the model")
+        result = OPERATORS.get(node.op, unknown)(reader, node)
+        results = result if isinstance(result, list) else [result]
+        for name, op in zip(node.outputs, results, strict=False):
+            reader.tensors[name] = op.name
+            op.tensor = op.tensor or name
+    _outputs(reader)
+    return net
+
+
+def _start(model: Model) -> tuple[Net, int]:
+    if len(model.inputs) != 1:
+        names = ", ".join(model.inputs) or "none"
+        raise UserError(
+            f"{model.path}: it has {len(model.inputs)} inputs ({names}); a network for the chip "
+            "has one"
+        )
+    name, dims = next(iter(model.inputs.items()))
+    said = "x".join("?" if d in (None, 0, -1) else str(d) for d in dims)
+    if len(dims) not in (2, 3, 4):
+        raise UserError(
+            f"{model.path}: input {name} is {said}; expected a batch, channels and up to two axes"
+        )
+    if dims[0] not in (1, None, 0, -1):
+        raise UserError(
+            f"{model.path}: input {name} is {said}; export it with a batch of 1 or an open one"
+        )
+    sizes = [0 if d is None else int(d) for d in dims[1:]]
+    if any(not 0 < n <= MAX_SIZE for n in sizes):
+        raise UserError(
+            f"{model.path}: input {name} is {said}; only the batch may be open, so export with "
+            f"fixed sizes (at most {MAX_SIZE})"
+        )
+    last = len(dims) == 4 and sizes[2] in (1, 3, 4) and sizes[0] > 4 and _transposed(model, name)
+    channels, rows, columns = (*sizes, 1, 1)[:3]
+    shape: Shape = (columns, channels, rows) if last else (channels, rows, columns)
+    layout = "nhwc" if last else {2: "nc", 3: "ncl", 4: "nchw"}[len(dims)]
+    net = Net(model.name, name, layout)
+    net.add(Op(INPUT, "input", [], shape))
+    return net, len(dims)
+
+
+def _transposed(model: Model, name: str) -> bool:
+    """Whether the first thing that happens to the input is that its channels come first."""
+    node = model.reader(name)
+    while node is not None and node.op in ("QuantizeLinear", "DequantizeLinear", "Cast"):
+        node = model.reader(node.outputs[0])
+    return node is not None and node.op == "Transpose" and node.integers("perm") == (0, 3, 1, 2)
+
+
+def _constant(reader: Reader, node: Node) -> np.ndarray | None:
+    """Value of a node that depends on constants only."""
+    if not node.outputs or not node.outputs[0]:
+        raise node.refuse("it has no output")
+    if node.op == "Constant":
+        return constants.value_of(node)
+    if node.op == "Shape" and reader.is_data(node, 0):
+        return np.array(_dims(reader, reader.data(node)))
+    known = [reader.constants.get(name) for name in node.inputs]
+    if any(value is None and name for name, value in zip(node.inputs, known, strict=True)):
+        return None
+    return constants.folded(node, known)
+
+
+def _dims(reader: Reader, op: Op) -> tuple[int, ...]:
+    """Dimensions in the model, batch 1."""
+    rank = reader.rank(op)
+    return (1, *op.shape)[:rank] if rank > 2 else (1, int(np.prod(op.shape)))
+
+
+def _outputs(reader: Reader) -> None:
+    net, model = reader.net, reader.model
+    for name in model.outputs:
+        if name not in reader.tensors:
+            raise UserError(f"{model.path}: output {name} does not depend on the input; remove it")
+        op = net.ops[reader.tensors[name]]
+        if op.kind == "input":
+            raise UserError(f"{model.path}: output {name} is the input itself; remove it")
+        if op.tensor != name:  # what only moved data is not computed here
+            net.cut[name] = op.tensor
+        net.outputs.append((name, op.name))
+    if not net.outputs:
+        raise UserError(f"{model.path}: it has no outputs; export it with outputs")
+
+
+def _array(value: onnx_model.Constant) -> np.ndarray:
+    return value.array

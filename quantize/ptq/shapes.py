@@ -1,0 +1,330 @@
+"""Operators that pool, resize and reshape."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+
+from quantize.ptq.net import Net, Op, Pair, Shape
+from quantize.ptq.read import Reader, label
+from synthesize.chip.limits import MAX_POOL
+from synthesize.read.onnx.model import Node
+
+Operator = Callable[[Reader, Node], Op]
+Pooling = Literal["max", "avg"]
+
+
+def per_channel(array: np.ndarray, shape: Shape, rank: int) -> np.ndarray | None:
+    """One number, or one per channel, of a constant that is combined with data; else None."""
+    if array.size == 1:
+        return array.reshape(1)
+    dims = (1,) * (rank - array.ndim) + array.shape
+    others = dims[:1] + dims[2:]
+    if len(dims) != rank or any(n != 1 for n in others) or dims[1] != shape[0]:
+        return None
+    return array.reshape(-1)
+
+
+def depends(net: Net, gate: Op, data: Op) -> bool:
+    """Whether a factor is computed from the data it multiplies, pixel by pixel."""
+    while gate.kind in ("act", "affine", "foreign"):
+        if gate.inputs[0] == data.name:
+            return True
+        gate = net.source(gate)
+    return False
+
+
+def curve_of(net: Net, gate: Op) -> str:
+    """What a factor makes of the data it is computed from: a name people know."""
+    while gate.kind in ("act", "affine", "foreign"):
+        if math.isfinite(gate.high) or gate.word == "HardSigmoid":
+            return "HardSwish"
+        if gate.word == "Gelu":
+            return "Gelu"
+        gate = net.source(gate)
+    return "SiLU"
+
+
+def _pool(reader: Reader, node: Node, kind: Pooling) -> Op:
+    from quantize.ptq.operators import foreign, out
+
+    source = reader.data(node)
+    spatial = reader.rank(source) - 2
+    window = node.integers("kernel_shape")
+    if window is None or spatial not in (1, 2) or len(window) != spatial:
+        return foreign(reader, node, "pooling of data without rows", "pooling of rows and columns")
+    step = node.integers("strides") or (1,) * spatial
+    pads = _pool_pads(node, source, window, step)
+    size, stride = _pair(window), _pair(step, 1)
+    floor, ceil = (
+        _sizes(source, size, stride, pads, False),
+        _sizes(source, size, stride, pads, True),
+    )
+    result = ceil if node.integer("ceil_mode", 0) else floor
+    trouble = _pool_trouble(node, pads, size, stride, result != floor, spatial)
+    if trouble:
+        nearest = "a window without padding, of 1 to 16 rows and columns, equal strides"
+        reader.obstacle(node, trouble, nearest)
+        size, stride = _stand_in(source, result)
+    op = Op(out(node), "pool", [source.name], (source.shape[0], *result), pooling=kind)
+    op.window, op.step = size, stride
+    return reader.add(node, op)
+
+
+def _pool_trouble(
+    node: Node, pads: tuple[int, ...], size: Pair, stride: Pair, cut: bool, spatial: int
+) -> str:
+    if any(pads):
+        return f"pooling with pads {list(pads)}"
+    if any(n != 1 for n in node.integers("dilations") or ()):
+        return "pooling with dilation"
+    if cut:
+        return "pooling beyond the edge (ceil_mode)"
+    if max(*size, *stride) > MAX_POOL:
+        return f"a pooling window or stride of {max(*size, *stride)}"
+    if spatial == 2 and stride[0] != stride[1]:
+        return f"pooling strides {list(stride)}"
+    return ""
+
+
+def _stand_in(source: Op, result: Pair) -> tuple[Pair, Pair]:
+    """Pooling the chip has that gives data of the same size."""
+    step = max(1, min(MAX_POOL, source.shape[1] // max(result[0], 1)))
+    width = 1 if source.shape[2] == 1 else step
+    return (step, width), (step, width)
+
+
+def _pool_pads(
+    node: Node, source: Op, window: tuple[int, ...], step: tuple[int, ...]
+) -> tuple[int, ...]:
+    if str(node.attributes.get("auto_pad", "NOTSET")).startswith("SAME"):
+        totals = [
+            max((-(-n // s) - 1) * s + k - n, 0)
+            for n, k, s in zip(source.shape[1:], window, step, strict=False)
+        ]
+        return tuple([t // 2 for t in totals] + [t - t // 2 for t in totals])
+    return node.integers("pads") or (0,) * (2 * len(window))
+
+
+def _sizes(source: Op, size: Pair, stride: Pair, pads: tuple[int, ...], up: bool) -> Pair:
+    half = len(pads) // 2
+    sizes = []
+    for axis in range(2):
+        n, k, s = source.shape[1 + axis], size[axis], stride[axis]
+        around = pads[axis] + pads[half + axis] if axis < half else 0
+        steps = (n + around - k) / s
+        sizes.append(max(0, math.ceil(steps) if up else math.floor(steps)) + 1)
+    return sizes[0], sizes[1]
+
+
+def _pair(values: tuple[int, ...], default: int = 1) -> Pair:
+    return (values[0], values[1]) if len(values) == 2 else (values[0], default)
+
+
+def max_pool(reader: Reader, node: Node) -> Op:
+    """MaxPool."""
+    return _pool(reader, node, "max")
+
+
+def average_pool(reader: Reader, node: Node) -> Op:
+    """AveragePool; the chip truncates the mean."""
+    return _pool(reader, node, "avg")
+
+
+def global_pool(kind: Pooling) -> Operator:
+    """Pooling over all rows and columns."""
+
+    def make(reader: Reader, node: Node) -> Op:
+        source = reader.data(node)
+        return _whole(reader, node, source, source.shape[1:], kind, reader.rank(source))
+
+    return make
+
+
+def reduce_(kind: Pooling) -> Operator:
+    """ReduceMean and ReduceMax over rows, columns or both."""
+
+    def make(reader: Reader, node: Node) -> Op:
+        from quantize.ptq.operators import foreign
+
+        source, rank = reader.data(node), reader.rank(reader.data(node))
+        given = reader.constant(node, 1)
+        axes = node.integers("axes") if given is None else tuple(int(n) for n in given.reshape(-1))
+        wanted = {n % rank for n in axes or range(rank)}
+        if not wanted or not wanted <= set(range(2, rank)):
+            return foreign(reader, node, f"{node.op} over axes {sorted(wanted)}",
+                           "rows and columns (axes 2 and 3)")  # fmt: skip
+        window = tuple(source.shape[a - 1] if a in wanted else 1 for a in (2, 3))
+        kept = rank if node.integer("keepdims", 1) else rank - len(wanted)
+        if kept not in (2, rank):
+            return foreign(reader, node, f"{node.op} that drops one of two axes", "keepdims=1")
+        return _whole(reader, node, source, (window[0], window[1]), kind, kept)
+
+    return make
+
+
+def _whole(reader: Reader, node: Node, source: Op, window: Pair, kind: Pooling, rank: int) -> Op:
+    """Pooling over a window of any size, in as many steps as it takes."""
+    from quantize.ptq.operators import out
+
+    steps = [_factors(n) for n in window]
+    if any(not found for found in steps):
+        reader.obstacle(node, f"pooling over {window[0]}x{window[1]}", "sides whose factors are at "
+                        "most 16")  # fmt: skip
+        steps = [[min(n, MAX_POOL)] for n in window]
+    count = max(len(found) for found in steps)
+    if count > 1:
+        size = f"{window[0]}x{window[1]}"
+        reader.note(f"{label(node)}: pooling over {size} in {count} steps, each truncates the mean")
+    for number in range(count):
+        rows, columns = (f[number] if number < len(f) else 1 for f in steps)
+        shape = (source.shape[0], source.shape[1] // rows, source.shape[2] // columns)
+        op = Op(out(node), "pool", [source.name], shape, pooling=kind)
+        op.window = (rows, columns)
+        square = max(rows, columns) if source.shape[2] > 1 else 0
+        op.step = (square, square) if square else (rows, 1)
+        if number == count - 1 and count == 1:
+            op.step = (1, 1)  # one window; nothing to step over
+        source = reader.add(node, op, rank)
+    return source
+
+
+def _factors(size: int) -> list[int]:
+    """Sides of at most 16 whose product is ``size``, largest first; empty when there are none."""
+    if size <= MAX_POOL:
+        return [size]
+    for side in range(MAX_POOL, 1, -1):
+        if size % side == 0:
+            rest = _factors(size // side)
+            if rest:
+                return [side, *rest]
+    return []
+
+
+def flatten(reader: Reader, node: Node) -> Op:
+    """Flatten all but the batch."""
+    from quantize.ptq.operators import foreign
+
+    source = reader.data(node)
+    if node.integer("axis", 1) not in (1, 1 - reader.rank(source)):
+        return foreign(reader, node, f"Flatten at axis {node.integer('axis', 1)}", "axis 1")
+    return _flat(reader, node, source, 2)
+
+
+def _flat(reader: Reader, node: Node, source: Op, rank: int) -> Op:
+    from quantize.ptq.operators import out
+
+    if reader.rank(source) == rank:
+        return source
+    size = math.prod(source.shape)
+    return reader.add(node, Op(out(node), "flatten", [source.name], (size, 1, 1)), rank)
+
+
+def reshape(reader: Reader, node: Node) -> Op:
+    """Reshape that flattens, adds or drops axes of length 1, or changes nothing."""
+    from quantize.ptq.operators import foreign
+
+    source, given = reader.data(node), reader.constant(node, 1)
+    if given is None:
+        return foreign(reader, node, "Reshape to a shape that is data", "a constant shape")
+    wanted = _resolved([int(n) for n in given.reshape(-1)], source, reader.rank(source))
+    rank = len(wanted)
+    size = math.prod(source.shape)
+    if wanted[1:2] == [size] and wanted[0] == 1 and all(n == 1 for n in wanted[2:]):
+        return _flat(reader, node, source, rank)
+    if (*wanted[1:], 1, 1)[:3] == source.shape and rank in (3, 4):
+        return _alias(reader, node, source, rank)
+    return foreign(reader, node, f"Reshape to {wanted}", "Flatten")
+
+
+def _resolved(wanted: list[int], source: Op, rank: int) -> list[int]:
+    now = [1, *source.shape][:rank] if rank > 2 else [1, math.prod(source.shape)]
+    wanted = [now[i] if n == 0 and i < len(now) else n for i, n in enumerate(wanted)]
+    rest = math.prod(n for n in wanted if n != -1)
+    return [math.prod(source.shape) // max(rest, 1) if n == -1 else n for n in wanted]
+
+
+def _alias(reader: Reader, node: Node, source: Op, rank: int) -> Op:
+    """The same data with other axes of length 1."""
+    from quantize.ptq.operators import out
+
+    if reader.rank(source) == rank:
+        return source
+    return reader.add(node, Op(out(node), "affine", [source.name], source.shape, weight=np.ones(1),
+                               bias=np.zeros(1)), rank)  # fmt: skip
+
+
+def squeeze(reader: Reader, node: Node) -> Op:
+    """Squeeze and Unsqueeze of rows and columns."""
+    from quantize.ptq.operators import foreign
+
+    source, rank = reader.data(node), reader.rank(reader.data(node))
+    given = reader.constant(node, 1)
+    axes = (node.integers("axes") or ()) if given is None else tuple(int(n) for n in given)
+    after = rank + len(axes) * (1 if node.op == "Unsqueeze" else -1)
+    total = max(rank, after)
+    behind = all(n % total >= 2 for n in axes)
+    if not behind or after not in (2, 3, 4) or (after == 2 and source.shape[1:] != (1, 1)):
+        return foreign(reader, node, f"{node.op} of axes {list(axes)}", "axes behind the channels")
+    return _alias(reader, node, source, after)
+
+
+def pad(reader: Reader, node: Node) -> Op:
+    """Pad with zeros, which the convolution behind it takes over."""
+    from quantize.ptq.operators import foreign, out
+
+    source, rank = reader.data(node), reader.rank(reader.data(node))
+    given, value = reader.constant(node, 1), reader.constant(node, 2)
+    pads = node.integers("pads") if given is None else tuple(int(n) for n in given.reshape(-1))
+    zeros = node.attributes.get("mode", "constant") == "constant" and (
+        value is None or value.size == 0 or float(value.reshape(-1)[0]) == 0.0
+    )
+    if (
+        pads is None
+        or len(pads) != 2 * rank
+        or rank < 3
+        or not zeros
+        or any(pads[:2] + pads[rank : rank + 2])
+    ):
+        return foreign(reader, node, "padding with anything but zeros around rows and columns",
+                       "zeros, as part of a convolution")  # fmt: skip
+    top, bottom = pads[2], pads[rank + 2]
+    left, right = (pads[3], pads[rank + 3]) if rank == 4 else (0, 0)
+    shape = (source.shape[0], source.shape[1] + top + bottom, source.shape[2] + left + right)
+    op = Op(out(node), "pad", [source.name], shape, pads=(top, left, bottom, right))
+    return source if not any(op.pads) else reader.add(node, op)
+
+
+def resize(reader: Reader, node: Node) -> Op:
+    """Resize by a power of two: transposed convolutions that copy."""
+    from quantize.ptq.operators import foreign
+    from quantize.ptq.upsample import enlarged, scales_of, smoothed
+
+    source = reader.data(node)
+    factor = scales_of(reader, node, source)
+    mode = str(node.attributes.get("mode", "nearest"))
+    if factor == 1:
+        return source
+    if factor is None or factor & (factor - 1) or reader.rank(source) != 4:
+        return foreign(reader, node, "Resize by other factors than 2, 4 or 8 in both directions",
+                       "Resize by 2, 4 or 8, or ConvTranspose")  # fmt: skip
+    way = str(node.attributes.get("coordinate_transformation_mode", "half_pixel"))
+    if mode == "nearest" and _repeats(node, way):
+        return enlarged(reader, node, source, factor)
+    if mode == "linear" and way in ("half_pixel", "pytorch_half_pixel"):
+        return smoothed(reader, node, source, factor)
+    return foreign(reader, node, f"Resize in mode {mode} with {way}",
+                   "mode nearest with asymmetric coordinates, or ConvTranspose")  # fmt: skip
+
+
+def _repeats(node: Node, way: str) -> bool:
+    """Whether nearest-neighbour resizing repeats every pixel, as torch's does."""
+    rounding = str(node.attributes.get("nearest_mode", "round_prefer_floor"))
+    if node.op == "Upsample":
+        return True
+    if way == "asymmetric":
+        return rounding in ("floor", "round_prefer_floor")
+    return way in ("half_pixel", "pytorch_half_pixel") and rounding.startswith("round")

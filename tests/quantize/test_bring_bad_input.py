@@ -1,0 +1,160 @@
+"""Bad input of ``quantize onnx``: one sentence, nothing half-written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from quantize.__main__ import main
+from tests.quantize.test_float_operators import Float
+
+
+def plain(folder: Path) -> Path:
+    """A model without any trouble."""
+    model = Float(3, 8, 8)
+    model.conv(3, 4, 3, 3, pads=[1, 1, 1, 1])
+    model.add("Relu")
+    return model.save(folder / "plain.onnx")
+
+
+def good(folder: Path) -> Path:
+    data = np.random.default_rng(0).uniform(-1, 1, (4, 3, 8, 8)).astype(np.float32)
+    np.save(folder / "good.npy", data)
+    return folder / "good.npy"
+
+
+def other_shape(folder: Path) -> Path:
+    np.save(folder / "other.npy", np.zeros((4, 3, 9, 8), np.float32))
+    return folder / "other.npy"
+
+
+def nan(folder: Path) -> Path:
+    data = np.zeros((4, 3, 8, 8), np.float32)
+    data[2, 0, 0, 0] = np.nan
+    np.save(folder / "nan.npy", data)
+    return folder / "nan.npy"
+
+
+def texts(folder: Path) -> Path:
+    np.save(folder / "texts.npy", np.full((2, 3, 8, 8), "a"))
+    return folder / "texts.npy"
+
+
+def code(folder: Path) -> Path:
+    np.save(folder / "code.npy", np.array([{}], object), allow_pickle=True)
+    return folder / "code.npy"
+
+
+def empty_folder(folder: Path) -> Path:
+    (folder / "empty").mkdir()
+    return folder / "empty"
+
+
+DATA: list[tuple[Callable[[Path], Path], str]] = [
+    (other_shape, "it holds 4x3x9x8, but the model reads Nx3x8x8"),
+    (nan, "input 2 of those used holds NaN"),
+    (texts, "it holds no numbers"),
+    (code, "not a readable .npy file"),
+    (empty_folder, "holds no JPEG or PNG pictures"),
+    (lambda folder: folder / "missing", "there is no such thing here"),
+]
+
+
+def refused(arguments: list[str], out: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    before = sorted(out.parent.iterdir())
+    assert main([*arguments, "-o", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert "Traceback" not in said
+    assert sorted(out.parent.iterdir()) == before
+    return said
+
+
+@pytest.mark.parametrize(("make", "wanted"), DATA)
+def test_calibration_data_that_cannot_be_used(
+    make: Callable[[Path], Path], wanted: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, data = plain(tmp_path), make(tmp_path)
+    said = refused([str(model), "--calibrate", str(data)], tmp_path / "q.onnx", capsys)
+    assert wanted in said
+    assert said.count("\n") == 1
+
+
+def unknown_operator(folder: Path) -> Path:
+    model = Float(3, 8, 8)
+    model.conv(3, 4, 1, 1)
+    model.add("LRN", model.last, size=3)
+    model.conv(4, 4, 1, 1)
+    return model.save(folder / "m.onnx")
+
+
+def external(folder: Path) -> Path:
+    proto = onnx.load(str(plain(folder)))
+    onnx.save(proto, str(folder / "outside.onnx"), save_as_external_data=True,
+              location="weights.bin", size_threshold=0)  # fmt: skip
+    return folder / "outside.onnx"
+
+
+def rubbish(folder: Path) -> Path:
+    (folder / "rubbish.onnx").write_bytes(b"\x08\x01nonsense" * 40)
+    return folder / "rubbish.onnx"
+
+
+def two_inputs(folder: Path) -> Path:
+    proto = onnx.load(str(plain(folder)))
+    second = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, (1, 3))
+    proto.graph.input.append(second)
+    onnx.save(proto, str(folder / "two.onnx"))
+    return folder / "two.onnx"
+
+
+def infinite(folder: Path) -> Path:
+    model = Float(3, 8, 8)
+    model.add("Conv", "x", model.constant(np.full((4, 3, 1, 1), np.inf, np.float32)))
+    return model.save(folder / "m.onnx")
+
+
+def nothing(folder: Path) -> Path:
+    model = Float(3, 8, 8)
+    model.add("Identity", "x")
+    return model.save(folder / "m.onnx")
+
+
+MODELS: list[tuple[Callable[[Path], Path], str]] = [
+    (unknown_operator, "LRN"),
+    (external, "stored in another file"),
+    (rubbish, "not a readable ONNX model"),
+    (two_inputs, "it has 2 inputs"),
+    (infinite, "not finite"),
+    (nothing, "is the input itself"),
+    (lambda folder: folder / "none.onnx", "there is no such ONNX file"),
+]
+
+
+@pytest.mark.parametrize(("make", "wanted"), MODELS)
+def test_models_that_cannot_be_used(
+    make: Callable[[Path], Path], wanted: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, model = good(tmp_path), make(tmp_path)
+    said = refused([str(model), "--calibrate", str(data)], tmp_path / "q.onnx", capsys)
+    assert wanted in said
+
+
+def test_without_data_it_says_whether_anything_stands_in_the_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(plain(tmp_path))]) == 2
+    assert "the chip has all it needs; give inputs with --calibrate" in capsys.readouterr().err
+
+
+def test_a_file_in_no_folder_is_refused_before_any_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, data = plain(tmp_path), good(tmp_path)
+    out = tmp_path / "no" / "q.onnx"
+    assert main([str(model), "--calibrate", str(data), "-o", str(out)]) == 2
+    assert "its folder does not exist" in capsys.readouterr().err
