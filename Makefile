@@ -92,7 +92,7 @@ FORCE:
 $(choice): FORCE
 	@mkdir -p $(@D)
 	@{ for file in "$$IMAGE" "$$CHECKPOINT" "$$NETWORK" "$$SAMPLE"; do \
-	  echo "$$file"; cksum < "$$file"; done; echo "$(BAUD) $(BOARD)"; } > $@.new 2>/dev/null; \
+	  echo "$$file"; cksum < "$$file"; done; echo "$(BAUD) $(BOARD) $(FOLLOW)"; } > $@.new 2>/dev/null; \
 	  if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; rm -f $(results); fi
 
 $(input): $(choice) ai8x_models/preprocess.py | $(ready)
@@ -116,6 +116,8 @@ CAMERA ?= $(IMAGE)
 REPLAY ?=
 # Rate of the board's console with these firmwares.
 BAUD   ?= 921600
+# 0: `make live` looks at every picture as if it were the first.
+FOLLOW ?= 1
 # Which board: fthr (MAX78000FTHR) or evkit (MAX78000EVKIT).
 BOARD  ?= fthr
 
@@ -133,7 +135,7 @@ live: $(live) ## build the firmware that uses the board's own camera (then: make
 	@echo $(live)
 
 $(BUILD)/injection/report.json: application := frame-injection
-$(BUILD)/live/report.json: application := live-pose
+$(BUILD)/live/report.json: application := $(if $(filter 0,$(FOLLOW)),live-pose,live-follow)
 $(BUILD)/injection/report.json $(BUILD)/live/report.json: $(choice) \
   $(wildcard synthesize/*.py synthesize/*/*.py synthesize/*/*/*.py firmware_templates/*/* firmware_templates/*/*/*) | $(ready)
 	@$(py) -m synthesize compile $${NETWORK:+"$$NETWORK"} "$$CHECKPOINT" --quiet \

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import pickle
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ai8x_models.described import described_spec
-from ai8x_models.students import SPECS, Student
+from ai8x_models.students import SPECS, Student, StudentSpec
 from common.errors import UserError
 from common.files import replace_file
 
@@ -78,11 +79,21 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return data
 
 
+def _spec_of(arch: str, extras: Mapping[str, Any], state: Mapping[str, Any]) -> StudentSpec | None:
+    """The student of that name, unless the file describes another one: names outlive networks."""
+    known, described = SPECS.get(arch), described_spec(arch, extras, state)
+    if known is None or described is None:
+        return known or described
+    own = {layer.name: layer.op for layer in described.layers}
+    same = own == {layer.name: layer.op for layer in known.layers}
+    return known if same else described
+
+
 def load_student(path: Path) -> tuple[Student, dict[str, Any]]:
     """Rebuild a student, in the mode and with the folding it was saved with."""
     data = read_checkpoint(path)
     arch, state = data.get("arch"), data["state_dict"]
-    chosen = SPECS.get(str(arch)) or described_spec(str(arch), data.get("extras", {}), state)
+    chosen = _spec_of(str(arch), data.get("extras", {}), state)
     if chosen is None:
         raise UserError(
             f"{path} holds architecture '{arch}' and no description of a student; known ones are "

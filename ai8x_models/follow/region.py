@@ -28,7 +28,7 @@ class RegionSettings:
     margin: int = 384
     refresh_ms: int = 1000
     lost_ms: int = 120
-    ahead_ms: int = 80
+    ahead_ms: int = 110
     alternate: int = 0
 
     def __post_init__(self) -> None:

@@ -99,10 +99,7 @@ def known_cells(people: np.ndarray, ignore: np.ndarray, side: int, stride: int) 
             continue
         heat, pafs = skeleton.loss_masks(marked)
         unknown = np.concatenate([heat, pafs]) == 0
-        low, high = person[marked, :2].min(axis=0), person[marked, :2].max(axis=0)
-        margin = MARGIN * float(max(high - low)) + stride
-        left, top = np.floor((low - margin) / stride).astype(int).clip(0, cells)
-        right, bottom = np.ceil((high + margin) / stride).astype(int).clip(0, cells)
+        left, top, right, bottom = _cells_around(person[marked, :2], stride, cells)
         known[unknown, top:bottom, left:right] = False
     if len(ignore):
         area = np.ones((cells, cells), np.uint8)
@@ -111,6 +108,32 @@ def known_cells(people: np.ndarray, ignore: np.ndarray, side: int, stride: int) 
             cv2.fillConvexPoly(area, placed, (0,))
         known &= area.astype(bool)
     return known
+
+
+def labelled_cells(people: np.ndarray, side: int, stride: int) -> np.ndarray:
+    """Where labels say all there is to say: bool [57, h, w], the marked points' maps around people.
+
+    A teacher that takes a left hand for a right one must not put both into the answer.
+    """
+    cells = side // stride
+    said = np.zeros((CHANNELS, cells, cells), bool)
+    for person in people:
+        marked = person[:, 2] > 0
+        if not marked.any():
+            continue
+        heat, pafs = skeleton.loss_masks(marked)
+        left, top, right, bottom = _cells_around(person[marked, :2], stride, cells)
+        said[np.concatenate([heat, pafs]) > 0, top:bottom, left:right] = True
+    return said
+
+
+def _cells_around(points: np.ndarray, stride: int, cells: int) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom cell of the box around some points, with a margin."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    margin = MARGIN * float(max(high - low)) + stride
+    left, top = np.floor((low - margin) / stride).astype(int).clip(0, cells)
+    right, bottom = np.ceil((high + margin) / stride).astype(int).clip(0, cells)
+    return int(left), int(top), int(right), int(bottom)
 
 
 def _corners(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -184,6 +207,7 @@ class ViewDataset(Dataset[dict[str, Any]]):
             item["maps"] = maps.get(entry.name)
             item["cells"] = cell_map(matrix, zoom, self.stride, self.size)
             item["flip"] = np.bool_(flip)
+            item["said"] = labelled_cells(people, self.size, self.stride)
         return item
 
 
@@ -202,11 +226,12 @@ def _recolour(view: np.ndarray, strength: float, rng: np.random.Generator) -> np
     return view
 
 
-def with_labels(teacher: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
+def with_labels(teacher: torch.Tensor, drawn: torch.Tensor, said: torch.Tensor) -> torch.Tensor:
     """The teacher's maps [N, 57, h, w] with the people it overlooked, drawn from their labels.
 
     The labels come from larger networks and larger pictures, so where they say that there is a
-    point or a limb, a teacher that is silent must not talk the student out of it.
+    point or a limb, a teacher that is silent must not talk the student out of it; and where they
+    say all there is (``said`` bool [N, 57, h, w]), a teacher's other opinions do not count.
     """
     points, pafs = slice(0, codec.BACKGROUND), slice(codec.NUM_HEATMAPS, None)
     out = teacher.clone()
@@ -217,7 +242,7 @@ def with_labels(teacher: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
     fields, vectors = out[:, pafs].unflatten(1, (-1, 2)), drawn[:, pafs].unflatten(1, (-1, 2))
     limb = (vectors != 0).any(2, keepdim=True)
     out[:, pafs] = torch.where(limb, vectors, fields).flatten(1, 2)
-    return out
+    return torch.where(said, drawn, out)
 
 
 def merge(items: Sequence[dict[str, Any]], stride: int, sigma: float) -> dict[str, torch.Tensor]:
@@ -240,5 +265,5 @@ def merge(items: Sequence[dict[str, Any]], stride: int, sigma: float) -> dict[st
         drawn = target.abs()[:, : codec.BACKGROUND].amax(1) > 0
         near = torch.nn.functional.max_pool2d(drawn.float()[:, None], 5, 1, 2)[:, 0] > 0
         out["known"] = out["known"] & ~(seen & ~near)[:, None]
-        out["teacher"] = with_labels(teacher, target)
+        out["teacher"] = with_labels(teacher, target, batch["said"])
     return out

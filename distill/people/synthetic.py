@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_models.skeleton import KEYPOINTS, to_coco17
+from ai8x_models.skeleton import COCO17, KEYPOINTS, to_coco17
 from common.console import command_line
 from common.errors import UserError
 from common.files import whole_folder, write_file
@@ -125,7 +125,12 @@ def _pose(rng: np.random.Generator, active: float) -> dict[str, Points]:
 def _head(neck: Points, rng: np.random.Generator) -> dict[str, Points]:
     """The head's centre and its five keypoints, the head turned a little on the neck."""
     centre = neck + (rng.uniform(-0.02, 0.02), -_HEAD_UP, rng.uniform(0, 0.03))
-    turn = _rotation_y(rng.uniform(-25, 25))
+    return head_at(centre, rng.uniform(-25, 25))
+
+
+def head_at(centre: Points, degrees: float) -> dict[str, Points]:
+    """A head there, turned by so much on its neck: its centre and its five keypoints."""
+    turn = _rotation_y(degrees)
     features = {
         "head": (0.0, 0.0, 0.0),
         "nose": (0.0, 0.012, 1.0 * _HEAD),
@@ -402,14 +407,6 @@ def coco_annotations(scene: Scene, image_id: int, first_id: int) -> list[dict[st
     return records
 
 
-# COCO's own names and order of the 17 points.
-_COCO_NAMES = (
-    "nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow "
-    "right_elbow left_wrist right_wrist left_hip right_hip left_knee right_knee left_ankle "
-    "right_ankle"
-).split()
-
-
 def write_set(
     folder: Path, count: int, seed: int = 0, size: int = 192, height: int | None = None
 ) -> Path:
@@ -435,7 +432,7 @@ def _write_set(folder: Path, count: int, seed: int, size: int, height: int) -> N
         write_picture(folder / name, scene.pixels)
         images.append({"id": index + 1, "file_name": name, "width": size, "height": height})
         annotations += coco_annotations(scene, index + 1, 100 * (index + 1))
-    categories = [{"id": 1, "name": "person", "keypoints": _COCO_NAMES}]
+    categories = [{"id": 1, "name": "person", "keypoints": list(COCO17)}]
     content = {"images": images, "annotations": annotations, "categories": categories}
     write_file(folder / "annotations.json", json.dumps(content))
 

@@ -23,6 +23,8 @@ ERROR = 0x05
 PICTURE = 0x06
 PACE = 0x07
 POSES3D = 0x08
+TRACKS = 0x09
+EVENT = 0x0A
 ASK = 0x10
 IMAGE = 0x11
 SHOW = 0x12
@@ -138,6 +140,14 @@ class Poses:
     decode_us: int
 
 
+def _points(payload: bytes, at: int) -> NDArray[np.float64]:
+    """The 18 keypoints at an offset, float64 [18, 3]: x, y in pixels, value."""
+    raw = np.frombuffer(payload, "<i2", 3 * KEYPOINTS, at).reshape(KEYPOINTS, 3)
+    points = raw.astype(np.float64) / (16, 16, 1)
+    points[:, 2] = raw[:, 2].astype(np.uint16) / 2**15
+    return points
+
+
 def parse_poses(payload: bytes) -> Poses:
     """Decode a poses frame's payload; ValueError when its length is wrong."""
     each = 4 + 6 * KEYPOINTS
@@ -150,10 +160,7 @@ def parse_poses(payload: bytes) -> Poses:
     for index in range(count):
         at = 16 + each * index
         (score,) = struct.unpack_from("<H", payload, at)
-        raw = np.frombuffer(payload, "<i2", 3 * KEYPOINTS, at + 4).reshape(KEYPOINTS, 3)
-        points = raw.astype(np.float64) / (16, 16, 1)
-        points[:, 2] = raw[:, 2].astype(np.uint16) / 2**15
-        people.append(Person(points, score / 2**14))
+        people.append(Person(_points(payload, at + 4), score / 2**14))
     return Poses(number, tuple(people), input_us, inference_us, decode_us)
 
 
@@ -196,6 +203,81 @@ def parse_poses3d(payload: bytes) -> Poses3D:
         seen = known >> np.arange(JOINTS) & 1 == 1
         people.append(Person3D(person, seen, joints.astype(np.int16)))
     return Poses3D(number, tuple(people), lift_us)
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """Somebody who is followed; pixels of the camera picture.
+
+    Attributes:
+        number: 1..65535, the same from picture to picture.
+        missed: milliseconds since they were found; 0: in this picture.
+        size: longer side of the box around the points.
+        speed: x and y, pixels a second.
+        points: float64 [18, 3]: x, y, value; value 0 where nothing is known.
+    """
+
+    number: int
+    missed: int
+    size: float
+    speed: tuple[float, float]
+    points: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Tracks:
+    """Who is in a picture of the camera.
+
+    Attributes:
+        number: of the picture.
+        picture: pixels a side of the camera picture.
+        region: x, y, side: what the network looked at.
+        ms: when, by the board's clock.
+        crop_us: processor time to average the region.
+        track_us: processor time to give numbers and look at the rules.
+        people: in no order that means anything.
+    """
+
+    number: int
+    picture: int
+    region: tuple[int, int, int]
+    ms: int
+    crop_us: int
+    track_us: int
+    people: tuple[Track, ...]
+
+
+def parse_tracks(payload: bytes) -> Tracks:
+    """Decode a tracks frame's payload; ValueError when its length is wrong."""
+    each = 10 + 6 * KEYPOINTS
+    if len(payload) < 24 or (len(payload) - 24) % each:
+        raise ValueError(f"tracks frame of {len(payload)} bytes")
+    number, count, picture, x, y, side, *times = struct.unpack_from("<6H3I", payload)
+    if count != (len(payload) - 24) // each:
+        raise ValueError(f"tracks frame for {count} people has {len(payload)} bytes")
+    people = []
+    for at in range(24, len(payload), each):
+        name, missed, size, across, down = struct.unpack_from("<3H2h", payload, at)
+        points = _points(payload, at + 10)
+        people.append(Track(name, missed, size / 16, (across / 16, down / 16), points))
+    return Tracks(number, picture, (x, y, side), *times, tuple(people))
+
+
+@dataclass(frozen=True)
+class Event:
+    """The number of people for whom a rule holds has changed in a picture."""
+
+    number: int
+    rule: int
+    count: int
+
+
+def parse_event(payload: bytes) -> Event:
+    """Decode an event frame's payload; ValueError when its length is wrong."""
+    if len(payload) != 8:
+        raise ValueError(f"event frame of {len(payload)} bytes (8)")
+    number, rule, count, _ = struct.unpack("<4H", payload)
+    return Event(number, rule, count)
 
 
 @dataclass(frozen=True)

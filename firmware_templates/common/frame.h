@@ -25,6 +25,8 @@
 #define FRAME_PICTURE 0x06u /* a piece of what the camera saw */
 #define FRAME_PACE 0x07u  /* how long each stage of a camera picture took */
 #define FRAME_POSES3D 0x08u /* the same people in 3D */
+#define FRAME_TRACKS 0x09u /* people with numbers, in the camera picture; where it was looked */
+#define FRAME_EVENT 0x0Au  /* a rule's count has changed */
 #define FRAME_ASK 0x10u   /* from the host: who are you? */
 #define FRAME_IMAGE 0x11u /* from the host: a piece of a picture */
 #define FRAME_SHOW 0x12u  /* from the host: send the next camera picture */

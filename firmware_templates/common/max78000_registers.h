@@ -121,6 +121,9 @@ static inline void gpio_function(uint32_t port, uint32_t mask, gpio_function_t f
 #define DMA_SRC(n) REGISTER(0x40028108u + 0x20u * (n))
 #define DMA_DST(n) REGISTER(0x4002810Cu + 0x20u * (n))
 #define DMA_CNT(n) REGISTER(0x40028110u + 0x20u * (n))
+#define DMA_DSTRLD(n) REGISTER(0x40028118u + 0x20u * (n))
+#define DMA_CNTRLD(n) REGISTER(0x4002811Cu + 0x20u * (n))
+#define DMA_CNTRLD_EN (1u << 31) /* go on with these once the count is 0; goes back to 0 then */
 #define DMA_CTRL_EN (1u << 0)
 #define DMA_CTRL_REQUEST_PCIF (0x0Du << 4)
 #define DMA_CTRL_SRC_WORDS (2u << 16) /* 32 bits at a time */
@@ -210,6 +213,11 @@ static inline void gpio_function(uint32_t port, uint32_t mask, gpio_function_t f
 #define SYSTICK_CSR_ENABLE (1u << 0)
 #define SYSTICK_CSR_TICKINT (1u << 1)
 #define SYSTICK_CSR_CPU_CLOCK (1u << 2)
+#define SCB_ICSR REGISTER(0xE000ED04u)
+#define ICSR_PENDSVSET (1u << 28)
+#define SCB_SHPR3 REGISTER(0xE000ED20u)
+#define SHPR3_PENDSV_MASK (0xFFu << 16)
+#define SHPR3_PENDSV_LOWEST (0xE0u << 16) /* three bits of priority */
 #define NVIC_ISER(n) REGISTER(0xE000E100u + 4u * (n))
 #define NVIC_ICPR(n) REGISTER(0xE000E280u + 4u * (n))
 #define SCB_VTOR REGISTER(0xE000ED08u)
@@ -219,6 +227,7 @@ static inline void gpio_function(uint32_t port, uint32_t mask, gpio_function_t f
 #define IRQ_UART0 14u
 #define IRQ_DMA0 28u
 #define IRQ_DMA1 29u
+#define IRQ_DMA2 30u
 #define IRQ_PCIF 91u
 #define IRQ_CNN 101u
 #define IRQ_COUNT 104u

@@ -8,6 +8,11 @@
 #include <stdint.h>
 
 #include "network.h"
+#if FOLLOW
+#include "tracker.h"
+#else
+#define CAMERA_SIDE INPUT_ROWS
+#endif
 
 #define CAMERA_ROW_BYTES (2u * INPUT_COLUMNS)
 #define CAMERA_BYTES (CAMERA_ROW_BYTES * INPUT_ROWS)
@@ -17,9 +22,19 @@
 const char *live_camera_open(void);
 
 /* Take the next whole picture. Not before the one before it is over. */
-void live_camera_start(void);
+#if FOLLOW
+/* Of the CAMERA_SIDE x CAMERA_SIDE pixels that the camera sends this region is averaged to
+ * INPUT_ROWS x INPUT_COLUMNS while they come. */
+void live_camera_start(const region_t *region);
 
-/* Rows of it that have come, 0 .. INPUT_ROWS, and whether it is over. */
+/* Processor time that took for this picture, in ticks. */
+uint32_t live_camera_cropping(void);
+#else
+void live_camera_start(void);
+#endif
+
+/* Rows of it that have come, 0 .. INPUT_ROWS, and whether it is over. Over without all its rows: lines
+ * of it were lost. */
 uint32_t live_camera_rows(void);
 bool live_camera_over(void);
 

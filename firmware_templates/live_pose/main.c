@@ -8,6 +8,9 @@
 #include "cnn.h"
 #include "console.h"
 #include "display.h"
+#if FOLLOW
+#include "follow.h"
+#endif
 #include "frame.h"
 #include "frame_receiver.h"
 #include "lights.h"
@@ -142,13 +145,18 @@ static void tell_rate(void)
 
 static void tell_people(void)
 {
-    static bool odd;
     people_send(pipeline_number, pipeline_pace.store, pipeline_pace.network, pipeline_pace.decode);
     send_pace();
     tell_rate();
+    display_people(&people);
+#if FOLLOW
+    follow_people(pipeline_number, &people, &pipeline_pace.region, pipeline_pace.ms,
+                  pipeline_pace.crop);
+#else
+    static bool odd;
     light(LIGHT_PEOPLE, people.count > 0);
     light(LIGHT_WORK, odd = !odd);
-    display_people(&people);
+#endif
 }
 
 static void network_is_stuck(void)
@@ -211,6 +219,9 @@ int main(void)
     frame_send_hello();
     platform_tick(TICK_HZ);
     pipeline_init();
+#if FOLLOW
+    follow_init();
+#endif
     display_open();
     open_camera();
     for (;;) {

@@ -2,6 +2,9 @@
 #include "pipeline.h"
 
 #include "cnn.h"
+#if FOLLOW
+#include "follow.h"
+#endif
 #include "image_input.h"
 #include "live_camera.h"
 #include "people.h"
@@ -11,6 +14,7 @@
 #define SILENCE_TICKS (1000000u * PLATFORM_TICKS_PER_US)
 #define CNN_TIMEOUT_TICKS (CNN_TIMEOUT_US * PLATFORM_TICKS_PER_US)
 #define MAPS (POSE_KEYPOINTS + POSE_FIELDS)
+#define MOST_BROKEN 20u /* pictures one after the other: then the camera is set up again */
 #define BLOCKS (POSE_MAP_WORDS / POSE_MAP_CELLS)
 
 /* The picture that is coming. */
@@ -22,6 +26,11 @@ static struct {
     uint32_t began;   /* ticks */
     uint32_t moved;   /* ticks when the last row came */
     uint32_t storing; /* ticks spent storing */
+    uint32_t broken;  /* pictures with lines missing, one after the other */
+#if FOLLOW
+    region_t region;
+    uint32_t ms;
+#endif
 } intake;
 
 /* The one the network looks at. */
@@ -179,6 +188,12 @@ static pipeline_event_t start_network(void)
     network.pace.period = network.started_before ? microseconds(now - network.began) : 0;
     network.pace.capture = microseconds(intake.moved - intake.began);
     network.pace.store = microseconds(intake.storing);
+#if FOLLOW
+    network.pace.region = intake.region;
+    network.pace.ms = intake.ms;
+    network.pace.crop = microseconds(live_camera_cropping());
+#endif
+    intake.broken = 0;
     network.number = intake.number;
     network.began = now;
     network.running = true;
@@ -192,7 +207,8 @@ static pipeline_event_t start_network(void)
 /* All rows that have come, if the memory is free; then the network. */
 static pipeline_event_t take_in(void)
 {
-    const uint32_t rows = live_camera_rows();
+    const bool over = live_camera_over();
+    const uint32_t rows = live_camera_rows(); /* after the other: no row comes when it is over */
     const uint32_t now = platform_ticks();
     if (rows != intake.rows) {
         intake.rows = rows;
@@ -200,11 +216,17 @@ static pipeline_event_t take_in(void)
     } else if (rows < INPUT_ROWS && now - intake.moved > SILENCE_TICKS) {
         return PIPELINE_SILENT;
     }
+    if (over && rows < INPUT_ROWS) {
+        pipeline_restart(); /* lines were lost: another picture, please */
+        if (++intake.broken < MOST_BROKEN) return PIPELINE_BUSY;
+        intake.broken = 0;
+        return PIPELINE_SILENT;
+    }
     if (network.running) return PIPELINE_IDLE;
     const uint32_t before = intake.stored;
     while (intake.stored < rows / INPUT_FOLD) store_band(intake.stored++);
     intake.storing += platform_ticks() - now;
-    if (intake.stored == INPUT_BANDS && live_camera_over()) return start_network();
+    if (intake.stored == INPUT_BANDS && over) return start_network();
     return intake.stored != before ? PIPELINE_BUSY : PIPELINE_IDLE;
 }
 
@@ -215,7 +237,13 @@ static void ask_camera(void)
     intake.storing = 0;
     intake.began = platform_ticks();
     intake.moved = intake.began;
+#if FOLLOW
+    intake.ms = follow_ms();
+    intake.region = follow_region();
+    live_camera_start(&intake.region);
+#else
     live_camera_start();
+#endif
 }
 
 /* Finding people takes a few milliseconds, in which rows of the next picture pile up. So it is done

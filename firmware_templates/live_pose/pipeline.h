@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "live_camera.h"
+
 /* Microseconds of one picture's stages. */
 typedef struct {
     uint32_t period;  /* from the start of the network to its next start; 0 at first */
@@ -19,6 +21,11 @@ typedef struct {
     uint32_t network; /* accelerator */
     uint32_t copy;    /* processor time to copy the maps out of the accelerator */
     uint32_t decode;  /* processor time to find the people */
+#if FOLLOW
+    region_t region; /* of the camera picture that was looked at, */
+    uint32_t ms;     /* when it was asked for, */
+    uint32_t crop;   /* and processor time to average it */
+#endif
 } pace_t;
 
 typedef enum {

@@ -17,10 +17,12 @@ void Fault_Handler(void);
 
 /* The application overrides a handler by defining a function of its name. */
 #define WEAK_HANDLER(name) void name(void) __attribute__((weak, alias("Default_Handler")))
+WEAK_HANDLER(PendSV_Handler);
 WEAK_HANDLER(SysTick_Handler);
 WEAK_HANDLER(UART0_IRQHandler);
 WEAK_HANDLER(DMA0_IRQHandler);
 WEAK_HANDLER(DMA1_IRQHandler);
+WEAK_HANDLER(DMA2_IRQHandler);
 WEAK_HANDLER(PCIF_IRQHandler);
 WEAK_HANDLER(CNN_IRQHandler);
 
@@ -37,14 +39,15 @@ __attribute__((section(".vectors"), used)) static const vector_t vectors[16 + IR
     [6] = Fault_Handler,
     [11] = Default_Handler,
     [12] = Default_Handler,
-    [14] = Default_Handler,
+    [14] = PendSV_Handler,
     [15] = SysTick_Handler,
     [16 ... 16 + IRQ_UART0 - 1] = Default_Handler,
     [16 + IRQ_UART0] = UART0_IRQHandler,
     [16 + IRQ_UART0 + 1 ... 16 + IRQ_DMA0 - 1] = Default_Handler,
     [16 + IRQ_DMA0] = DMA0_IRQHandler,
     [16 + IRQ_DMA1] = DMA1_IRQHandler,
-    [16 + IRQ_DMA1 + 1 ... 16 + IRQ_PCIF - 1] = Default_Handler,
+    [16 + IRQ_DMA2] = DMA2_IRQHandler,
+    [16 + IRQ_DMA2 + 1 ... 16 + IRQ_PCIF - 1] = Default_Handler,
     [16 + IRQ_PCIF] = PCIF_IRQHandler,
     [16 + IRQ_PCIF + 1 ... 16 + IRQ_CNN - 1] = Default_Handler,
     [16 + IRQ_CNN] = CNN_IRQHandler,

@@ -133,7 +133,7 @@ def _start(model: Model) -> tuple[Net, int]:
             f"{model.path}: input {name} is {said}; only the batch may be open, so export with "
             f"fixed sizes (at most {MAX_SIZE})"
         )
-    last = len(dims) == 4 and sizes[2] in (1, 3, 4) and sizes[0] > 4 and _transposed(model, name)
+    last = len(dims) == 4 and _transposed(model, name)
     channels, rows, columns = (*sizes, 1, 1)[:3]
     shape: Shape = (columns, channels, rows) if last else (channels, rows, columns)
     layout = "nhwc" if last else {2: "nc", 3: "ncl", 4: "nchw"}[len(dims)]

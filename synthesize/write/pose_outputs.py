@@ -53,6 +53,12 @@ def find(program: Program) -> tuple[int, int, int] | None:
     return found
 
 
+def map_words(program: Program) -> int:
+    """Words that hold the pose maps in SRAM; 0 for a network without."""
+    found = find(program)
+    return 0 if found is None else _map_words(program, found)
+
+
 def _map_words(program: Program, found: tuple[int, int, int]) -> int:
     """Words that hold the 18 keypoint maps and the 38 affinities."""
     heat, paf, first = found

@@ -37,6 +37,7 @@ APPLICATIONS: dict[str, tuple[str, ...]] = {
     "known-answer": ("known_answer", "decoder"),
     "frame-injection": ("frame_injection", "decoder"),
     "live-pose": ("live_pose", "decoder"),
+    "live-follow": ("live_pose", "live_follow", "track", "decoder"),
     "two-networks": ("two_networks", "second"),
     "frame-injection-3d": ("frame_injection", "decoder", "second", "lifting"),
 }
@@ -47,6 +48,12 @@ CAMERA_SIDE = 128
 
 FIRMWARE_VERSION = 0x0001_0001
 """Major version in the upper half, minor in the lower; told in the hello frame."""
+
+FOLLOW_MAP_WORDS = 56 * 256
+"""Words of pose maps that SRAM has room for beside what following people needs."""
+
+LIVE = ("live-pose", "live-follow")
+"""Applications that look through the board's camera."""
 
 STORED = ("known-answer", "two-networks")
 """Applications that carry an input; the others get pictures."""
@@ -199,20 +206,26 @@ def identifier_text(name: str) -> str:
 
 def _check_camera(program: Program, application: str) -> None:
     """UserError unless the network can live on camera pictures."""
-    if application != "live-pose":
+    if application not in LIVE:
         return
     channels, rows, columns = program.input_shape
     if channels != 3 or rows != columns or rows % 4 or not 32 <= rows <= CAMERA_SIDE:
         raise UserError(
-            f"{program.name}: the input is {channels} x {rows} x {columns}; live-pose takes a "
+            f"{program.name}: the input is {channels} x {rows} x {columns}; {application} takes a "
             f"colour picture (3 channels), square, 32 to {CAMERA_SIDE} pixels a side, a multiple "
             "of 4"
         )
     if pose_outputs.find(program) is None:
         raise UserError(
             f"{program.name}: no pose outputs (19 heatmaps and 38 fields, apart or in one output "
-            "of 57 channels, on the same grid of at most 32 x 32) for --application live-pose; use "
-            "frame-injection, which sends any network's maps"
+            "of 57 channels, on the same grid of at most 32 x 32) for --application "
+            f"{application}; use frame-injection, which sends any network's maps"
+        )
+    words = pose_outputs.map_words(program)
+    if application == "live-follow" and words > FOLLOW_MAP_WORDS:
+        raise UserError(
+            f"{program.name}: maps of {words} words leave no room in SRAM for following people (at "
+            f"most {FOLLOW_MAP_WORDS}); use --application live-pose (make live FOLLOW=0)"
         )
 
 
@@ -230,6 +243,7 @@ def _network_header(program: Program, application: str) -> str:
         f"#define INPUT_CHANNELS {program.input_shape[0]}u",
         f"#define INPUT_ROWS {program.input_shape[1]}u",
         f"#define INPUT_COLUMNS {program.input_shape[2]}u",
+        *_follow_settings(program, application),
         *pose_outputs.defines(program),
     ]
     if program.fifo is not None:
@@ -238,6 +252,20 @@ def _network_header(program: Program, application: str) -> str:
             f"#define CNN_INPUT_FIFO_FULL 0x{program.fifo.full_mask:08x}u",
         ]
     return guarded("NETWORK_H", "\n".join(lines) + "\n")
+
+
+def _follow_settings(program: Program, application: str) -> list[str]:
+    """How much larger than the input the camera's picture is, and how people are followed."""
+    if application != "live-follow":
+        return ["#define FOLLOW 0"]
+    side = program.input_shape[1] * 15 // 4 // 4 * 4
+    return [
+        "#define FOLLOW 1",
+        f"#define CAMERA_SIDE {side}u",
+        "#define FOLLOW_MARGIN 384u",
+        "#define FOLLOW_REFRESH_MS 1000u",
+        "#define FOLLOW_ALTERNATE 0u",
+    ]
 
 
 def _unload_words(out: OutputMap) -> int:

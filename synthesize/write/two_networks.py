@@ -20,7 +20,7 @@ from synthesize.compiler import Compiled
 from synthesize.place import memories
 from synthesize.place.reserved import NOTHING, Reserved
 from synthesize.program.program import Program, RegisterWrite
-from synthesize.write import project
+from synthesize.write import pose_outputs, project
 
 Compile = Callable[[Reserved], Compiled]
 """Compiles one network beside what is reserved."""
@@ -117,11 +117,11 @@ def write_project(
 
 def _check_lifter(pose: Program, lifter: Program, units: Mapping[str, int]) -> None:
     """UserError unless the second network lifts what the first finds."""
-    channels = sorted(out.shape[0] for out in pose.outputs)
-    if channels != [19, 38]:
+    if pose_outputs.find(pose) is None:
         raise UserError(
-            f"{pose.name}: no pose outputs (19 heatmaps and 38 fields) for frame-injection with "
-            "--second; compile a pose network, or use --application two-networks"
+            f"{pose.name}: no pose outputs (19 heatmaps and 38 fields, apart or in one output of "
+            "57 channels) for frame-injection with --second; compile a pose network, or use "
+            "--application two-networks"
         )
     shapes = [out.shape for out in lifter.outputs]
     if lifter.input_shape != _LIFTER_INPUT or shapes != [_LIFTER_OUTPUT]:

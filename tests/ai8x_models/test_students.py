@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from ai8x_models.layers import fold_blocks
-from ai8x_models.student_file import save_student
+from ai8x_models.student_file import load_student, save_student
 from ai8x_models.students import SPECS, Student
 from common.errors import UserError
 from distill.engine.recipe import load_recipe
@@ -108,3 +109,19 @@ def test_a_fold_that_does_not_divide_is_refused(tmp_path: Path, fold: object) ->
     save_student(student, path, 0, extras)
     with pytest.raises(UserError, match="fold"):
         load(checkpoint.load(path))
+
+
+def test_a_file_of_an_older_network_of_the_same_name_loads(tmp_path: Path) -> None:
+    """The name ``native`` has stood for other networks; their files describe themselves."""
+    tiny = SPECS["tiny"]
+    older = Student(replace(tiny, name="native"))
+    path = tmp_path / "student.pth.tar"
+    save_student(older, path, 1, {})
+    loaded, _ = load_student(path)
+    assert loaded.spec.name == "native"
+    assert [layer.name for layer in loaded.spec.layers] == [layer.name for layer in tiny.layers]
+    picture = torch.rand(1, 3, 64, 64)
+    older.eval()
+    loaded.eval()
+    for ours, theirs in zip(older.maps(picture), loaded.maps(picture), strict=True):
+        assert torch.equal(ours, theirs)

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from ai8x_models.decode_fixed import decode_fixed
 from ai8x_models.preprocess import prepare, read_picture
 from common.errors import UserError
 from distill.tasks.lift.fixed import millimetres, view_bytes
@@ -25,7 +24,7 @@ from synthesize.read import checkpoint
 from synthesize.report.table import output_units
 from synthesize.write import elf as build
 from synthesize.write import two_networks as beside
-from tests.helpers.live_board import expected_from_chw, scenes
+from tests.helpers.live_board import expected_from_chw, scenes, twin_people
 from tests.helpers.places import REPOSITORY
 
 POSE, LIFTER = (
@@ -135,15 +134,12 @@ def test_maps_are_those_of_the_first_network(kit: Kit, pipeline: Pipeline) -> No
     image = prepare(read_picture(PEOPLE)).pixels
     send(kit, *image_frames(image, 11, want_maps=True))
     collector = protocol.MapCollector()
-    for _ in range(57):
-        collector.add(kit.run_until_frame(protocol.MAP).payload)
-    lifted = kit.run_until_frame(protocol.POSES3D).payload
+    while (frame := kit.run_until_frame(protocol.MAP, protocol.POSES3D)).type == protocol.MAP:
+        collector.add(frame.payload)
+    lifted = frame.payload
     kit.run_until_frame(protocol.POSES)
-    units = output_units(pipeline.pose)
     names = [out.name for out in pipeline.pose.program.outputs]
-    maps = sorted(zip(collector.maps(), names, strict=True), key=lambda pair: len(pair[0]))
-    values = [found.astype(np.int64) for found, _ in maps]
-    people = decode_fixed(*values, *(units[name] for _, name in maps))
+    people = twin_people(pipeline.pose, dict(zip(names, collector.maps(), strict=True)))
     views = [view_bytes(np.asarray(person.points, np.int64)) for person in people]
     assert protocol.parse_poses3d(lifted).number == 11
     assert lifted[2] == sum(view is not None for view in views) > 0
@@ -166,7 +162,8 @@ def test_pairs_that_do_not_go_together_are_refused(
 
 
 def test_a_second_network_that_is_no_lifter_is_refused(pipeline: Pipeline, tmp_path: Path) -> None:
-    other = replace(pipeline.lifter.program, input_shape=(16, 1, 1))
+    program = pipeline.lifter.program
+    other = replace(program, input=replace(program.input, shape=(16, 1, 1)))
     pair = beside.Pair(pipeline.pose, replace(pipeline.lifter, program=other))
     samples = (np.zeros(0), np.zeros(0))
     with pytest.raises(UserError, match=r"input \[16, 1, 1\].*takes a lifter, \[32, 1, 1\]"):

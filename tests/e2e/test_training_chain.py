@@ -84,9 +84,13 @@ def test_from_nothing_to_firmware(tmp_path: Path, capsys: pytest.CaptureFixture[
     teacher, floating, aware = (tmp_path / name for name in ("teacher", "float", "qat"))
     assert distill(["teacher", *common, "stages=0", "width=16", f"out={teacher}"]) == 0
     taught = f"teacher={teacher / 'teacher.pth.tar'}"
-    assert distill(["student", *common, "student=tiny", taught, f"out={floating}"]) == 0
+    assert (
+        distill(["student", *common, "kind=crops", "student=tiny", taught, f"out={floating}"]) == 0
+    )
     start = f"start_from={floating / 'student.pth.tar'}"
-    assert distill(["student", *common, "qat.enabled=true", start, f"out={aware}"]) == 0
+    assert (
+        distill(["student", *common, "kind=crops", "qat.enabled=true", start, f"out={aware}"]) == 0
+    )
     integers = tmp_path / "tiny-q.pth.tar"
     assert quantize([str(aware / "student.pth.tar"), str(integers)]) == 0
     capsys.readouterr()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ai8x_models.decode_fixed import decode_fixed
+from ai8x_models.decode_fixed import FixedPerson, FixedSettings, decode_fixed
+from ai8x_models.skeleton import NUM_HEATMAPS
 from distill.people.synthetic import make_scene
 from evalkit.camera import Camera
 from evalkit.kit import Kit
@@ -19,16 +20,21 @@ from synthesize.graph import reference
 from synthesize.read import checkpoint
 from synthesize.report.table import output_units
 from synthesize.write import elf as build
+<<<<<<< HEAD:tests/helpers/live_board.py
 from tests.helpers.places import REPOSITORY, find_shared
+=======
+from synthesize.write import pose_outputs
+from tests.helpers.places import REPOSITORY, find_shared
+>>>>>>> main:tests/helpers/live_board.py
 
 SHIPPED = REPOSITORY / "ai8x_models" / "checkpoints" / "native-q.pth.tar"
 BAUD = 921600
 SIDE = 128
 
 
-def live_firmware(folder: Path) -> Path:
-    """The shipped student with the live-pose application."""
-    options = ["--application", "live-pose", "--quiet", "--out", str(folder / "live")]
+def live_firmware(folder: Path, application: str = "live-pose") -> Path:
+    """The shipped student with an application that uses the camera."""
+    options = ["--application", application, "--quiet", "--out", str(folder / "live")]
     assert synthesize(["compile", str(SHIPPED), *options]) == 0
     return build.build(folder / "live", cache=folder / "objects", baud=BAUD)
 
@@ -73,13 +79,24 @@ def expected_people(compiled: Compiled, data: bytes) -> bytes:
     )
 
 
+def twin_people(compiled: Compiled, maps: Mapping[str, np.ndarray]) -> list[FixedPerson]:
+    """The people that the Python twin finds in a network's maps, by output name."""
+    program = compiled.program
+    found = pose_outputs.find(program)
+    assert found is not None
+    heat, paf, first = found
+    units = output_units(compiled)
+    heat_name, paf_name = (program.outputs[index].name for index in (heat, paf))
+    heatmaps = maps[heat_name][:NUM_HEATMAPS].astype(np.int64)
+    fields = maps[paf_name][first:].astype(np.int64)
+    stride = program.input_shape[-1] // heatmaps.shape[-1]
+    settings = FixedSettings.of(program.decoder, stride=stride)
+    return decode_fixed(heatmaps, fields, units[heat_name], units[paf_name], settings)
+
+
 def expected_from_chw(compiled: Compiled, chw: np.ndarray) -> bytes:
     """The people part of the poses frame of a network input, int8 [3, rows, columns]."""
-    maps = reference.run(compiled.described, chw)
-    units = output_units(compiled)
-    names = sorted(maps, key=lambda name: maps[name].shape[0])
-    assert [maps[name].shape[0] for name in names] == [19, 38]
-    people = decode_fixed(*(maps[n].astype(np.int64) for n in names), *(units[n] for n in names))
+    people = twin_people(compiled, reference.run(compiled.described, chw))
     payload = b""
     for person in people:
         points = np.asarray(person.points, np.int64).reshape(18, 3)

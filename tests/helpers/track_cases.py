@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
+from pathlib import Path
 
 import numpy as np
 
+from ai8x_models.follow.events import NO_LIGHT, RULES, Event, Rule
 from ai8x_models.follow.region import Chooser, RegionSettings
 from ai8x_models.follow.tracker import Region, Told, Tracker, TrackerSettings
 from tests.helpers import host_c
@@ -24,7 +26,9 @@ PERSON = np.dtype(
         ("points", POINT, 18),
     ]
 )
-ANSWER = np.dtype([("count", "<u4"), ("tracks", PERSON, 8), ("region", "<u2", 3), ("pad", "<u2")])
+ANSWER = np.dtype(
+    [("count", "<u4"), ("tracks", PERSON, 8), ("region", "<u2", 3), ("events", "u1", (4, 2))]
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +46,7 @@ class Course:
 
     tracker: TrackerSettings
     region: RegionSettings
+    rules: tuple[Rule, ...]
     shots: list[Shot]
 
 
@@ -104,6 +109,21 @@ def _settings(rng: np.random.Generator, side: int) -> tuple[TrackerSettings, Reg
     return tracker, region
 
 
+def _rules(rng: np.random.Generator) -> tuple[Rule, ...]:
+    """Those of the firmware, or any four."""
+    if rng.random() < 0.3:
+        return RULES
+    return tuple(
+        Rule(
+            "any", int(rng.integers(3)), int(rng.integers(0, 9)), NO_LIGHT,
+            *(int(v) for v in rng.integers(0, 2**18, 2)),
+            *(int(v) for v in rng.integers(-400, 400, 2)),
+            *(int(v) for v in rng.choice([0, 100, 1000], 2)),
+        )
+        for _ in range(4)
+    )  # fmt: skip
+
+
 def random_course(seed: int, most: int = 40) -> Course:
     """Any sequence; the same seed gives the same one."""
     rng = np.random.default_rng((78, seed))
@@ -122,14 +142,34 @@ def random_course(seed: int, most: int = 40) -> Course:
         shots.append(Shot(time, looked, people[:8]))
         if rng.random() < 0.3:
             looked = Region(*(int(v) for v in rng.integers(0, side, 2)), int(rng.integers(1, side)))
-    return Course(tracker, region, shots)
+    return Course(tracker, region, _rules(rng), shots)
 
 
-def request(sequence: Course) -> bytes:
+def rule_words(rule: Rule) -> list[int]:
+    """A rule as the C program reads and tells it."""
+    return list(astuple(rule))[1:]
+
+
+def own_rules() -> np.ndarray:
+    """The rules compiled into the firmware, int64 [n, 9]."""
+    return np.frombuffer(host_c.run(_program(), b"", ("rules",)), "<i4").reshape(-1, 9)
+
+
+def _program() -> Path:
+    sources = [TRACK / f"{name}.c" for name in ("tracker", "region", "events")]
+    common = host_c.TEMPLATES / "common"
+    return host_c.build(
+        "track", (*sources, host_c.NATIVE / "track_main.c"), (TRACK, DECODER, common)
+    )
+
+
+def request(course: Course) -> bytes:
     """The sequence in the form tests/native/track_main.c reads."""
-    head = [*astuple(sequence.tracker), *astuple(sequence.region), len(sequence.shots)]
-    parts = [np.array(head, "<u4").tobytes()]
-    for shot in sequence.shots:
+    head = [*astuple(course.tracker), *astuple(course.region)]
+    for rule in course.rules:
+        head += rule_words(rule)
+    parts = [np.array([*head, len(course.shots)], "<i8").astype("<u4").tobytes()]
+    for shot in course.shots:
         words = [shot.time, *shot.looked, len(shot.people)]
         parts.append(np.array(words, "<u4").tobytes())
         for points in shot.people:
@@ -137,33 +177,37 @@ def request(sequence: Course) -> bytes:
     return b"".join(parts)
 
 
-def run_c(sequences: Sequence[Course]) -> list[np.ndarray]:
+def run_c(courses: Sequence[Course]) -> list[np.ndarray]:
     """What the C code says to every picture, compiled for this machine: ANSWER [n] of each."""
-    sources = (TRACK / "tracker.c", TRACK / "region.c", host_c.NATIVE / "track_main.c")
-    program = host_c.build("track", sources, (TRACK, DECODER))
-    raw = host_c.run(program, b"".join(request(s) for s in sequences))
-    size = ANSWER.itemsize - 2
-    assert len(raw) == size * sum(len(s.shots) for s in sequences)
-    padded = np.zeros((len(raw) // size, ANSWER.itemsize), np.uint8)
-    padded[:, :size] = np.frombuffer(raw, np.uint8).reshape(-1, size)
-    answers = padded.view(ANSWER)[:, 0]
-    ends = np.cumsum([len(s.shots) for s in sequences])
+    raw = host_c.run(_program(), b"".join(request(c) for c in courses))
+    answers = np.frombuffer(raw, ANSWER)
+    assert len(answers) == sum(len(c.shots) for c in courses)
+    ends = np.cumsum([len(c.shots) for c in courses])
     return np.split(answers, ends[:-1])
 
 
-def run_twin(sequence: Course) -> list[tuple[list[Told], Region]]:
+Said = tuple[list[Told], Region, list[tuple[int, bool]]]
+
+
+def run_twin(course: Course) -> list[Said]:
     """What the Python twins say to every picture."""
-    tracker, chooser = Tracker(sequence.tracker), Chooser(sequence.region)
+    tracker, chooser = Tracker(course.tracker), Chooser(course.region)
+    events = [Event(rule) for rule in course.rules]
     answers = []
-    for shot in sequence.shots:
+    for shot in course.shots:
         told = tracker.step(shot.people, shot.looked, shot.time)
-        answers.append((told, chooser.next(told, shot.time)))
+        region = chooser.next(told, shot.time)
+        changed = [event.step(told, shot.time) for event in events]
+        counts = [event.count for event in events]
+        answers.append((told, region, list(zip(counts, changed, strict=True))))
     return answers
 
 
-def same(got: np.ndarray, want: tuple[list[Told], Region]) -> bool:
+def same(got: np.ndarray, want: Said) -> bool:
     """Whether the C code's answer to a picture is the twin's."""
-    told, region = want
+    told, region, events = want
+    if not np.array_equal(got["events"], np.array(events)):
+        return False
     if got["count"] != len(told) or tuple(got["region"]) != tuple(region):
         return False
     for track, twin in zip(got["tracks"], told, strict=False):
@@ -176,11 +220,11 @@ def same(got: np.ndarray, want: tuple[list[Told], Region]) -> bool:
     return True
 
 
-def check(sequences: Sequence[Course]) -> int:
+def check(courses: Sequence[Course]) -> int:
     """Compare C and Python on every picture, bit by bit; returns the number of tracks begun."""
     numbers = 0
-    for sequence, answers in zip(sequences, run_c(sequences), strict=True):
-        twin = run_twin(sequence)
+    for course, answers in zip(courses, run_c(courses), strict=True):
+        twin = run_twin(course)
         seen = set()
         for index, (got, want) in enumerate(zip(answers, twin, strict=True)):
             assert same(got, want), f"picture {index}: {got} is not {want}"

@@ -1,15 +1,18 @@
-/* Runs tracker and region chooser on sequences from standard input, results to standard output.
+/* Runs tracker, region chooser and rules on courses from standard input, results to standard output.
  *
- * A sequence, 32-bit words: the nine settings in the order of tracker_settings_t, the seven of
- * region_settings_t, number of pictures; then for each picture: time, what the network saw (x, y,
- * side), number of people, and the people, 18 points each as 16-bit x, y, value. Answer for each
- * picture: the bytes of tracks_t and of the region_t chosen next. SPDX-License-Identifier: MIT
+ * A course, 32-bit words: the nine settings in the order of tracker_settings_t, the seven of
+ * region_settings_t, four rules of nine words each (event_rule_t), number of pictures; then for each picture:
+ * time, what the network saw (x, y, side), number of people, and the people, 18 points each as
+ * 16-bit x, y, value. Answer for each picture: the bytes of tracks_t, of the region_t chosen next,
+ * and of each rule count and whether it has changed. With an argument: the firmware's own rules, in
+ * the same words. SPDX-License-Identifier: MIT
  */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "event_rules.h"
 #include "region.h"
 #include "tracker.h"
 
@@ -28,8 +31,51 @@ static void get_people(pose_result_t *people, uint32_t count)
     }
 }
 
+#define RULES 4u
+#define RULE_WORDS 9u
+
+typedef struct {
+    event_rule_t rules[RULES];
+    event_state_t states[RULES];
+} events_t;
+
+static void rule_from(event_rule_t *rule, const uint32_t *words)
+{
+    rule->kind = (uint8_t)words[0];
+    rule->most = (uint8_t)words[1];
+    rule->light = (uint8_t)words[2];
+    rule->first = words[3];
+    rule->second = words[4];
+    rule->margin = (int16_t)words[5];
+    rule->slack = (int16_t)words[6];
+    rule->on_ms = (uint16_t)words[7];
+    rule->off_ms = (uint16_t)words[8];
+}
+
+static void tell_own_rules(void)
+{
+    for (uint32_t i = 0; i < EVENT_RULES; ++i) {
+        const event_rule_t *rule = &event_rules[i];
+        const uint32_t words[RULE_WORDS] = {
+            rule->kind,   rule->most,  rule->light,
+            rule->first,  rule->second, (uint32_t)(int32_t)rule->margin,
+            (uint32_t)(int32_t)rule->slack, rule->on_ms, rule->off_ms,
+        };
+        fwrite(words, sizeof words, 1, stdout);
+    }
+}
+
+static void tell_events(events_t *events, const tracks_t *tracks, uint32_t now)
+{
+    for (uint32_t i = 0; i < RULES; ++i) {
+        const bool changed = event_step(&events->rules[i], &events->states[i], tracks, now);
+        const uint8_t told[2] = {events->states[i].count, changed};
+        fwrite(told, sizeof told, 1, stdout);
+    }
+}
+
 static void picture(tracker_t *tracker, chooser_t *chooser, const tracker_settings_t *settings,
-                    const region_settings_t *regions)
+                    const region_settings_t *regions, events_t *events)
 {
     uint32_t head[5];
     pose_result_t people;
@@ -42,11 +88,17 @@ static void picture(tracker_t *tracker, chooser_t *chooser, const tracker_settin
     const region_t next = region_next(chooser, regions, &out, head[0]);
     fwrite(&out, sizeof out, 1, stdout);
     fwrite(&next, sizeof next, 1, stdout);
+    tell_events(events, &out, head[0]);
 }
 
-int main(void)
+int main(int arguments, char **argument)
 {
-    uint32_t s[17];
+    uint32_t s[16u + RULES * RULE_WORDS + 1u];
+    (void)argument;
+    if (arguments > 1) {
+        tell_own_rules();
+        return 0;
+    }
     while (get(s, sizeof s)) {
         const tracker_settings_t settings = {
             (uint16_t)s[0], (uint16_t)s[1], (uint16_t)s[2], (uint16_t)s[3], (uint16_t)s[4],
@@ -62,7 +114,13 @@ int main(void)
         if (tracker == NULL || chooser == NULL) return 3;
         tracker_init(tracker);
         region_init(chooser);
-        for (uint32_t i = 0; i < s[16]; ++i) picture(tracker, chooser, &settings, &regions);
+        events_t events;
+        memset(&events, 0, sizeof events);
+        for (uint32_t i = 0; i < RULES; ++i) rule_from(&events.rules[i], s + 16 + RULE_WORDS * i);
+        const uint32_t pictures = s[16 + RULES * RULE_WORDS];
+        for (uint32_t i = 0; i < pictures; ++i) {
+            picture(tracker, chooser, &settings, &regions, &events);
+        }
         free(tracker);
         free(chooser);
     }

@@ -9,65 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from common.errors import UserError
-from quantize.ptq import evaluate, lower
+from quantize.ptq import data, evaluate, lower
+from quantize.ptq.command import write
 from quantize.ptq.fuse import fuse
 from quantize.ptq.net import Net
 from quantize.ptq.read import read
+from quantize.ptq.run import quantize
+from quantize.ptq.runtime import run_model
+from synthesize.compiler import compile_graph
+from synthesize.read.onnx import network as frontend_onnx
+from tests.helpers.float_models import RNG, Float
+from tests.helpers.virtual import run_on_kit
 
 runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-RNG = np.random.default_rng(7)
-
-
-class Float:
-    """A float model under construction."""
-
-    def __init__(self, *shape: int) -> None:
-        self.shape = shape
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-        self.last = "x"
-
-    def constant(self, value: np.ndarray) -> str:
-        name = f"c{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(value, name))
-        return name
-
-    def random(self, *shape: int) -> str:
-        return self.constant(RNG.normal(0, 0.4, shape).astype(np.float32))
-
-    def whole(self, *values: int) -> str:
-        return self.constant(np.array(values, np.int64))
-
-    def real(self, *values: float) -> str:
-        return self.constant(np.array(values, np.float32))
-
-    def add(self, op: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
-        names = [f"t{len(self.nodes)}_{i}" for i in range(outputs)]
-        given = list(inputs) if inputs else [self.last]
-        name = f"{op}{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op, given, names, name=name, **attributes))
-        self.last = names[0]
-        return names[0]
-
-    def conv(self, inputs: int, outputs: int, *size: int, source: str = "", **more: Any) -> str:
-        weight = self.random(outputs, inputs // more.get("group", 1), *size)
-        return self.add("Conv", source or self.last, weight, self.random(outputs), **more)
-
-    def save(self, path: Path, *outputs: str, opset: int = 17) -> Path:
-        names = outputs or (self.last,)
-        graph = helper.make_graph(
-            self.nodes, "net",
-            [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, *self.shape))],
-            [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in names],
-            self.constants,
-        )  # fmt: skip
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
-        model.ir_version = 9
-        path.write_bytes(model.SerializeToString())
-        return path
 
 
 def same(path: Path, shape: tuple[int, ...]) -> Net:
@@ -263,6 +220,67 @@ def test_quantised_files_lose_their_scales(tmp_path: Path) -> None:
     (truth,) = session.run(None, {"x": x.numpy()})
     (value,) = evaluate.outputs(net, x).values()
     assert np.abs(value.numpy() - truth).max() < 0.1 * np.abs(truth).max()
+
+
+def test_channels_that_come_last_are_put_first(tmp_path: Path) -> None:
+    """As tf2onnx writes Keras models."""
+    model = Float(8, 8, 3)
+    model.add("Transpose", "x", perm=[0, 3, 1, 2])
+    model.conv(3, 5, 3, 3, pads=[1, 1, 1, 1])
+    model.add("Relu")
+    model.add("Transpose", model.last, perm=[0, 2, 3, 1])
+    path = model.save(tmp_path / "m.onnx")
+    net = fuse(read(path))
+    assert net.layout == "nhwc"
+    assert net.ops["input"].shape == (3, 8, 8)
+    x = RNG.uniform(-1, 1, (2, 8, 8, 3)).astype(np.float32)
+    inner = data.arranged(x, (3, 8, 8), "nhwc")
+    assert np.array_equal(data.given(inner, (3, 8, 8), "nhwc"), x)
+    (value,) = evaluate.outputs(net, torch.from_numpy(inner)).values()
+    session = runtime.InferenceSession(str(path))
+    truth = np.concatenate([session.run(None, {"x": one[None]})[0] for one in x])
+    np.testing.assert_allclose(value.numpy(), truth.transpose(0, 3, 1, 2), atol=1e-5)
+    # Compared is what the chip computes, before the data is moved.
+    (found,) = run_model(path, net, x) or [None]
+    np.testing.assert_allclose(found, value.numpy(), atol=1e-5)
+
+
+def test_flat_data_alone(tmp_path: Path) -> None:
+    model = Float(16)
+    model.add("Gemm", "x", model.random(16, 12), model.random(12))
+    model.add("Relu")
+    model.add("Gemm", model.last, model.random(12, 4))
+    net = same(model.save(tmp_path / "m.onnx"), (16,))
+    assert net.layout == "nc"
+
+
+@pytest.mark.parametrize("end", ["Relu", "pool", "Abs"])
+def test_outputs_of_eight_bits_are_real_numbers_in_the_written_model(
+    end: str, tmp_path: Path
+) -> None:
+    """Their factor is a power of two, which the written model multiplies by."""
+    model = Float(3, 8, 8)
+    model.conv(3, 5, 3, 3, pads=[1, 1, 1, 1])
+    model.add("Mul", model.last, model.real(20.0))
+    model.add("Relu" if end == "pool" else end)
+    if end == "pool":
+        model.add("MaxPool", model.last, kernel_shape=[2, 2], strides=[2, 2])
+    x = RNG.uniform(-1, 1, (12, 3, 8, 8)).astype(np.float32)
+    result = quantize(model.save(tmp_path / "m.onnx"), lambda net: data.Calibration(x))
+    (error,) = result.outputs.values()
+    assert error < 0.03
+    write(result, tmp_path / "q.onnx")
+    session = runtime.InferenceSession(str(tmp_path / "q.onnx"))
+    (real,) = session.run(None, {"input": x[:1]})
+    chip = np.clip(np.floor(x[:1] / result.factors["input"] * 128 + 0.5), -128, 127)
+    with torch.no_grad():
+        (steps,) = result.student(torch.from_numpy(chip).double())
+    (name,) = result.student.spec.outputs
+    assert result.factors[name] > 1
+    assert np.array_equal(real, steps.numpy() * result.factors[name] / 128)
+    compiled = compile_graph(frontend_onnx.load(tmp_path / "q.onnx").graph)
+    (found,) = run_on_kit(compiled.program, chip[0].astype(np.int8))[0].values()
+    assert np.array_equal(found, steps[0].numpy())
 
 
 def dilated(m: Float) -> None:

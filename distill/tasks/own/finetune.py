@@ -24,8 +24,9 @@ from ai8x_models.students import INPUT, Student
 from common.console import command_line, progress
 from common.errors import UserError
 from quantize.calibrate import bits_per_layer, calibrate
+from quantize.ptq.correct import correct_biases
 from quantize.ptq.data import load
-from quantize.ptq.run import choose_bits
+from quantize.ptq.run import choose_bits, some
 
 TRIALS = 64
 
@@ -93,13 +94,18 @@ def _loss(
     return (1 - hard) * soft + hard * F.cross_entropy(found[0].flatten(1), labels)
 
 
-def calibrated(student: Student, data: Tensor, bits: str) -> Student:
-    """Calibrate a float student at some bits (a number, or ``fit``: the widest that fit)."""
+def calibrated(student: Student, teacher: Student, data: Tensor, bits: str) -> Student:
+    """Calibrate a float student at some bits (a number, or ``fit``: the widest that fit).
+
+    Biases are corrected: at two bits a layer's mean moves so far that training would not recover.
+    """
+    trial = some(data, TRIALS)
     if bits == "fit":
-        chosen = choose_bits(student, data[:TRIALS]).bits
+        chosen = choose_bits(student, trial).bits
     else:
         chosen = bits_per_layer(student, int(bits), {})
-    calibrate(student, chosen, data[:TRIALS])
+    calibrate(student, chosen, trial)
+    correct_biases(student, teacher, trial)
     return student
 
 
@@ -123,7 +129,7 @@ def run(options: argparse.Namespace) -> None:
     labels = None if found.labels is None else torch.from_numpy(found.labels)
     settings = Settings(options.epochs, rate=options.rate, seed=options.seed)
     teacher = copy.deepcopy(student).eval()
-    finetune(calibrated(student, data, options.bits), teacher, data, labels, settings)
+    finetune(calibrated(student, teacher, data, options.bits), teacher, data, labels, settings)
     save_student(student, options.out, options.epochs, {"real_value_of_one": factors})
     print(f"quantisation-aware student written to {options.out}; convert it with quantize convert")
 

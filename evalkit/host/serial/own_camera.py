@@ -24,10 +24,12 @@ class Seen:
     Attributes:
         payload: the poses frame's payload.
         pixels: uint8 [rows, columns, 3], or None when no pictures are asked for.
+        tracks: the tracks frame's payload; empty when the board does not follow people.
     """
 
     payload: bytes
     pixels: NDArray[np.uint8] | None
+    tracks: bytes = b""
 
 
 class OwnCamera:
@@ -46,6 +48,8 @@ class OwnCamera:
         self._asked = -PATIENCE_SECONDS
         self._collector = protocol.PictureCollector()
         self._poses: deque[tuple[int, bytes]] = deque(maxlen=_KEPT)
+        self._tracks: deque[tuple[int, bytes]] = deque(maxlen=_KEPT)
+        self._told = -1
         self._picture: tuple[int, NDArray[np.uint8]] | None = None
 
     def request(self, now: float) -> Frame | None:
@@ -65,9 +69,11 @@ class OwnCamera:
             self.pace = protocol.parse_pace(frame.payload)
         elif frame.type == protocol.POSES:
             protocol.parse_poses(frame.payload)
-            if not self._step:
-                return Seen(frame.payload, None)
-            self._poses.append((struct.unpack_from("<H", frame.payload)[0], frame.payload))
+            self._poses.append((_number(frame.payload), frame.payload))
+            return self._match()
+        elif frame.type == protocol.TRACKS:
+            protocol.parse_tracks(frame.payload)
+            self._tracks.append((_number(frame.payload), frame.payload))
             return self._match()
         elif frame.type == protocol.PICTURE:
             whole = self._collector.add(frame.payload)
@@ -78,15 +84,22 @@ class OwnCamera:
         return None
 
     def _match(self) -> Seen | None:
-        """Picture and poses with the same number."""
-        if self._picture is None:
+        """Picture, poses and, from a board that follows people, tracks with the same number."""
+        if not self._poses or (self._step and self._picture is None):
             return None
-        number, pixels = self._picture
-        for other, payload in self._poses:
-            if other == number:
-                self._picture = None
-                return Seen(payload, pixels)
-        return None
+        number, pixels = self._picture or (self._poses[-1][0], None)
+        payload = dict(self._poses).get(number)
+        tracks = dict(self._tracks).get(number, b"")
+        if payload is None or number == self._told or (self._tracks and not tracks):
+            return None
+        self._picture = None
+        self._told = number
+        return Seen(payload, pixels, tracks)
+
+
+def _number(payload: bytes) -> int:
+    """Of the picture that a frame is about."""
+    return int(struct.unpack_from("<H", payload)[0])
 
 
 def enlarged(pixels: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.uint8]:

@@ -16,6 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
+from ai8x_models.follow.events import RULES
 from ai8x_models.preprocess import fit
 from common.errors import UserError
 from evalkit.host.serial.links import Link, LinkLost
@@ -245,6 +246,8 @@ class LiveFeed(Feed):
             self._complain(protocol.parse_error(frame.payload))
         elif frame.type == protocol.HELLO:
             self._began_again(session, frame)
+        elif frame.type == protocol.EVENT:
+            self._tell_event(session, frame)
         else:
             self._take_own(session, own, frame)
 
@@ -253,6 +256,14 @@ class LiveFeed(Feed):
         self.listener.log(text)
         if error.code in (protocol.NO_CAMERA, protocol.NO_WEIGHTS):
             self.listener.status(LIVE, text)
+
+    def _tell_event(self, session: Session, frame: protocol.Frame) -> None:
+        try:
+            event = protocol.parse_event(frame.payload)
+        except ValueError as error:
+            raise LinkLost(f"{session.link.name} sends what makes no sense: {error}") from None
+        name = RULES[event.rule].name if event.rule < len(RULES) else f"rule {event.rule}"
+        self.listener.log(f"{name}: {event.count}")
 
     def _take_own(self, session: Session, own: OwnCamera, frame: protocol.Frame) -> None:
         assert session.hello is not None
@@ -265,7 +276,10 @@ class LiveFeed(Feed):
         _, rows, columns = session.hello.input_shape
         jpeg = b"" if seen.pixels is None else shown(enlarged(seen.pixels, rows, columns))
         number = protocol.parse_poses(seen.payload).number
-        shot = Shot(self._now(), f"camera #{number}", columns, rows, (1.0, 1.0), jpeg, seen.payload)
+        shot = Shot(
+            self._now(), f"camera #{number}", columns, rows, (1.0, 1.0), jpeg, seen.payload,
+            followed=seen.tracks,
+        )  # fmt: skip
         self._publish(shot)
         if own.pace is not None and own.pace.period:
             rate = 1e6 / own.pace.period

@@ -31,6 +31,8 @@ class Shot:
         payload: the poses frame's payload, as it came.
         heat: uint8 [18, rows, columns] when asked for, 255 is the largest value; else None.
         payload3d: the poses3d frame's payload, empty when the firmware does not lift.
+        followed: the tracks frame's payload, empty when the firmware does not follow people;
+            recordings do not hold it.
     """
 
     seconds: float
@@ -42,6 +44,7 @@ class Shot:
     payload: bytes
     heat: NDArray[np.uint8] | None = None
     payload3d: bytes = b""
+    followed: bytes = b""
 
     @property
     def poses(self) -> protocol.Poses:
@@ -52,6 +55,11 @@ class Shot:
     def poses3d(self) -> protocol.Poses3D | None:
         """The same people in 3D, if the board lifts; ValueError when the payload is none."""
         return protocol.parse_poses3d(self.payload3d) if self.payload3d else None
+
+    @property
+    def tracks(self) -> protocol.Tracks | None:
+        """Who is followed and where the board looked; ValueError when the payload is none."""
+        return protocol.parse_tracks(self.followed) if self.followed else None
 
     def people(self) -> list[tuple[NDArray[np.float64], float]]:
         """Points float64 [18, 3] in pixels of the picture (missing: 0, 0, 0) and score, of each."""

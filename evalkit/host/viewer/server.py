@@ -165,10 +165,25 @@ def shot_event(shot: Shot, rate: float) -> Event:
     lifted = shot.poses3d
     if lifted is not None:
         event["solid"] = {"micros": lifted.lift_us, "people": list(map(_solid, lifted.people))}
+    tracks = shot.tracks
+    if tracks is not None:
+        event["followed"] = _followed(tracks)
     heat = heat_bytes(shot)
     if heat is not None:
         event["heat"] = {"shape": heat[0], "data": base64.b64encode(heat[1]).decode("ascii")}
     return event
+
+
+def _followed(tracks: protocol.Tracks) -> Event:
+    """Numbers, points in pixels of the camera picture, and the region that was looked at."""
+    return {
+        "side": tracks.picture,
+        "region": list(tracks.region),
+        "people": [
+            {"number": t.number, "missed": t.missed, "points": t.points.round(3).tolist()}
+            for t in tracks.people
+        ],
+    }
 
 
 def _solid(person: protocol.Person3D) -> Event:

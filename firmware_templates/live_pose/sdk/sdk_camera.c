@@ -1,6 +1,11 @@
 /* The camera through the vendor SDK's driver (camera.h of its board support; checked with the public
  * MAX78000 SDK of June 2021). SPDX-License-Identifier: MIT
  */
+#include "network.h"
+#if FOLLOW
+#error "following people needs the stand-alone build"
+#endif
+
 #include "camera.h"
 
 #include "camera_clock.h"

@@ -197,7 +197,7 @@ def stored_bias(node: Node, kernel: Kernel, step: float) -> tuple[np.ndarray | N
         raise node.refuse("the biases are not finite; train the model again")
     rounded = np.floor(kernel.bias / unit + 0.5)
     if rounded.min() < -128 or rounded.max() > 127:
-        raise node.refuse(
+        raise node.unquantised(
             f"biases from {kernel.bias.min():g} to {kernel.bias.max():g} exceed the 8 bits of bias "
             f"memory ({-128 * unit:g} to {127 * unit:g} here); use a larger weight or input scale"
         )

@@ -12,7 +12,14 @@ import torch
 
 from ai8x_models import codec, skeleton
 from common.errors import UserError
-from distill.people.pictures import Pictures, ViewDataset, known_cells, merge, with_labels
+from distill.people.pictures import (
+    Pictures,
+    ViewDataset,
+    known_cells,
+    labelled_cells,
+    merge,
+    with_labels,
+)
 from distill.people.views import Views, draw_view
 
 
@@ -124,12 +131,36 @@ def test_labels_mend_what_a_teacher_overlooks() -> None:
     teacher = torch.zeros(1, 57, 32, 32)
     teacher[:, codec.BACKGROUND] = 0.9
     teacher[:, 5, 20, 20], teacher[:, 19, 10, 10] = 0.7, 0.5
-    mended = with_labels(teacher, drawn)
+    mended = with_labels(teacher, drawn, torch.zeros(1, 57, 32, 32, dtype=torch.bool))
     assert mended[0, 3, 10, 10] == 1
     assert mended[0, 5, 20, 20] == pytest.approx(0.7)
     assert mended[0, 19, 10, 10] == 0
     assert mended[0, 20, 10, 10] == -1
     assert mended[0, codec.BACKGROUND, 10, 10] == 0
+
+
+def test_a_teachers_other_opinions_do_not_count_where_labels_say_all() -> None:
+    drawn, teacher = torch.zeros(1, 57, 32, 32), torch.zeros(1, 57, 32, 32)
+    drawn[:, 3, 10, 10] = 1.0
+    teacher[:, 3, 12, 12] = teacher[:, 3, 30, 30] = teacher[:, 4, 12, 12] = 0.9
+    said = torch.zeros(1, 57, 32, 32, dtype=torch.bool)
+    said[:, 3, 8:16, 8:16] = True
+    mended = with_labels(teacher, drawn, said)
+    assert mended[0, 3, 10, 10] == 1
+    assert mended[0, 3, 12, 12] == 0  # a left hand taken for a right one
+    assert mended[0, 3, 30, 30] == pytest.approx(0.9)  # somebody else
+    assert mended[0, 4, 12, 12] == pytest.approx(0.9)  # a point that has no label
+
+
+def test_labels_say_all_of_marked_points_around_their_person() -> None:
+    people = TestKnownCells().person()
+    wrist = skeleton.KEYPOINTS.index("l_wrist")
+    people[0, wrist] = 0
+    said = labelled_cells(people, 128, 4)
+    assert said[0, 15, 15]
+    assert not said[0, 2, 2]
+    assert not said[wrist].any()
+    assert not labelled_cells(people[:0], 128, 4).any()
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -124,3 +124,24 @@ def test_computed_picture_is_that_of_the_generator() -> None:
     picture = self_test.picture((3, 2, 2))
     assert picture.dtype == np.int8
     assert picture[:, 0, :2].T.reshape(-1).tolist() == expected
+
+
+def tracks(number: int) -> Frame:
+    """Nobody followed; the region 10, 20, 128 of 480."""
+    words = struct.pack("<6H3I", number, 0, 480, 10, 20, 128, 1000, 0, 0)
+    return Frame(protocol.TRACKS, 0, words)
+
+
+def test_a_board_that_follows_people_is_waited_for() -> None:
+    camera = OwnCamera(0)
+    assert camera.take(answer(1)) is not None  # nobody knows yet that it follows
+    assert camera.take(tracks(1)) is None  # told already
+    assert camera.take(answer(2)) is None
+    seen = camera.take(tracks(2))
+    assert seen is not None
+    assert protocol.parse_tracks(seen.tracks).region == (10, 20, 128)
+
+
+def test_tracks_that_make_no_sense() -> None:
+    with pytest.raises(ValueError, match="tracks frame"):
+        OwnCamera(0).take(Frame(protocol.TRACKS, 0, bytes(25)))

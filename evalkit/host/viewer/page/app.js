@@ -4,12 +4,12 @@
 const $ = (id) => document.getElementById(id);
 const stage = $("stage"), history = $("history");
 const HUES = [190, 35, 320, 95, 265, 10, 60, 225];
-const SILENT_MS = 6000, OFFLINE = "The viewer on this machine has stopped; it will be found again when it is started.";
+const TRAIL = 50, SILENT_MS = 6000, OFFLINE = "The viewer on this machine has stopped; it will be found again when it is started.";
 const WORDS = { live: "live", waiting: "connecting", gone: "source gone", done: "finished", offline: "viewer gone" };
 
 const state = {
   status: { state: "waiting", text: "" }, tables: { keypoints: [], limbs: [] },
-  shot: null, image: null, heat: null, times: [], heard: 0, offline: false, lastLine: 0,
+  shot: null, trails: new Map(), image: null, heat: null, times: [], heard: 0, offline: false, lastLine: 0,
 };
 
 /* ---- drawing -------------------------------------------------------------------------------- */
@@ -36,6 +36,7 @@ function draw() {
   const { context, width, height } = prepare(stage);
   const shot = state.shot;
   if (!shot) return;
+  if (shot.followed) { drawFollowed(context, shot, width, height); return; }
   const at = place(shot, width, height);
   const size = [shot.size[0] * at.zoom, shot.size[1] * at.zoom];
   context.save();
@@ -49,6 +50,42 @@ function draw() {
   context.restore();
   stage.dataset.number = shot.number;
   stage.dataset.box = [at.left, at.top, at.zoom].join(" ");
+}
+
+/* The whole camera picture: what was looked at where it was, people in the colours of their numbers. */
+function drawFollowed(context, shot, width, height) {
+  const { side, region, people } = shot.followed;
+  const at = place({ size: [side, side] }, width, height), zoom = at.zoom;
+  context.fillStyle = "#2a323d"; context.fillRect(at.left, at.top, side * zoom, side * zoom);
+  const box = [at.left + region[0] * zoom, at.top + region[1] * zoom, region[2] * zoom, region[2] * zoom];
+  if (state.image) context.drawImage(state.image, ...box);
+  context.lineWidth = 1.5; context.strokeStyle = "rgb(255 255 255 / .7)"; context.strokeRect(...box);
+  if ($("skeletons").checked) {
+    for (const [number, trail] of state.trails) drawTrail(context, at, number, trail);
+    people.forEach((person) => drawPerson(context, at, person, person.number));
+  }
+  stage.dataset.number = shot.number;
+  stage.dataset.box = [at.left, at.top, zoom].join(" ");
+  stage.dataset.region = region.join(" ");
+  stage.dataset.people = people.map((person) => person.number).join(" ");
+}
+
+function drawTrail(context, at, number, trail) {
+  const [r, g, b] = colour(HUES[number % HUES.length]);
+  context.beginPath();
+  trail.forEach(([x, y]) => context.lineTo(at.left + (x + 0.5) * at.zoom, at.top + (y + 0.5) * at.zoom));
+  context.lineWidth = 2; context.strokeStyle = `rgb(${r} ${g} ${b} / .5)`; context.stroke();
+}
+
+/* Where everybody's points have been in the mean, for a second or two. */
+function addTrails(people) {
+  const before = state.trails;
+  state.trails = new Map(people.map((person) => {
+    const seen = person.points.filter((point) => point[2] > 0), trail = before.get(person.number) || [];
+    if (!seen.length) return [person.number, trail];
+    const mean = [0, 1].map((axis) => seen.reduce((sum, point) => sum + point[axis], 0) / seen.length);
+    return [person.number, [...trail, mean].slice(-TRAIL)];
+  }));
 }
 
 function drawHeat(context, at, size) {
@@ -120,12 +157,12 @@ function drawPerson(context, at, person, index) {
   drawScore(context, person, spot, `rgb(${r} ${g} ${b})`);
 }
 
-/* How sure the board is of a person, in percent, above the highest point. */
+/* How sure the board is of a person, in percent, or who it is, above the highest point. */
 function drawScore(context, person, spot, style) {
   const seen = person.points.filter((point) => point[2] > 0).map(spot);
   if (!seen.length) return;
   const [x, y] = seen.reduce((best, one) => (one[1] < best[1] ? one : best));
-  const text = `${Math.round(100 * person.score)} %`;
+  const text = person.number ? `${person.number}` : `${Math.round(100 * person.score)} %`;
   context.font = "12px system-ui"; context.textAlign = "center";
   context.lineWidth = 3; context.strokeStyle = "rgb(0 0 0 / .7)";
   context.strokeText(text, x, y - 10);
@@ -218,8 +255,10 @@ function accept(event, image) {
   $("total").textContent = milli(total);
   $("board-rate").textContent = total ? (1e6 / total).toFixed(1) : "–";
   $("rate").textContent = event.rate ? event.rate.toFixed(event.rate < 10 ? 2 : 1) : "–";
-  $("people").textContent = event.people.length;
-  const points = event.people.reduce((n, p) => n + p.points.filter((q) => q[2] > 0).length, 0);
+  const people = event.followed ? event.followed.people : event.people;
+  if (event.followed) addTrails(people);
+  $("people").textContent = people.length;
+  const points = people.reduce((n, p) => n + p.points.filter((q) => q[2] > 0).length, 0);
   $("points").textContent = `${points} keypoints`;
   $("caption").textContent = event.name;
   document.body.classList.add("seen");

@@ -1,0 +1,214 @@
+"""What following people is worth, measured on films with the truth known.
+
+``python -m distill.tasks.pose.followed walk cross --checkpoint STUDENT`` runs every film twice
+through the board's chain in integers: pictures averaged to the network's size, network, decoder,
+tracker; once looking at the whole picture only and telling the points as they are found, once with
+region, numbers and smoothing. Without a checkpoint the network is a perfect one: maps encoded from
+the truth, with noise. So the one separates what the chain can do from what the network sees.
+
+Regions are chosen from the people of three pictures before, as on the board.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ai8x_models.codec import encode
+from ai8x_models.decode_fixed import decode_fixed
+from ai8x_models.follow.crop import crop
+from ai8x_models.follow.region import Chooser, RegionSettings
+from ai8x_models.follow.tracker import Region, Told, Tracker, TrackerSettings, region_people
+from common.errors import UserError
+from distill.people.film import RATE, SCRIPTS, SIDE, Frame, film
+from distill.tasks.pose.evaluate import load_network, predict
+
+Points = npt.NDArray[np.float64]
+Maps = npt.NDArray[np.float32]
+See = Callable[[Frame, Region], Maps]
+"""From a picture and a region of it to maps [57, 16, 16]."""
+
+INPUT = 128
+_LATE = 3
+_UNIT = 14
+_NEAR = 0.2
+_NOISE = 0.03
+
+
+def perfect(seed: int = 0, noise: float = _NOISE) -> See:
+    """A network that knows the truth, and trembles."""
+    rng = np.random.default_rng(seed)
+
+    def see(frame: Frame, region: Region) -> Maps:
+        people = np.array(list(frame.people.values())).reshape(-1, 18, 3)
+        scale = INPUT / region.side
+        people[..., :2] = (people[..., :2] + 0.5 - (region.x, region.y)) * scale - 0.5
+        inside = ((people[..., :2] >= 0) & (people[..., :2] < INPUT)).all(axis=-1)
+        people[~inside] = 0
+        maps = np.concatenate(encode(people, INPUT))
+        return np.asarray(maps + rng.normal(0, noise, maps.shape), np.float32)
+
+    return see
+
+
+def student(path: Path) -> See:
+    """The network of a checkpoint."""
+    network = load_network(path)
+
+    def see(frame: Frame, region: Region) -> Maps:
+        # The camera sends 5, 6 and 5 bits; they are averaged as such.
+        bits = np.array([3, 2, 3])
+        low = crop(frame.pixels >> bits, region, INPUT).astype(np.int64)
+        pixels = low << bits | low >> np.array([2, 4, 2])
+        image = torch.from_numpy(pixels.astype(np.uint8).transpose(2, 0, 1)[None].copy())
+        return np.asarray(predict(network, image)[0], np.float32)
+
+    return see
+
+
+def chain(frames: Iterable[Frame], see: See, follow: bool) -> list[list[Told]]:
+    """Who is told in every picture."""
+    tracker = Tracker(TrackerSettings() if follow else TrackerSettings(slow_hz=0, confirm=1))
+    chooser = Chooser(RegionSettings(SIDE))
+    waiting: deque[list[Told]] = deque([[]] * _LATE)
+    answers = []
+    for index, frame in enumerate(frames):
+        now = 1000 + round(1000 * index / RATE)
+        looked = chooser.next(waiting.popleft(), now) if follow else chooser.settings.whole
+        maps = np.floor(see(frame, looked).astype(np.float64) * 2**_UNIT + 0.5).astype(np.int64)
+        people = [p.points for p in decode_fixed(maps[:19], maps[19:], _UNIT, _UNIT)]
+        told = tracker.step(region_people(looked, INPUT, people), looked, now)
+        waiting.append(told)
+        answers.append(told)
+    return answers
+
+
+# ---- judging -----------------------------------------------------------------------------------
+
+
+def _torso(truth: Points) -> float:
+    """Neck to the middle of the hips, pixels; 0 when they are not in the picture."""
+    known = truth[[1, 8, 11]]
+    if (known[:, 2] == 0).any():
+        return 0.0
+    return float(np.linalg.norm(known[0, :2] - known[1:, :2].mean(axis=0)))
+
+
+def _right(told: Told, truth: Points, torso: float) -> npt.NDArray[np.bool_]:
+    """Which visible points of the truth are within a fifth of the torso; bool [18]."""
+    points = told.points.astype(np.float64)
+    away = np.linalg.norm(points[:, :2] / 16 - truth[:, :2], axis=1)
+    return np.asarray((points[:, 2] > 0) & (truth[:, 2] > 0) & (away <= _NEAR * torso))
+
+
+@dataclass
+class Score:
+    """How well people were told.
+
+    Attributes:
+        people, found: in all pictures; found: at least half of the visible points are right.
+        points, right: visible points, and those within a fifth of the torso.
+        switches: an actor has another number than before.
+        seconds: of film.
+    """
+
+    people: int = 0
+    found: int = 0
+    points: int = 0
+    right: int = 0
+    switches: int = 0
+    seconds: float = 0.0
+    tremble: list[float] = field(default_factory=list)
+
+    def line(self, name: str) -> str:
+        """One row of a table."""
+        tremble = np.mean(self.tremble) if self.tremble else float("nan")
+        return (
+            f"{name:22} found {100 * self.found / max(self.people, 1):5.1f} %  "
+            f"PCK@0.2 {100 * self.right / max(self.points, 1):5.1f} %  "
+            f"tremble {tremble:6.3f} px  "
+            f"switches {60 * self.switches / max(self.seconds, 1e-9):5.1f} a minute"
+        )
+
+
+def judge(frames: Sequence[dict[int, Points]], answers: Sequence[Sequence[Told]]) -> Score:
+    """Compare what was told with the truth; each track is given to one actor, the best first."""
+    score = Score(seconds=len(frames) / RATE)
+    names: dict[int, int] = {}
+    history: dict[int, deque[Points]] = {}
+    for truth, told in zip(frames, answers, strict=True):
+        torsos = {actor: _torso(points) for actor, points in truth.items()}
+        right = {
+            (actor, index): _right(track, truth[actor], torso)
+            for actor, torso in torsos.items()
+            for index, track in enumerate(told)
+            if torso > 0
+        }
+        free = sorted(right, key=lambda pair: -int(right[pair].sum()))
+        given: dict[int, int] = {}
+        for actor, index in free:
+            if actor not in given and index not in given.values() and right[actor, index].any():
+                given[actor] = index
+        for actor in (a for a, torso in torsos.items() if torso > 0):
+            visible = int((truth[actor][:, 2] > 0).sum())
+            count = int(right[actor, given[actor]].sum()) if actor in given else 0
+            score.people += 1
+            score.points += visible
+            score.right += count
+            score.found += 2 * count >= visible
+            if actor not in given:
+                history.pop(actor, None)
+                continue
+            track = told[given[actor]]
+            score.switches += names.get(actor, track.number) != track.number
+            names[actor] = track.number
+            past = history.setdefault(actor, deque(maxlen=3))
+            past.append(track.points.astype(np.float64))
+            _add_tremble(score, past)
+    return score
+
+
+def _add_tremble(score: Score, past: Sequence[Points]) -> None:
+    """Mean acceleration of the points known in three pictures, pixels a picture squared."""
+    if len(past) < 3:
+        return
+    first, second, third = past
+    known = (first[:, 2] > 0) & (second[:, 2] > 0) & (third[:, 2] > 0)
+    if known.any():
+        bent = (first - 2 * second + third)[known, :2] / 16
+        score.tremble.append(float(np.linalg.norm(bent, axis=1).mean()))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m distill.tasks.pose.followed", description=__doc__
+    )
+    parser.add_argument("scripts", nargs="+", choices=sorted(SCRIPTS), help="films")
+    parser.add_argument("--checkpoint", type=Path, help="a student; without one: perfect maps")
+    options = parser.parse_args(arguments)
+    try:
+        for name in options.scripts:
+            frames = list(film(SCRIPTS[name]))
+            for follow in (False, True):
+                see = student(options.checkpoint) if options.checkpoint else perfect()
+                score = judge([f.people for f in frames], chain(frames, see, follow))
+                print(
+                    score.line(f"{name}, {'followed' if follow else 'whole picture'}"), flush=True
+                )
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""Films of drawn people and what is measured on them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from distill.people import film as films
+from distill.people.film import SCRIPTS, Actor, Script, film, write_film
+from distill.tasks.pose.followed import chain, judge, perfect
+
+SHORT = Script(1.0, (Actor(1, ((0, 0.3, 0.7, 0.4), (1, 0.5, 0.7, 0.4))),))
+
+
+def test_the_same_script_gives_the_same_film() -> None:
+    first, second = (list(film(SHORT, side=96, rate=4)) for _ in range(2))
+    assert len(first) == 4
+    for one, other in zip(first, second, strict=True):
+        assert np.array_equal(one.pixels, other.pixels)
+        assert np.array_equal(one.people[0], other.people[0])
+
+
+def test_people_go_where_the_script_says() -> None:
+    frames = list(film(SHORT, side=200, rate=10))
+    hips = [frame.people[0][[8, 11], :2].mean(axis=0) for frame in frames]
+    assert hips[0][0] == pytest.approx(0.3 * 200, abs=3)
+    assert hips[-1][0] == pytest.approx((0.3 + 0.2 * 0.9) * 200, abs=3)
+    ankles = frames[0].people[0][[10, 13], 1].mean()
+    assert ankles == pytest.approx(0.7 * 200, abs=6)
+
+
+def test_people_leave_and_hide_each_other() -> None:
+    leave = [frame.people for frame in film(SCRIPTS["leave"], side=96, rate=2)]
+    assert set(leave[0]) == {0, 1}
+    assert set(leave[-1]) == {1}
+    cross = [frame.people for frame in film(SCRIPTS["cross"], side=96, rate=2)]
+    hidden = [(points[:, 2] == 1).sum() for people in cross for points in people.values()]
+    assert max(hidden) >= 6
+
+
+def test_a_video_and_its_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SCRIPTS, "walk", Script(0.2, SHORT.actors))
+    video = tmp_path / "new" / "walk.avi"
+    assert films.main(["walk", str(video)]) == 0
+    frames = json.loads(video.with_suffix(".json").read_text())["frames"]
+    capture = cv2.VideoCapture(str(video))
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == len(frames) == 6
+    assert len(frames[0]["0"]) == 18
+    assert sorted(path.name for path in video.parent.iterdir()) == ["walk.avi", "walk.json"]
+
+
+def test_an_unknown_kind_of_video(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    assert films.main(["walk", str(tmp_path / "walk.nothing")]) == 2
+    assert "name a file that ends in .mp4" in capfd.readouterr().err
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(SystemExit):
+        films.main(["unknown", "x.mp4"])
+
+
+def test_following_finds_more_small_people_and_trembles_less() -> None:
+    """With a perfect network: what the chain itself is worth."""
+    small = Script(1.5, (Actor(6, ((0, 0.45, 0.5, 0.15), (2, 0.45, 0.5, 0.15)), 0.0),))
+    frames = list(film(small))
+    truth = [frame.people for frame in frames]
+    whole, followed = (judge(truth, chain(frames, perfect(), follow)) for follow in (False, True))
+    assert followed.right > 1.2 * whole.right
+    assert np.mean(followed.tremble) < 0.5 * np.mean(whole.tremble)
+    assert followed.switches == 0
+
+
+def test_writing_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(films, "film", lambda script: iter([None]))
+    with pytest.raises(AttributeError):
+        write_film(SHORT, tmp_path / "walk.avi")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,152 @@
+"""The live-follow firmware on the virtual board: regions, numbers and events are the twins'."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ai8x_models.follow.crop import crop_rgb565
+from ai8x_models.follow.events import RULES, Event
+from ai8x_models.follow.region import Chooser, RegionSettings
+from ai8x_models.follow.tracker import Region, Told, Tracker, region_people
+from distill.people.synthetic import make_scene
+from evalkit.camera import Camera
+from evalkit.kit import Kit
+from evalkit.wire import protocol
+from synthesize.compiler import Compiled
+from tests.helpers.live_board import expected_people, live_firmware, paces, shipped, watch
+
+pytest.importorskip("unicorn", reason="the kit extra is not installed")
+
+SIDE = 480
+RATE = 25.0
+"""Pictures per second that the modelled system must reach at least."""
+
+
+@pytest.fixture(scope="module")
+def firmware(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return live_firmware(tmp_path_factory.mktemp("follow"), "live-follow")
+
+
+@pytest.fixture(scope="module")
+def compiled() -> Compiled:
+    return shipped()
+
+
+def small_people(count: int) -> list[np.ndarray]:
+    """Somebody a third as high as the picture, moving a little; uint8 [480, 480, 3]."""
+    scene = np.asarray(make_scene(3, 200, 200, people=1, active=0.2).pixels, np.uint8)
+    pictures = []
+    for index in range(count):
+        picture = np.full((SIDE, SIDE, 3), 128, np.uint8)
+        x = 100 + 6 * index
+        picture[120:320, x : x + 200] = scene
+        pictures.append(picture)
+    return pictures
+
+
+def tracks_of(kit: Kit) -> list[protocol.Tracks]:
+    """All tracks frames so far."""
+    return [protocol.parse_tracks(f.payload) for f in kit.frames if f.type == protocol.TRACKS]
+
+
+def people_of(payload: bytes) -> list[np.ndarray]:
+    """The people of a poses frame as integers, int64 [18, 3] each."""
+    raw = np.frombuffer(payload[16:], "<u2").reshape(-1, 56)[:, 2:].reshape(-1, 18, 3)
+    places = raw[..., :2].astype(np.int16)
+    return [
+        np.concatenate([place, value], axis=1).astype(np.int64)
+        for place, value in zip(places, raw[..., 2:], strict=True)
+    ]
+
+
+def same_tracks(told: list[Told], said: protocol.Tracks) -> bool:
+    """Whether the firmware told what the twin does."""
+    if len(told) != len(said.people):
+        return False
+    for twin, track in zip(told, said.people, strict=True):
+        if (twin.number, twin.missed) != (track.number, track.missed):
+            return False
+        if not np.array_equal(twin.points, np.round(track.points * (16, 16, 2**15))):
+            return False
+    return True
+
+
+def test_everything_is_as_the_twins_say(firmware: Path, compiled: Compiled) -> None:
+    camera = Camera(small_people(10))
+    kit = Kit(firmware, camera=camera)
+    answers = watch(kit, 10)
+    said = tracks_of(kit)[:9]
+    assert [tracks.number for tracks in said] == list(range(9))
+    tracker, chooser = Tracker(), Chooser(RegionSettings(SIDE))
+    events = [Event(rule) for rule in RULES]
+    told: list[list[Told]] = []
+    changes = []
+    for number, tracks in enumerate(said):
+        # The region was chosen when the people of three pictures before were known.
+        region = chooser.next(told[number - 3] if number >= 3 else [], tracks.ms)
+        assert region == Region(*tracks.region)
+        if number % 4 == 0:
+            data = crop_rgb565(camera.sent[number].data, SIDE, region, 128)
+            assert answers[number][16:] == expected_people(compiled, data)
+        moved = region_people(region, 128, people_of(answers[number]))
+        told.append(tracker.step(moved, region, tracks.ms))
+        assert same_tracks(told[-1], tracks), number
+        for rule, event in enumerate(events):
+            if event.step(told[-1], tracks.ms):
+                changes.append(protocol.Event(number, rule, event.count))
+    assert {tracks.region[2] for tracks in said} > {SIDE}  # it has looked more closely
+    sent = [protocol.parse_event(f.payload) for f in kit.frames if f.type == protocol.EVENT]
+    assert [event for event in sent if event.number < 9] == changes
+    assert protocol.Event(changes[0].number, 0, 1) in changes
+    periods = [pace.period for pace in paces(kit)[1:]]
+    assert max(periods) <= 1e6 / RATE
+    assert kit.machine.pcif.lost == 0
+
+
+def test_camera_that_drops_lines(firmware: Path) -> None:
+    """Words that are lost cost their picture and no other."""
+    camera = Camera(small_people(4))
+    kit = Kit(firmware, camera=camera)
+    watch(kit, 2)
+    before = camera.count
+    take = kit.machine.pcif._next_piece
+    pcif = kit.machine.pcif
+    dropped = []
+
+    def drop_a_line() -> None:
+        if pcif._frame is not None and pcif._row == 200 and len(dropped) < 3:
+            dropped.append(pcif._frame.name)
+            pcif._position += 480
+        take()
+
+    pcif._next_piece = drop_a_line  # type: ignore[method-assign]
+    watch(kit, 6)
+    assert len(dropped) == 3
+    assert camera.count >= before + 4
+    assert not [f for f in kit.frames if f.type == protocol.ERROR]
+    numbers = [
+        struct.unpack_from("<H", f.payload)[0] for f in kit.frames if f.type == protocol.POSES
+    ]
+    assert numbers == list(range(len(numbers)))
+
+
+def test_a_host_that_knows_nothing_of_this_sees_skeletons(firmware: Path) -> None:
+    """Poses lie in the picture that the board shows: the region."""
+    camera = Camera(small_people(8))
+    kit = Kit(firmware, camera=camera)
+    watch(kit, 6)
+    kit.uart_write(protocol.encode(protocol.show_frame(1)))
+    collector = protocol.PictureCollector()
+    picture = None
+    while picture is None:
+        picture = collector.add(kit.run_until_frame(protocol.PICTURE).payload)
+    number, pixels = picture
+    while not any(tracks.number == number for tracks in tracks_of(kit)):
+        kit.run_until_frame(protocol.TRACKS)
+    region = next(t.region for t in tracks_of(kit) if t.number == number)
+    data = crop_rgb565(camera.sent[number].data, SIDE, Region(*region), 128)
+    np.testing.assert_array_equal(pixels, protocol.rgb565(data, 128, 128))
