@@ -20,12 +20,8 @@ from synthesize.graph import reference
 from synthesize.read import checkpoint
 from synthesize.report.table import output_units
 from synthesize.write import elf as build
-<<<<<<< HEAD:tests/helpers/live_board.py
-from tests.helpers.places import REPOSITORY, find_shared
-=======
 from synthesize.write import pose_outputs
 from tests.helpers.places import REPOSITORY, find_shared
->>>>>>> main:tests/helpers/live_board.py
 
 SHIPPED = REPOSITORY / "ai8x_models" / "checkpoints" / "native-q.pth.tar"
 BAUD = 921600
