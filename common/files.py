@@ -32,13 +32,13 @@ def replace_file(path: Path, content: bytes | memoryview) -> None:
 def whole_file(path: Path) -> Iterator[Path]:
     """Give a place beside ``path`` to write to; what is there at the end becomes ``path``.
 
-    Nothing is left of it when the block fails. The folder is made where it is missing.
+    It ends as ``path`` does. Nothing is left of it when the block fails. The folder is made where it is missing.
 
     Raises:
         OSError: as :func:`replace_file`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield partial
         os.replace(partial, path)
