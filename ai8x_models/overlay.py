@@ -17,9 +17,11 @@ from ai8x_models.codec import Floats
 from ai8x_models.decode import Person
 from ai8x_models.preprocess import Prepared
 from ai8x_models.skeleton import BACKGROUND, LIMBS, LOOP_LIMBS, NUM_KEYPOINTS, NUM_LIMBS
+from common.errors import UserError
 from common.files import write_file
 
 Pixels = npt.NDArray[np.uint8]
+FORMATS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 FAINT = 0.25  # heatmaps that stay below are not brightened up to look like a finding
 _CAPTION = 28  # pixels above every panel
 
@@ -128,13 +130,16 @@ def compose(
     return np.hstack([panels[0], gap, panels[1], gap, panels[2]])
 
 
-def write_png(path: Path, pixels: Pixels) -> None:
-    """Write uint8 [h, w, 3] RGB as PNG, whole or not at all.
+def write_picture(path: Path, pixels: Pixels) -> None:
+    """Write uint8 [h, w, 3] RGB, whole or not at all, in the format that the name ends with.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: the name ends with none of ``FORMATS``, or the file cannot be written.
     """
-    done, data = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise UserError(f"{path} names no kind of picture; let it end with {', '.join(FORMATS)}")
+    done, data = cv2.imencode(suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
     if not done:
         raise RuntimeError(f"a picture of shape {pixels.shape} could not be encoded")
     write_file(path, data.tobytes())

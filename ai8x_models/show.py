@@ -27,7 +27,7 @@ from ai8x_models import thresholds
 from ai8x_models.decode import Person
 from ai8x_models.decode_fixed import FixedSettings, decode_fixed
 from ai8x_models.maps import read_maps
-from ai8x_models.overlay import compose, write_png
+from ai8x_models.overlay import compose, write_picture
 from ai8x_models.preprocess import prepare, read_picture
 from ai8x_models.skeleton import KEYPOINTS, NUM_HEATMAPS, NUM_PAFS
 from ai8x_models.thresholds import DecodeSettings
@@ -141,7 +141,7 @@ def show(picture: Path, maps: Path, report: Path, output: Path, size: int = 128)
     pixels = read_picture(picture)
     people = found.people(load_decoder(report), size)
     heatmaps = (found.heat * 2.0**-found.heat_unit).astype(np.float32)
-    write_png(output, compose(pixels, prepare(pixels, size), heatmaps, people))
+    write_picture(output, compose(pixels, prepare(pixels, size), heatmaps, people))
     return describe(people)
 
 

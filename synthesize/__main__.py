@@ -28,6 +28,15 @@ MAX_SHOWN = 10
 @command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (0 good, 1 differences, 2 wrong input)."""
+    return run(arguments)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """As :func:`main`, for callers that want the exception.
+
+    Raises:
+        UserError: the network cannot be read, compiled or written.
+    """
     options = _parser().parse_args(arguments)
     return int(options.run(options))
 

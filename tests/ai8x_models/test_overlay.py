@@ -8,7 +8,7 @@ import pytest
 
 from ai8x_models.codec import encode
 from ai8x_models.decode import Person, decode
-from ai8x_models.overlay import compose, draw_heatmaps, draw_people, write_png
+from ai8x_models.overlay import compose, draw_heatmaps, draw_people, write_picture
 from ai8x_models.preprocess import prepare
 from common.errors import UserError
 from distill.people.synthetic import make_scene
@@ -81,11 +81,11 @@ def test_decoded_points_return_to_the_picture() -> None:
 
 def test_a_file_is_whole_or_missing(tmp_path: Path) -> None:
     pixels = np.full((4, 5, 3), (255, 0, 0), dtype=np.uint8)
-    write_png(tmp_path / "a.png", pixels)
+    write_picture(tmp_path / "a.png", pixels)
     assert cv2.imread(str(tmp_path / "a.png"))[0, 0].tolist() == [0, 0, 255]
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
     with pytest.raises(UserError, match="cannot write"):
-        write_png(tmp_path / "a.png" / "b.png", pixels)
+        write_picture(tmp_path / "a.png" / "b.png", pixels)
 
 
 def test_person_scores_do_not_matter_for_drawing() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from ai8x_models import preprocess, show
 from ai8x_models.codec import encode
-from ai8x_models.overlay import write_png
+from ai8x_models.overlay import write_picture
 from distill.people.synthetic import make_scene
 
 STEP = 2.0**-14
@@ -18,7 +18,7 @@ STEP = 2.0**-14
 def board(tmp_path: Path) -> Path:
     """A folder as a run leaves it, with ideal maps of a synthetic person."""
     scene = make_scene(9, 200, 160, people=1, active=0.2)
-    write_png(tmp_path / "people.png", scene.pixels)
+    write_picture(tmp_path / "people.png", scene.pixels)
     points = scene.keypoints.copy()
     seen = points[..., 2] > 0
     points[seen, :2] = (points[seen, :2] + 0.5) * (128 / 200) - 0.5

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_models.maps import read_maps
-from ai8x_models.overlay import draw_people, write_png
+from ai8x_models.overlay import draw_people, write_picture
 from ai8x_models.preprocess import grey_bytes, prepare, read_picture
 from ai8x_models.show import load_outputs
 from common.errors import UserError
@@ -85,7 +85,7 @@ def show(arguments: list[str]) -> int:
     placed = prepare(picture, options.size).to_picture(pixels_of(found, options.size))
     placed[:, 2] = scores
     print(describe(placed.astype(np.float64), scheme))
-    write_png(options.output, overlay(picture, placed, scheme))
+    write_picture(options.output, overlay(picture, placed, scheme))
     print(f"overlay: {options.output}")
     return 0
 

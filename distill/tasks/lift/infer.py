@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ai8x_models.maps import read_maps
-from ai8x_models.overlay import write_png
+from ai8x_models.overlay import write_picture
 from ai8x_models.show import load_outputs
 from common.errors import UserError
 from common.files import write_array, write_file
@@ -70,7 +70,7 @@ def infer(arguments: list[str]) -> int:
         if options.pictures:
             for person, view, pose in zip(lifted, views, poses, strict=True):
                 name = f"{path.stem}.{person.number}.png"
-                write_png(options.output / name, pose_picture(view, pose, ""))
+                write_picture(options.output / name, pose_picture(view, pose, ""))
         note = f", {without} without hips left out" if without else ""
         print(f"{path.name}: {len(lifted)} poses lifted{note}")
     return 0
@@ -109,7 +109,7 @@ def show(arguments: list[str]) -> int:
         raise UserError(f"{options.maps}: expected one output [{ANSWERS}, 1, 1], found {found}")
     answer = torch.from_numpy(maps[0].astype(np.float32) * outputs[0].step)
     pose = to_pose(answer[None])[0].numpy()
-    write_png(options.output, pose_picture(normalise_known(person.joints), pose, "chip"))
+    write_picture(options.output, pose_picture(normalise_known(person.joints), pose, "chip"))
     for name, (x, y, z) in zip(JOINTS, pose.tolist(), strict=True):
         print(f"  {name:<12}{x:7.2f}{y:7.2f}{z:7.2f} m")
     print(f"picture: {options.output}")

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_models.overlay import write_png
+from ai8x_models.overlay import write_picture
 from distill.tasks.lift.skeleton import BONES, JOINTS
 
 SIDE = 220  # pixels of a panel
@@ -74,5 +74,5 @@ def compare_pictures(
             pose_picture(views[number], poses[number], name[-18:])
             for name, poses in zip(names, found, strict=True)
         ]
-        write_png(folder / f"pose{number:05d}.png", np.concatenate(rows))
+        write_picture(folder / f"pose{number:05d}.png", np.concatenate(rows))
     return folder

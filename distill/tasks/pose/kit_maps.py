@@ -15,7 +15,7 @@ import torch
 from ai8x_models.codec import NUM_HEATMAPS
 from ai8x_models.decode import decode_single
 from ai8x_models.maps import read_maps as read_file
-from ai8x_models.overlay import write_png
+from ai8x_models.overlay import write_picture
 from ai8x_models.students import Student
 from common.errors import UserError
 from distill.people.crops import GREY, Augmentation, CropDataset, PersonSource
@@ -44,7 +44,7 @@ def write_crops(people: PersonSource, size: int, count: int, folder: Path) -> in
         raise UserError(f"{folder} is not empty; name another folder or empty it")
     for index in np.linspace(0, len(crops) - 1, count).round().astype(int):
         pixels = crops[int(index)]["image"].numpy().transpose(1, 2, 0)
-        write_png(folder / f"{index:06d}.png", np.ascontiguousarray(pixels))
+        write_picture(folder / f"{index:06d}.png", np.ascontiguousarray(pixels))
     return count
 
 

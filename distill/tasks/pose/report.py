@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ai8x_models.overlay import draw_people, write_png
+from ai8x_models.overlay import draw_people, write_picture
 from distill.people.crops import Augmentation, CropDataset, PersonSource
 from distill.people.metrics import relative_errors, torso_lengths
 from distill.tasks.pose.evaluate import CropResult, evaluate_crops, load_network
@@ -103,7 +103,7 @@ def evaluate_on_crops(
         if pictures is not None and results[name].order().size:
             pictures.mkdir(parents=True, exist_ok=True)
             stem = f"{path.parent.name}-{path.name.split('.')[0]}"
-            write_png(pictures / f"{stem}.png", case_sheet(people, results[name], size))
+            write_picture(pictures / f"{stem}.png", case_sheet(people, results[name], size))
     score = next(iter(results.values())).pck()
     counts = f"{score.people} people, {score.points} points"
     if score.skipped:

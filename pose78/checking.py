@@ -1,0 +1,277 @@
+"""Does a network fit the chip? Asked of what is not trained yet as well as of what is.
+
+The answer names everything that breaks a limit at once, and the cycles even when it does not fit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from common.errors import UserError
+from synthesize.chip import limits
+from synthesize.chip.cycles import STARTUP_CYCLES
+from synthesize.compiler import Compiled, compile_graph, compile_network
+from synthesize.graph.hardware import channels_per_pass
+from synthesize.graph.ir import Graph, Layer
+from synthesize.graph.shapes import check_shapes
+from synthesize.legal import rewrites, rules
+from synthesize.place import geometry, memories, search
+from synthesize.place.placement import LayerPlace
+from synthesize.read import checkpoint, student
+from synthesize.read.checkpoint import Checkpoint, LayerWeights
+from synthesize.report import table
+
+if TYPE_CHECKING:
+    from ai8x_models.students import Student, StudentSpec
+
+Bits = int | Mapping[str, int]
+_NAMED = 3
+"""Layers that a sentence names."""
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """The answer about one network.
+
+    Attributes:
+        name: of the network.
+        fits: whether the compiler places it.
+        cycles: CNN clock cycles of one inference; None when the shapes do not chain.
+        problems: a sentence for every limit it breaks; empty when it fits.
+        layers: name, input, output, bits, kernel words and cycles of every layer as it runs.
+        compiled: what the compiler made; None when it does not fit.
+    """
+
+    name: str
+    fits: bool
+    cycles: int | None
+    problems: tuple[str, ...]
+    layers: tuple[dict[str, Any], ...]
+    compiled: Compiled | None = None
+
+    @property
+    def milliseconds(self) -> float | None:
+        """Time of one inference at the chip's 50 MHz."""
+        return None if self.cycles is None else round(1000 * self.cycles / limits.CNN_CLOCK_HZ, 3)
+
+    def text(self) -> str:
+        """Table and verdict for a terminal."""
+        if self.compiled is not None:
+            return f"{table.table(self.compiled)}fits\n"
+        lines = []
+        if self.cycles is not None:
+            lines += [f"{self.name}: {self.cycles:,} cycles, {self.milliseconds} ms at 50 MHz"]
+            lines += [_row(layer) for layer in (_HEAD, *self.layers)]
+        lines += [f"does not fit: {problem}" for problem in self.problems]
+        return "\n".join(lines) + "\n"
+
+    def json(self) -> str:
+        """The same for programs."""
+        plain = {
+            "name": self.name, "fits": self.fits, "cycles": self.cycles,
+            "milliseconds": self.milliseconds, "problems": list(self.problems),
+            "layers": list(self.layers),
+        }  # fmt: skip
+        return json.dumps(plain, indent=1) + "\n"
+
+
+_HEAD: dict[str, Any] = {
+    "name": "layer", "input": "input", "output": "output", "bits": "bits", "words": "words",
+    "cycles": "cycles",
+}  # fmt: skip
+
+
+def _row(layer: Mapping[str, Any]) -> str:
+    sizes = [s if isinstance(s, str) else "x".join(map(str, s)) for s in
+             (layer["input"], layer["output"])]  # fmt: skip
+    cycles = layer["cycles"] if isinstance(layer["cycles"], str) else f"{layer['cycles']:,}"
+    return (
+        f"  {layer['name']:<20}  {sizes[0]:>11}  {sizes[1]:>11}  {layer['bits'] or '-':>4}  "
+        f"{layer['words']:>5}  {cycles:>11}"
+    )
+
+
+def check(network: StudentSpec | Student | str | Path, bits: Bits | None = None) -> Verdict:
+    """Does it fit, how fast is it, and what breaks which limit?
+
+    Args:
+        network: a student's description or module, trained or not; the name of a described student;
+            or a file: Python (a :class:`~ai8x_models.students.StudentSpec`, a student or a class of
+            one; ``file.py:NAME`` chooses among several), a network description (YAML), ONNX or an
+            integer checkpoint.
+        bits: weight bits of an untrained student, for all layers or by layer (the others have 8);
+            by default those of its recipe, else 8.
+
+    Raises:
+        UserError: there is no such network, or it cannot be read.
+    """
+    if not isinstance(network, (str, Path)):
+        spec: StudentSpec = getattr(network, "spec", network)  # type: ignore[assignment]
+        return judge(untrained(spec, bits if bits is not None else recipe_bits(spec.name)))
+    path = Path(network)
+    if path.suffix in (".yaml", ".yml"):
+        return _described(path)
+    if path.suffix == ".onnx":
+        from synthesize.read.onnx import network as onnx_network
+
+        return judge(onnx_network.load(path).graph)
+    if path.name.endswith((".pth.tar", ".pth", ".pt", ".npz")):
+        return judge(student.load(checkpoint.load(path)))
+    from pose78.students import named_spec
+
+    return check(named_spec(str(network)), bits)
+
+
+def recipe_bits(name: str) -> Bits:
+    """Weight bits that the recipe of a described student trains with; 8 where there is none."""
+    import yaml
+
+    root = Path(__file__).resolve().parent.parent / "distill" / "tasks"
+    for path in sorted(root.glob(f"*/recipes/{name}-qat.yaml")):
+        settings = yaml.safe_load(path.read_text(encoding="utf-8")).get("qat") or {}
+        return {"default": settings.get("default_bits", 8), **(settings.get("bits") or {})}
+    return 8
+
+
+def untrained(spec: StudentSpec, bits: Bits = 8) -> Graph:
+    """The graph of a student that has no weights yet; its biases count as used.
+
+    Raises:
+        UserError: bits of a layer it does not have, or not 1, 2, 4 or 8.
+    """
+    each = {"default": bits} if isinstance(bits, int) else dict(bits)
+    usual = each.pop("default", 8)
+    unknown = sorted(set(each) - {layer.name for layer in spec.layers})
+    if unknown:
+        raise UserError(
+            f"bits are given for {', '.join(unknown)}, but {spec.name} has no such layer"
+        )
+    stored = []
+    for layer in spec.layers:
+        width = each.get(layer.name, usual)
+        if width not in (1, 2, 4, 8):
+            raise UserError(f"layer {layer.name} is given {width} bits; the chip has 1, 2, 4 and 8")
+        if layer.weighted:
+            bias = np.full(layer.out_channels, 1 << (width - 1)) if layer.bias else None
+            weight = np.zeros(_weight_shape(layer), np.int64)
+            stored.append(LayerWeights(layer.name, weight, bias, 0, width))
+    return student.load(Checkpoint(spec.name, spec.name, tuple(stored), spec.describe()))
+
+
+def _weight_shape(layer: Any) -> tuple[int, ...]:
+    """Shape of a layer's weights as a checkpoint stores them."""
+    inputs, outputs = layer.in_channels, layer.out_channels
+    if layer.op == "linear":
+        return outputs, inputs
+    if layer.op == "conv1d":
+        return outputs, inputs, layer.kernel
+    first = (inputs, outputs) if layer.op == "convtranspose2d" else (outputs, inputs)
+    return (*first, layer.kernel, layer.kernel)
+
+
+def _described(path: Path) -> Verdict:
+    """A network description, whose placement, if it has one, is taken as it is."""
+    from synthesize.ai8x.description import CHECKPOINT_NAME
+    from synthesize.read.yaml import description
+
+    # The compiler writes the weights, whose number says how many channels there are, beside it.
+    beside = path.parent / CHECKPOINT_NAME
+    weights = checkpoint.load(beside, lenient=True) if beside.is_file() else None
+    read = description.load(path, weights)
+    if read.hints is None:
+        return judge(read.graph)
+    try:
+        return _fitting(compile_network(weights, path))
+    except UserError as error:
+        return _failing(read.graph, error)
+
+
+def judge(graph: Graph) -> Verdict:
+    """Place a graph, or say everything that is in the way."""
+    try:
+        return _fitting(compile_graph(graph))
+    except UserError as error:
+        return _failing(graph, error)
+
+
+def _fitting(compiled: Compiled) -> Verdict:
+    layers = tuple(
+        {
+            "name": layer.name, "input": list(layer.input_shape),
+            "output": list(layer.output_shape), "bits": layer.bits,
+            "words": layer.words_per_processor, "cycles": layer.cycles,
+        }
+        for layer in compiled.program.layers
+    )  # fmt: skip
+    return Verdict(compiled.program.name, True, compiled.program.cycles, (), layers, compiled)
+
+
+def _failing(described: Graph, error: UserError) -> Verdict:
+    try:
+        legal = rewrites.legalise(described, check=False)
+        check_shapes(legal)
+    except UserError:
+        return Verdict(described.name, False, None, (str(error),), ())
+    problems = [*rules.violations(legal), *budgets(legal)]
+    if not problems or not any(_about(problem, error) for problem in problems):
+        problems.append(str(error))
+    layers = tuple(_nominal(layer) for layer in legal.layers)
+    cycles = STARTUP_CYCLES + sum(layer["cycles"] for layer in layers)
+    return Verdict(described.name, False, cycles, tuple(dict.fromkeys(problems)), layers)
+
+
+def _about(problem: str, error: UserError) -> bool:
+    """Whether a sentence says what the compiler said, or the sum of it."""
+    return problem == str(error) or (
+        problem.startswith("weight memory") and "kernel words" in str(error)
+    )
+
+
+def budgets(graph: Graph) -> list[str]:
+    """A sentence for every memory that a legal graph needs more of than there is."""
+    found = []
+    weights = {layer.name: layer.weight_bytes for layer in graph.layers}
+    if sum(weights.values()) > limits.WEIGHT_BYTES:
+        found.append(
+            f"weight memory: {sum(weights.values()):,} bytes are needed, "
+            f"{sum(weights.values()) - limits.WEIGHT_BYTES:,} more than the "
+            f"{limits.WEIGHT_BYTES:,} there are; give fewer bits or channels to {_largest(weights)}"
+        )
+    biases = {x.name: len(x.bias) for x in graph.layers if x.bias is not None and x.bias.any()}
+    if sum(biases.values()) > limits.BIAS_BYTES:
+        found.append(
+            f"bias memory: {sum(biases.values()):,} bytes are needed, "
+            f"{sum(biases.values()) - limits.BIAS_BYTES:,} more than the {limits.BIAS_BYTES:,} "
+            f"there are; leave the bias of {_largest(biases)} out"
+        )
+    try:
+        search.streaming_layers(graph)
+    except UserError as error:
+        found.append(f"data memory: {error}")
+    return found
+
+
+def _largest(sizes: Mapping[str, int]) -> str:
+    """The layers that take most, with their bytes."""
+    chosen = sorted(sizes, key=lambda name: -sizes[name])[:_NAMED]
+    return ", ".join(f"{name} ({sizes[name]:,})" for name in chosen)
+
+
+def _nominal(layer: Layer) -> dict[str, Any]:
+    """Figures of a layer that has no place: its cycles do not depend on one."""
+    passes, width = channels_per_pass(layer.in_shape[0])
+    out_passes, out_width = channels_per_pass(layer.out_shape[0])
+    place = LayerPlace((1 << width) - 1, (1 << out_width) - 1, 0, 0, passes, width, out_passes,
+                       out_width)  # fmt: skip
+    place = replace(place, kernels=memories.kernel_count(layer, place))
+    return {
+        "name": layer.name, "input": list(layer.in_shape), "output": list(layer.out_shape),
+        "bits": layer.bits if layer.weight is not None else 0,
+        "words": memories.kernel_words(layer, place), "cycles": geometry.cycles(layer, place),
+    }  # fmt: skip

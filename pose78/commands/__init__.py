@@ -1,0 +1,1 @@
+"""The verbs that live in the front door itself."""

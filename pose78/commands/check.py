@@ -1,0 +1,58 @@
+"""``pose78 check``: does a network fit the chip, how fast is it, what breaks which limit."""
+
+from __future__ import annotations
+
+import argparse
+
+from common.errors import UserError
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pose78 check",
+        description="Say whether a network fits the chip and how fast it is; it need not be "
+        "trained. Exit status 1: it does not fit.",
+    )
+    parser.add_argument(
+        "network", nargs="?", metavar="FILE",
+        help="Python file with a student (FILE.py or FILE.py:NAME), network.yaml, ONNX model or "
+        "integer checkpoint",
+    )  # fmt: skip
+    parser.add_argument("--student", metavar="NAME", help="a student that is described here")
+    parser.add_argument(
+        "--bits", metavar="N|LAYER=N,...", help="weight bits of an untrained student (those of its "
+        "recipe, else 8); default=N for layers that are not named",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print it for programs")
+    return parser
+
+
+def main(arguments: list[str]) -> int:
+    """Command line; 1 when it does not fit.
+
+    Raises:
+        UserError: there is no such network, or it cannot be read.
+    """
+    options = _parser().parse_args(arguments)
+    if (options.network is None) == (options.student is None):
+        raise UserError("name one network: a file, or --student NAME")
+    bits = None if options.bits is None else read_bits(options.bits)
+    from pose78.checking import check
+
+    verdict = check(options.network or options.student, bits)
+    print(verdict.json() if options.json else verdict.text(), end="")
+    return 0 if verdict.fits else 1
+
+
+def read_bits(text: str) -> int | dict[str, int]:
+    """``4``, or ``default=4,conv1=8``.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if text.isdecimal():
+        return int(text)
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(name and number.isdecimal() for name, _, number in pairs):
+        raise UserError(f"--bits is {text!r}; give a number, or LAYER=N with commas between")
+    return {name: int(number) for name, _, number in pairs}

@@ -1,0 +1,168 @@
+"""People in a picture, by an integer student on the reference interpreter.
+
+What comes out is what the chip would answer: the same integers from the network, the same decoder,
+the network's own thresholds. No torch is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ai8x_models import thresholds
+from ai8x_models.preprocess import prepare, read_picture
+from ai8x_models.show import Output, PoseMaps, pose_maps
+from ai8x_models.skeleton import KEYPOINTS, NUM_HEATMAPS, NUM_PAFS
+from common.errors import UserError
+from pose78.parallel import in_order
+from synthesize.graph import reference
+from synthesize.graph.ir import Graph
+from synthesize.legal import rewrites
+from synthesize.read import checkpoint, student
+from synthesize.report.table import step_of
+
+Pixels = npt.NDArray[np.uint8]
+CHECKPOINTS = Path(__file__).resolve().parent.parent / "ai8x_models" / "checkpoints"
+SUFFIX = "-q.pth.tar"
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of a person: ``x`` and ``y`` in pixels of the picture, the centre of the first pixel
+    being 0, and how sure it is (height of its peak, about 0 to 1)."""
+
+    name: str
+    x: float
+    y: float
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """Somebody in a picture.
+
+    Attributes:
+        score: how sure the person is, 0 to about 1 (``ai8x_models.thresholds.person_score``).
+        keypoints: float32 [18, 3], (x, y, score) in the order of ``ai8x_models.skeleton.KEYPOINTS``
+            in pixels of the picture; a point that was not found is 0, 0, 0.
+    """
+
+    score: float
+    keypoints: npt.NDArray[np.float32]
+
+    @property
+    def points(self) -> dict[str, Point]:
+        """The points that were found, by name."""
+        return {
+            name: Point(name, *(float(value) for value in point))
+            for name, point in zip(KEYPOINTS, self.keypoints, strict=True)
+            if point[2] > 0
+        }
+
+
+class Model:
+    """An integer pose student, ready to look at pictures; make one with :func:`load`.
+
+    Attributes:
+        name: of the network.
+        size: side of its square input in pixels.
+        settings: who counts as a person.
+    """
+
+    def __init__(self, graph: Graph, settings: thresholds.DecodeSettings, where: str) -> None:
+        channels, rows, columns = graph.input.described_shape
+        made = sorted(out.channels for out in graph.outputs)
+        if (channels, rows) != (3, columns) or made not in (
+            [NUM_HEATMAPS, NUM_PAFS], [NUM_HEATMAPS + NUM_PAFS]
+        ):  # fmt: skip
+            raise UserError(
+                f"{where}: {graph.name} does not look for people in colour pictures (input "
+                f"{channels}x{rows}x{columns}, outputs of {made} channels); use a student of the "
+                "pose task"
+            )
+        self.name, self.size, self.settings = graph.name, rows, settings
+        self._outputs = [Output(o.name, step_of(graph.layer(o.layer))) for o in graph.outputs]
+        self._graph = rewrites.legalise(graph, check=False)
+
+    def maps(self, picture: Pixels) -> PoseMaps:
+        """The network's integer answer to uint8 [h, w, 3] RGB, fitted into its input."""
+        answer = reference.run(self._graph, prepare(picture, self.size).data)
+        return pose_maps([answer[output.name] for output in self._outputs], self._outputs)
+
+    def predict(self, picture: str | Path | Pixels, threshold: float | None = None) -> list[Person]:
+        """The people in a picture, the surest first.
+
+        Args:
+            picture: a file, or uint8 [h, w, 3] RGB.
+            threshold: least score of a person; by default the network's own.
+
+        Raises:
+            UserError: the file is no picture, or the threshold is out of range.
+        """
+        pixels = read_picture(picture) if isinstance(picture, (str, Path)) else picture
+        if not isinstance(pixels, np.ndarray) or pixels.ndim != 3 or pixels.dtype != np.uint8:
+            raise UserError("a picture is a file, or an array of bytes [height, width, 3] in RGB")
+        found = self.maps(pixels).people(self.settings_for(threshold), self.size)
+        back = prepare(pixels, self.size).to_picture
+        return [Person(person.score, back(person.keypoints)) for person in found]
+
+    def predict_many(
+        self,
+        pictures: Iterable[str | Path | Pixels],
+        threshold: float | None = None,
+        threads: int | None = None,
+    ) -> Iterator[list[Person]]:
+        """:meth:`predict` of many pictures on several threads, in order.
+
+        Raises:
+            UserError: as :meth:`predict`, when the turn of that picture comes.
+        """
+        return in_order(lambda picture: self.predict(picture, threshold), pictures, threads)
+
+    def settings_for(self, threshold: float | None) -> thresholds.DecodeSettings:
+        """Who counts as a person, with another least score; UserError when it is out of range."""
+        if threshold is None:
+            return self.settings
+        try:
+            return replace(self.settings, min_score=threshold)
+        except ValueError as error:
+            raise UserError(f"the threshold: {error}") from None
+
+
+def shipped() -> dict[str, Path]:
+    """The integer students that come with the package, by name."""
+    return {p.name.removesuffix(SUFFIX): p for p in sorted(CHECKPOINTS.glob(f"*{SUFFIX}"))}
+
+
+def find(name: str | Path) -> Path:
+    """The checkpoint that is meant: a student of the package by name, or a file.
+
+    Raises:
+        UserError: there is no such student and no such file.
+    """
+    known = shipped()
+    if str(name) in known:
+        return known[str(name)]
+    if not Path(name).is_file():
+        raise UserError(
+            f"{name} is neither a student of this package ({', '.join(known)}) nor a "
+            "checkpoint file"
+        )
+    return Path(name)
+
+
+def load(name: str | Path = "native") -> Model:
+    """An integer student by name, or from a checkpoint (``*-q.pth.tar``) that describes itself.
+
+    Raises:
+        UserError: no such student, a file that is no integer checkpoint, or one of another task.
+    """
+    path = find(name)
+    stored = checkpoint.load(path)
+    extras: dict[str, Any] = dict(stored.extras)
+    return Model(student.load(stored), thresholds.from_extras(extras, str(path)), str(path))

@@ -1,0 +1,140 @@
+"""Results as files: COCO JSON, CSV, annotated pictures and videos.
+
+The JSON is a list of COCO keypoint results (https://cocodataset.org/#format-results): of each
+person ``image_id``, ``category_id`` 1, ``keypoints`` (x, y, confidence of COCO's 17 points; 0, 0, 0
+where not found) and ``score``; beside them ``file_name``. A picture whose name is a number, as in
+COCO, keeps it as its id where all names are; otherwise they are counted from 1. Positions count
+from the centre of the first pixel, as COCO's do.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ai8x_models.overlay import draw_people, write_picture
+from ai8x_models.skeleton import COCO17_TO_18
+from common.errors import UserError
+from pose78.estimator import Person
+from pose78.sources import View, rate_of
+
+Pixels = npt.NDArray[np.uint8]
+Seen = tuple[View, Sequence[Person]]
+_PLAIN = (".jpg", ".jpeg", ".png")
+
+
+def image_ids(seen: Sequence[Seen]) -> list[int]:
+    """The id of every picture, see the module."""
+    own = [int(v.file.stem) if v.frame is None and v.file.stem.isdecimal() else 0 for v, _ in seen]
+    return own if all(own) and len(set(own)) == len(own) else list(range(1, len(seen) + 1))
+
+
+def coco_results(seen: Sequence[Seen]) -> list[dict[str, Any]]:
+    """The people as COCO keypoint results, see the module."""
+    return [
+        {
+            "image_id": number,
+            "category_id": 1,
+            "keypoints": [round(float(v), 4) for v in person.keypoints[list(COCO17_TO_18)].flat],
+            "score": round(person.score, 4),
+            "file_name": view.name,
+        }
+        for number, (view, people) in zip(image_ids(seen), seen, strict=True)
+        for person in people
+    ]
+
+
+def coco_text(seen: Sequence[Seen]) -> str:
+    """:func:`coco_results` as the text of a file."""
+    return json.dumps(coco_results(seen)) + "\n"
+
+
+def csv_text(seen: Sequence[Seen]) -> str:
+    """A line for every point that was found: picture, person, score, point, x, y, confidence."""
+    content = io.StringIO()
+    out = csv.writer(content, lineterminator="\n")
+    out.writerow(("picture", "person", "score", "point", "x", "y", "confidence"))
+    for view, people in seen:
+        for number, person in enumerate(people, 1):
+            for p in person.points.values():
+                numbers = (f"{p.x:.2f}", f"{p.y:.2f}", f"{p.score:.4f}")
+                out.writerow((view.name, number, f"{person.score:.4f}", p.name, *numbers))
+    return content.getvalue()
+
+
+@dataclass
+class Album:
+    """Writes pictures with skeletons into a folder; the views of a video become a video.
+
+    Two files of one name are told apart by a number. Close it, so that the last video is finished.
+
+    Raises:
+        UserError: the folder cannot be made or written.
+    """
+
+    folder: Path
+    _names: dict[Path, str] = field(default_factory=dict)
+    _video: _Video | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot write {self.folder}: {error.strerror or error}") from None
+
+    def add(self, view: View, pixels: Pixels, people: Sequence[Person]) -> None:
+        """Draw the people into a picture and write it."""
+        drawn = draw_people(pixels, [p.keypoints for p in people], 2 + max(pixels.shape[:2]) // 400)
+        if view.frame is None:
+            self.close()
+            suffix = view.file.suffix.lower()
+            write_picture(self._path(view.file, suffix if suffix in _PLAIN else ".png"), drawn)
+            return
+        if view.frame == 0:
+            self.close()
+            self._video = _Video(self._path(view.file, ".mp4"), drawn.shape, rate_of(view.file))
+        assert self._video is not None
+        self._video.add(drawn)
+
+    def close(self) -> None:
+        """Finish the video that is being written, if there is one."""
+        if self._video is not None:
+            self._video.close()
+        self._video = None
+
+    def _path(self, file: Path, suffix: str) -> Path:
+        stem, number = file.stem, 1
+        while f"{stem}{suffix}" in self._names.values():
+            number += 1
+            stem = f"{file.stem}-{number}"
+        self._names[file] = f"{stem}{suffix}"
+        return self.folder / self._names[file]
+
+
+class _Video:
+    """An MP4 file that has its name only when it is whole."""
+
+    def __init__(self, path: Path, shape: tuple[int, ...], rate: float) -> None:
+        self._path = path
+        self._partial = path.with_name(f"{path.stem}.{os.getpid()}.part{path.suffix}")
+        code = cv2.VideoWriter.fourcc(*"mp4v")
+        self._writer = cv2.VideoWriter(str(self._partial), code, rate, (shape[1], shape[0]))
+        if not self._writer.isOpened():
+            raise UserError(f"cannot write {path}: this OpenCV cannot make videos there")
+
+    def add(self, pixels: Pixels) -> None:
+        self._writer.write(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+
+    def close(self) -> None:
+        self._writer.release()
+        os.replace(self._partial, self._path)

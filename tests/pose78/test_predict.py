@@ -1,0 +1,154 @@
+"""``pose78 predict`` and ``pose78.load``: what a newcomer does first."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import pose78
+from ai8x_models.preprocess import prepare, read_picture
+from pose78.__main__ import main
+from pose78.estimator import Model
+from pose78.sources import files_of
+from synthesize.graph import reference
+from synthesize.read import checkpoint, student
+
+PEOPLE = Path(__file__).resolve().parents[2] / "docs" / "images" / "people.png"
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return pose78.load("native")
+
+
+def test_people_have_named_points_in_pixels_of_the_picture(model: Model) -> None:
+    found = model.predict(PEOPLE)
+    height, width = read_picture(PEOPLE).shape[:2]
+    assert found
+    assert [person.score for person in found] == sorted((p.score for p in found), reverse=True)
+    for person in found:
+        assert len(person.points) == int((person.keypoints[:, 2] > 0).sum()) >= 3
+        for point in person.points.values():
+            assert -8 < point.x < width + 8
+            assert -8 < point.y < height + 8
+            assert point.score > 0
+    doubled = np.kron(read_picture(PEOPLE), np.ones((2, 2, 1), np.uint8))
+    assert model.predict(doubled)[0].points["neck"].x == pytest.approx(
+        2 * found[0].points["neck"].x, abs=4
+    )
+
+
+def test_the_answer_is_that_of_the_described_network(model: Model) -> None:
+    graph = student.load(checkpoint.load(pose78.estimator.shipped()["native"]))
+    pixels = read_picture(PEOPLE)
+    wanted = reference.run(graph, prepare(pixels, model.size).data)
+    maps = model.maps(pixels)
+    both = np.concatenate([maps.heat, maps.pafs])
+    np.testing.assert_array_equal(both, np.concatenate(list(wanted.values())))
+
+
+def test_a_threshold_drops_the_unsure(model: Model) -> None:
+    every = model.predict(PEOPLE, threshold=0.0)
+    assert model.predict(PEOPLE, threshold=31.0) == []
+    between = (every[0].score + every[-1].score) / 2
+    assert 0 < len(model.predict(PEOPLE, threshold=between)) < len(every)
+    with pytest.raises(pose78.UserError, match="min_score is 99"):
+        model.predict(PEOPLE, threshold=99)
+
+
+def test_many_pictures_come_in_order(model: Model) -> None:
+    blank = np.zeros((40, 40, 3), np.uint8)
+    counts = [len(p) for p in model.predict_many([PEOPLE, blank, PEOPLE, blank, blank], threads=3)]
+    assert counts == [counts[0], 0, counts[0], 0, 0]
+    assert counts[0] > 0
+
+
+@pytest.mark.parametrize("name", ["grey", "lift"])
+def test_a_student_of_another_task_is_refused(name: str) -> None:
+    with pytest.raises(pose78.UserError, match="does not look for people in colour pictures"):
+        pose78.load(name)
+
+
+def test_broken_files_are_named_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    shutil.copy(PEOPLE, folder / "000012.png")
+    shutil.copy(PEOPLE, folder / "000007.png")
+    (folder / "000010.jpg").write_bytes(PEOPLE.read_bytes()[:900])
+    (folder / "000011.mp4").write_text("no video")
+    (folder / "notes.txt").write_text("not looked at")
+    out = tmp_path / "new" / "r.json"
+    status = main(["predict", str(folder), "--json", str(out), "--csv", str(tmp_path / "r.csv"),
+                   "--save", str(tmp_path / "drawn")])  # fmt: skip
+    said = capsys.readouterr()
+    assert status == 0
+    assert "000010.jpg is no picture" in said.err
+    assert "000011.mp4 is no video" in said.err
+    assert said.out.splitlines()[-1].endswith("2 left out")
+    results = json.loads(out.read_text())
+    assert {entry["image_id"] for entry in results} == {7, 12}
+    for entry in results:
+        assert len(entry["keypoints"]) == 51
+        assert 0 < entry["score"] < 2
+        confidences = entry["keypoints"][2::3]
+        assert any(0 < c < 2 and c != int(c) for c in confidences)
+    rows = list(csv.DictReader((tmp_path / "r.csv").read_text().splitlines()))
+    points = sum(np.count_nonzero(e["keypoints"][2::3]) for e in results)
+    assert len([row for row in rows if row["point"] != "neck"]) == points
+    assert sorted(p.name for p in (tmp_path / "drawn").iterdir()) == ["000007.png", "000012.png"]
+    assert (read_picture(tmp_path / "drawn" / "000007.png") != read_picture(PEOPLE)).any()
+
+
+def test_a_video_in_gives_a_video_out(tmp_path: Path) -> None:
+    pixels = cv2.imread(str(PEOPLE))
+    writer = cv2.VideoWriter(
+        str(tmp_path / "walk.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, pixels.shape[1::-1]
+    )
+    for _ in range(3):
+        writer.write(pixels)
+    writer.release()
+    assert main(["predict", str(tmp_path / "walk.avi"), "--save", str(tmp_path / "out"),
+                 "--json", str(tmp_path / "r.json")]) == 0  # fmt: skip
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["walk.mp4"]
+    capture = cv2.VideoCapture(str(tmp_path / "out" / "walk.mp4"))
+    frames = 0
+    while capture.read()[0]:
+        frames += 1
+    assert frames == 3
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(10)
+    capture.release()
+    results = json.loads((tmp_path / "r.json").read_text())
+    assert {entry["image_id"] for entry in results} == {1, 2, 3}
+
+
+def test_nothing_readable_is_status_2(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_text("text")
+    assert main(["predict", str(tmp_path)]) == 2
+
+
+def test_globs_and_repeated_names(tmp_path: Path) -> None:
+    for name in ("a.png", "b.jpg", "c.txt"):
+        (tmp_path / name).touch()
+    glob, one = str(tmp_path / "*"), str(tmp_path / "b.jpg")
+    assert [path.name for path in files_of([one, glob])] == ["b.jpg", "a.png"]
+    with pytest.raises(pose78.UserError, match="does not exist"):
+        files_of([str(tmp_path / "d.png")])
+    with pytest.raises(pose78.UserError, match="holds nothing to look at"):
+        files_of([str(tmp_path / "*.txt")])
+
+
+def test_pictures_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        shutil.copy(PEOPLE, tmp_path / folder / "one.png")
+    assert main(["predict", str(tmp_path / "a"), str(tmp_path / "b"), "--save",
+                 str(tmp_path / "out")]) == 0  # fmt: skip
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["one-2.png", "one.png"]
