@@ -32,7 +32,8 @@ def replace_file(path: Path, content: bytes | memoryview) -> None:
 def whole_file(path: Path) -> Iterator[Path]:
     """Give a place beside ``path`` to write to; what is there at the end becomes ``path``.
 
-    It ends as ``path`` does. Nothing is left of it when the block fails. The folder is made where it is missing.
+    It ends as ``path`` does. Nothing is left of it when the block fails. The folder is made where
+    it is missing.
 
     Raises:
         OSError: as :func:`replace_file`.

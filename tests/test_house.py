@@ -13,7 +13,7 @@ import pytest
 
 from tests.helpers.places import REPOSITORY
 
-ROOMS = ("common", "ai8x_models", "distill", "quantize", "synthesize", "evalkit")
+ROOMS = ("pose78", "common", "ai8x_models", "distill", "quantize", "synthesize", "evalkit")
 TASKS = ("pose", "grey", "lift", "own")
 MAX_LINES = 60
 
@@ -67,6 +67,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "ai8x_models.follow",
     ),
     "evalkit.hardware": ("evalkit.hardware", "synthesize.chip"),
+    # The front door leads everywhere; nobody imports it.
+    "pose78": ("pose78", "ai8x_models", "synthesize", "quantize", "evalkit", "distill"),
 }
 
 # Rooms and single files of the compiler, the lowest floor first. Imports go down; rooms of one
