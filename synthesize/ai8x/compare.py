@@ -184,8 +184,8 @@ MISPLACED = (
 
 
 EXTRA_ZEROS = (
-    "the public generator writes up to four more words, of zeros, behind the last kernel of a "
-    "layer; no layer reads them"
+    "the public generator writes some more words, of zeros, behind the last kernel of a layer; no "
+    "layer reads them"
 )
 
 GAPPED_BIASES = (
@@ -217,7 +217,8 @@ def explain(found: list[Difference], compiled: Compiled) -> tuple[list[Differenc
         if layer.weight is None:
             continue
         end = place.first_word + place.words
-        behind |= {(p, end + extra) for p in bits_of(place.processors) for extra in range(4)}
+        most = 4 + place.passes
+        behind |= {(p, end + extra) for p in bits_of(place.processors) for extra in range(most)}
         if layer.bits == 8:
             continue
         missing = place.passes * place.in_per_pass - layer.in_shape[0]

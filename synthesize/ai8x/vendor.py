@@ -14,6 +14,7 @@ to the bits of the layer, biases as they go to bias memory.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import subprocess
 import sys
@@ -34,6 +35,8 @@ from synthesize.read import checkpoint
 from synthesize.read.checkpoint import Checkpoint
 from synthesize.read.yaml.nodes import Item, read
 
+_OWN_CHECKPOINTS = {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
+"""Its own checkpoints hold classes, which torch does not load by default any more."""
 MAX_ANSWER = "1000000"
 """Lines of known answer that the generator may write."""
 
@@ -186,7 +189,7 @@ def official(found: generator.Generator, case: Case, work: Path) -> Path:
     ]
     result = subprocess.run(
         arguments, cwd=found.folder, capture_output=True, text=True, check=False,
-        timeout=generator.TIMEOUT_SECONDS,
+        timeout=generator.TIMEOUT_SECONDS, env=os.environ | _OWN_CHECKPOINTS,
     )  # fmt: skip
     if result.returncode:
         files.write_file(refusal, generator.reason(result.stderr))

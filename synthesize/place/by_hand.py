@@ -53,7 +53,7 @@ def by_hand(graph: Graph, hints: Hints, reserved: Reserved = NOTHING) -> Placeme
             )
         )
     wishes = [hint.bias_quadrants for hint in hints.layers]
-    _check_quadrants(graph, wishes, used_quadrants(places, hand=True))
+    _check_quadrants(graph, wishes, used_quadrants(graph.layers, places, hand=True))
     fifo = hints.fifo or hints.layers[0].streaming
     return complete(graph, places, wishes, chw=hints.chw, fifo=fifo, hand=True, reserved=reserved)
 

@@ -41,7 +41,7 @@ def complete(
     Raises:
         UserError: the weight or bias memory overflows; the message names the layer and the words.
     """
-    quadrants = used_quadrants(places, hand)
+    quadrants = used_quadrants(graph.layers, places, hand)
     full = [
         replace(place, words=kernel_words(layer, place), kernels=kernel_count(layer, place))
         for layer, place in zip(graph.layers, places, strict=True)
@@ -56,15 +56,22 @@ def complete(
     return Placement(tuple(full), quadrants, chw=chw, fifo=fifo, by_hand=hand, reserved=reserved)
 
 
-def used_quadrants(places: Sequence[LayerPlace], hand: bool = False) -> tuple[int, ...]:
+def used_quadrants(
+    layers: Sequence[Layer], places: Sequence[LayerPlace], hand: bool = False
+) -> tuple[int, ...]:
     """Return the quadrants that have to run: those that read or receive data.
 
     With a hand-written placement these are, as the public generator has it, the quadrants with a
-    processor that reads and those that receive the last layer's output.
+    processor that reads and those that receive the last layer's output. A convolution also writes
+    to the data memories between output processors that are far apart, so their quadrants run too.
     """
     used = places[-1].output_processors
     for place in places:
         used |= place.processors | (0 if hand else place.output_processors)
+    for layer, place in zip(layers, places, strict=True):
+        if layer.op != "passthrough" and place.has_gaps:
+            outputs = place.output_processors
+            used |= (1 << outputs.bit_length()) - (outputs & -outputs)
     per = limits.PROCESSORS_PER_QUADRANT
     mask = (1 << per) - 1
     return tuple(q for q in range(limits.QUADRANTS) if used >> (q * per) & mask)

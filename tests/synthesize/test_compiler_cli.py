@@ -161,7 +161,7 @@ def test_unusable_students_are_refused(
     [
         (["compile", "missing.npz", "--out", "x"], "there is no such checkpoint file"),
         (["compile", "missing.npz"], "nothing to do; give --out"),
-        (["compile", "net.yaml", "--out", "x"], "give the checkpoint as well"),
+        (["compile", "net.yaml", "--out", "x"], "net.yaml: there is no such file"),
         (["compile", "a", "b", "c", "--out", "x"], "at most a network description"),
         (["compile", "{student}", "--out", "x", "--sample", "no.npy"], "not a readable .npy"),
         (["compile", "{student}", "--against", "no.npz"], "no readable trace"),

@@ -193,7 +193,7 @@ def test_sixteen_channels_fit_the_fifos() -> None:
     ("channels", "mask", "chw", "words"),
     [
         (5, 0x1F, False, "no FIFO brings channel 4 to processor 4"),
-        (6, 0x000F_0003, False, "no FIFO brings channel 2 to processor 16"),
+        (6, 0x001E_0003, False, "no FIFO brings channel 5 to processor 20"),
         (2, 0x3, True, "no FIFO brings channel 1 to processor 1"),
     ],
 )
