@@ -203,7 +203,7 @@ def frame_at(script: Script, second: float, background: npt.NDArray[np.uint8], s
         canvas.current = index
         style = drawn._style(np.random.default_rng(script.actors[index].seed))
         drawn._draw_person(canvas, *there[index], style)
-    people: dict[int, dict[int, Points]] = {}
+    people = {}
     for index, (at, _) in there.items():
         points = drawn._keypoints(at)
         drawn._visibility(points, canvas.owner, index)
