@@ -15,6 +15,8 @@ from pathlib import Path
 from ai8x_models.codec import STRIDE
 from ai8x_models.skeleton import GROUP_ORDER, KEYPOINTS, LIMBS, LOOP_LIMBS
 from ai8x_models.thresholds import SAMPLES, SCORE_PRIOR, fixed
+from common.console import command_line
+from common.files import write_file
 
 HEADER = Path(__file__).resolve().parent.parent / "firmware_templates/decoder/pose_tables.h"
 
@@ -74,6 +76,7 @@ def header_text() -> str:
     )
 
 
+@command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(
@@ -88,12 +91,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         current = options.output.is_file() and options.output.read_text("ascii") == text
         if not current:
             print(
-                f"error: {options.output} is not current; run: "
-                "python -m ai8x_models.decoder_tables",
+                f"{options.output} is not current; run: python -m ai8x_models.decoder_tables",
                 file=sys.stderr,
             )
         return 0 if current else 1
-    options.output.write_text(text, encoding="ascii")
+    write_file(options.output, text)
     print(options.output)
     return 0
 

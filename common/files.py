@@ -6,7 +6,8 @@ import contextlib
 import hashlib
 import io
 import os
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,15 +24,54 @@ def replace_file(path: Path, content: bytes | memoryview) -> None:
     Raises:
         OSError: it cannot be written; what was there before is untouched.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
+    with whole_file(path) as partial:
         partial.write_bytes(content)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a place beside ``path`` to write to; what is there at the end becomes ``path``.
+
+    It ends as ``path`` does. Nothing is left of it when the block fails. The folder is made where
+    it is missing.
+
+    Raises:
+        OSError: as :func:`replace_file`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield partial
         os.replace(partial, path)
     except BaseException:
         with contextlib.suppress(OSError):
             partial.unlink()
         raise
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder beside ``path``; at the end it takes the place of ``path``.
+
+    What was there stays when the block fails.
+
+    Raises:
+        OSError: it cannot be made, or put into its place.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".part-") as temporary:
+        staging, old = Path(temporary) / path.name, Path(temporary) / "old" / path.name
+        staging.mkdir()
+        yield staging
+        old.parent.mkdir()
+        if path.exists():
+            path.rename(old)
+        try:
+            staging.rename(path)
+        except BaseException:
+            if old.exists():
+                old.rename(path)
+            raise
 
 
 def write_file(path: Path, content: bytes | memoryview | str) -> None:

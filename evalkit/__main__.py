@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
+from common.console import command_line
 from common.errors import UserError
 
 COMMANDS = {
@@ -29,6 +30,7 @@ def usage() -> str:
     return "\n".join(["usage: python -m evalkit COMMAND [options]", "", "commands:", *lines])
 
 
+@command_line
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     given = sys.argv[1:] if arguments is None else arguments
@@ -36,15 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(usage())
         return 0 if given else 2
     if given[0] not in COMMANDS:
-        print(
-            f"error: unknown command {given[0]!r} (known: {', '.join(COMMANDS)})", file=sys.stderr
-        )
-        return 2
-    try:
-        return int(import_module(f"evalkit.commands.{given[0]}").main(given[1:]))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        raise UserError(f"unknown command {given[0]!r} (known: {', '.join(COMMANDS)})")
+    return int(import_module(f"evalkit.commands.{given[0]}").main(given[1:]))
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ from the centre of the first pixel, as COCO's do.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ import numpy.typing as npt
 from ai8x_models.overlay import draw_people, write_picture
 from ai8x_models.skeleton import COCO17_TO_18
 from common.errors import UserError
+from common.files import whole_file
 from pose78.estimator import Person
 from pose78.sources import View, rate_of
 
@@ -125,16 +126,17 @@ class _Video:
     """An MP4 file that has its name only when it is whole."""
 
     def __init__(self, path: Path, shape: tuple[int, ...], rate: float) -> None:
-        self._path = path
-        self._partial = path.with_name(f"{path.stem}.{os.getpid()}.part{path.suffix}")
         code = cv2.VideoWriter.fourcc(*"mp4v")
-        self._writer = cv2.VideoWriter(str(self._partial), code, rate, (shape[1], shape[0]))
-        if not self._writer.isOpened():
-            raise UserError(f"cannot write {path}: this OpenCV cannot make videos there")
+        with contextlib.ExitStack() as stack:
+            partial = stack.enter_context(whole_file(path))
+            self._writer = cv2.VideoWriter(str(partial), code, rate, (shape[1], shape[0]))
+            if not self._writer.isOpened():
+                raise UserError(f"cannot write {path}: this OpenCV cannot make videos there")
+            self._whole = stack.pop_all()
 
     def add(self, pixels: Pixels) -> None:
         self._writer.write(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
 
     def close(self) -> None:
         self._writer.release()
-        os.replace(self._partial, self._path)
+        self._whole.close()

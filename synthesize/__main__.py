@@ -11,6 +11,7 @@ import numpy as np
 
 from common.console import command_line
 from common.errors import UserError
+from common.files import write_file
 from synthesize.ai8x import compare, description, shipped
 from synthesize.chip import measured
 from synthesize.compiler import Compiled, compile_graph, compile_network
@@ -208,7 +209,7 @@ def _compile(options: argparse.Namespace) -> int:
             options.application,
             table.output_units(compiled),
         )
-        (out / "report.json").write_text(table.to_json(compiled), encoding="utf-8")
+        write_file(out / "report.json", table.to_json(compiled))
         page.write_report(compiled, out / "report.html")
         _write_description(compiled, sample, out)
     if not options.quiet:
@@ -247,7 +248,7 @@ def _compile_pair(options: argparse.Namespace) -> int:
     out = two_networks.write_project(pair, (first, second), options.out, units, application)
     for name, compiled in zip(("report.json", "second.json"), both, strict=True):
         _warn(compiled)
-        (out / name).write_text(table.to_json(compiled), encoding="utf-8")
+        write_file(out / name, table.to_json(compiled))
         if not options.quiet:
             print(table.table(compiled))
     return 0

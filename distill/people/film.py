@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_models.skeleton import KEYPOINTS
+from common.console import command_line
 from common.errors import UserError
-from common.files import write_file
+from common.files import whole_file, write_file
 from distill.people import synthetic as drawn
 
 Points = npt.NDArray[np.float64]
@@ -248,40 +248,39 @@ def write_film(script: Script, path: Path) -> Path:
     Raises:
         UserError: this build of OpenCV cannot write such a video.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    working = path.with_name(f".{path.stem}.part{path.suffix}")
+    people: dict[int, dict[int, Points]] = {}
+    with whole_file(path) as working:
+        _write_video(script, working, path, people)
+    beside = path.with_suffix(".json")
+    write_file(beside, truth(people))
+    return beside
+
+
+def _write_video(
+    script: Script, working: Path, path: Path, people: dict[int, dict[int, Points]]
+) -> None:
     code = cv2.VideoWriter.fourcc(*("MJPG" if path.suffix == ".avi" else "mp4v"))
     writer = cv2.VideoWriter(str(working), code, RATE, (SIDE, SIDE))
     if not writer.isOpened():
         raise UserError(
             f"{path} cannot be written as a video; name a file that ends in .mp4 or .avi"
         )
-    people = {}
     try:
         for index, frame in enumerate(film(script)):
             writer.write(cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2BGR))
             people[index] = frame.people
-        writer.release()
-        os.replace(working, path)
     finally:
         writer.release()
-        working.unlink(missing_ok=True)
-    beside = path.with_suffix(".json")
-    write_file(beside, truth(people))
-    return beside
 
 
+@command_line
 def main(arguments: list[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m distill.people.film", description=__doc__)
     parser.add_argument("script", choices=sorted(SCRIPTS), help="what happens in it")
     parser.add_argument("video", type=Path, help="file to write, .mp4 or .avi")
     options = parser.parse_args(arguments)
-    try:
-        beside = write_film(SCRIPTS[options.script], options.video)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    beside = write_film(SCRIPTS[options.script], options.video)
     print(f"{options.video}, truth in {beside}")
     return 0
 

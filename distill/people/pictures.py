@@ -226,9 +226,7 @@ def _recolour(view: np.ndarray, strength: float, rng: np.random.Generator) -> np
     return view
 
 
-def with_labels(
-    teacher: torch.Tensor, drawn: torch.Tensor, said: torch.Tensor
-) -> torch.Tensor:
+def with_labels(teacher: torch.Tensor, drawn: torch.Tensor, said: torch.Tensor) -> torch.Tensor:
     """The teacher's maps [N, 57, h, w] with the people it overlooked, drawn from their labels.
 
     The labels come from larger networks and larger pictures, so where they say that there is a

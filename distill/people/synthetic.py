@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,9 +22,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_models.skeleton import KEYPOINTS, to_coco17
+from ai8x_models.skeleton import COCO17, KEYPOINTS, to_coco17
 from common.console import command_line
 from common.errors import UserError
+from common.files import whole_folder, write_file
 
 Points = npt.NDArray[np.float64]
 Colour = tuple[float, float, float]
@@ -407,14 +407,6 @@ def coco_annotations(scene: Scene, image_id: int, first_id: int) -> list[dict[st
     return records
 
 
-# COCO's own names and order of the 17 points.
-_COCO_NAMES = (
-    "nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow "
-    "right_elbow left_wrist right_wrist left_hip right_hip left_knee right_knee left_ankle "
-    "right_ankle"
-).split()
-
-
 def write_set(
     folder: Path, count: int, seed: int = 0, size: int = 192, height: int | None = None
 ) -> Path:
@@ -426,22 +418,23 @@ def write_set(
     if folder.exists():
         raise UserError(f"{folder} exists already; remove it or name another folder")
     height = height or size
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    with whole_folder(folder) as staging:
+        _write_set(staging, count, seed, size, height)
+    return folder / "annotations.json"
+
+
+def _write_set(folder: Path, count: int, seed: int, size: int, height: int) -> None:
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for index in range(count):
         scene = make_scene(seed + index, size, height)
         name = f"{index:06d}.jpg"
-        write_picture(partial / name, scene.pixels)
+        write_picture(folder / name, scene.pixels)
         images.append({"id": index + 1, "file_name": name, "width": size, "height": height})
         annotations += coco_annotations(scene, index + 1, 100 * (index + 1))
-    categories = [{"id": 1, "name": "person", "keypoints": _COCO_NAMES}]
+    categories = [{"id": 1, "name": "person", "keypoints": list(COCO17)}]
     content = {"images": images, "annotations": annotations, "categories": categories}
-    (partial / "annotations.json").write_text(json.dumps(content), encoding="utf-8")
-    partial.rename(folder)
-    return folder / "annotations.json"
+    write_file(folder / "annotations.json", json.dumps(content))
 
 
 def write_picture(path: Path, pixels: npt.NDArray[np.uint8]) -> None:

@@ -9,7 +9,6 @@ found).
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai8x_models import skeleton
-from common.errors import UserError
+from common.files import write_file
 from evalkit.host.stream.shots import Shot
 
 
@@ -87,11 +86,5 @@ def write(shots: Iterable[Shot], path: Path) -> int:
         UserError: it cannot be written.
     """
     data = export(shots)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_text(json.dumps(data), encoding="ascii")
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise UserError(f"{path} cannot be written: {error.strerror or error}") from None
+    write_file(path, json.dumps(data))
     return len(data["annotations"])

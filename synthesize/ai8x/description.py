@@ -16,9 +16,7 @@ interop.md`` tells what was compared, and what the public generator refuses.
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +24,7 @@ import numpy as np
 import yaml
 
 from common.errors import UserError
+from common.files import write_array, write_file
 from synthesize.ai8x import torch_writer
 from synthesize.graph import reference
 from synthesize.graph.ir import INPUT, Graph, Layer
@@ -70,20 +69,15 @@ def write(
 
     Raises:
         UserError: the sample does not fit the network, or the placement's biases cannot be
-            expressed in the language.
+            expressed in the language, or a file cannot be written.
     """
     folder = Path(folder)
     text = to_yaml(graph, placement)
     folded = None if sample is None else reference.fold_input(graph.input, sample)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".yaml-") as temporary:
-        staging = Path(temporary)
-        (staging / YAML_NAME).write_text(text, encoding="utf-8")
-        _save_checkpoint(graph, staging / CHECKPOINT_NAME)
-        if folded is not None:
-            np.save(staging / SAMPLE_NAME, folded.astype(np.int64), allow_pickle=False)
-        for path in staging.iterdir():
-            os.replace(path, folder / path.name)
+    write_file(folder / YAML_NAME, text)
+    _save_checkpoint(graph, folder / CHECKPOINT_NAME)
+    if folded is not None:
+        write_array(folder / SAMPLE_NAME, folded.astype(np.int64))
     return folder / YAML_NAME
 
 

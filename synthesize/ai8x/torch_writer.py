@@ -8,6 +8,7 @@ written by ``torch.save``.
 
 from __future__ import annotations
 
+import io
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from common.files import write_file
 
 _STORAGES = {
     "float32": "FloatStorage",
@@ -35,15 +38,18 @@ def save(content: Any, path: Path) -> None:
 
     Raises:
         TypeError: the data holds something else.
+        UserError: the file cannot be written.
     """
     tensors: list[np.ndarray] = []
     stream = b"\x80\x02" + _encode(content, tensors) + b"."
     files = {"data.pkl": stream, "byteorder": b"little", "version": b"3\n"}
     for number, tensor in enumerate(tensors):
         files[f"data/{number}"] = tensor.astype(tensor.dtype.newbyteorder("<")).tobytes()
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_STORED) as archive:
         for name, data in files.items():
             archive.writestr(zipfile.ZipInfo(f"{_ROOT}/{name}", _TIME), data)
+    write_file(path, whole.getbuffer())
 
 
 def _encode(value: Any, tensors: list[np.ndarray]) -> bytes:

@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from common import files
+from common.console import command_line
 from common.errors import UserError
 from synthesize.ai8x import compare, generator
 from synthesize.ai8x.vendor_page import Row, page
@@ -232,6 +233,7 @@ def _shortened(text: str, case: Case) -> str:
     return re.sub(r"\S*/(?=[^/ ]+\.(yaml|npy|tar))", "", text)
 
 
+@command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: 0 all compared, 1 some differ without a known reason, 2 wrong input."""
     parser = argparse.ArgumentParser(prog="python -m synthesize.ai8x.vendor", description=__doc__)
@@ -239,20 +241,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, required=True, help="folder of the generated projects")
     parser.add_argument("--out", type=Path, help="page to write")
     options = parser.parse_args(arguments)
-    try:
-        found = generator.find()
-        rows = []
-        options.work.mkdir(parents=True, exist_ok=True)
-        for case in cases(found.folder):
-            if options.names and not any(name in case.name for name in options.names):
-                continue
-            rows.append(judge(found, case, options.work.resolve()))
-            print(f"{rows[-1].name}: {rows[-1].outcome}: {rows[-1].text}", flush=True)
-        if options.out is not None:
-            files.write_file(options.out, page(rows, generator.TESTED_COMMIT))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    found = generator.find()
+    rows = []
+    options.work.mkdir(parents=True, exist_ok=True)
+    for case in cases(found.folder):
+        if options.names and not any(name in case.name for name in options.names):
+            continue
+        rows.append(judge(found, case, options.work.resolve()))
+        print(f"{rows[-1].name}: {rows[-1].outcome}: {rows[-1].text}", flush=True)
+    if options.out is not None:
+        files.write_file(options.out, page(rows, generator.TESTED_COMMIT))
     return 1 if any(row.outcome == "differs" for row in rows) else 0
 
 

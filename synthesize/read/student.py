@@ -118,7 +118,12 @@ def _layer(
     if stored is not None:
         weight, bias = _weights(prefix, op, kernel, stored)
         dilation = _pair(prefix, "dilation", entry.get("dilation", 1), 1)[0]
-        if op == "conv1d" and dilation > 1:
+        if dilation > 1 and op != "conv1d":
+            raise UserError(
+                f"{prefix}'dilation' is {dilation}, but only conv1d can be dilated on the "
+                f"MAX78000, not {op}; remove it and train again"
+            )
+        if dilation > 1:
             weight = spread(weight, dilation)
             kernel = int(weight.shape[2]), 1
     return layer_reading(

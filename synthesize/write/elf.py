@@ -22,6 +22,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.console import command_line
 from common.errors import UserError
 
 ELF_NAME = "firmware.elf"
@@ -203,6 +204,7 @@ def _run(command: list[str], folder: Path, what: str) -> None:
     raise UserError(f"{folder}: {what} failed: {result.stderr.strip()[-2000:]}")
 
 
+@command_line
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m synthesize.build", description=__doc__)
@@ -211,10 +213,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--baud", type=int, default=BAUD_RATES[0], help="rate of the console")
     parser.add_argument("--board", default="fthr", help=f"{' or '.join(BOARDS)} (default: fthr)")
     arguments = parser.parse_args(argv)
-    try:
-        path = build(arguments.project, arguments.cache, baud=arguments.baud, board=arguments.board)
-        print(path)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    path = build(arguments.project, arguments.cache, baud=arguments.baud, board=arguments.board)
+    print(path)
     return 0

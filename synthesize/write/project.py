@@ -19,7 +19,6 @@ Another input changes only the last two, so that the (large) weights need not be
 from __future__ import annotations
 
 import shutil
-import tempfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
+from common.files import whole_folder
 from synthesize.chip import limits, memory_map
 from synthesize.program.program import OutputMap, Program, RegisterWrite
 from synthesize.write import input_table, known_answer, pose_outputs, self_test
@@ -107,24 +107,11 @@ def write_project(
     if not _replaceable(out_dir):
         raise UserError(f"{out_dir} exists and is no generated project; name another folder")
     files = generated_files(program, sample, expected, application, units) | dict(more or {})
-    try:
-        _replace_folder(out_dir, application, files)
-    except OSError as error:
-        raise UserError(f"cannot write {out_dir}: {error.strerror or error}") from None
-    return out_dir
-
-
-def _replace_folder(out_dir: Path, application: str, files: Mapping[str, str]) -> None:
-    """Write a project beside ``out_dir`` and put it in its place; OSError when it cannot be."""
-    out_dir.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out_dir.parent, prefix=".emit-") as temporary:
-        staging = Path(temporary) / out_dir.name
+    with whole_folder(out_dir) as staging:
         _copy_templates(staging, application)
         for name, text in files.items():
             (staging / name).write_text(text, encoding="ascii")
-        if out_dir.exists():
-            out_dir.rename(Path(temporary) / "old")
-        staging.rename(out_dir)
+    return out_dir
 
 
 def _replaceable(folder: Path) -> bool:
@@ -184,7 +171,6 @@ def example(program: Program, sample: np.ndarray | None, application: str) -> np
 
 
 def _copy_templates(target: Path, application: str) -> None:
-    target.mkdir()
     for folder in ("common", *APPLICATIONS[application]):
         for source in sorted((TEMPLATES / folder).iterdir()):
             if _belongs(source, application):

@@ -20,7 +20,7 @@ from synthesize.compiler import compile_network
 from synthesize.graph import reference
 from synthesize.place.bits import allocate, graph_of
 from synthesize.read import checkpoint
-from tests.virtual import run_on_kit
+from tests.helpers.virtual import run_on_kit
 
 _LAST = {"kernel": 1, "activation": "none", "batchnorm": False, "wide": True}
 RESIDUAL = StudentSpec(

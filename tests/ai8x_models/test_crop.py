@@ -7,8 +7,8 @@ import pytest
 
 from ai8x_models.follow.crop import crop, crop_rgb565
 from ai8x_models.follow.tracker import Region
-from tests import host_c
-from tests.track_cases import DECODER, TRACK
+from tests.helpers import host_c
+from tests.helpers.track_cases import DECODER, TRACK
 
 
 def cases(count: int) -> list[tuple[bytes, int, Region, int]]:

@@ -12,7 +12,7 @@ from ai8x_models.decode import Person, decode
 from ai8x_models.decode_fixed import decode_fixed
 from distill.people.metrics import detections, oks_ap
 from distill.people.synthetic import coco_annotations, make_scene
-from tests.decoder_cases import crowd, quantised
+from tests.helpers.decoder_cases import crowd, quantised
 
 Maps = tuple[np.ndarray, np.ndarray]
 

@@ -12,8 +12,16 @@ from ai8x_models import decode_fixed as twin
 from ai8x_models import decoder_tables
 from ai8x_models.codec import encode
 from ai8x_models.decode_fixed import FixedSettings, decode_fixed
-from tests import decoder_cases
-from tests.decoder_cases import Case, check, crowd, quantised, random_case, request, run_decoder
+from tests.helpers import decoder_cases
+from tests.helpers.decoder_cases import (
+    Case,
+    check,
+    crowd,
+    quantised,
+    random_case,
+    request,
+    run_decoder,
+)
 
 
 def test_the_committed_tables_are_current(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 
 from ai8x_models.follow.events import RULES, Event
 from ai8x_models.follow.tracker import Told
-from tests.decoder_cases import STANDING
-from tests.track_cases import own_rules, rule_words
+from tests.helpers.decoder_cases import STANDING
+from tests.helpers.track_cases import own_rules, rule_words
 
 SOMEBODY, PEOPLE, HAND, LYING = RULES
 

@@ -19,7 +19,7 @@ from synthesize.graph import reference
 from synthesize.read import checkpoint
 from synthesize.read import student as frontend_student
 from synthesize.read.onnx import network as frontend_onnx
-from tests.virtual import run_on_kit
+from tests.helpers.virtual import run_on_kit
 
 SPEC = StudentSpec(
     "head", (3, 8, 8),

@@ -24,7 +24,7 @@ from synthesize.chip.limits import PROCESSORS
 from synthesize.graph import ir, reference
 from synthesize.read import checkpoint
 from synthesize.read.student import load
-from tests.folded import folded_student
+from tests.helpers.folded import folded_student
 
 WEIGHT_MEMORY = 442_368  # bytes: 64 processors x 768 words x 9
 CONFIGS = Path(__file__).parents[2] / "distill" / "tasks" / "pose" / "recipes"

@@ -15,7 +15,7 @@ from ai8x_models.follow.tracker import (
     region_people,
     region_to_picture,
 )
-from tests.track_cases import figure
+from tests.helpers.track_cases import figure
 
 WHOLE = Region(0, 0, 480)
 STEP_MS = 35

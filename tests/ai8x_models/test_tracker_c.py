@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.track_cases import check, random_course
+from tests.helpers.track_cases import check, random_course
 
 
 def test_three_hundred_random_tracks() -> None:

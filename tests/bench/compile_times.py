@@ -13,7 +13,7 @@ import numpy as np
 
 from synthesize.compiler import compile_network
 from synthesize.read import checkpoint
-from tests.conftest import find_shared
+from tests.helpers.places import find_shared
 
 REPEATS = 3
 

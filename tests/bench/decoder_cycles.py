@@ -19,8 +19,8 @@ from ai8x_models.codec import encode
 from evalkit.kit import Kit
 from synthesize.write import elf as build
 from synthesize.write import project as emit
-from tests.decoder_cases import DECODER, STANDING, quantised
-from tests.mini_firmware import BOARD_SUPPORT
+from tests.helpers.decoder_cases import DECODER, STANDING, quantised
+from tests.helpers.mini_firmware import BOARD_SUPPORT
 
 CLOCK_MHZ = 100
 AT_MOST_MS = 5.0  # for four people

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from common.files import checksum, replace_file, write_array, write_arrays, write_file
+from common.files import (
+    checksum,
+    replace_file,
+    whole_file,
+    whole_folder,
+    write_array,
+    write_arrays,
+    write_file,
+)
 
 
 def test_arrays_come_back_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -53,3 +61,36 @@ def test_the_checksum_is_that_of_the_content(tmp_path: Path) -> None:
     assert checksum(tmp_path / "a") == hashlib.sha256(content).hexdigest()
     with pytest.raises(UserError, match=r"cannot read .*none: No such file"):
         checksum(tmp_path / "none")
+
+
+def test_a_file_that_grows_is_seen_when_it_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "a"
+    with whole_file(target) as partial:
+        partial.write_text("half")
+        assert not target.exists()
+    assert target.read_text() == "half"
+    with pytest.raises(TypeError), whole_file(target) as partial:
+        partial.write_text(b"broken")  # type: ignore[arg-type]
+    assert [(path.name, path.read_text()) for path in target.parent.iterdir()] == [("a", "half")]
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "project"
+    for name in ("old", "new"):
+        with whole_folder(target) as staging:
+            (staging / name).touch()
+        assert [path.name for path in target.iterdir()] == [name]
+    with pytest.raises(TypeError), whole_folder(target) as staging:
+        (staging / "broken").write_text(b"")  # type: ignore[arg-type]
+    rename = Path.rename
+
+    def refuse(self: Path, to: Path) -> Path:
+        if to == target and (self / "broken").exists():
+            raise OSError(5, "Input/output error")
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OSError, match="Input/output"), whole_folder(target) as staging:
+        (staging / "broken").touch()
+    assert [path.name for path in target.iterdir()] == ["new"]
+    assert [path.name for path in tmp_path.iterdir()] == ["project"]

@@ -16,8 +16,8 @@ from ai8x_models.preprocess import prepare, read_picture
 from ai8x_models.student_file import load_student
 from ai8x_models.students import Student
 from distill.people.metrics import detections, oks_ap
-from tests.conftest import REPOSITORY
-from tests.decoder_cases import Case, check, quantised
+from tests.helpers.decoder_cases import Case, check, quantised
+from tests.helpers.places import REPOSITORY
 
 CHECKPOINT = REPOSITORY / "ai8x_models" / "checkpoints" / "seed-q.pth.tar"
 PICTURES = ("coco_mini/val", "coco_mini/train", "lspet/val")

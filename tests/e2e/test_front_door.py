@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.front_door import ROOT, make
+from tests.helpers.front_door import ROOT, make
 
 
 def helped() -> set[str]:

@@ -12,7 +12,7 @@ from ai8x_models.preprocess import prepare, read_picture
 from ai8x_models.student_file import load_student
 from distill.tasks.grey.data import pixels_of
 from distill.tasks.grey.module import student_points
-from tests.front_door import ROOT, make
+from tests.helpers.front_door import ROOT, make
 
 
 def test_run_prints_the_points_that_torch_computes(tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ from synthesize.read import checkpoint
 from synthesize.report.table import output_units
 from synthesize.write import elf as build
 from synthesize.write import two_networks as beside
-from tests.conftest import REPOSITORY
-from tests.live_board import expected_from_chw, scenes, twin_people
+from tests.helpers.live_board import expected_from_chw, scenes, twin_people
+from tests.helpers.places import REPOSITORY
 
 POSE, LIFTER = (
     REPOSITORY / "ai8x_models" / "checkpoints" / f"{name}-q.pth.tar" for name in ("native", "lift")

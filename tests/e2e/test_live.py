@@ -13,7 +13,7 @@ from evalkit.kit import Kit
 from evalkit.wire import protocol
 from evalkit.wire.protocol import Frame
 from synthesize.compiler import Compiled
-from tests.live_board import (
+from tests.helpers.live_board import (
     live_firmware,
     paces,
     photographs,

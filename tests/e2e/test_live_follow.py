@@ -17,7 +17,7 @@ from evalkit.camera import Camera
 from evalkit.kit import Kit
 from evalkit.wire import protocol
 from synthesize.compiler import Compiled
-from tests.live_board import expected_people, live_firmware, paces, shipped, watch
+from tests.helpers.live_board import expected_people, live_firmware, paces, shipped, watch
 
 pytest.importorskip("unicorn", reason="the kit extra is not installed")
 

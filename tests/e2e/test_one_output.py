@@ -20,7 +20,7 @@ from synthesize.read import checkpoint
 from synthesize.read import student as frontend
 from synthesize.write import elf as build
 from synthesize.write import project as emit
-from tests.live_board import SIDE, paces, scenes
+from tests.helpers.live_board import SIDE, paces, scenes
 
 pytest.importorskip("unicorn", reason="the kit extra is not installed")
 

@@ -17,7 +17,7 @@ from synthesize.__main__ import main as synthesize
 from synthesize.compiler import compile_network
 from synthesize.read import checkpoint
 from synthesize.write import project as emit
-from tests.live_board import (
+from tests.helpers.live_board import (
     SHIPPED,
     SIDE,
     expected_people,

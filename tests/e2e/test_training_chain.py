@@ -16,7 +16,7 @@ from evalkit.__main__ import main as evalkit
 from quantize.__main__ import main as quantize
 from synthesize.__main__ import main as synthesize
 from synthesize.write import elf as build
-from tests.conftest import REPOSITORY, find_shared
+from tests.helpers.places import REPOSITORY, find_shared
 
 PLAIN = REPOSITORY / "tests" / "distill" / "tasks" / "pose" / "plain.yaml"
 QUICK = ["precision=32-true", "accelerator=cpu", "workers=0", "validate_every=1", "seed=5"]

@@ -21,8 +21,8 @@ from evalkit.wire import protocol
 from evalkit.wire.protocol import Frame, encode
 from synthesize.__main__ import main as synthesize
 from synthesize.write import elf as build
-from tests.conftest import REPOSITORY
-from tests.fake_board import STANDING, FakeBoard, FakeLink, poses
+from tests.helpers.fake_board import STANDING, FakeBoard, FakeLink, poses
+from tests.helpers.places import REPOSITORY
 
 SHIPPED = REPOSITORY / "ai8x_models" / "checkpoints" / "native-q.pth.tar"
 PEOPLE = REPOSITORY / "docs" / "images" / "people.png"
@@ -95,7 +95,7 @@ def test_board_with_a_camera_of_its_own(tmp_path: Path) -> None:
 def test_virtual_kit_with_a_camera_of_its_own(tmp_path: Path) -> None:
     """Pictures of the live-pose firmware come with the skeletons that belong to them."""
     pytest.importorskip("unicorn", reason="the kit extra is not installed")
-    from tests.live_board import expected_people, live_firmware, shipped
+    from tests.helpers.live_board import expected_people, live_firmware, shipped
 
     elf = live_firmware(tmp_path)
     links: list[KitLink] = []

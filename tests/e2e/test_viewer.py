@@ -24,8 +24,8 @@ from evalkit.host.stream.pictures import Photographs, Picture, shown
 from evalkit.host.stream.recording import Recorder
 from evalkit.host.stream.shots import Shot
 from evalkit.host.viewer.server import Board, Server
-from tests.browser import Browser, browser
-from tests.fake_board import STANDING, FakeBoard, FakeLink, hello, plugged_in, poses
+from tests.helpers.browser import Browser, browser
+from tests.helpers.fake_board import STANDING, FakeBoard, FakeLink, hello, plugged_in, poses
 
 WIDTH, HEIGHT = 320, 240
 BACKGROUND = (40, 90, 140)

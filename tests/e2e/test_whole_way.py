@@ -27,7 +27,7 @@ from synthesize.read import checkpoint as checkpoints
 from synthesize.read.student import load as read_graph
 from synthesize.write import elf as build
 from synthesize.write.known_answer import CRC_FLAG
-from tests.conftest import REPOSITORY, find_shared
+from tests.helpers.places import REPOSITORY, find_shared
 
 SHIPPED = REPOSITORY / "ai8x_models" / "checkpoints" / "native-q.pth.tar"
 PICTURES = 20

@@ -9,7 +9,7 @@ import pytest
 
 from ai8x_models.decode_fixed import FixedPerson, FixedSettings, decode_fixed
 from tests.bench.decoder_cycles import AT_MOST_MS, CLOCK_MHZ, group_photo, measure
-from tests.decoder_cases import PERSON, quantised
+from tests.helpers.decoder_cases import PERSON, quantised
 
 
 def image_of(people: list[FixedPerson]) -> bytes:

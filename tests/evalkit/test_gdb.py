@@ -13,7 +13,7 @@ import pytest
 from common.errors import UserError
 from evalkit.gdb import GdbServer
 from evalkit.kit import Kit
-from tests.mini_firmware import build_program
+from tests.helpers.mini_firmware import build_program
 
 PROGRAM = """
 #include <stdint.h>

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.mini_firmware import build_program
+from tests.helpers.mini_firmware import build_program
 
 DEBUGGER = next(filter(None, map(shutil.which, ("gdb-multiarch", "arm-none-eabi-gdb"))), None)
 

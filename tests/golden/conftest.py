@@ -5,38 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
-from synthesize.compiler import Compiled, compile_network
+from synthesize.compiler import compile_network
 from synthesize.read import checkpoint
-
-CASES = (
-    *("autoencoder", "cats-dogs", "cifar-10", "kws20_v3", "mnist-extrasmall", "pose659"),
-    *("rnd_keypoints", "rnd_lifter", "rnd_lowbit", "rnd_odd", "rnd_residual", "rnd_upsample"),
-    "svhn_tinierssd",
-)
-
-# Recorded programs that do not compute their own known answer; the words are those of the finding.
-WRONG_PLACEMENT = {
-    "rnd_residual": "layer add: it reads c2, channel 0, at 0x50400008",
-}
-"""The second operand of ``add`` lies at 0x4000 while the layer reads both from 0, interleaved."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """One golden case, compiled."""
-
-    name: str
-    folder: Path
-    sample: np.ndarray
-    compiled: Compiled
-
+from tests.helpers.golden_cases import CASES, WRONG_PLACEMENT, Case
 
 _COMPILED: dict[str, Case] = {}
 

@@ -18,8 +18,8 @@ from synthesize.chip.cycles import GENERATOR_STREAMING, layer_cycles
 from synthesize.compiler import build_program, compile_network, place_automatically
 from synthesize.place import geometry
 from synthesize.read import checkpoint
-from tests.golden.conftest import WRONG_PLACEMENT, Case
-from tests.virtual import run_on_kit
+from tests.helpers.golden_cases import WRONG_PLACEMENT, Case
+from tests.helpers.virtual import run_on_kit
 
 MISPLACED = {"rnd_lowbit": 28}
 """Kernel words that the recording generator shifted (see ``compare.MISPLACED``)."""

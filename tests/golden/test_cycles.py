@@ -24,7 +24,7 @@ from synthesize.chip.cycles import (
     LayerGeometry,
     layer_cycles,
 )
-from tests.golden_cases import every_case
+from tests.helpers.golden_cases import every_case
 
 Shape = tuple[int, int, int]
 

@@ -19,9 +19,9 @@ from synthesize.ai8x import generator as official
 from synthesize.compiler import Compiled, compile_graph, compile_network
 from synthesize.read import checkpoint
 from synthesize.write import elf as build
-from tests.conftest import REPOSITORY
-from tests.golden.conftest import Case
-from tests.networks import random_graph
+from tests.helpers.golden_cases import Case
+from tests.helpers.networks import random_graph
+from tests.helpers.places import REPOSITORY
 
 pytestmark = pytest.mark.long  # the generator takes several seconds for each network
 

@@ -15,7 +15,7 @@ from ai8x_models.students import Student
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.fold import fold_batchnorm
 from quantize.integer import integer_layer, to_integer
-from tests.warmed import pixels, warmed_student
+from tests.helpers.warmed import pixels, warmed_student
 
 
 def official_twin(ai8x: ModuleType, student: Student) -> nn.ModuleDict:

@@ -26,7 +26,7 @@ from evalkit.commands import replay
 from evalkit.hardware.cnn import Cnn, KitFault
 from synthesize.chip import memory_map
 from synthesize.chip import registers as r
-from tests.golden_cases import every_case
+from tests.helpers.golden_cases import every_case
 
 WRONGLY_RECORDED = {"rnd_residual", "rnd_lowbit"}
 

@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from evalkit.wire.framing import Frame, encode
-from tests.decoder_cases import DECODER, crowd, quantised
-from tests.host_c import NATIVE, ROOT, TEMPLATES
-from tests.track_cases import TRACK, random_course
+from tests.helpers.decoder_cases import DECODER, crowd, quantised
+from tests.helpers.host_c import NATIVE, ROOT, TEMPLATES
+from tests.helpers.track_cases import TRACK, random_course
 
 FLAGS = (
     "-std=c11", "-g", "-O1", "-Wall", "-Wextra", "-Werror",

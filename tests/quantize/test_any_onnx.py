@@ -19,8 +19,8 @@ from synthesize.compiler import compile_graph, compile_network
 from synthesize.graph import reference
 from synthesize.read import checkpoint
 from synthesize.read.onnx import network as frontend_onnx
-from tests.quantize.typical import NETWORKS, Gated, exported, inputs, made
-from tests.virtual import run_on_kit
+from tests.helpers.typical import NETWORKS, Gated, exported, inputs, made
+from tests.helpers.virtual import run_on_kit
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 

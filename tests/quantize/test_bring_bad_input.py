@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from quantize.__main__ import main
-from tests.quantize.test_float_operators import Float
+from tests.helpers.float_models import Float
 
 
 def plain(folder: Path) -> Path:

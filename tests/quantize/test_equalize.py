@@ -11,7 +11,7 @@ from ai8x_models.students import INPUT, LayerSpec, Student, StudentSpec
 from common.errors import UserError
 from quantize.equalize import CLIPPING, ROOM, equalize
 from quantize.fold import fold_batchnorm
-from tests.warmed import pixels, warmed_student
+from tests.helpers.warmed import pixels, warmed_student
 
 SPEC = StudentSpec(
     "small",

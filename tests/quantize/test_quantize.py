@@ -13,7 +13,7 @@ from common.errors import UserError
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.fold import fold_batchnorm
 from quantize.integer import integer_extras, to_integer
-from tests.warmed import pixels, warmed_student
+from tests.helpers.warmed import pixels, warmed_student
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from quantize.__main__ import main
 from quantize.calibrate import bits_per_layer, calibrate, choose_shift, real_output
 from quantize.fold import fold_batchnorm
 from quantize.sensitivity import calibration_images, sensitivity
-from tests.warmed import pixels, warmed_student
+from tests.helpers.warmed import pixels, warmed_student
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from distill.tasks.own import finetune, shapes
 from quantize.__main__ import main as quantize
 from quantize.integer import to_integer
 from synthesize.__main__ import main as synthesize
-from tests.quantize.typical import NETWORKS, exported, inputs, made
+from tests.helpers.typical import NETWORKS, exported, inputs, made
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 

@@ -14,7 +14,7 @@ from ai8x_models.students import SPECS
 from synthesize.__main__ import main
 from synthesize.compiler import compile_network
 from synthesize.read import checkpoint
-from tests.virtual import run_on_kit
+from tests.helpers.virtual import run_on_kit
 
 HAND_PLACED_CYCLES = 1_156_833
 FOUR_BITS = {"conv4", "conv5", "conv6", "conv7", "conv8", "cpm2", "cpm3"}
@@ -129,7 +129,8 @@ def network(**change: Any) -> list[dict[str, Any]]:
     [
         ({"network": None}, "does not describe its network (architecture seed)"),
         ({"network": [{"name": 3}]}, "must list layers with names"),
-        ({"network": network(dilute=2)}, "layer conv1: unknown key 'dilute'"),
+        ({"network": network(speed=2)}, "layer conv1: unknown key 'speed'"),
+        ({"network": network(dilation=2)}, "only conv1d can be dilated"),
         ({"network": network(kernel=[5, 5])}, "layer conv1: its weights have kernel 3x3"),
         ({"network": network(stride=0)}, "'stride' must be one whole number or two"),
         ({"network": network(**{"in": ["conv9"]})}, "layer conv1: it reads 'conv9'"),

@@ -16,7 +16,7 @@ from synthesize.compiler import compile_network
 from synthesize.graph import ir, reference
 from synthesize.legal import rules
 from synthesize.read.checkpoint import from_state_dict
-from tests.described import compile_text, run, text, weights
+from tests.helpers.described import compile_text, run, text, weights
 
 HWC: dict[str, Any] = {"data_format": "HWC"}
 

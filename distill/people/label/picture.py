@@ -54,7 +54,7 @@ def cut(
     matrix = crop_matrix(centre, longer, side)
     square = warp(pixels, matrix, side)
     x, y = (side - width) // 2, (side - height) // 2
-    back = cv2.invertAffineTransform(matrix)
+    back = np.asarray(cv2.invertAffineTransform(matrix), np.float64)
     back[:, 2] += back[:, :2] @ np.array([x, y])
     return np.asarray(square[y : y + height, x : x + width], np.uint8), back
 

@@ -13,16 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_models.skeleton import from_coco17
+from ai8x_models.skeleton import COCO17, from_coco17
 from common.errors import UserError
 from distill.tasks.lift.cameras import TOP
 from distill.tasks.lift.skeleton import NUM_JOINTS, from_18
-
-COCO_NAMES = (
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
-    "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee",
-    "right_knee", "left_ankle", "right_ankle",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +83,8 @@ def read(path: Path) -> tuple[list[Found], int]:
 def _check_names(path: Path, categories: list[dict[str, Any]]) -> None:
     """Refuse another order of points, where the file says which it is."""
     for category in categories:
-        names = tuple(category.get("keypoints", COCO_NAMES))
-        if names != COCO_NAMES:
+        names = tuple(category.get("keypoints", COCO17))
+        if names != COCO17:
             raise UserError(
                 f"{path}: expected COCO's 17 keypoints (nose, left_eye, ... right_ankle), found "
                 f"{len(names)}: {', '.join(map(str, names[:4]))}...; reorder them"
@@ -100,9 +94,9 @@ def _check_names(path: Path, categories: list[dict[str, Any]]) -> None:
 def _person(path: Path, entry: dict[str, Any]) -> Found:
     number = int(entry.get("id", 0))
     values = np.asarray(entry["keypoints"], np.float64)
-    if values.shape != (3 * len(COCO_NAMES),):
+    if values.shape != (3 * len(COCO17),):
         raise UserError(
-            f"{path}, annotation {number}: expected {3 * len(COCO_NAMES)} keypoint values "
+            f"{path}, annotation {number}: expected {3 * len(COCO17)} keypoint values "
             f"(17 x [x, y, v]), found shape {list(values.shape)}"
         )
     if not np.isfinite(values).all():

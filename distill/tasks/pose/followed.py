@@ -27,7 +27,7 @@ from ai8x_models.decode_fixed import decode_fixed
 from ai8x_models.follow.crop import crop
 from ai8x_models.follow.region import Chooser, RegionSettings
 from ai8x_models.follow.tracker import Region, Told, Tracker, TrackerSettings, region_people
-from common.errors import UserError
+from common.console import command_line
 from distill.people.film import RATE, SCRIPTS, SIDE, Frame, film
 from distill.tasks.pose.evaluate import load_network, predict
 
@@ -187,6 +187,7 @@ def _add_tremble(score: Score, past: Sequence[Points]) -> None:
         score.tremble.append(float(np.linalg.norm(bent, axis=1).mean()))
 
 
+@command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(
@@ -195,18 +196,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("scripts", nargs="+", choices=sorted(SCRIPTS), help="films")
     parser.add_argument("--checkpoint", type=Path, help="a student; without one: perfect maps")
     options = parser.parse_args(arguments)
-    try:
-        for name in options.scripts:
-            frames = list(film(SCRIPTS[name]))
-            for follow in (False, True):
-                see = student(options.checkpoint) if options.checkpoint else perfect()
-                score = judge([f.people for f in frames], chain(frames, see, follow))
-                print(
-                    score.line(f"{name}, {'followed' if follow else 'whole picture'}"), flush=True
-                )
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    for name in options.scripts:
+        frames = list(film(SCRIPTS[name]))
+        for follow in (False, True):
+            see = student(options.checkpoint) if options.checkpoint else perfect()
+            score = judge([f.people for f in frames], chain(frames, see, follow))
+            print(score.line(f"{name}, {'followed' if follow else 'whole picture'}"), flush=True)
     return 0
 
 

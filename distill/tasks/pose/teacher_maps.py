@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from ai8x_models.codec import FLIP_HEATMAPS, FLIP_PAFS, NUM_HEATMAPS, NUM_PAFS, 
 from ai8x_models.student_file import load_student
 from ai8x_models.students import Student
 from common.errors import UserError
+from common.files import replace_file, whole_file
 from distill.people.crops import to_input
 from distill.tasks.pose.teachers.openpose import (
     LightweightOpenPose,
@@ -188,9 +188,8 @@ class MapCache:
         self.folder, self.sizes, self.side = folder / key.name, sizes, side
         self._files: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             facts = json.dumps(key.facts, indent=1, sort_keys=True)
-            (self.folder / "key.json").write_text(facts, encoding="utf-8")
+            replace_file(self.folder / "key.json", facts.encode())
         except OSError as error:
             raise UserError(
                 f"cannot make the teacher's cache {self.folder}: {error.strerror or error}"
@@ -231,9 +230,8 @@ def _memory_map(path: Path, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
     """Open an array on disk for reading and writing; a new one is zeros, and appears whole."""
     try:
         if not path.exists():
-            partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-            _write_zeros(partial, np.dtype(dtype), shape)
-            os.replace(partial, path)
+            with whole_file(path) as partial:
+                _write_zeros(partial, np.dtype(dtype), shape)
         opened = np.lib.format.open_memmap(path, "r+")
     except (OSError, ValueError) as error:
         raise UserError(
@@ -253,11 +251,7 @@ def _write_zeros(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> None:
     """
     row = bytes(int(np.prod(shape[1:])) * dtype.itemsize)
     header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
-    try:
-        with path.open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, header)
-            for _ in range(shape[0]):
-                file.write(row)
-    except OSError:
-        path.unlink(missing_ok=True)
-        raise
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for _ in range(shape[0]):
+            file.write(row)

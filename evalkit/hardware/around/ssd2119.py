@@ -8,14 +8,12 @@ and the SDK clears bits 14 and 9 to turn the picture round.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import UserError
+from common.files import write_file
 
 WIDTH, HEIGHT = 320, 240
 _DATA = 1 << 8
@@ -100,13 +98,7 @@ class Ssd2119:
         good, data = cv2.imencode(".png", self.picture()[..., ::-1])
         if not good:
             raise ValueError("a picture could not be encoded")
-        path = Path(path)
-        try:
-            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-                file.write(data.tobytes())
-            os.replace(file.name, path)
-        except OSError as error:
-            raise UserError(f"{path} cannot be written: {error.strerror or error}") from None
+        write_file(Path(path), data.tobytes())
 
 
 def _step(at: int, first: int, last: int, forward: int) -> tuple[int, bool]:

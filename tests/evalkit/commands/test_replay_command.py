@@ -11,7 +11,7 @@ from evalkit.__main__ import main
 from evalkit.dump import LayerDump
 from evalkit.hardware.cnn import Cnn
 from synthesize.chip import memory_map
-from tests.cnn_programs import LayerSpec, configure, fill, layer_words, start
+from tests.helpers.cnn_programs import LayerSpec, configure, fill, layer_words, start
 
 SPEC = LayerSpec(processors=(0, 1, 2), outputs=3, pad=1)
 BLOCK = memory_map.instance_address(1)

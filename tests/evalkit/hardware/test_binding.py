@@ -8,7 +8,7 @@ import pytest
 
 from evalkit.hardware.core import binding, cpu
 from evalkit.kit import Fault, Kit
-from tests.mini_firmware import build_program
+from tests.helpers.mini_firmware import build_program
 
 PROGRAM = """
 #include <stdint.h>

@@ -12,7 +12,7 @@ import pytest
 from common.errors import UserError
 from evalkit.kit import Fault, Kit
 from evalkit.wire import protocol
-from tests.mini_firmware import build_program
+from tests.helpers.mini_firmware import build_program
 
 HEAD = """
 #include <stdint.h>

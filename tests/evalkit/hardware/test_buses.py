@@ -12,8 +12,8 @@ from common.errors import UserError
 from evalkit.hardware.faults import KitFault
 from evalkit.hardware.scheduler import SECOND
 from evalkit.kit import Kit
-from tests.chip_driver import MICROSECOND, SLEEPER, Chip
-from tests.mini_firmware import build_program
+from tests.helpers.chip_driver import MICROSECOND, SLEEPER, Chip
+from tests.helpers.mini_firmware import build_program
 
 STOPPED, ACKNOWLEDGED, REFUSED = 1 << 6, 1 << 7, 1 << 10
 
@@ -247,8 +247,8 @@ def test_display_fills_its_window(chip: Chip, tmp_path: Path) -> None:
     assert display.picture()[20, 10].tolist() == [255, 0, 0]
     send(chip, registers((0x01, 0x30EF)))
     assert display.picture()[239 - 20, 319 - 10].tolist() == [255, 0, 0]
-    with pytest.raises(UserError, match="cannot be written"):
-        display.save(tmp_path / "nowhere" / "display.png")
+    with pytest.raises(UserError, match="cannot write"):
+        display.save(tmp_path / "display.png" / "display.png")
 
 
 def test_display_fills_upwards_by_columns(chip: Chip) -> None:

@@ -17,8 +17,8 @@ from evalkit.hardware.faults import KitFault
 from evalkit.hardware.peripherals.pcif import FIFO_DEPTH
 from evalkit.hardware.scheduler import SECOND
 from evalkit.kit import COLOUR_BARS, Kit
-from tests.chip_driver import BUFFER, MICROSECOND, SLEEPER, Chip
-from tests.mini_firmware import build_program
+from tests.helpers.chip_driver import BUFFER, MICROSECOND, SLEEPER, Chip
+from tests.helpers.mini_firmware import build_program
 
 Make = Callable[..., Chip]
 DONE, FULL, THRESHOLD, NOT_EMPTY = 1, 2, 4, 8

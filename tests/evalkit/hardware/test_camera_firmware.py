@@ -17,7 +17,7 @@ from evalkit.camera import Camera
 from evalkit.commands import run
 from evalkit.hardware.around import ov7692
 from evalkit.kit import Fault, Kit
-from tests.mini_firmware import build_program
+from tests.helpers.mini_firmware import build_program
 
 SDK = os.environ.get("MAXIM_PATH", "")
 

@@ -14,9 +14,9 @@ from evalkit.hardware.core.system import SYSTICK
 from evalkit.hardware.scheduler import SECOND, Scheduler
 from evalkit.kit import Kit
 from synthesize.chip import memory_map, registers
-from tests import cnn_programs
-from tests.chip_driver import BUFFER, MICROSECOND, SLEEPER, Chip
-from tests.mini_firmware import build_program
+from tests.helpers import cnn_programs
+from tests.helpers.chip_driver import BUFFER, MICROSECOND, SLEEPER, Chip
+from tests.helpers.mini_firmware import build_program
 
 DIVIDE_BY_4 = 2 << 6
 

@@ -8,8 +8,8 @@ import pytest
 from evalkit.hardware.cnn import Cnn, KitFault
 from synthesize.chip import cycles, limits, memory_map
 from synthesize.chip import registers as r
-from tests import cnn_programs
-from tests.cnn_programs import (
+from tests.helpers import cnn_programs
+from tests.helpers.cnn_programs import (
     CLOCKED,
     LayerSpec,
     configure,

@@ -11,7 +11,7 @@ import pytest
 from evalkit.hardware.cnn import Cnn, KitFault
 from synthesize.chip import memory_map
 from synthesize.chip import registers as r
-from tests.cnn_programs import (
+from tests.helpers.cnn_programs import (
     CLOCKED,
     LayerSpec,
     configure,

@@ -12,7 +12,7 @@ from common.errors import UserError
 from evalkit.__main__ import main
 from evalkit.hardware.elf import load
 from evalkit.kit import Kit
-from tests.mini_firmware import build_program
+from tests.helpers.mini_firmware import build_program
 
 
 @pytest.fixture(scope="module")

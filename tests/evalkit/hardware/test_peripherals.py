@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from evalkit.kit import Fault, Kit
-from tests.mini_firmware import build_program
+from tests.helpers.mini_firmware import build_program
 
 HEAD = """
 #include <stdint.h>

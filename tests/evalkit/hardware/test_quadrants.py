@@ -10,10 +10,10 @@ import pytest
 from evalkit.hardware.faults import KitFault
 from evalkit.kit import Kit
 from synthesize.chip import memory_map, registers
-from tests import cnn_programs
-from tests.chip_driver import SLEEPER, Chip
-from tests.cnn_programs import LayerSpec
-from tests.mini_firmware import build_program
+from tests.helpers import cnn_programs
+from tests.helpers.chip_driver import SLEEPER, Chip
+from tests.helpers.cnn_programs import LayerSpec
+from tests.helpers.mini_firmware import build_program
 
 BASE = memory_map.CNN_BASE
 POWER, MEMORY, ISOLATION, RESET = 0x0, 0x4, 0x8, 0xC

@@ -11,7 +11,7 @@ from common.errors import UserError
 from evalkit.__main__ import main as evalkit
 from evalkit.hardware.scheduler import SECOND
 from evalkit.kit import Kit
-from tests.mini_firmware import build_program
+from tests.helpers.mini_firmware import build_program
 
 HEAD = """
 #include <stdint.h>

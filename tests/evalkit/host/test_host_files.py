@@ -24,7 +24,7 @@ from evalkit.host.stream.pictures import Photographs, open_camera, shown
 from evalkit.host.stream.recording import Recorder, read_recording
 from evalkit.host.stream.shots import Shot
 from evalkit.wire.protocol import Hello
-from tests.fake_board import STANDING, hello, poses, poses3d
+from tests.helpers.fake_board import STANDING, hello, poses, poses3d
 
 
 def random_picture(rows: int, columns: int, seed: int = 0) -> np.ndarray:

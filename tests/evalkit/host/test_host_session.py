@@ -14,7 +14,7 @@ from evalkit.host.serial.links import LinkLost, SerialLink
 from evalkit.host.serial.session import Session, heatmaps
 from evalkit.wire import protocol
 from evalkit.wire.protocol import Frame
-from tests.fake_board import (
+from tests.helpers.fake_board import (
     CHECKSUM,
     STANDING,
     FakeBoard,

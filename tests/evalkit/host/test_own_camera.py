@@ -11,7 +11,7 @@ from evalkit.host.serial.own_camera import PATIENCE_SECONDS, OwnCamera, Seen, en
 from evalkit.wire import protocol
 from evalkit.wire.protocol import Frame
 from synthesize.write import self_test
-from tests.fake_board import STANDING, poses
+from tests.helpers.fake_board import STANDING, poses
 
 
 def pixels(rows: int, columns: int, seed: int = 0) -> bytes:

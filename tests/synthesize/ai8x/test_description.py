@@ -19,7 +19,7 @@ from synthesize.compiler import build_program, place_automatically
 from synthesize.graph import reference
 from synthesize.graph.ir import Graph
 from synthesize.place.placement import Placement
-from tests.networks import random_graph
+from tests.helpers.networks import random_graph
 
 SEEDS = (0, 1, 5, 7, 23)
 

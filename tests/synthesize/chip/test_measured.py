@@ -12,7 +12,7 @@ from synthesize.chip.cycles import (
     layer_cycles,
 )
 from synthesize.chip.measured import MEASURED
-from tests.conftest import REPOSITORY
+from tests.helpers.places import REPOSITORY
 
 BY_NAME = {entry.network: entry for entry in MEASURED}
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from common.errors import UserError
-from tests.described import compile_text, run, text, weights
+from tests.helpers.described import compile_text, run, text, weights
 
 FIRST = {
     "name": "a", "op": "conv2d", "kernel_size": "3x3", "pad": 1, "data_format": "HWC",

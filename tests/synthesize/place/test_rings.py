@@ -10,7 +10,7 @@ from synthesize.graph import hardware
 from synthesize.graph.ir import Graph
 from synthesize.place import buffers, search, verify
 from synthesize.place.verify.rings import ring_words
-from tests.networks import random_chain
+from tests.helpers.networks import random_chain
 
 
 def placed(seed: int) -> tuple[Graph, search.Placement]:

@@ -12,7 +12,7 @@ from common.errors import UserError
 from synthesize.compiler import build_program, compile_network, place_automatically
 from synthesize.program.program import Program
 from synthesize.read import checkpoint
-from tests.networks import random_chain, random_graph
+from tests.helpers.networks import random_chain, random_graph
 
 CHECKPOINTS = Path(__file__).resolve().parents[3] / "ai8x_models" / "checkpoints"
 

@@ -12,8 +12,8 @@ from common.errors import UserError
 from synthesize.ai8x import compare
 from synthesize.compiler import Compiled
 from synthesize.read.yaml import language
-from tests.conftest import REPOSITORY
-from tests.described import compile_text, run, text, weights
+from tests.helpers.described import compile_text, run, text, weights
+from tests.helpers.places import REPOSITORY
 
 A = {
     "name": "a", "op": "conv2d", "kernel_size": "3x3", "pad": 1, "data_format": "HWC",

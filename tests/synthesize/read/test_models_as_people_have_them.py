@@ -12,8 +12,8 @@ from synthesize.__main__ import main
 from synthesize.compiler import compile_graph
 from synthesize.graph import reference
 from synthesize.read.onnx import network as frontend_onnx
-from tests.onnx_models import UNIT, Model
-from tests.virtual import run_on_kit
+from tests.helpers.onnx_models import UNIT, Model
+from tests.helpers.virtual import run_on_kit
 
 
 def layer(model: Model, tensor: str, inputs: int, outputs: int, shift: int, name: str = "") -> str:

@@ -16,7 +16,7 @@ from synthesize.__main__ import main
 from synthesize.compiler import compile_graph
 from synthesize.graph import ir, reference
 from synthesize.read.onnx import network as frontend_onnx
-from tests.onnx_models import UNIT, Model
+from tests.helpers.onnx_models import UNIT, Model
 
 PAD = {"pads": [1, 1, 1, 1]}
 Built = tuple[Model, list[str]]

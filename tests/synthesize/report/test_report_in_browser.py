@@ -9,8 +9,8 @@ import pytest
 from synthesize.compiler import compile_network
 from synthesize.read import checkpoint
 from synthesize.report.page import write_report
-from tests.browser import browser
-from tests.conftest import REPOSITORY
+from tests.helpers.browser import browser
+from tests.helpers.places import REPOSITORY
 
 CUT = "[...document.querySelectorAll('.scroll')].filter(x => x.scrollWidth > x.clientWidth).length"
 

@@ -18,7 +18,7 @@ from distill.people.label.agreement import agreement
 from distill.people.label.crew import Candidate
 from distill.people.label.judge import Known, Settings, label_picture
 from distill.people.label.poses import NAMES, Pose, alike, without_doubles
-from tests import tiny_labellers as tiny
+from tests.helpers import tiny_labellers as tiny
 
 pytest.importorskip("onnxruntime")
 GREY = np.full((200, 300, 3), 90, np.uint8)

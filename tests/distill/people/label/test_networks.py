@@ -15,7 +15,7 @@ from common.errors import UserError
 from distill.people.label.crew import FAMILIES, Crew
 from distill.people.label.families import recognise
 from distill.people.label.poses import Pose, alike
-from tests import tiny_labellers as tiny
+from tests.helpers import tiny_labellers as tiny
 
 pytest.importorskip("onnxruntime")
 RED = (250, 40, 30)

@@ -18,7 +18,7 @@ from synthesize.chip.limits import WEIGHT_BYTES
 from synthesize.compiler import Compiled, compile_network
 from synthesize.graph import reference
 from synthesize.read import checkpoint
-from tests.virtual import run_on_kit
+from tests.helpers.virtual import run_on_kit
 
 ROOT = Path(__file__).resolve().parents[4]
 SHIPPED = ROOT / "ai8x_models" / "checkpoints" / "grey-q.pth.tar"

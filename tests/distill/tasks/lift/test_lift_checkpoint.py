@@ -10,7 +10,7 @@ import torch
 from distill.tasks.lift.student import ANSWERS, CHANNELS, load_lifter
 from synthesize.compiler import compile_network
 from synthesize.read import checkpoint
-from tests.virtual import run_on_kit
+from tests.helpers.virtual import run_on_kit
 
 PATH = Path(__file__).resolve().parents[4] / "ai8x_models" / "checkpoints" / "lift-q.pth.tar"
 

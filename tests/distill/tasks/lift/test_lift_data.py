@@ -18,7 +18,7 @@ from distill.tasks.lift.cameras import normalise, project, random_cameras, to_ca
 from distill.tasks.lift.data import Views, Windows, make_views, mirror
 from distill.tasks.lift.pickled_arrays import read_object
 from distill.tasks.lift.skeleton import BONES, JOINTS, MIRROR, PARENTS, SYMMETRIC_BONES, hops
-from tests import lift_motion
+from tests.helpers import lift_motion
 
 
 def test_the_skeleton_is_consistent() -> None:

@@ -10,7 +10,7 @@ from distill.tasks.lift.fixed import millimetres, view_bytes
 from distill.tasks.lift.keypoints import normalise_known
 from distill.tasks.lift.skeleton import from_18
 from distill.tasks.lift.student import to_bytes
-from tests import host_c
+from tests.helpers import host_c
 
 FOLDERS = (host_c.TEMPLATES / "lifting", host_c.TEMPLATES / "decoder")
 HIPS = [KEYPOINTS.index("r_hip"), KEYPOINTS.index("l_hip")]

@@ -17,7 +17,7 @@ from distill.tasks.lift import loss as losses
 from distill.tasks.lift.lifters import load
 from distill.tasks.lift.networks import KeypointViT, LiftTransformer, save_network
 from distill.tasks.lift.skeleton import NUM_JOINTS
-from tests import lift_motion
+from tests.helpers import lift_motion
 
 FOLDER = Path(__file__).resolve().parents[4] / "distill" / "tasks" / "lift" / "recipes"
 RECIPES = sorted(FOLDER.glob("*.yaml"))

@@ -12,7 +12,7 @@ from distill.__main__ import main
 from distill.tasks.pose import compare as module
 from distill.tasks.pose.compare import Arm, table
 from distill.tasks.pose.teachers.openpose import LightweightOpenPose, save_teacher
-from tests.distill.tasks.pose.test_training import TINY
+from tests.helpers.tiny_training import TINY
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from common.errors import UserError
 from distill.people.judge import Truth, score
 from distill.tasks.pose import accuracy, fit
 from distill.tasks.pose.whole import Maps, Picture, WholeResult, look
-from tests.distill.people.test_judge import found, labelled, truth
+from tests.helpers.judged import found, labelled, truth
 
 SIZE = 128
 

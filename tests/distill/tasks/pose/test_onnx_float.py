@@ -16,7 +16,7 @@ from distill.tasks.pose.teachers.openpose import LightweightOpenPose, save_teach
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.fold import fold_batchnorm
 from quantize.integer import integer_extras, to_integer
-from tests.folded import folded_student
+from tests.helpers.folded import folded_student
 
 SIZE = 64
 

@@ -30,6 +30,7 @@ from distill.tasks.pose.teacher_maps import (
     teacher_maps,
 )
 from distill.tasks.pose.teachers.openpose import LightweightOpenPose, load_teacher, save_teacher
+from tests.helpers.tiny_training import TINY
 
 ROOT = Path(__file__).resolve().parents[4]
 RECIPES = (ROOT / "distill" / "tasks" / "pose" / "recipes").glob("*.yaml")
@@ -40,12 +41,6 @@ CONFIGS = sorted(
     if path.stem != "transformer" and "kind: pictures" not in path.read_text()
 )
 PLAIN = Path(__file__).with_name("plain.yaml")
-# One step on a handful of procedural people instead of photographs.
-TINY = [
-    "train=[{annotations: 'synthetic:4'}]", "validation=[{annotations: 'synthetic:2'}]",
-    "epochs=1", "samples_per_epoch=2", "batch=2", "validate_every=1", "workers=0", "size=64",
-    "precision=32-true", "accelerator=cpu", "warmup_steps=1",
-]  # fmt: skip
 
 
 def run(stage: str, *settings: str) -> int:

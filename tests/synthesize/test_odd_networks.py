@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from common.errors import UserError
 from synthesize.compiler import build_program, place_automatically
 from synthesize.graph import reference
-from tests.odd_networks import odd_graph, with_odd_masks
-from tests.virtual import run_on_kit
+from tests.helpers.odd_networks import odd_graph, with_odd_masks
+from tests.helpers.virtual import run_on_kit
 
 REFUSED = (
     "kernel words", "biases do not fit", "data memory", "pooling without convolution",

@@ -10,7 +10,7 @@ import yaml
 
 from synthesize.compiler import Compiled, compile_network
 from synthesize.read.checkpoint import Checkpoint, from_state_dict
-from tests.virtual import run_on_kit
+from tests.helpers.virtual import run_on_kit
 
 Shape = tuple[int, ...]
 

@@ -14,7 +14,7 @@ from synthesize.graph.ir import Graph, Input, Output, Pool
 from synthesize.place import verify
 from synthesize.place.memories import complete
 from synthesize.place.placement import Placement
-from tests.networks import Builder
+from tests.helpers.networks import Builder
 
 LONGEST = 1020
 """Rows that leave room for padding 2 on both sides in the 1,024 the chip can count."""

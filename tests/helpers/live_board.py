@@ -21,7 +21,7 @@ from synthesize.read import checkpoint
 from synthesize.report.table import output_units
 from synthesize.write import elf as build
 from synthesize.write import pose_outputs
-from tests.conftest import REPOSITORY, find_shared
+from tests.helpers.places import REPOSITORY, find_shared
 
 SHIPPED = REPOSITORY / "ai8x_models" / "checkpoints" / "native-q.pth.tar"
 BAUD = 921600

@@ -13,8 +13,8 @@ from synthesize.graph import reference
 from synthesize.legal import rewrites as passes
 from synthesize.legal import rules
 from synthesize.place import verify
-from tests.networks import random_graph
-from tests.virtual import run_on_kit
+from tests.helpers.networks import random_graph
+from tests.helpers.virtual import run_on_kit
 
 REFUSED_FOR_SPACE = (
     "kernel words",

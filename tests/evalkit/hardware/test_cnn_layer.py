@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from naive_layer import NaiveLayer
 
 from evalkit.hardware.cnn import Cnn
-from tests.cnn_programs import LayerSpec, configure, fill, layer_words, start
+from tests.helpers.cnn_programs import LayerSpec, configure, fill, layer_words, start
+from tests.helpers.naive_layer import NaiveLayer
 
 SLOW_IS_FINE = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]

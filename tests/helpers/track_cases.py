@@ -11,8 +11,8 @@ import numpy as np
 from ai8x_models.follow.events import NO_LIGHT, RULES, Event, Rule
 from ai8x_models.follow.region import Chooser, RegionSettings
 from ai8x_models.follow.tracker import Region, Told, Tracker, TrackerSettings
-from tests import host_c
-from tests.decoder_cases import STANDING
+from tests.helpers import host_c
+from tests.helpers.decoder_cases import STANDING
 
 TRACK = host_c.TEMPLATES / "track"
 DECODER = host_c.TEMPLATES / "decoder"

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.wire.protocol import MAGIC, MAX_PAYLOAD, Frame, Parser, encode
-from tests.host_c import NATIVE, TEMPLATES, build, run
+from tests.helpers.host_c import NATIVE, TEMPLATES, build, run
 
 Receive = Callable[[bytes], list[Frame]]
 

@@ -13,8 +13,8 @@ from synthesize.ai8x import compare
 from synthesize.ai8x import description as yaml_out
 from synthesize.ai8x import generator as official
 from synthesize.compiler import compile_graph
-from tests.networks import random_chain
-from tests.virtual import run_on_kit
+from tests.helpers.networks import random_chain
+from tests.helpers.virtual import run_on_kit
 
 
 def check(seed: int) -> int:

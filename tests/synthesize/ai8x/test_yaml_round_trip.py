@@ -13,7 +13,7 @@ from synthesize.ai8x import compare
 from synthesize.ai8x import description as yaml_out
 from synthesize.ai8x import generator as official
 from synthesize.compiler import build_program, place_automatically
-from tests.networks import random_graph
+from tests.helpers.networks import random_graph
 
 
 @settings(max_examples=25, deadline=None)
@@ -23,7 +23,7 @@ def test_random_networks_survive_the_round_trip(seed: int) -> None:
     try:
         legal, placement = place_automatically(graph)
     except UserError:
-        return  # too large; what may be refused is the business of test_compiler.py
+        return  # too large; what may be refused is the business of test_random_networks.py
     sample = np.random.default_rng(seed).integers(-128, 128, graph.input.shape)
     program = build_program(legal, placement)
     with tempfile.TemporaryDirectory() as folder:

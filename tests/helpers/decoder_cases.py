@@ -9,7 +9,7 @@ import numpy as np
 
 from ai8x_models.codec import encode
 from ai8x_models.decode_fixed import FixedPerson, FixedSettings, decode_fixed
-from tests import host_c
+from tests.helpers import host_c
 
 DECODER = host_c.TEMPLATES / "decoder"
 PERSON = np.dtype([("points", "<i2", (18, 3)), ("score", "<u2"), ("count", "<u2")])

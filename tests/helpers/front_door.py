@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 # What a make that runs the tests hands on to its children.
 _HANDED_ON = (
     "MAKEFLAGS",

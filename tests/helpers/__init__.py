@@ -1,0 +1,1 @@
+"""What tests share: boards, networks, pictures and programs that are put together for them."""
