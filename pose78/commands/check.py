@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from common.errors import UserError
 
@@ -37,6 +38,9 @@ def main(arguments: list[str]) -> int:
     if (options.network is None) == (options.student is None):
         raise UserError("name one network: a file, or --student NAME")
     bits = None if options.bits is None else read_bits(options.bits)
+    # Its matrices are small: threads would only wait for one another.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     from pose78.checking import check
 
     verdict = check(options.network or options.student, bits)

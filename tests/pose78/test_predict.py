@@ -152,3 +152,20 @@ def test_pictures_of_one_name_are_told_apart(tmp_path: Path) -> None:
     assert main(["predict", str(tmp_path / "a"), str(tmp_path / "b"), "--save",
                  str(tmp_path / "out")]) == 0  # fmt: skip
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["one-2.png", "one.png"]
+
+
+def test_the_json_is_what_pycocotools_reads(tmp_path: Path) -> None:
+    from pycocotools.coco import COCO
+
+    out = tmp_path / "r.json"
+    assert main(["predict", str(PEOPLE), "--json", str(out)]) == 0
+    truth = COCO()
+    truth.dataset = {
+        "images": [{"id": 1, "file_name": PEOPLE.name}],
+        "annotations": [],
+        "categories": [{"id": 1, "name": "person"}],
+        "info": {},
+    }
+    truth.createIndex()
+    loaded = truth.loadRes(str(out))
+    assert len(loaded.getAnnIds(imgIds=[1])) == len(json.loads(out.read_text())) > 0
