@@ -252,7 +252,7 @@ def parse_tracks(payload: bytes) -> Tracks:
     each = 10 + 6 * KEYPOINTS
     if len(payload) < 24 or (len(payload) - 24) % each:
         raise ValueError(f"tracks frame of {len(payload)} bytes")
-    number, count, picture, x, y, side, *times = struct.unpack_from("<6H3I", payload)
+    number, count, picture, x, y, side, ms, crop, track = struct.unpack_from("<6H3I", payload)
     if count != (len(payload) - 24) // each:
         raise ValueError(f"tracks frame for {count} people has {len(payload)} bytes")
     people = []
@@ -260,7 +260,7 @@ def parse_tracks(payload: bytes) -> Tracks:
         name, missed, size, across, down = struct.unpack_from("<3H2h", payload, at)
         points = _points(payload, at + 10)
         people.append(Track(name, missed, size / 16, (across / 16, down / 16), points))
-    return Tracks(number, picture, (x, y, side), *times, tuple(people))
+    return Tracks(number, picture, (x, y, side), ms, crop, track, tuple(people))
 
 
 @dataclass(frozen=True)

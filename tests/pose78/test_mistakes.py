@@ -218,7 +218,7 @@ def test_a_picture_is_written_as_its_name_says(tmp_path: Path) -> None:
 
 
 def test_make_refuses_an_unknown_board_and_takes_a_name_with_a_dollar(tmp_path: Path) -> None:
-    from tests.front_door import make
+    from tests.helpers.front_door import make
 
     done = make(tmp_path, "help", "BOARD=foo")
     assert done.returncode == 2

@@ -134,9 +134,13 @@ def fit(seen: Sequence[Seen], most_false: float = 0.03) -> Fit:
     )  # fmt: skip
     for name, values in steps:
         for value in values:
-            base = replace(OPEN_DOOR, **{
-                key: getattr(best.settings, key) for key in ("peak", "agreement", "affinity")
-            })  # fmt: skip
+            so_far = best.settings
+            base = replace(
+                OPEN_DOOR,
+                peak=so_far.peak,
+                agreement=so_far.agreement,
+                affinity=so_far.affinity,
+            )
             if value == getattr(base, name):
                 continue
             found = weigh(seen, replace(base, **{name: value}), most_false)
