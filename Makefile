@@ -120,7 +120,7 @@ CAMERA ?= $(IMAGE)
 REPLAY ?=
 # Rate of the board's console with these firmwares.
 BAUD   ?= 921600
-# 0: `make live` looks at every picture as if it were the first.
+# 1: `make live` follows people, with a student whose maps are 16 x 16.
 FOLLOW ?= 0
 # Which board: fthr (MAX78000FTHR) or evkit (MAX78000EVKIT).
 BOARD  ?= fthr

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pose78
 
-PICTURE = Path(__file__).resolve().parent.parent / "docs" / "images" / "people.png"
+PICTURE = Path(__file__).resolve().parent.parent / "docs" / "images" / "pose.jpg"
 
 model = pose78.load("native")
 for number, person in enumerate(model.predict(PICTURE), 1):

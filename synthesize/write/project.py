@@ -107,10 +107,13 @@ def write_project(
     if not _replaceable(out_dir):
         raise UserError(f"{out_dir} exists and is no generated project; name another folder")
     files = generated_files(program, sample, expected, application, units) | dict(more or {})
-    with whole_folder(out_dir) as staging:
-        _copy_templates(staging, application)
-        for name, text in files.items():
-            (staging / name).write_text(text, encoding="ascii")
+    try:
+        with whole_folder(out_dir) as staging:
+            _copy_templates(staging, application)
+            for name, text in files.items():
+                (staging / name).write_text(text, encoding="ascii")
+    except OSError as error:
+        raise UserError(f"cannot write {out_dir}: {error.strerror or error}") from None
     return out_dir
 
 

@@ -61,13 +61,13 @@ def test_an_unknown_kind_of_video(tmp_path: Path, capfd: pytest.CaptureFixture) 
         films.main(["unknown", "x.mp4"])
 
 
-def test_following_finds_more_small_people_and_trembles_less() -> None:
-    """With a perfect network: what the chain itself is worth."""
+def test_following_trembles_less_and_loses_hardly_a_point() -> None:
+    """With a perfect network, which finds small people by itself: what the chain is worth."""
     small = Script(1.5, (Actor(6, ((0, 0.45, 0.5, 0.15), (2, 0.45, 0.5, 0.15)), 0.0),))
     frames = list(film(small))
     truth = [frame.people for frame in frames]
     whole, followed = (judge(truth, chain(frames, perfect(), follow)) for follow in (False, True))
-    assert followed.right > 1.2 * whole.right
+    assert followed.right > 0.95 * whole.right
     assert np.mean(followed.tremble) < 0.5 * np.mean(whole.tremble)
     assert followed.switches == 0
 

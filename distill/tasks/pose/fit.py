@@ -129,7 +129,7 @@ def _steps(scores: np.ndarray) -> np.ndarray:
 def fit(seen: Sequence[Seen], most_false: float = 0.03) -> Fit:
     """Search one threshold after the other, the others as found so far."""
     best = weigh(seen, OPEN_DOOR, most_false)
-    steps: tuple[tuple[str, tuple[float, ...]], ...] = (
+    steps: tuple[tuple[str, tuple[Any, ...]], ...] = (
         ("peak", PEAKS), ("agreement", AGREEMENTS), ("affinity", AFFINITIES),
     )  # fmt: skip
     for name, values in steps:
