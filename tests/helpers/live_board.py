@@ -28,16 +28,16 @@ BAUD = 921600
 SIDE = 128
 
 
-def live_firmware(folder: Path, application: str = "live-pose") -> Path:
+def live_firmware(folder: Path, application: str = "live-pose", student: Path = SHIPPED) -> Path:
     """The shipped student with an application that uses the camera."""
     options = ["--application", application, "--quiet", "--out", str(folder / "live")]
-    assert synthesize(["compile", str(SHIPPED), *options]) == 0
+    assert synthesize(["compile", str(student), *options]) == 0
     return build.build(folder / "live", cache=folder / "objects", baud=BAUD)
 
 
-def shipped() -> Compiled:
+def shipped(student: Path = SHIPPED) -> Compiled:
     """The shipped student, compiled."""
-    return compile_network(checkpoint.load(SHIPPED))
+    return compile_network(checkpoint.load(student))
 
 
 def scenes(count: int) -> list[np.ndarray]:
