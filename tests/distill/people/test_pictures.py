@@ -45,7 +45,7 @@ def folder(path: Path, count: int = 3) -> Path:
     return path / "labels.json"
 
 
-def views_of(pictures: Pictures, stride: int = 4, **options: float) -> ViewDataset:
+def views_of(pictures: Pictures, stride: int = 4) -> ViewDataset:
     return ViewDataset(pictures, 128, stride, Views(), colour=0.3, cutout=0.1, seed=3)
 
 
