@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from ai8x_models.thresholds import fixed
 from synthesize.program.program import Program
 
@@ -64,4 +62,5 @@ def _map_words(program: Program, found: tuple[int, int, int]) -> int:
     heat, paf, first = found
     parts = ((program.outputs[heat], 0, 18), (program.outputs[paf], first, 38))
     addresses = [out.addresses[start : start + count] & ~3 for out, start, count in parts]
-    return len(np.unique(np.concatenate([part.ravel() for part in addresses])))
+    # A set: np.unique loads numpy.ma, which takes as long as all the rest of this file.
+    return len({word for part in addresses for word in part.ravel().tolist()})
