@@ -94,11 +94,13 @@ class Board:
 
 
 def hello(checksum: int) -> Frame:
-    return Frame(protocol.HELLO, struct.pack("<IIHHHH", 1 << 16, checksum, 4, 24, 24, 1) + b"other")
+    return Frame(
+        protocol.HELLO, 0, struct.pack("<IIHHHH", 1 << 16, checksum, 4, 24, 24, 1) + b"other"
+    )
 
 
 def end(status: int, ticks: int) -> Frame:
-    return Frame(protocol.END, struct.pack("<II", status, ticks))
+    return Frame(protocol.END, 0, struct.pack("<II", status, ticks))
 
 
 @pytest.mark.parametrize(
