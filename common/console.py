@@ -50,3 +50,10 @@ def progress(
     from tqdm import tqdm
 
     return tqdm(items, desc=title, total=total, unit=unit, leave=False, disable=None)
+
+
+def note(text: str) -> None:
+    """A line on standard error that does not disturb a bar."""
+    from tqdm import tqdm
+
+    tqdm.write(text, file=sys.stderr)
