@@ -62,7 +62,7 @@ def _shape(text: str) -> tuple[int, ...]:
 
 
 @contextmanager
-def _as_ai8x() -> Iterator[None]:
+def as_ai8x() -> Iterator[None]:
     """Let ``import ai8x`` find our layers."""
     before = sys.modules.get("ai8x")
     sys.modules["ai8x"] = ai8x
@@ -93,7 +93,7 @@ def load_model(
     path, _, name = named.rpartition(":")
     if not path or not Path(path).is_file():
         raise UserError(f"{named}: name a Python file and the model in it, as in model.py:ai85net5")
-    with _as_ai8x():
+    with as_ai8x():
         factory = getattr(_imported(Path(path)), name, None)
         if not callable(factory):
             raise UserError(f"{path}: it holds no model {name!r}; name a function or class of it")
