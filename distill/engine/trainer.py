@@ -196,7 +196,9 @@ def make_trainer(recipe: Run, out: Path, watched: Watched) -> L.Trainer:
     if recipe.average:
         callbacks.insert(0, WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(recipe.average)))
     if recipe.patience:
-        callbacks.insert(-2, EarlyStopping(watched.key, mode=watched.mode, patience=recipe.patience))
+        callbacks.insert(
+            -2, EarlyStopping(watched.key, mode=watched.mode, patience=recipe.patience)
+        )
     return L.Trainer(
         max_epochs=recipe.epochs,
         accelerator=recipe.accelerator,
