@@ -6,6 +6,7 @@ import argparse
 import os
 
 from common.errors import UserError
+from common.texts import console
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,7 +45,7 @@ def main(arguments: list[str]) -> int:
     from pose78.checking import check
 
     verdict = check(options.network or options.student, bits)
-    print(verdict.json() if options.json else verdict.text(), end="")
+    print(verdict.json() if options.json else console(verdict.text()), end="")
     return 0 if verdict.fits else 1
 
 
