@@ -65,7 +65,7 @@ def _shape(text: str) -> tuple[int, ...]:
 
 
 @contextmanager
-def _as_ai8x(file: Path) -> Iterator[None]:
+def as_ai8x(file: Path | None = None) -> Iterator[None]:
     """Let ``import ai8x`` find our layers, and other imports the project the file belongs to.
 
     Models of ai8x-training lie in a folder of the project whose other files they import
@@ -73,7 +73,7 @@ def _as_ai8x(file: Path) -> Iterator[None]:
     own.
     """
     modules, path = dict(sys.modules), list(sys.path)
-    folders = [str(folder) for folder in file.resolve().parents[:2]]
+    folders = [str(folder) for folder in file.resolve().parents[:2]] if file else []
     sys.modules["ai8x"] = ai8x
     sys.path[:0] = folders
     try:
@@ -112,7 +112,7 @@ def load_model(
     path, _, name = named.rpartition(":")
     if not path or not Path(path).is_file():
         raise UserError(f"{named}: name a Python file and the model in it, as in model.py:ai85net5")
-    with _as_ai8x(Path(path)):
+    with as_ai8x(Path(path)):
         factory = getattr(_imported(Path(path)), name, None)
         if not callable(factory):
             raise UserError(f"{path}: it holds no model {name!r}; name a function or class of it")
