@@ -78,7 +78,7 @@ def described(shape: Shape, layout: str) -> tuple[int, ...]:
     channels, rows, columns = shape
     return {
         "nchw": (channels, rows, columns), "nhwc": (rows, columns, channels),
-        "ncl": (channels, rows), "nc": (channels,),
+        "ncl": (channels, rows), "nlc": (rows, channels), "nc": (channels,),
     }[layout]  # fmt: skip
 
 
@@ -86,6 +86,8 @@ def arranged(inputs: np.ndarray, shape: Shape, layout: str) -> np.ndarray:
     """Inputs of any layout as [N, channels, rows, columns]."""
     if layout == "nhwc":
         inputs = inputs.transpose(0, 3, 1, 2)
+    if layout == "nlc":
+        inputs = inputs.transpose(0, 2, 1)
     return np.ascontiguousarray(inputs).reshape(len(inputs), *shape)
 
 
@@ -93,6 +95,8 @@ def given(inputs: np.ndarray, shape: Shape, layout: str) -> np.ndarray:
     """The inverse of :func:`arranged`."""
     if layout == "nhwc":
         return np.ascontiguousarray(inputs.transpose(0, 2, 3, 1))
+    if layout == "nlc":
+        return np.ascontiguousarray(inputs[..., 0].transpose(0, 2, 1))
     return inputs.reshape(len(inputs), *described(shape, layout))
 
 

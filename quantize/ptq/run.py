@@ -24,6 +24,7 @@ from quantize.ptq.net import INPUT as NET_INPUT
 from quantize.ptq.net import Net
 from quantize.ptq.obstacles import UnfitNetwork, trouble
 from quantize.ptq.read import read
+from quantize.ptq.views import canonical
 from quantize.sensitivity import sensitivity
 from synthesize.place.bits import Allocation, allocate, graph_of
 
@@ -231,7 +232,11 @@ def model_outputs(path: Path, net: Net, inputs: np.ndarray) -> list[np.ndarray]:
 
     found = run_model(path, net, given(inputs, net.ops[NET_INPUT].shape, net.layout))
     if found is not None:
-        return found
+        names = [net.cut.get(name, name) for name, _ in net.outputs]
+        return [
+            canonical(value, net.views.get(name, ""))
+            for name, value in zip(names, found, strict=True)
+        ]
     batches = [
         evaluate.outputs(net, torch.from_numpy(inputs[i : i + scales.BATCH]))
         for i in range(0, len(inputs), scales.BATCH)
