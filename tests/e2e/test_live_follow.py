@@ -15,7 +15,7 @@ from ai8x_models.follow.region import Chooser, RegionSettings
 from ai8x_models.follow.tracker import Region, Told, Tracker, region_people
 from distill.people.synthetic import make_scene
 from evalkit.camera import Camera
-from evalkit.kit import Fault, Kit
+from evalkit.kit import Kit
 from evalkit.wire import protocol
 from synthesize.compiler import Compiled
 from tests.helpers.live_board import expected_people, live_firmware, paces, shipped, watch
@@ -89,11 +89,6 @@ def same_tracks(told: list[Told], said: protocol.Tracks) -> bool:
     return True
 
 
-@pytest.mark.xfail(
-    reason="known fault: once people are followed with this student, the firmware's stack pointer "
-    "is lost and an interrupt writes to a wild address",
-    raises=Fault,
-)
 def test_everything_is_as_the_twins_say(firmware: Path, compiled: Compiled) -> None:
     camera = Camera(small_people(10))
     kit = Kit(firmware, camera=camera)
