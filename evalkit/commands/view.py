@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import webbrowser
 
+from common.texts import console
 from evalkit.host.stream import sources
 from evalkit.host.stream.feed import Feed
 from evalkit.host.viewer.server import Board, Server
@@ -24,7 +25,7 @@ def main(given: list[str]) -> int:
     )
     parser.add_argument("--no-browser", action="store_true", help="do not open the page")
     options = parser.parse_args(given)
-    board = Board(echo=lambda text: print(text, flush=True))
+    board = Board(echo=lambda text: print(console(text), flush=True))
     server = Server(board, options.http)
     try:
         _serve(server, sources.feed(options, board, None), not options.no_browser)

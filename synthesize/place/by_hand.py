@@ -13,7 +13,7 @@ from synthesize.chip import limits, registers
 from synthesize.graph.hardware import channels_per_pass
 from synthesize.graph.hints import Hints
 from synthesize.graph.ir import Graph, Layer, at
-from synthesize.graph.masks import bit_count, first_bit
+from synthesize.graph.masks import bit_count, bits_of, first_bit
 from synthesize.place.memories import complete, used_quadrants
 from synthesize.place.placement import LayerPlace, Placement
 from synthesize.place.reserved import NOTHING, Reserved
@@ -38,6 +38,8 @@ def by_hand(graph: Graph, hints: Hints, reserved: Reserved = NOTHING) -> Placeme
         _check_mask(layer, "input", layer.in_shape[0], hint.processors, in_per_pass)
         _check_mask(layer, "output", layer.out_shape[0], outputs, out_per_pass)
         _check_gap(layer, hint.write_gap, out_passes)
+        if hints.chw and i == 0:
+            _check_one_by_one(layer, hint.processors)
         places.append(
             LayerPlace(
                 processors=hint.processors,
@@ -86,6 +88,28 @@ def _check_gap(layer: Layer, gap: int, out_passes: int) -> None:
         raise UserError(
             f"{at(layer)}a write_gap of {gap} is not possible with {out_passes} output passes, the "
             f"largest is {most}; use a smaller gap or fewer output channels"
+        )
+
+
+def _check_one_by_one(layer: Layer, mask: int) -> None:
+    """Refuse processors that cannot read an input of one channel per data memory.
+
+    Source: ai8x-synthesis README, "CHW Input Data Format and Consequences for Weight Memory
+    Layout"; its generator has neither operands nor several passes there (``izer/load.py``).
+    """
+    if layer.operands > 1 or layer.in_shape[0] > limits.DATA_INSTANCES:
+        what = (
+            f"{layer.operands} operands" if layer.operands > 1 else f"{layer.in_shape[0]} channels"
+        )
+        raise UserError(
+            f"{at(layer)}data_format CHW holds one channel in each of {limits.DATA_INSTANCES} data "
+            f"memories, but the input has {what}; use HWC"
+        )
+    wrong = [p for p in bits_of(mask) if p % limits.PROCESSORS_PER_INSTANCE]
+    if wrong:
+        raise UserError(
+            f"{at(layer)}processor {wrong[0]} cannot read data_format CHW, only the first "
+            "processor of a data memory can; use every fourth processor, e.g. 0x0111 for 3 channels"
         )
 
 

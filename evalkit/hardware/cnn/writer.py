@@ -30,7 +30,7 @@ class Writer:
         self.layer = layer
         self.target = target
         self.reading = source is target
-        self._live: NDArray[np.int64] | None = None
+        self._times: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
 
     def convolution(self, outputs: NDArray[np.signedinteger], certain: Bools | None) -> None:
         """Outputs of a convolution, [channel, row, column].
@@ -154,7 +154,10 @@ class Writer:
         if reader is None:
             return
         written = np.arange(words.start, words.stop, words.step)
-        live = (written >= start + self._first_live()) & (written < end)
+        done = self._done()
+        inside = (written >= start) & (written < end)
+        live = np.zeros(len(written), bool)
+        live[inside] = self._last_read()[written[inside] - start] >= done[inside]
         if live.any():
             raise KitFault.in_layer(
                 layer.number,
@@ -165,15 +168,17 @@ class Writer:
                 "word",
             )
 
-    def _first_live(self) -> NDArray[np.int64]:
-        """First input word still to be read after each output, relative to the first.
+    def _done(self) -> NDArray[np.int64]:
+        """Reads that are over when each output is written."""
+        if self._times is None:
+            self._times = _reads_before(self.layer), _last_reads(self.layer)
+        return self._times[0]
 
-        The line buffer is filled one pooled pixel at a time in raster order; an output is
-        written once the last pooled pixel of its receptive field has been read.
-        """
-        if self._live is None:
-            self._live = _first_live_words(self.layer)
-        return self._live
+    def _last_read(self) -> NDArray[np.int64]:
+        """Number of the last read of each input word, -1 for words that no window holds."""
+        if self._times is None:
+            self._times = _reads_before(self.layer), _last_reads(self.layer)
+        return self._times[1]
 
 
 def _by_pass(values: NDArray) -> NDArray:
@@ -184,7 +189,12 @@ def _by_pass(values: NDArray) -> NDArray:
     return values.transpose(2, 0, 1).reshape(1, -1, values.shape[1])
 
 
-def _first_live_words(layer: Layer) -> NDArray[np.int64]:
+def _reads_before(layer: Layer) -> NDArray[np.int64]:
+    """How many reads precede each output; a read is one pass over one pooled pixel.
+
+    The line buffer is filled one pooled pixel at a time in raster order; an output is written once
+    the last pooled pixel of its receptive field has been read.
+    """
     rows, columns = layer.pooled
     size = layer.output_size
     factor = 2 if layer.spread else 1
@@ -199,16 +209,31 @@ def _first_live_words(layer: Layer) -> NDArray[np.int64]:
         (pooled_row + 1) * columns + 0 * column,
     )
     done = np.where((row < 0) | (column < 0), np.maximum(row, 0) * columns, done)
-    next_row, next_column = np.divmod(done, columns)
-    pixel = (next_row * layer.columns + next_column) * layer.stride
-    pixel = np.where(next_row >= rows, layer.rows * layer.columns, pixel)
-    if layer.parallel:
-        live = pixel // 4
-    else:
-        live = pixel * layer.passes * layer.operands
+    # Rows of padding at the end come after all reads.
+    below = (np.arange(size[0]) + reach[0] >= rows * factor)[:, None]
+    done = np.where(below, rows * columns, done).reshape(-1) * layer.passes
     if layer.masks is None and layer.passes > 1:
         # Pass-through writes after each pass, before the other words of the pixel are read.
-        before = np.repeat(live.reshape(-1), layer.passes)
-        steps = np.tile(np.arange(layer.passes) + 1 - layer.passes, live.size)
-        return before + steps * layer.operands
-    return live.reshape(-1)
+        steps = np.tile(np.arange(layer.passes) + 1 - layer.passes, done.size)
+        return np.repeat(done, layer.passes) + steps
+    return done
+
+
+def _last_reads(layer: Layer) -> NDArray[np.int64]:
+    """Which read of ``_reads_before`` is the last of each input word; -1: it is never read."""
+
+    def last_window(pixels: int, windows: int, size: int) -> NDArray[np.int64]:
+        at = np.arange(pixels)
+        window = np.minimum(at // layer.stride, windows - 1)
+        return np.where(at - window * layer.stride < size, window, -1)
+
+    row = last_window(layer.rows, layer.pooled[0], layer.pool[0])[:, None]
+    column = last_window(layer.columns, layer.pooled[1], layer.pool[1])[None, :]
+    pixel = np.where((row < 0) | (column < 0), -1, row * layer.pooled[1] + column).reshape(-1)
+    if layer.parallel:  # four neighbouring pixels share a word
+        return np.asarray(
+            np.pad(pixel, (0, -len(pixel) % 4), constant_values=-1).reshape(-1, 4).max(axis=1)
+        )
+    number = pixel[:, None] * layer.passes + np.arange(layer.passes)
+    number = np.where(pixel[:, None] < 0, -1, number)
+    return np.repeat(number.reshape(-1), layer.operands)

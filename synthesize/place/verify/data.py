@@ -52,7 +52,7 @@ class Data:
                     self._write(layer, place)
                 continue
             if self._in_range(layer, place):
-                read = self._read(layer, place, i)
+                read = self._read(layer, place)
                 self._write(layer, place, read)
         self._outputs()
         return self.findings
@@ -65,7 +65,7 @@ class Data:
         reads = place.in_offset // 4 + pixels * place.passes * layer.operands
         if place.streaming:
             reads = 0
-        if self.placement.chw and layer is self.graph.layers[0]:
+        if self._packed(layer):
             reads = place.in_offset // 4 + -(-pixels // 4)
         if end <= words and reads <= words:
             return True
@@ -83,21 +83,18 @@ class Data:
         if first.inputs != (INPUT,) or not self._in_range(first, place):
             return
         ids = self._ids(INPUT, shape)
-        if self.placement.chw:
-            return  # four pixels per word: checked by range only
         parts = []
         for operand, part in enumerate(np.split(ids, first.stacked)):
             each = (len(part), *shape[1:])
-            parts.append((*self._read_addresses(place, each, operand, first.stacked), part))
+            words, lanes = self._read_addresses(first, place, each, operand, first.stacked)
+            parts.append((words, lanes, part))
         for words, _, _ in parts:
             self.content[words] = _NOBODY
         for words, lanes, part in parts:
             self.content[words, lanes] = part
 
-    def _read(self, layer: Layer, place: LayerPlace, index: int) -> np.ndarray | None:
+    def _read(self, layer: Layer, place: LayerPlace) -> np.ndarray:
         """Check that a layer reads what it should; return the words it reads."""
-        if index == 0 and self.placement.chw:
-            return None
         all_words = []
         for words, lanes, names, ids in self._expected(layer, place):
             all_words.append(words.ravel())
@@ -122,16 +119,21 @@ class Data:
                 for part in np.split(self._ids(n, shapes[n]), layer.stacked)
             ]
             for o, (name, part) in enumerate(zip(names, parts, strict=True)):
-                words, lanes = self._read_addresses(place, layer.in_shape, o, layer.operands)
+                words, lanes = self._read_addresses(layer, place, layer.in_shape, o, layer.operands)
                 result.append((words, lanes, name, part))
             return result
         ids = np.concatenate([self._ids(n, shapes[n]) for n in layer.inputs])
         ids = ids.reshape(layer.in_shape[0], -1)
-        words, lanes = self._read_addresses(place, layer.in_shape, 0, 1)
+        words, lanes = self._read_addresses(layer, place, layer.in_shape, 0, 1)
         return [(words, lanes, " and ".join(layer.inputs), ids)]
 
     def _read_addresses(
-        self, place: LayerPlace, shape: tuple[int, int, int], operand: int, operands: int
+        self,
+        layer: Layer,
+        place: LayerPlace,
+        shape: tuple[int, int, int],
+        operand: int,
+        operands: int,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return (word, lane) of every [channel, pixel], words counted over all instances."""
         enabled = np.flatnonzero([place.processors >> p & 1 for p in range(limits.PROCESSORS)])
@@ -139,11 +141,18 @@ class Data:
         number = channel // place.in_per_pass
         processor = enabled[channel % place.in_per_pass]
         pixel = np.arange(shape[1] * shape[2])
+        base = processor // _LANES * limits.DATA_INSTANCE_WORDS
+        if self._packed(layer):
+            word = np.broadcast_to(place.in_offset // 4 + pixel // _LANES, (shape[0], len(pixel)))
+            return word + base[:, None], np.broadcast_to(pixel % _LANES, word.shape)
         word = pixel[None, :] * place.passes + number[:, None]
         word = place.in_offset // 4 + word * operands + operand
-        base = processor // _LANES * limits.DATA_INSTANCE_WORDS
         lanes = np.broadcast_to((processor % _LANES)[:, None], word.shape)
         return word + base[:, None], lanes
+
+    def _packed(self, layer: Layer) -> bool:
+        """Whether a layer reads four neighbouring pixels of one channel from each word."""
+        return self.placement.chw and layer is self.graph.layers[0]
 
     def _written_words(self, layer: Layer, place: LayerPlace) -> np.ndarray:
         """Return the word (relative to the offset) of [pass, pixel] in each output instance."""
@@ -154,6 +163,7 @@ class Data:
         return pixel[None, :] * place.out_passes * step * size + (number * step * size)[:, None]
 
     def _write(self, layer: Layer, place: LayerPlace, read: np.ndarray | None = None) -> None:
+        """Let a layer write; ``read`` are the words it reads, None where that is a ring."""
         relative = self._written_words(layer, place) + place.out_offset // 4
         processors = np.flatnonzero(
             [place.output_processors >> p & 1 for p in range(limits.PROCESSORS)]
@@ -189,7 +199,12 @@ class Data:
         size = _LANES if layer.wide else 1
         stride = place.out_passes * (place.write_gap + 1) * size
         pixel_out = (offset - place.out_offset // 4) // stride
-        early = pixel_out < _complete_after(layer, pixel_in)
+        if self._packed(layer):
+            last = layer.in_shape[1] * layer.in_shape[2] - 1
+            pixels = (pixel_in[:, None] * _LANES + np.arange(_LANES)).clip(max=last)
+            early = pixel_out < _complete_after(layer, pixels).max(axis=1)
+        else:
+            early = pixel_out < _complete_after(layer, pixel_in)
         if early.any():
             word = int(both[np.argmax(early)])
             self._report(
