@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from evalkit.kit import Kit
-from tests.evalkit.hardware.test_limits import CODE, SELF, SVC, elf, thumb
+from tests.helpers.raw_firmware import CODE, elf, thumb
 
 pytest.importorskip("unicorn", reason="the kit extra is not installed")
 
+SVC, SELF = 0xDF00, 0xE7FE
 MOVS_R0, ADD_R2, ADD_R4, RETURN = 0x2000, 0x3201, 0x3401, 0x4770
 IT_BLOCKS = {"then": 0xBF04, "else": 0xBF0C}
 """``itt eq`` and ``ite eq``: the first instruction is executed, the second as the name says."""

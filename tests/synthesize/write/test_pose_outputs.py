@@ -14,7 +14,7 @@ from synthesize.write import pose_outputs
 SIDE = 16
 
 
-def output(channels: int, wide: bool) -> Any:
+def output(channels: int, wide: bool, start: int = 0) -> Any:
     """Addresses as the accelerator lays channels out: words each, or four to a word."""
     channel, cell = np.arange(channels)[:, None], np.arange(SIDE * SIDE)[None]
     if wide:
@@ -22,7 +22,7 @@ def output(channels: int, wide: bool) -> Any:
     else:
         addresses = 0x10000 * (channel // 4) + channel % 4 + 4 * cell
     shape = (channels, SIDE, SIDE)
-    return SimpleNamespace(shape=shape, addresses=addresses.reshape(shape), wide=wide)
+    return SimpleNamespace(shape=shape, addresses=start + addresses.reshape(shape), wide=wide)
 
 
 def program(*outputs: Any) -> Program:
@@ -34,7 +34,7 @@ def program(*outputs: Any) -> Program:
     [
         ([output(57, wide=False)], 14, 1),  # the last goes where the background is
         ([output(57, wide=True)], 56, 0),
-        ([output(19, wide=True), output(38, wide=True)], 56, 0),
+        ([output(19, wide=True), output(38, wide=True, start=0x100_0000)], 56, 0),
     ],
 )
 def test_maps_without_a_word_of_their_own(outputs: list[Any], blocks: int, loose: int) -> None:
@@ -45,9 +45,7 @@ def test_maps_without_a_word_of_their_own(outputs: list[Any], blocks: int, loose
 
 def test_two_outputs_of_bytes() -> None:
     """Heatmaps leave two bytes free, fields end with a word of two."""
-    fields = output(38, wide=False)
-    fields.addresses = fields.addresses + 0x100_0000
-    both = program(output(19, wide=False), fields)
+    both = program(output(19, wide=False), output(38, wide=False, start=0x100_0000))
     assert pose_outputs.map_words(both) == 14 * SIDE * SIDE
 
 
