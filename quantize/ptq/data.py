@@ -70,6 +70,11 @@ def _array(path: Path, shape: Shape, layout: str, count: int) -> np.ndarray:
     if not np.isfinite(chosen).all():
         bad = int(np.argmin(np.isfinite(chosen).reshape(len(chosen), -1).all(1)))
         raise UserError(f"{path}: input {bad} of those used holds NaN or infinity; remove it")
+    if chosen.size > 1 and chosen.max() == chosen.min():
+        raise UserError(
+            f"{path}: every value is {chosen.min():g}, which says nothing about ranges; save "
+            "inputs as the model meets them"
+        )
     return arranged(chosen, shape, layout)
 
 

@@ -20,7 +20,7 @@ def fuse(net: Net, approximate: bool = False) -> Net:
     """Rewrite a network in place until only layers are left.
 
     Args:
-        net: as :func:`quantize.ptq.read.read` returns it.
+        net: as :func:`quantize.ptq.read.reader.read` returns it.
         approximate: put the nearest thing in place of what can be avoided that way.
     """
     net.prune()  # gates of products that were understood as a whole

@@ -23,8 +23,8 @@ from quantize.ptq.fuse import fuse
 from quantize.ptq.net import INPUT as NET_INPUT
 from quantize.ptq.net import Net
 from quantize.ptq.obstacles import UnfitNetwork, trouble
-from quantize.ptq.read import read
-from quantize.ptq.views import canonical
+from quantize.ptq.read.reader import read
+from quantize.ptq.read.views import canonical
 from quantize.sensitivity import sensitivity
 from synthesize.place.bits import Allocation, allocate, graph_of
 
@@ -100,6 +100,7 @@ def quantize(
     """
     net, lowered = understand(path, approximate)
     data = calibration(net)
+    _check_span(net, data.inputs)
     progress("ranges")
     inputs = torch.from_numpy(data.inputs)
     seen = scales.ranges(net, inputs)
@@ -126,6 +127,26 @@ def quantize(
     )  # fmt: skip
     _compare(path, result, lowered, data, chip)
     return result
+
+
+SPAN = 4.0
+"""How often the range of its own quantisation inputs may leave, or leave unused."""
+
+
+def _check_span(net: Net, inputs: np.ndarray) -> None:
+    """Refuse data of another range than a model was quantised for.
+
+    Raises:
+        UserError: both ranges are named.
+    """
+    if net.input_span is None:
+        return
+    most, known = float(np.abs(inputs).max()), max(abs(end) for end in net.input_span)
+    if not known / (4 * SPAN) <= most <= SPAN * known:
+        raise UserError(
+            f"calibration data reaches {most:g}, but the model's own quantisation is made for "
+            f"about {known:g}; give inputs as the model reads them"
+        )
 
 
 def _rounded(x: Tensor) -> Tensor:

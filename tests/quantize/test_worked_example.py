@@ -140,7 +140,8 @@ def test_fine_tuning_lowers_the_error_of_few_bits(tmp_path: Path) -> None:
         assert {int(layer.weight_bits) for _, layer in student.layers()} == {2}
         with torch.no_grad():
             errors.append(float((student.maps(x)[0] - teacher(x)[0]).square().mean()))
-    assert errors[1] < 0.95 * errors[0]
+    print("RATIO", errors)
+    assert errors[1] < 0.8 * errors[0]
     assert quantize(["convert", str(qat), str(tmp_path / "q.pth.tar")]) == 0
     assert synthesize(["check", str(tmp_path / "q.pth.tar")]) == 0
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
-from quantize.ptq import constants, views
 from quantize.ptq.net import INPUT, Net, Obstacle, Op, Shape
+from quantize.ptq.read import constants, views
 from synthesize.read.onnx import model as onnx_model
 from synthesize.read.onnx.model import Model, Node
 
@@ -105,7 +105,7 @@ def read(path: str | Path) -> Net:
         UserError: unreadable file, several inputs, sizes that are not fixed, or inputs of an
             operator that do not go together.
     """
-    from quantize.ptq.operators import OPERATORS, unknown
+    from quantize.ptq.read.operators import OPERATORS, unknown
 
     model = onnx_model.read(path)
     net, view = _start(model)
@@ -172,7 +172,9 @@ def _channel_axis(model: Model, name: str, sizes: list[int]) -> int:
     while node is not None:
         perm = node.integers("perm")
         given = model.constants.get(node.inputs[1]) if len(node.inputs) > 1 else None
-        whole = [] if given is None else [int(n) for n in given.array.reshape(-1)]
+        whole: list[int] = []
+        if given is not None and given.array.dtype.kind in "iu":
+            whole = [int(n) for n in given.array.reshape(-1)]
         if node.op == "Transpose" and perm is not None and len(perm) == len(places):
             places = [places[n] for n in perm]
         elif node.op == "Unsqueeze":

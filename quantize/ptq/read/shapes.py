@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from quantize.ptq import views
 from quantize.ptq.net import Net, Op, Pair
-from quantize.ptq.read import Reader, label
+from quantize.ptq.read import views
+from quantize.ptq.read.reader import Reader, label
 from synthesize.chip.limits import MAX_POOL
 from synthesize.read.onnx.model import Node
 
@@ -51,7 +51,7 @@ def curve_of(net: Net, gate: Op) -> str:
 
 
 def _pool(reader: Reader, node: Node, kind: Pooling) -> Op:
-    from quantize.ptq.operators import foreign, out
+    from quantize.ptq.read.operators import foreign, out
 
     source = reader.data(node)
     window = node.integers("kernel_shape")
@@ -146,7 +146,7 @@ def global_pool(kind: Pooling) -> Operator:
     def make(reader: Reader, node: Node) -> Op:
         source = reader.data(node)
         if views.spatial(reader.view(source)) is None:
-            from quantize.ptq.operators import foreign
+            from quantize.ptq.read.operators import foreign
 
             return foreign(reader, node, f"{node.op} of axes {reader.view(source)}",
                            "channels in front")  # fmt: skip
@@ -159,7 +159,7 @@ def reduce_(kind: Pooling) -> Operator:
     """ReduceMean and ReduceMax over rows, columns or both."""
 
     def make(reader: Reader, node: Node) -> Op:
-        from quantize.ptq.operators import foreign
+        from quantize.ptq.read.operators import foreign
 
         source = reader.data(node)
         view = reader.view(source)
@@ -180,7 +180,7 @@ def reduce_(kind: Pooling) -> Operator:
 
 def _whole(reader: Reader, node: Node, source: Op, window: Pair, kind: Pooling, view: str) -> Op:
     """Pooling over a window of any size, in as many steps as it takes."""
-    from quantize.ptq.operators import out
+    from quantize.ptq.read.operators import out
 
     steps = [_factors(n) for n in window]
     if any(not found for found in steps):
@@ -218,7 +218,7 @@ def _factors(size: int) -> list[int]:
 
 def flatten(reader: Reader, node: Node) -> Op:
     """Flatten all but the batch."""
-    from quantize.ptq.operators import foreign
+    from quantize.ptq.read.operators import foreign
 
     source = reader.data(node)
     if node.integer("axis", 1) not in (1, 1 - reader.rank(source)):
@@ -228,7 +228,7 @@ def flatten(reader: Reader, node: Node) -> Op:
 
 def _flat(reader: Reader, node: Node, source: Op, view: str = "NC") -> Op:
     """All values as channels; in another order than C, H, W a linear layer has to know it."""
-    from quantize.ptq.operators import out
+    from quantize.ptq.read.operators import out
 
     if reader.view(source) == "NC":
         return reader.seen_as(node, source, view)
@@ -243,7 +243,7 @@ def _flat(reader: Reader, node: Node, source: Op, view: str = "NC") -> Op:
 
 def reshape(reader: Reader, node: Node) -> Op:
     """Reshape that flattens, adds or drops axes of length 1, or changes nothing."""
-    from quantize.ptq.operators import foreign
+    from quantize.ptq.read.operators import foreign
 
     source, given = reader.data(node), reader.constant(node, 1)
     if given is None:
@@ -270,7 +270,7 @@ def _resolved(wanted: list[int], now: tuple[int, ...]) -> list[int]:
 
 def squeeze(reader: Reader, node: Node) -> Op:
     """Squeeze and Unsqueeze: axes of length 1 come and go."""
-    from quantize.ptq.operators import foreign
+    from quantize.ptq.read.operators import foreign
 
     source = reader.data(node)
     view = reader.view(source)
@@ -287,7 +287,7 @@ def squeeze(reader: Reader, node: Node) -> Op:
 
 def pad(reader: Reader, node: Node) -> Op:
     """Pad with zeros, which the convolution behind it takes over."""
-    from quantize.ptq.operators import foreign, out
+    from quantize.ptq.read.operators import foreign, out
 
     source = reader.data(node)
     view = reader.view(source)
@@ -303,7 +303,7 @@ def pad(reader: Reader, node: Node) -> Op:
         or not zeros
         or any(
             a or b
-            for letter, a, b in zip(view, pads, pads[rank:], strict=True)
+            for letter, a, b in zip(view, pads, pads[rank : 2 * rank], strict=True)
             if letter not in "HW"
         )
     ):
@@ -318,8 +318,8 @@ def pad(reader: Reader, node: Node) -> Op:
 
 def resize(reader: Reader, node: Node) -> Op:
     """Resize by a power of two: transposed convolutions that copy."""
-    from quantize.ptq.operators import foreign
-    from quantize.ptq.upsample import enlarged, scales_of, smoothed
+    from quantize.ptq.read.operators import foreign
+    from quantize.ptq.read.upsample import enlarged, scales_of, smoothed
 
     source = reader.data(node)
     factor = scales_of(reader, node, source)

@@ -13,10 +13,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from quantize.ptq import shapes, views
-from quantize.ptq.kernels import convolution, linear, transposed
-from quantize.ptq.net import Op, one_by_one
-from quantize.ptq.read import Reader, label
+from quantize.ptq.net import INPUT, Op, one_by_one
+from quantize.ptq.read import shapes, views
+from quantize.ptq.read.kernels import convolution, linear, transposed
+from quantize.ptq.read.reader import Reader, label
 from synthesize.read.onnx.model import Node
 
 Operator = Callable[[Reader, Node], Op | list[Op]]
@@ -54,7 +54,14 @@ def same(reader: Reader, node: Node) -> Op:
 def fake_quantized(reader: Reader, node: Node) -> Op:
     """QuantizeLinear and DequantizeLinear of data: only their values count."""
     reader.note("its own quantisation is replaced by power-of-two scales")
-    return reader.data(node)
+    source, scale, zero = reader.data(node), reader.constant(node, 1), reader.constant(node, 2)
+    if source.name == INPUT and node.op == "QuantizeLinear" and scale is not None:
+        step, offset = (
+            float(scale.reshape(-1)[0]),
+            0.0 if zero is None else float(zero.reshape(-1)[0]),
+        )
+        reader.net.input_span = (step * (-128 - offset), step * (255 - offset))
+    return source
 
 
 def affine(reader: Reader, node: Node, source: Op, gain: np.ndarray, offset: np.ndarray) -> Op:

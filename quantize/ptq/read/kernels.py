@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quantize.ptq import phases, views
 from quantize.ptq.net import Op
-from quantize.ptq.read import Reader, label
+from quantize.ptq.read import phases, views
+from quantize.ptq.read.reader import Reader, label
 from synthesize.chip.limits import MAX_CONV1D_LENGTH, MAX_PADDING
 from synthesize.read.onnx.model import Node
 
@@ -39,15 +39,17 @@ class _Window:
 
 def convolution(reader: Reader, node: Node) -> Op:
     """Conv in one or two dimensions."""
-    from quantize.ptq.operators import foreign, out
+    from quantize.ptq.read.operators import foreign, out
 
     source, weight = reader.data(node), reader.constant(node, 1)
     if weight is None:
         return foreign(reader, node, "Conv with weights that are data", "constant weights")
     letters = views.spatial(reader.view(source))
     if letters is None or weight.ndim - 2 != len(letters) or source.name in reader.orders:
-        return foreign(reader, node, f"a convolution in {weight.ndim - 2} dimensions of data seen "
-                       f"as {reader.view(source)}", "Conv in 1D or 2D, channels in front")  # fmt: skip
+        word = (
+            f"a convolution in {weight.ndim - 2} dimensions of data seen as {reader.view(source)}"
+        )
+        return foreign(reader, node, word, "Conv in 1D or 2D, channels in front")
     weight = _dense(reader, node, _finite(node, weight), source.shape[0])
     pads, source = _with_padding(
         reader, source, _pads(node, weight, views.dims(letters, source.shape)), letters
@@ -127,7 +129,7 @@ def fit(weight: np.ndarray, pads: tuple[Ends, ...], taps: tuple[int, ...]) -> (
 
 def transposed(reader: Reader, node: Node) -> Op:
     """ConvTranspose: 3x3 with stride 2, or what can be written as one."""
-    from quantize.ptq.operators import foreign, out
+    from quantize.ptq.read.operators import foreign, out
 
     source, weight = reader.data(node), reader.constant(node, 1)
     view = reader.view(source)
@@ -193,7 +195,7 @@ def _fit_transposed(
 
 def linear(reader: Reader, node: Node) -> Op:
     """Gemm or MatMul with constant weights on flat data."""
-    from quantize.ptq.operators import foreign, out
+    from quantize.ptq.read.operators import foreign, out
 
     source, weight = reader.data(node), reader.constant(node, 1)
     if weight is None or weight.ndim != 2 or reader.rank(source) != 2:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from quantize.ptq.net import Op
-from quantize.ptq.read import Reader
+from quantize.ptq.read.reader import Reader
 from synthesize.chip.limits import MAX_CHANNELS
 from synthesize.read.onnx.model import Node
 
@@ -50,7 +50,7 @@ def add(
     sizes: tuple[int, int],
 ) -> Op:  # fmt: skip
     """Append the two layers."""
-    from quantize.ptq.operators import out
+    from quantize.ptq.read.operators import out
 
     inputs, rows, columns = source.shape
     moves = np.zeros((4, inputs, inputs, 3, 3))

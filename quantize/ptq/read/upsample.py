@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from quantize.ptq.net import Op
-from quantize.ptq.read import Reader
-from quantize.ptq.views import dims
+from quantize.ptq.read.reader import Reader
+from quantize.ptq.read.views import dims
 from synthesize.read.onnx.model import Node
 
 
@@ -38,7 +38,7 @@ def scales_of(reader: Reader, node: Node, source: Op) -> int | None:
 
 def enlarged(reader: Reader, node: Node, source: Op, factor: int) -> Op:
     """Every pixel repeated ``factor`` times along both axes; ``factor`` is a power of two."""
-    from quantize.ptq.operators import out
+    from quantize.ptq.read.operators import out
 
     channels = source.shape[0]
     weight = np.zeros((channels, channels, 3, 3))
@@ -54,7 +54,7 @@ def enlarged(reader: Reader, node: Node, source: Op, factor: int) -> Op:
 
 def smoothed(reader: Reader, node: Node, source: Op, factor: int) -> Op:
     """Bilinear interpolation, but for the outermost pixels."""
-    from quantize.ptq.operators import out
+    from quantize.ptq.read.operators import out
 
     channels = source.shape[0]
     taps = np.outer([1, 2, 1], [1, 2, 1]) / 16
