@@ -303,13 +303,13 @@ def pad(reader: Reader, node: Node) -> Op:
         or not zeros
         or any(
             a or b
-            for letter, a, b in zip(view, pads, pads[rank : 2 * rank], strict=True)
+            for letter, a, b in zip(view, pads[:rank], pads[rank:], strict=True)
             if letter not in "HW"
         )
     ):
         return foreign(reader, node, "padding with anything but zeros around rows and columns",
                        "zeros, as part of a convolution")  # fmt: skip
-    ends = dict(zip(view, zip(pads, pads[rank:], strict=True), strict=True))
+    ends = dict(zip(view, zip(pads[:rank], pads[rank:], strict=True), strict=True))
     (top, bottom), (left, right) = ends.get("H", (0, 0)), ends.get("W", (0, 0))
     shape = (source.shape[0], source.shape[1] + top + bottom, source.shape[2] + left + right)
     op = Op(out(node), "pad", [source.name], shape, pads=(top, left, bottom, right))
