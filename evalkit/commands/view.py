@@ -23,6 +23,12 @@ def main(given: list[str]) -> int:
     parser.add_argument(
         "--http", type=int, default=DEFAULT_HTTP, metavar="PORT", help="serve the page here"
     )
+    parser.add_argument(
+        "--follow",
+        action="store_true",
+        help="follow people over the pictures of --camera: a video; the board sees the region "
+        "where they are",
+    )
     parser.add_argument("--no-browser", action="store_true", help="do not open the page")
     options = parser.parse_args(given)
     board = Board(echo=lambda text: print(console(text), flush=True))

@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ai8x_models.follow.events import RULES
 from ai8x_models.preprocess import fit
 from common.errors import UserError
 from evalkit.host.serial.links import Link, LinkLost
 from evalkit.host.serial.own_camera import OwnCamera, enlarged
-from evalkit.host.serial.session import Session, heatmaps
+from evalkit.host.serial.session import Answer, Session, heatmaps
+from evalkit.host.stream.follower import Follower
 from evalkit.host.stream.pictures import Camera, Picture, shown
 from evalkit.host.stream.recording import Recorder, read_recording
 from evalkit.host.stream.shots import Shot, brightness
@@ -120,6 +122,7 @@ class Options:
         network: the network that the firmware must run, or "" for any.
         count: end after so many pictures; None: go on.
         step: of the board's own pictures ask for every so-many-th pixel; 0: for none.
+        follow: follow people over the pictures that are sent.
     """
 
     camera: Camera | None = None
@@ -127,6 +130,7 @@ class Options:
     network: str = ""
     count: int | None = None
     step: int = 0
+    follow: bool = False
 
 
 class LiveFeed(Feed):
@@ -147,6 +151,7 @@ class LiveFeed(Feed):
         self._number = 0
         self._taken = 0
         self._largest = 1
+        self._follower: Follower | None = None
 
     def _run(self) -> None:
         recorder = self._options.recorder
@@ -209,24 +214,43 @@ class LiveFeed(Feed):
         if self._options.recorder:
             self._options.recorder.hello(session.hello_payload)
         self._largest = 1
+        self._follower = Follower(hello.input_shape[1]) if self._options.follow else None
         self.listener.hello(hello, session.link.name)
         self.listener.status(LIVE, f"{session.link.name} runs network {hello.network}")
 
     def _ask(self, session: Session, picture: Picture) -> None:
         assert session.hello is not None
+        if self._follower is not None:
+            self._ask_closer(session, picture, self._follower)
+            return
         _, rows, columns = session.hello.input_shape
         fitted = fit(picture.pixels, rows, columns)
         self._number = (self._number + 1) & 0xFFFF
         answer = session.look(fitted.pixels, self._number, self.want_heat)
-        heat = None
-        maps = heatmaps(answer.maps)
-        if maps is not None:
-            self._largest = max(self._largest, int(maps.max()))
-            heat = brightness(maps, self._largest)
+        heat = self._heat(answer)
         height, width = picture.pixels.shape[:2]
         jpeg = shown(picture.pixels)
         seen = (fitted.scale, jpeg, answer.payload, heat, answer.payload3d)
         self._publish(Shot(self._now(), picture.name, width, height, *seen))
+
+    def _ask_closer(self, session: Session, picture: Picture, follower: Follower) -> None:
+        """Look at a region; the picture to look at is then that region, as with a live board."""
+        pixels = follower.look(picture.pixels)
+        self._number = (self._number + 1) & 0xFFFF
+        answer = session.look(pixels, self._number, self.want_heat)
+        followed, lines = follower.take(answer.payload)
+        for line in lines:
+            self.listener.log(line)
+        height, width = pixels.shape[:2]
+        seen = ((1.0, 1.0), shown(pixels), answer.payload, self._heat(answer), answer.payload3d)
+        self._publish(Shot(self._now(), picture.name, width, height, *seen, followed=followed))
+
+    def _heat(self, answer: Answer) -> NDArray[np.uint8] | None:
+        maps = heatmaps(answer.maps)
+        if maps is None:
+            return None
+        self._largest = max(self._largest, int(maps.max()))
+        return brightness(maps, self._largest)
 
     def _listen(self, session: Session, own: OwnCamera) -> None:
         """Take answers that the board sends by itself."""
