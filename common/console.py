@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from common.errors import UserError
+from common.texts import console
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -31,7 +32,7 @@ def command_line(work: Callable[Given, int | None]) -> Callable[Given, int]:
         try:
             return work(*arguments, **named) or 0
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {console(str(error))}", file=sys.stderr)
             return REFUSED
         except KeyboardInterrupt:
             print("stopped", file=sys.stderr)
@@ -50,3 +51,10 @@ def progress(
     from tqdm import tqdm
 
     return tqdm(items, desc=title, total=total, unit=unit, leave=False, disable=None)
+
+
+def note(text: str) -> None:
+    """A line on standard error that does not disturb a bar."""
+    from tqdm import tqdm
+
+    tqdm.write(text, file=sys.stderr)

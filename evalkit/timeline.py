@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import html
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.files import write_file
+from common.texts import markup, script
 from evalkit.hardware.scheduler import SECOND
 from evalkit.hardware.spans import Span
 
@@ -101,7 +100,7 @@ def write_timeline(machine: Machine, path: str | Path) -> None:
     """Write the page for everything that has happened so far."""
     rows = collect(machine)
     total = max([span.end for _, spans in rows for span in spans], default=SECOND // 1000)
-    title = html.escape(Path(machine.firmware.path).name)
+    title = markup(Path(machine.firmware.path).name)
     summary = (
         f"{machine.now / SECOND * 1e3:.1f} ms of modelled time, "
         f"{machine.cycles:,} processor cycles (an estimate for each instruction), "
@@ -112,8 +111,8 @@ def write_timeline(machine: Machine, path: str | Path) -> None:
         summary=summary,
         height=34 + 28 * len(rows),
         table="".join(_table_row(name, span) for name, spans in rows for span in spans[:200]),
-        data=json.dumps([[name, [_milliseconds(s) for s in spans]] for name, spans in rows]),
-        total=json.dumps(total / SECOND * 1e3),
+        data=script([[name, [_milliseconds(s) for s in spans]] for name, spans in rows]),
+        total=script(total / SECOND * 1e3),
     )
     write_file(Path(path), page)
 
@@ -124,7 +123,7 @@ def _milliseconds(span: Span) -> list[Any]:
 
 def _table_row(row: str, span: Span) -> str:
     return (
-        f"<tr><td>{html.escape(row)}</td><td>{html.escape(span.name)}</td>"
+        f"<tr><td>{markup(row)}</td><td>{markup(span.name)}</td>"
         f"<td class=n>{span.start / 1e9:.3f}</td><td class=n>{(span.end - span.start) / 1e6:.1f}"
         "</td></tr>\n"
     )

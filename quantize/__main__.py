@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from common.console import command_line
+from common.texts import console
 from quantize.ptq.command import add_onnx, run_onnx
 
 COMMANDS = ("convert", "bits", "equalize", "onnx", "project")
@@ -129,7 +130,7 @@ def _choose(options: argparse.Namespace) -> None:
         options.widths,
         options.max_cycles,
     )
-    print(" ".join(f"{name}={bits}" for name, bits in found.bits.items()))
+    print(console(" ".join(f"{name}={bits}" for name, bits in found.bits.items())))
     print(f"bits per layer written to {options.out}")
 
 

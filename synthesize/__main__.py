@@ -12,6 +12,7 @@ import numpy as np
 from common.console import command_line
 from common.errors import UserError
 from common.files import write_file
+from common.texts import console
 from synthesize.ai8x import compare, description, shipped
 from synthesize.ai8x import options as official_options
 from synthesize.chip import measured
@@ -187,7 +188,7 @@ def _compile_named(
 
 def _warn(compiled: Compiled) -> None:
     for warning in compiled.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(f"warning: {console(warning)}", file=sys.stderr)
 
 
 def read_sample(path: Path) -> np.ndarray:

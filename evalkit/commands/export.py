@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from common.errors import UserError
+from common.texts import console, one_line
 from evalkit.host import coco
 from evalkit.host.stream import sources
 from evalkit.host.stream.shots import Shot
@@ -26,7 +27,10 @@ class Collector:
 
     def hello(self, hello: protocol.Hello, source: str) -> None:
         """Say who answers."""
-        print(f"{source}: network {hello.network}, checksum {hello.checksum:08x}", flush=True)
+        print(
+            f"{source}: network {one_line(hello.network)}, checksum {hello.checksum:08x}",
+            flush=True,
+        )
 
     def shot(self, shot: Shot) -> None:
         """Keep it."""
@@ -40,7 +44,7 @@ class Collector:
 
     def log(self, text: str) -> None:
         """Print it."""
-        print(text, flush=True)
+        print(console(text), flush=True)
 
 
 def main(given: list[str]) -> int:

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import UserError
+from common.texts import console
 from evalkit.dump import LayerDump
 from evalkit.hardware.cnn import Cnn, KitFault
 from synthesize.chip import limits, memory_map, registers
@@ -244,6 +245,6 @@ def main(arguments: list[str]) -> int:
     try:
         print(replay(options.trace, options.dump_layers))
     except (KitFault, ReplayError) as error:
-        print(f"FAIL: {error}", file=sys.stderr)
+        print(f"FAIL: {console(str(error))}", file=sys.stderr)
         return 1
     return 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from ai8x_models.maps import write_maps
 from common.errors import UserError
 from common.files import write_file
+from common.texts import console
 from evalkit.dump import LayerDump
 from evalkit.gdb import GdbServer
 from evalkit.hardware.around.ov7692 import FITS, Source
@@ -149,16 +150,17 @@ def _run(kit: Kit, arguments: argparse.Namespace) -> bool:
 def _write_outputs(kit: Kit, arguments: argparse.Namespace) -> None:
     """Everything that was asked for; what cannot be written keeps nothing else from it."""
     if arguments.uart == "-":
-        sys.stdout.write(kit.uart_text().replace("\r\n", "\n"))
+        text = kit.uart_text().replace("\r\n", "\n")
+        sys.stdout.write(console(text) if sys.stdout.isatty() else text)
         sys.stdout.flush()
     maps = any(frame.type == protocol.MAP for frame in kit.frames)
-    console = kit.machine.uarts[0].sent
+    sent = kit.machine.uarts[0].sent
     writers: list[tuple[str | None, Callable[[Path], object]]] = [
         (
             arguments.uart if arguments.uart != "-" else None,
             lambda p: write_file(p, kit.uart_text()),
         ),
-        (arguments.uart_raw, lambda p: write_file(p, bytes(console))),
+        (arguments.uart_raw, lambda p: write_file(p, bytes(sent))),
         (arguments.timeline, lambda p: write_timeline(kit.machine, p)),
         (arguments.display, lambda p: kit.board.display.save(p)),
         (arguments.maps if maps else None, lambda p: write_maps(p, kit.maps())),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
 from common.files import write_file
+from common.texts import console
 
 if TYPE_CHECKING:
     from quantize.ptq.run import Result
@@ -69,14 +70,14 @@ def run_onnx(options: argparse.Namespace) -> None:
         lambda net: data.load(
             options.calibrate, net.ops["input"].shape, net.layout, options.count, span
         ),
-        options.bits, options.approximate, lambda text: print(f"... {text}", flush=True),
+        options.bits, options.approximate, lambda text: print(f"... {console(text)}", flush=True),
     )  # fmt: skip
     write(result, options.out)
     if options.floating is not None:
         write_float(result, options.floating)
     if options.report is not None:
         write_file(options.report, json.dumps(as_data(result), indent=1) + "\n")
-    print(as_text(result), end="")
+    print(console(as_text(result)), end="")
     print(f"quantised model written to {options.out}")
 
 

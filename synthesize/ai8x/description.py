@@ -16,7 +16,6 @@ interop.md`` tells what was compared, and what the public generator refuses.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +24,7 @@ import yaml
 
 from common.errors import UserError
 from common.files import write_array, write_file
+from common.texts import word
 from synthesize.ai8x import torch_writer
 from synthesize.graph import reference
 from synthesize.graph.ir import INPUT, Graph, Layer
@@ -44,7 +44,6 @@ _OPERATION = {
     "passthrough": "passthrough",
 }
 _ACTIVATION = {"none": "None", "relu": "ReLU", "abs": "Abs"}
-_UNUSUAL = re.compile(r"[^A-Za-z0-9_.+-]")
 _RESERVED = ("input", "stop")
 """Names with a meaning of their own for the public generator; ``test`` is one for networks."""
 
@@ -125,7 +124,7 @@ def layer_entry(
 
 def architecture(graph: Graph) -> str:
     """Return the network's name as a word the public generator takes for an architecture."""
-    name = _UNUSUAL.sub("_", graph.name) or "network"
+    name = word(graph.name) or "network"
     return f"{name}_" if name.lower() == "test" else name
 
 
@@ -134,7 +133,7 @@ def layer_names(graph: Graph) -> dict[str, str]:
     names: dict[str, str] = {}
     taken = set(_RESERVED)
     for layer in graph.layers:
-        name = _UNUSUAL.sub("_", layer.name) or "_"
+        name = word(layer.name) or "_"
         while name.lower() in taken:
             name += "_"
         taken.add(name.lower())
@@ -222,6 +221,8 @@ def _computation(layer: Layer) -> dict[str, str]:
     if layer.op == "convtranspose2d":
         entry["output_pad"] = str(layer.output_pad[0])
     if layer.weight is not None:
+        # The weights say it too; stated, the description can be asked about without them.
+        entry["out_channels"] = str(layer.out_shape[0])
         entry["pad"] = str(layer.pad[0])
         entry["quantization"] = str(layer.bits)
         entry["activate"] = _ACTIVATION[layer.activation]

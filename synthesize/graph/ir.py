@@ -38,6 +38,7 @@ from typing import Literal
 import numpy as np
 
 from common.errors import UserError
+from common.texts import MAX_NAME, is_plain, shown
 
 Shape = tuple[int, int, int]
 Pair = tuple[int, int]
@@ -236,6 +237,7 @@ class Graph:
     def __post_init__(self) -> None:
         if not self.layers:
             raise UserError(f"network {self.name} has no layers; describe at least one")
+        self._check_names()
         known = {INPUT}
         for layer in self.layers:
             if layer.name in known:
@@ -252,6 +254,18 @@ class Graph:
         for out in self.outputs:
             if out.layer not in known:
                 raise UserError(f"output {out.name}: there is no layer {out.layer!r}")
+
+    def _check_names(self) -> None:
+        """Names go into listings, C comments and pages, so that they must be plain text."""
+        named = [("", "network", self.name or "-")]
+        named += [(f"{layer.where}: ", "layer", layer.name) for layer in self.layers]
+        named += [("", "output", out.name) for out in self.outputs]
+        for where, what, name in named:
+            if not is_plain(name):
+                raise UserError(
+                    f"{where}{what} {shown(name)}: a name is 1 to {MAX_NAME} characters that "
+                    "print, without line ends and control characters; rename it"
+                )
 
     def layer(self, name: str) -> Layer:
         """Return the layer called ``name``."""

@@ -7,8 +7,8 @@ picture; everything else is styled by ``report.css``. All text that comes from t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 
+from common.texts import markup
 from synthesize.chip import limits
 from synthesize.compiler import Compiled
 from synthesize.graph.ir import INPUT, Graph, Layer
@@ -226,9 +226,9 @@ def _node(corner: tuple[float, float], about: tuple[str, str, str], colour: str)
         f'rx="7"/><rect x="{x:g}" y="{y + 7:g}" width="4" height="{NODE_HEIGHT - 14}" rx="2" '
         f'fill="{colour}"/><text class="name" x="{x + 13:g}" y="{y + 19:g}">'
         f'{_fit(name, 0.75 * room)}</text><text class="tiny end" x="{x + NODE_WIDTH - 10:g}" '
-        f'y="{y + 19:g}">{escape(remark)}</text><text class="tiny" x="{x + 13:g}" '
+        f'y="{y + 19:g}">{markup(remark)}</text><text class="tiny" x="{x + 13:g}" '
         f'y="{y + 36:g}">{_fit(text, NODE_WIDTH - 20)}</text>'
-        f"<title>{escape(name)}: {escape(text)}</title></g>"
+        f"<title>{markup(name)}: {markup(text)}</title></g>"
     )
 
 
@@ -251,7 +251,7 @@ def _region(region: Region, count: int, corner: tuple[float, float], column: flo
         f'height="{height:.2f}"/>'
         for number in region.instances
     )
-    return f'<g fill="{colour}">{boxes}<title>{escape(title)}</title></g>'
+    return f'<g fill="{colour}">{boxes}<title>{markup(title)}</title></g>'
 
 
 def _block(
@@ -267,7 +267,7 @@ def _block(
         )
     return (
         f'<g><rect x="{x:g}" y="{y:g}" width="{width:g}" height="{max(height, 1):g}" '
-        f'fill="{colour}" class="block"/>{label}<title>{escape(title)}</title></g>'
+        f'fill="{colour}" class="block"/>{label}<title>{markup(title)}</title></g>'
     )
 
 
@@ -277,7 +277,7 @@ def _fit(text: str, room: float) -> str:
     if len(text) > most:
         tail = most // 2
         text = f"{text[: most - 1 - tail]}…{text[len(text) - tail :]}"
-    return escape(text)
+    return markup(text)
 
 
 def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:

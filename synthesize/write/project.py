@@ -27,6 +27,7 @@ import numpy as np
 
 from common.errors import UserError
 from common.files import whole_folder
+from common.texts import c_comment, c_string
 from synthesize.chip import limits, memory_map
 from synthesize.program.program import OutputMap, Program, RegisterWrite
 from synthesize.write import input_table, known_answer, pose_outputs, self_test
@@ -136,7 +137,7 @@ def generated_files(
     softmax: bool = False,
 ) -> dict[str, str]:
     """Return the text of every generated header by file name; arguments as ``write_project``."""
-    head = _HEADER.format(name=identifier_text(program.name))
+    head = _HEADER.format(name=c_string(program.name))
     files = {
         "network.h": head + _network_header(program, application, softmax),
         "registers.h": head + registers_header(program, units or {}),
@@ -207,11 +208,6 @@ def guarded(guard: str, body: str) -> str:
     return f"#ifndef {guard}\n#define {guard}\n\n{body}\n#endif\n"
 
 
-def identifier_text(name: str) -> str:
-    """A name that is safe inside a C comment or string: printable ASCII without quotes."""
-    return "".join(c if c.isascii() and (c.isalnum() or c in "-_. ") else "_" for c in name)[:64]
-
-
 def _check_camera(program: Program, application: str) -> None:
     """UserError unless the network can live on camera pictures."""
     if application not in LIVE:
@@ -240,7 +236,7 @@ def _check_camera(program: Program, application: str) -> None:
 def _network_header(program: Program, application: str, softmax: bool) -> str:
     words = sum(_unload_words(out) for out in program.outputs)
     lines = [
-        f'#define NETWORK_NAME "{identifier_text(program.name)}"',
+        f'#define NETWORK_NAME "{c_string(program.name)}"',
         f"#define NETWORK_CHECKSUM 0x{program.checksum:08x}u",
         f"#define FIRMWARE_VERSION 0x{FIRMWARE_VERSION:08x}u",
         f"#define CNN_OUTPUT_COUNT {len(program.outputs)}u",
@@ -341,14 +337,10 @@ def _write_table(name: str, writes: Sequence[RegisterWrite]) -> str:
         if write.size != 4:
             raise ValueError(f"register write of {write.size} bytes to 0x{write.address:08x}")
     rows = "".join(
-        f"    {{0x{w.address:08x}u, 0x{w.value:08x}u}}, /* {_comment(w.comment)} */\n"
+        f"    {{0x{w.address:08x}u, 0x{w.value:08x}u}}, /* {c_comment(w.comment)} */\n"
         for w in writes
     )
     return f"static const register_write_t {name}[] = {{\n{rows}}};\n\n"
-
-
-def _comment(text: str) -> str:
-    return text.replace("*/", "* /")
 
 
 def strides(out: OutputMap) -> tuple[np.ndarray, int, int]:
@@ -381,7 +373,7 @@ def _output_entry(index: int, out: OutputMap, unit: int) -> str:
     _, row, column = strides(out)
     channels, rows, columns = out.shape
     return (
-        f'    {{"{identifier_text(out.name)}", {channels}, {rows}, {columns}, {int(out.wide)}, '
+        f'    {{"{c_string(out.name)}", {channels}, {rows}, {columns}, {int(out.wide)}, '
         f"{unit}, {row}u, {column}u, output_{index}_channels}},\n"
     )
 
@@ -389,7 +381,7 @@ def _output_entry(index: int, out: OutputMap, unit: int) -> str:
 def weights_header(program: Program) -> str:
     """Packed kernels and biases."""
     rows = "".join(
-        f"    /* {_comment(block.comment or 'kernels')} */\n"
+        f"    /* {c_comment(block.comment or 'kernels')} */\n"
         f"    0x{block.address:08x}u, {len(block.words)}u,\n{_word_rows(block.words)}"
         for block in program.weights
     )

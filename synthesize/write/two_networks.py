@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
+from common.texts import c_string
 from synthesize.chip import memory_map
 from synthesize.compiler import Compiled
 from synthesize.place import memories
@@ -96,7 +97,7 @@ def write_project(
         _check_lifter(one, two, units[1])
     expected = pair.first.known_answer(samples[0])
     answer = two.known_answer(pair.second.known_answer(samples[1]))
-    name = project.identifier_text(two.name)
+    name = c_string(two.name)
     sample = project.sample_macro("SECOND_INPUT", two, samples[1])
     more = {
         "second_network.h": project.guarded(
