@@ -180,7 +180,7 @@ def test_timeline_shows_the_phases(mnist_image: Path, tmp_path: Path) -> None:
     assert run_command([str(mnist_image), *options]) == 0
     assert (dump / "layer00_in.npy").is_file()
     text = page.read_text(encoding="utf-8")
-    for phase in ("load weights", "registers", "load data", "unload", "conv1", "run 1", "UART0"):
+    for phase in ("load weights", "registers", "load data", "unload", "layer 0", "run 1", "UART0"):
         assert phase in text
     with np.load(maps) as stored:
         assert stored["output_0"].dtype == np.int32
