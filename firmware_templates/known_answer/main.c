@@ -55,7 +55,7 @@ static int test(void)
     return finished == CNN_OK && differing == 0;
 }
 
-#if POSE_OUTPUTS
+#if PEOPLE_OUTPUTS
 static void tell_people(void)
 {
     const uint32_t start = platform_ticks();
@@ -78,7 +78,7 @@ int main(void)
 
     frame_send_hello();
     if (cnn_time != 0) {
-#if POSE_OUTPUTS
+#if PEOPLE_OUTPUTS
         tell_people();
 #endif
         frame_send_maps();
