@@ -63,7 +63,7 @@ def _position(
     cell: npt.NDArray[np.int64], moment: npt.NDArray[np.int64], mass: npt.NDArray[np.int64],
     stride: int,
 ) -> npt.NDArray[np.int64]:  # fmt: skip
-    """Sixteenths of a pixel of the centre of mass, rounded half up; of the cell without any mass."""
+    """Sixteenths of a pixel of the centre of mass, rounded half up; without any, of the cell."""
     mass, moment = np.where(mass > 0, mass, 1), np.where(mass > 0, moment, 0)
     # The centre of the cell is (stride - 1) / 2 pixels after its first pixel's.
     middle = Q4 * stride * cell + Q4 // 2 * (stride - 1)

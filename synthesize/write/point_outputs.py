@@ -1,4 +1,4 @@
-"""What the firmware's point reader has to know of a network with one map per point of one person."""
+"""What the firmware's point reader has to know of a network: its maps, its table of visibility."""
 
 from __future__ import annotations
 

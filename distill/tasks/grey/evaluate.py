@@ -203,8 +203,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", dest="overrides",
                         help="recipe settings")  # fmt: skip
     parser.add_argument("--validation", action="store_true", help="its validation part instead")
-    parser.add_argument("--visibility", action="store_true",
-                        help="then, of each student, how often what it says of visibility is so")  # fmt: skip
+    parser.add_argument(
+        "--visibility", action="store_true", help="of each student, how true its visibility is"
+    )
     parser.add_argument("--limit", type=int, help="only the first people of every set")
     options = parser.parse_args(arguments)
     entries = [load_entry(path) for path in options.checkpoints]

@@ -151,7 +151,7 @@ def keypoints_of(student: Student, path: Path) -> int:
     Raises:
         UserError: it is of another task.
     """
-    channels, rows, _ = student.spec.input_shape
+    channels, _, _ = student.spec.input_shape
     last = student.spec.layers[-1]
     if channels != 1 or last.wide or last.op != "conv2d" or last.out_channels not in KEYPOINTS:
         raise UserError(

@@ -94,7 +94,7 @@ def fit_file(path: Path, parts: Sequence[GreyCrops]) -> PointMaps:
 
 
 def reliability(seen: Peaks, settings: PointMaps) -> str:
-    """Markdown: what was said, how often it was so, and how often the point was where it was said."""
+    """Markdown: what was said, how often it was so, how often the point was where it was said."""
     table = np.array(settings.visibility()) / 2**point_maps.SHIFT
     said = table[np.round(seen.peaks * point_maps.LEVELS).astype(int)]
     lines = ["| said | points | mean of what was said | visible | of these, found |",
