@@ -11,7 +11,9 @@ from pathlib import Path
 from common.console import progress
 from common.errors import UserError
 from evalkit.host.stream.feed import DONE, LIVE
-from evalkit.host.viewer.server import Board, Server
+from evalkit.host.stream.player import Gate
+from evalkit.host.viewer.board import Board
+from evalkit.host.viewer.server import Server
 from pose78.estimator import Person
 from pose78.eyes import Eyes
 from pose78.parallel import in_order
@@ -23,14 +25,21 @@ Found = tuple[View, Pixels | None, list[Person] | str]
 
 
 class Page:
-    """The viewer's page, fed with what is looked at."""
+    """The viewer's page, fed with what is looked at.
+
+    Attributes:
+        gate: the page's pause; the work waits for it.
+    """
 
     def __init__(self, board: Board) -> None:
         self._board = board
+        self.gate = Gate()
         self._number = 0
 
     def add(self, view: View, pixels: Pixels, people: Sequence[Person], size: int) -> None:
-        """Show a picture."""
+        """Show a picture, when the page lets it."""
+        while not self.gate.open(0.2):
+            pass
         self._number += 1
         self._board.status(LIVE, "looking")
         self._board.shot(shot_of(view.name, pixels, people, size, self._number))
@@ -54,7 +63,9 @@ def shown(port: int, open_page: bool) -> Iterator[Page]:
     if open_page:
         webbrowser.open(server.url)
     try:
-        yield Page(board)
+        page = Page(board)
+        server.connect(page.gate)
+        yield page
     finally:
         server.stop()
 

@@ -11,7 +11,7 @@ import pytest
 
 import pose78
 from ai8x_models.preprocess import read_picture
-from evalkit.host.viewer.server import Board as Shown
+from evalkit.host.viewer.board import Board as Shown
 from pose78 import eyes, looking, results, sources
 from pose78.__main__ import main
 from pose78.commands import predict

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from ai8x_models.point_maps import PointMaps
 from ai8x_models.point_reader import as_bytes, read_points, real
 from ai8x_models.students import Student
-from distill.engine.module import TrainedModule, distillation_loss, output_weights
+from distill.engine.loss import distillation_loss
+from distill.engine.module import TrainedModule, output_weights
 from distill.people.crops import GREY, to_input
 from distill.tasks.grey.data import fractions_of
 from distill.tasks.grey.detectors import Detector
