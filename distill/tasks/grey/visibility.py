@@ -25,7 +25,7 @@ from distill.tasks.grey.data import GreyCrops
 from distill.tasks.grey.module import network_input, points_in, student_maps
 from distill.tasks.grey.points import Points
 
-VIEWS = Augmentation(scale=(0.8, 1.6), rotate=30.0, shift=0.15, flip=0.5)
+VIEWS = Augmentation(scale=(0.6, 1.6), rotate=30.0, shift=0.15, flip=0.5)
 BATCH = 50
 BINS = 5
 RIGHT = 0.2  # of the torso
