@@ -41,6 +41,7 @@ def write_untrained(path: Path, keypoints: int = 13, size: int = 64) -> None:
     with torch.no_grad():
         for _ in range(20):
             student.train()(images)
+        student.points.op.weight.mul_(16)  # type: ignore[operator,union-attr]
     fold_batchnorm(student.eval())
     calibrate(student, bits_per_layer(student, 8, WIDE), images)
     extras = {point_maps.KEY: PointMaps(points_of(keypoints).places, 20.0, -4.0).plain()}
