@@ -47,7 +47,7 @@ def test_run_prints_the_points_that_torch_computes_and_the_firmware_sends(tmp_pa
     assert "\npeople: 1\n" in result.stdout
     assert f"overlay: {tmp_path}/overlay.png" in result.stdout
     points, settings = by_torch(np.load(tmp_path / "input.npy"))
-    picture = read_picture(ROOT / "docs" / "images" / "grey.png")
+    picture = read_picture(ROOT / "docs" / "images" / "grey.jpg")
     placed = real(points)
     seen = placed[:, 2].copy()
     placed[:, 2] = 1
