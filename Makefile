@@ -155,6 +155,19 @@ $(injection) $(live): %/firmware.elf: %/report.json | $(ready)
 flash: $(FIRMWARE) | $(ready) ## write FIRMWARE=file into the board (ARGS="--mass-erase" erases it first)
 	@$(py) -m evalkit flash "$(FIRMWARE)" $(ARGS)
 
+# Every shipped network, for a report about a board.
+reported := $(patsubst ai8x_models/checkpoints/%-q.pth.tar,%,$(wildcard ai8x_models/checkpoints/*-q.pth.tar))
+
+.PHONY: board-report
+board-report: | $(ready) ## known answers and chip times of every shipped network on PORT=/dev/ttyACM0 or the virtual kit
+	@for name in $(reported); do \
+	  $(py) -m synthesize compile ai8x_models/checkpoints/$$name-q.pth.tar --quiet \
+	    --out $(BUILD)/board/$$name && \
+	  $(py) -m synthesize.build $(BUILD)/board/$$name --cache $(BUILD)/objects --baud 115200 \
+	    --board $(BOARD) || exit $$?; done
+	@$(py) -m evalkit board-report $(addprefix $(BUILD)/board/,$(reported)) --baud 115200 \
+	  $(if $(PORT),--port "$(PORT)") -o $(BUILD)/board.json $(ARGS)
+
 .PHONY: view
 view: $(if $(PORT)$(REPLAY),,$(FIRMWARE)) | $(ready) ## watch PORT=/dev/ttyACM0 or the virtual kit look at CAMERA=folder, or REPLAY=file
 	@$(py) -m evalkit view $(if $(REPLAY),--replay "$(REPLAY)",$(if $(PORT),--port "$(PORT)" \
@@ -254,6 +267,19 @@ onnx: $(ready) ## write CHECKPOINT=file (teacher or student, float or integers) 
 plot: $(ready) ## draw docs/results.yaml (accuracy against cycles) and docs/curves.csv (training) to docs/images
 	$(py) -m distill pose plot
 
+##@ Documentation
+
+docs_ready := $(VENV)/.docs
+
+$(docs_ready): $(ready)
+	$(py) -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[docs]'
+	@touch $@
+
+.PHONY: site
+site: $(ready) $(docs_ready) ## build the documentation as a site: build/site/index.html
+	@$(py) -m sphinx -W --keep-going -q -b html docs build/site
+	@echo build/site/index.html
+
 ##@ Checks
 
 # A recorded bus trace to replay, where the reference data lies.
@@ -264,6 +290,7 @@ bench: $(injection) | $(ready) ## speed of data preparation, compiler and kit he
 	$(py) -m distill.people.bench
 	$(py) -m tests.bench.decoder_cycles
 	$(py) -m tests.bench.compile_times
+	$(py) -m tests.bench.integer_student
 	$(py) -m evalkit bench $(injection) --picture docs/images/people.png \
 	  $(if $(wildcard $(recording)),--trace $(recording))
 

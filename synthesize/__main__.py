@@ -9,13 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from common.console import command_line
+from common.console import command_line, program
 from common.errors import UserError
 from common.files import write_file
 from common.texts import console
 from synthesize.ai8x import compare, description, shipped
+from synthesize.ai8x import options as official_options
 from synthesize.chip import measured
 from synthesize.compiler import Compiled, compile_graph, compile_network
+from synthesize.graph import cut
 from synthesize.legal import rules
 from synthesize.place.reserved import Reserved, starting_at
 from synthesize.read import checkpoint
@@ -43,7 +45,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m synthesize", description=__doc__)
+    prog = program("python -m synthesize").removesuffix(" compile")
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     compile_ = commands.add_parser("compile", help="write a C project, or compare with a trace")
     _add_network(compile_)
@@ -69,7 +72,13 @@ def _parser() -> argparse.ArgumentParser:
     compile_.add_argument(
         "--second-sample", type=Path, metavar="INPUT.npy", help="one input of the second network"
     )
+    compile_.add_argument(
+        "--softmax",
+        action="store_true",
+        help="known-answer program of a classifier: also tell the class and the shares",
+    )
     compile_.add_argument("--quiet", action="store_true", help="do not print the table")
+    official_options.refuse_by_name(compile_)
     compile_.set_defaults(run=_compile, untrained=False)
     check = commands.add_parser(
         "check", help="say whether a network fits (the checkpoint may be missing)"
@@ -83,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         ("limits", rules.documentation, "limits"),
         ("keys", language.documentation, "keys of network descriptions"),
         ("measured", measured.documentation, "times of real chips"),
+        ("options", official_options.documentation, "options of ai8x-synthesis"),
     ):
         document = commands.add_parser(name, help=f"print the {what} as a page of documentation")
         document.set_defaults(run=_print, source=source)
@@ -125,6 +135,12 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
         help="send the input through the FIFOs although nothing streams (placements by hand)",
     )
     parser.add_argument(
+        "--stop-after",
+        default="",
+        metavar="LAYER",
+        help="leave out what comes after this layer (name, or number from 0), and output it",
+    )
+    parser.add_argument(
         "--trust-placement",
         action="store_true",
         help="compile a hand-written placement although it overwrites or misses data",
@@ -155,7 +171,10 @@ def _compile_named(
         from synthesize.read.onnx import network as onnx_network  # other networks start sooner
 
         read = onnx_network.load(path)
-        return compile_graph(read.graph, read.notes, reserved)
+        graph = read.graph
+        if options.stop_after:
+            graph, _ = cut.stop_after(graph, None, options.stop_after)
+        return compile_graph(graph, read.notes, reserved)
     return compile_network(
         None if untrained else checkpoint.load(path, lenient=bool(descriptions)),
         descriptions[0] if descriptions else None,
@@ -164,6 +183,7 @@ def _compile_named(
         reserved=reserved,
         trained=not options.untrained,
         fifo=options.fifo,
+        stop_after=options.stop_after,
     )
 
 
@@ -194,6 +214,8 @@ def _compile(options: argparse.Namespace) -> int:
         raise UserError("nothing to do; give --out DIR, --against TRACE.npz or both")
     if options.second is not None:
         return _compile_pair(options)
+    if options.softmax and options.application != "known-answer":
+        raise UserError("--softmax goes with --application known-answer; leave one of them out")
     if options.application in project.PAIRS:
         raise UserError(f"--application {options.application} needs another network; give --second")
     compiled, sample = _load(options, trust=options.against is not None)
@@ -209,6 +231,7 @@ def _compile(options: argparse.Namespace) -> int:
             options.out,
             options.application,
             table.output_units(compiled),
+            softmax=options.softmax,
         )
         write_file(out / "report.json", table.to_json(compiled))
         page.write_report(compiled, out / "report.html")

@@ -38,12 +38,16 @@ class Entry:
 
 
 class Pictures:
-    """A folder of pictures with or without labels; encoded files are kept in memory.
+    """A folder of pictures with or without labels.
 
-    ``annotations`` None: nothing is labelled, and a teacher speaks alone.
+    ``annotations`` None: nothing is labelled, and a teacher speaks alone. ``in_memory``: encoded
+    files are read once and kept; otherwise they are read whenever they are looked at.
     """
 
-    def __init__(self, images: Path, annotations: Path | None, rotate: float = 1.0) -> None:
+    def __init__(
+        self, images: Path, annotations: Path | None, rotate: float = 1.0, in_memory: bool = True
+    ) -> None:
+        self.in_memory = in_memory
         self.images, self.labelled, self.rotate = images, annotations is not None, rotate
         self.skipped = Skipped()
         if annotations is None:
@@ -77,7 +81,8 @@ class Pictures:
                 data = (self.images / entry.name).read_bytes()
             except OSError:
                 data = b""
-            self.files[entry.name] = data
+            if self.in_memory:
+                self.files[entry.name] = data
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
         if decoded is None:
             self.skipped.add("pictures missing or broken", entry.name)
