@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ai8x_models.preprocess import read_picture
 from common.errors import UserError
+from common.pictures import open_video
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
@@ -82,7 +83,7 @@ def views_of(file: Path) -> Iterator[View]:
     if not is_video(file):
         yield View(file, None, lambda: read_picture(file))
         return
-    capture = cv2.VideoCapture(str(file))
+    capture = open_video(str(file))
     number = -1
     while capture.isOpened():
         good, frame = capture.read()
