@@ -160,7 +160,7 @@ CAMERA ?= $(IMAGE)
 REPLAY ?=
 # Rate of the board's console with these firmwares.
 BAUD   ?= 921600
-# 1: `make live` follows people, with a student whose maps are 16 x 16.
+# 1: `make live` follows people.
 FOLLOW ?= 0
 # Which board: fthr (MAX78000FTHR) or evkit (MAX78000EVKIT).
 BOARD  ?= fthr

@@ -18,6 +18,7 @@ Source of names and arguments: ai8x-training ``ai8x.py`` (c3d4eb1).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -325,6 +326,45 @@ for _pooling in ("Max", "Avg"):
     globals()[_name] = _fused(Conv1d, _name, pooling=_pooling, batchnorm="Affine")
 FusedLinearReLU = _fused(Linear, "FusedLinearReLU", activation="ReLU")
 FusedLinearAbs = _fused(Linear, "FusedLinearAbs", activation="Abs")
+
+
+class SoftwareLinear(nn.Module):
+    """A linear layer that the application computes, in software; never part of the chip's network.
+
+    State-dictionary keys are ai8x-training's.
+    """
+
+    in_software = True
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = False, **_: Any) -> None:
+        super().__init__()
+        self.op = nn.Linear(in_features, out_features, bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute it in real numbers, on flat data."""
+        result: Tensor = self.op(x.flatten(1))
+        return result
+
+
+@dataclass(frozen=True)
+class Device:
+    """What models ask the device for, by ai8x-training's names."""
+
+    device: int = 85
+    simulate: bool = False
+    round_avg: bool = False
+    WEIGHT_BITS: int = 8
+    DATA_BITS: int = 8
+    ACTIVATION_BITS: int = 8
+    FULL_ACC_BITS: int = 30
+    FC_ACTIVATION_BITS: int = 16
+    WIDE_LAYER_RESOLUTION_BITS: int = 15
+    WEIGHT_INPUTS: int = 256
+    WEIGHT_DEPTH: int = 768
+    MAX_AVG_POOL: int = 16
+
+
+dev = Device()
 
 
 def __getattr__(name: str) -> Any:

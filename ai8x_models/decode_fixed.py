@@ -216,16 +216,18 @@ def find_peaks(heat: Integers, unit: int, settings: FixedSettings) -> list[_Peak
     return [_Peaks(x[k == c], y[k == c], value[k == c]) for c in range(channels)]
 
 
-def _sample(fields: Integers, x: Integers, y: Integers) -> Integers:
-    """``sample()`` of the C code: Q13 fields [2, h, w] at positions of any shape s -> [2, *s]."""
+def _sample(fields: Integers, channel: Integers, x: Integers, y: Integers) -> Integers:
+    """``sample()`` of the C code: Q13 channels of fields [c, h, w] at positions, one shape all."""
     height, width = fields.shape[1:]
     j, i = np.minimum(x >> 10, width - 2), np.minimum(y >> 10, height - 2)
     right, down = x - j * _CELL, y - i * _CELL
     both = (right * down + 32) >> 6
-    total = fields[:, i, j] * (16 * (_CELL - right - down) + both)
-    total += fields[:, i, j + 1] * (16 * right - both)
-    total += fields[:, i + 1, j] * (16 * down - both)
-    total += fields[:, i + 1, j + 1] * both
+    flat = fields.reshape(-1)
+    at = (channel * height + i) * width + j
+    total = flat[at] * (16 * (_CELL - right - down) + both)
+    total += flat[at + 1] * (16 * right - both)
+    total += flat[at + width] * (16 * down - both)
+    total += flat[at + width + 1] * both
     return np.asarray(total >> 14)
 
 
@@ -246,24 +248,39 @@ def _direction(dx: Integers, dy: Integers) -> tuple[Integers, Integers]:
     return (dx * inverse + (1 << 15)) >> 16, (dy * inverse + (1 << 15)) >> 16
 
 
-def _candidates(
-    start: _Peaks, end: _Peaks, fields: Integers, settings: FixedSettings
-) -> list[tuple[int, int, int]]:
-    """(affinity Q15, start peak, end peak) of the pairs a limb may join, the best first."""
-    if not len(start.x) or not len(end.x):
-        return []
-    dx, dy = end.x[None, :] - start.x[:, None], end.y[None, :] - start.y[:, None]
+Pairs = list[list[tuple[int, int, int]]]
+
+
+def _candidates(peaks: list[_Peaks], fields: Integers, settings: FixedSettings) -> Pairs:
+    """(affinity Q15, start peak, end peak) of the pairs that each limb may join, the best first.
+
+    All pairs of all limbs are looked at together: numpy's time goes by calls, not by pairs.
+    """
+    counts = np.array([len(found.x) for found in peaks])
+    ends = np.array(LIMBS)
+    pairs = counts[ends[:, 0]] * counts[ends[:, 1]]
+    limb = np.repeat(np.arange(len(LIMBS)), pairs)
+    within = np.arange(len(limb)) - np.repeat(np.cumsum(pairs) - pairs, pairs)
+    a, b = np.divmod(within, np.maximum(counts[ends[limb, 1]], 1))
+    first = np.cumsum(counts) - counts
+    x, y = (np.concatenate([getattr(found, axis) for found in peaks]) for axis in "xy")
+    start, end = first[ends[limb, 0]] + a, first[ends[limb, 1]] + b
+    dx, dy = x[end] - x[start], y[end] - y[start]
     unit_x, unit_y = _direction(dx, dy)
-    x = start.x[:, None, None] + ((dx[..., None] * _ALONG + (1 << 14)) >> 15)
-    y = start.y[:, None, None] + ((dy[..., None] * _ALONG + (1 << 14)) >> 15)
-    field_x, field_y = _sample(fields, x, y)
-    value = field_x * unit_x[..., None] + field_y * unit_y[..., None]
+    along_x = x[start, None] + ((dx[:, None] * _ALONG + (1 << 14)) >> 15)
+    along_y = y[start, None] + ((dy[:, None] * _ALONG + (1 << 14)) >> 15)
+    field_x = _sample(fields, 2 * limb[:, None], along_x, along_y)
+    field_y = _sample(fields, 2 * limb[:, None] + 1, along_x, along_y)
+    value = field_x * unit_x[:, None] + field_y * unit_y[:, None]
     agrees = value > settings.affinity
     agreed = agrees.sum(axis=-1)
     accepted = (agreed >= settings.agreeing) & ((dx != 0) | (dy != 0))
     mean = ((value >> 12) * agrees).sum(axis=-1) // np.maximum(agreed, 1)
-    pairs = [(int(mean[a, b]), int(a), int(b)) for a, b in np.argwhere(accepted)]
-    return sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2]))
+    found: Pairs = [[] for _ in LIMBS]
+    chosen = np.stack((limb, mean, a, b), axis=1)[accepted]
+    for number, *pair in chosen[np.lexsort((chosen[:, 3], chosen[:, 2], -chosen[:, 1]))].tolist():
+        found[number].append((pair[0], pair[1], pair[2]))
+    return found
 
 
 def _join(groups: list[_Group], limb: int, pair: tuple[int, int, int]) -> None:
@@ -291,14 +308,11 @@ def _join(groups: list[_Group], limb: int, pair: tuple[int, int, int]) -> None:
     group.affinity += affinity
 
 
-def _connect(
-    groups: list[_Group], limb: int, peaks: list[_Peaks], fields: Integers, settings: FixedSettings
-) -> None:
+def _connect(groups: list[_Group], limb: int, pairs: list[tuple[int, int, int]]) -> None:
     """Join the candidates of one limb, the best first, each peak at most once."""
-    start, end = LIMBS[limb]
     used_start: set[int] = set()
     used_end: set[int] = set()
-    for pair in _candidates(peaks[start], peaks[end], fields, settings):
+    for pair in pairs:
         if pair[1] not in used_start and pair[2] not in used_end:
             used_start.add(pair[1])
             used_end.add(pair[2])
@@ -359,8 +373,9 @@ def decode_fixed(
     fields = rescale(fields, paf_unit, 13, -(2**15), 2**15 - 1)
     peaks = find_peaks(heat[:NUM_KEYPOINTS], heat_unit, settings)
     groups: list[_Group] = []
+    candidates = _candidates(peaks, fields, settings)
     for limb in GROUP_ORDER:
-        _connect(groups, limb, peaks, fields[2 * limb : 2 * limb + 2], settings)
+        _connect(groups, limb, candidates[limb])
     found = []
     for group in groups:
         score = group.affinity // (len(group.peaks) + SCORE_PRIOR)

@@ -88,7 +88,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return data
 
 
-def _spec_of(arch: str, extras: Mapping[str, Any], state: Mapping[str, Any]) -> StudentSpec | None:
+def spec_of(arch: str, extras: Mapping[str, Any], state: Mapping[str, Any]) -> StudentSpec | None:
     """The student of that name, unless the file describes another one: names outlive networks."""
     known, described = SPECS.get(arch), described_spec(arch, extras, state)
     if known is None or described is None:
@@ -102,7 +102,7 @@ def load_student(path: Path) -> tuple[Student, dict[str, Any]]:
     """Rebuild a student, in the mode and with the folding it was saved with."""
     data = read_checkpoint(path)
     arch, state = data.get("arch"), data["state_dict"]
-    chosen = _spec_of(str(arch), data.get("extras", {}), state)
+    chosen = spec_of(str(arch), data.get("extras", {}), state)
     if chosen is None:
         raise UserError(
             f"{path} holds architecture '{arch}' and no description of a student; known ones are "

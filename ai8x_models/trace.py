@@ -2,13 +2,15 @@
 
 Whoever has a model written for ai8x-training (see :mod:`ai8x_models.ai8x`), or made of the fused
 layers here, gets the plain description that the compiler reads. Between layers a model may add,
-concatenate along channels, flatten and drop out; anything else is named and refused.
+subtract, concatenate along channels, flatten and drop out, and it may ask for sizes; what has no
+counterpart on the chip is left to the application where it comes last, else named and refused.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,70 +25,89 @@ from ai8x_models.layers import (
     FusedPassThrough,
 )
 from ai8x_models.students import INPUT, Student, StudentSpec
+from ai8x_models.trace_values import VALUE, Tracer, Whole
 
-_SAME_MODULES = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Identity, nn.Flatten)
-_SAME_METHODS = ("view", "reshape", "flatten", "contiguous", "squeeze", "unsqueeze")
-_SAME_FUNCTIONS = (torch.flatten, torch.squeeze, torch.unsqueeze, nn.functional.dropout)
-_SIZES = ("size", "dim")
-
-
-class _Shapes(fx.Interpreter):
-    """Runs a graph and notes the shape of every tensor."""
-
-    def run_node(self, n: fx.Node) -> Any:
-        result = super().run_node(n)
-        if isinstance(result, torch.Tensor):
-            n.meta["shape"] = tuple(result.shape)
-        return result
+_SAME_MODULES = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Identity)
+_VIEWS = ("view", "reshape", "flatten", "contiguous", "squeeze", "unsqueeze", "clone", "detach")
+_VIEW_FUNCTIONS = (torch.flatten, torch.squeeze, torch.unsqueeze, torch.reshape)
+_JOINS: dict[Any, str] = {
+    operator.add: "add", operator.iadd: "add", torch.add: "add",
+    operator.sub: "sub", operator.isub: "sub", torch.sub: "sub",
+}  # fmt: skip
+_PREFIX = "model."
 
 
 class TraceError(ValueError):
     """A model that holds something no student can describe; one sentence names it."""
 
 
-class _Tracer(fx.Tracer):
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        leaf = super().is_leaf_module(m, module_qualified_name)
-        return isinstance(m, FusedLayer) or leaf
-
-
+@dataclass(frozen=True)
 class _Value:
-    """What a node stands for: tensors side by side, or one that a layer computes."""
+    """What a node stands for: tensors side by side, or one that a layer computes.
 
-    def __init__(self, sources: tuple[str, ...], join: str = "concat") -> None:
-        self.sources, self.join = sources, join
+    Args:
+        sources: layers (or the input) that hold it on the chip.
+        shape: of the data on the chip, the batch included.
+        join: how the sources are combined.
+        left: what the application has to compute of them; empty for data on the chip.
+    """
+
+    sources: tuple[str, ...]
+    shape: tuple[int, ...]
+    join: str = "concat"
+    left: str = ""
 
 
-def trace(model: nn.Module, input_shape: tuple[int, ...], name: str = "network") -> Student:
+def trace(
+    model: nn.Module,
+    input_shape: tuple[int, ...],
+    name: str = "network",
+    note: Callable[[str], None] = lambda text: None,
+) -> Student:
     """Return the student that computes what a model computes, with its weights and its mode.
 
     Args:
         model: made of fused layers.
         input_shape: [channels, rows, columns], or [channels, length] of 1D data.
         name: of the student.
+        note: called with every operation at the end that is left to the application.
 
     Raises:
         TraceError: what stands between the layers is not possible on the chip, or the graph
             depends on its data.
     """
+    generator = torch.Generator().manual_seed(0)
+    example = torch.randint(-128, 128, (2, *input_shape), generator=generator) / 128
+    training = model.training
+    tracer = Tracer(example)
     try:
-        module = fx.GraphModule(model, _Tracer().trace(model))
+        graph = tracer.trace(Whole(model.eval()))
     except Exception as error:  # a trace runs the model's own code
         raise TraceError(f"the model's graph cannot be read: {_line(error)}") from error
-    example = torch.zeros(1, *input_shape)
-    training = model.training
-    try:
-        _Shapes(module.eval()).run(example)
-    except Exception as error:
-        raise TraceError(f"the model cannot be run on {input_shape}: {_line(error)}") from error
     finally:
         model.train(training)
     walk = _Walk(dict(model.named_modules()))
-    for node in module.graph.nodes:
+    for node in graph.nodes:
         walk.visit(node)
+    for left in dict.fromkeys(walk.left):
+        note(f"{left} comes last and is left to the application; the output is what it reads")
     shape = (*input_shape, 1, 1)[:3]
     spec = StudentSpec(name, (shape[0], shape[1], shape[2]), tuple(walk.specs), walk.outputs)
-    return _filled(spec, walk.modules, model.training)
+    return _checked(_filled(spec, walk.modules, model.training), walk, example)
+
+
+def _checked(student: Student, walk: _Walk, example: torch.Tensor) -> Student:
+    """Refuse a student that computes anything else than the model did."""
+    training = student.training
+    with torch.no_grad():
+        found = student.eval()(example.reshape(2, *student.spec.input_shape))
+    for name, value in zip(student.spec.outputs, found, strict=True):
+        wanted = walk.results.get(name)
+        if wanted is not None and not torch.allclose(
+            value.flatten(1), wanted.flatten(1), rtol=1e-3, atol=1e-4
+        ):
+            raise TraceError(f"{name}: what stands between the layers before it cannot be read")
+    return student.train(training)
 
 
 def _line(error: Exception) -> str:
@@ -101,62 +122,72 @@ class _Walk:
         self.values: dict[str, _Value | None] = {}
         self.specs: list[LayerSpec] = []
         self.modules: dict[str, FusedLayer] = {}
+        self.results: dict[str, torch.Tensor] = {}
         self.outputs: tuple[str, ...] = ()
+        self.left: list[str] = []
         self.number = 0
 
     def visit(self, node: fx.Node) -> None:
         """Take one node into account."""
         handlers: dict[str, Callable[[fx.Node], _Value | None]] = {
-            "placeholder": self._placeholder,
+            "placeholder": lambda node: _Value((INPUT,), _shape(node)),
+            "get_attr": lambda node: None,
             "call_module": self._module,
             "call_function": self._function,
             "call_method": self._method,
             "output": self._output,
         }
-        if node.op not in handlers:
-            raise TraceError(f"{node.name}: parameters outside of layers are not possible")
         self.values[node.name] = handlers[node.op](node)
 
-    def _placeholder(self, node: fx.Node) -> _Value | None:
-        first = not any(value is not None for value in self.values.values())
-        return _Value((INPUT,)) if first else None
-
     def _value(self, node: Any, user: fx.Node) -> _Value:
+        """The data a layer reads."""
         value = self.values.get(node.name) if isinstance(node, fx.Node) else None
         if value is None:
             raise TraceError(f"{user.name}: {node} is no data of the network")
+        if value.left:
+            raise TraceError(f"{value.left} is not possible between layers")
         return value
 
-    def _channels(self, node: Any) -> int:
-        return int(node.meta["shape"][1])
+    def _leave(self, node: fx.Node, word: str) -> _Value | None:
+        """Something the chip does not have: possible where no layer reads it."""
+        known = [self.values[part.name] for part in node.all_input_nodes]
+        sources = [source for value in known if value is not None for source in value.sources]
+        if not sources:
+            return None
+        for value in known:
+            if value is not None and value.left:
+                word = value.left
+        return _Value(tuple(dict.fromkeys(sources)), _shape(node), left=word)
 
-    def _module(self, node: fx.Node) -> _Value:
-        module = self.all[str(node.target)]
+    def _module(self, node: fx.Node) -> _Value | None:
+        target = str(node.target).removeprefix(_PREFIX)
+        module = self.all[target] if target != "model" else self.all[""]
         if isinstance(module, _SAME_MODULES):
-            return self._value(node.args[0], node)
+            return self.values[node.all_input_nodes[0].name]
+        if isinstance(module, nn.Flatten):
+            return self._view(node, "Flatten")
         if not isinstance(module, FusedLayer):
-            raise TraceError(
-                f"{node.target} ({type(module).__name__}) is no layer of the chip; use those of "
-                "ai8x_models.ai8x"
-            )
+            word = f"{target} ({type(module).__name__})"
+            if not list(module.parameters()) or hasattr(module, "in_software"):
+                return self._leave(node, word)
+            raise TraceError(f"{word} is no layer of the chip; use those of ai8x_models.ai8x")
         if len(node.args) > 1:
-            sources = tuple(self._single(self._value(a, node)) for a in node.args)
-            return self._layer(node, module, sources, _Value(sources, module.joined))
-        value = self._value(node.args[0], node)
-        return self._layer(node, module, value.sources, value)
+            values = [self._value(a, node) for a in node.args]
+            sources = tuple(self._single(value) for value in values)
+            value = _Value(sources, values[0].shape, module.joined)
+        else:
+            value = self._value(node.args[0], node)
+        return self._layer(node, module, value, target)
 
-    def _layer(
-        self, node: fx.Node, module: FusedLayer, sources: tuple[str, ...], value: _Value
-    ) -> _Value:
-        name = self._name(str(node.target))
-        inputs = self._channels(node.args[0]) if value.join != "concat" else 0
-        spec = describe(module, name, sources, value.join, inputs or self._channels(node))
-        self.specs.append(spec)
+    def _layer(self, node: fx.Node, module: FusedLayer, value: _Value, target: str) -> _Value:
+        name = self._name(target)
+        self.specs.append(describe(module, name, value.sources, value.join, value.shape[1]))
         self.modules[name] = module
-        return _Value((name,))
+        self.results[name] = node.meta[VALUE]
+        return _Value((name,), _shape(node))
 
     def _name(self, wanted: str) -> str:
-        name = wanted.replace(".", "_")
+        name = wanted.replace(".", "_") or "layer"
         if hasattr(Student, name) or name in ("spec", "mode", "training", INPUT):
             name = f"layer_{name}"
         while name in self.modules:
@@ -167,14 +198,11 @@ class _Walk:
         """One tensor on the chip; several side by side become a layer of their own."""
         if len(value.sources) == 1:
             return value.sources[0]
-        return self._passthrough(value.sources, "concat")
+        return self._passthrough(value.sources, value.shape[1], "concat")
 
-    def _passthrough(self, sources: tuple[str, ...], join: Any) -> str:
+    def _passthrough(self, sources: tuple[str, ...], channels: int, join: Any) -> str:
         self.number += 1
         name = f"{join}_{self.number}"
-        widths = {spec.name: spec.out_channels for spec in self.specs}
-        known = [widths.get(source, 0) for source in sources]
-        channels = sum(known) if join == "concat" else known[0]
         self.specs.append(LayerSpec(
             name, sources[0], channels, channels, op="passthrough", others=sources[1:], join=join,
             activation="none", batchnorm=False,
@@ -183,36 +211,80 @@ class _Walk:
 
     def _function(self, node: fx.Node) -> _Value | None:
         target = node.target
-        if target is torch.cat:
+        name = getattr(target, "__name__", str(target))
+        if target is torch.cat and self._on_chip(node):
             parts = node.args[0]
             dim = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
-            if dim not in (1,) or not isinstance(parts, (list, tuple)):
-                raise TraceError(f"{node.name}: only channels (dim=1) can be concatenated")
-            return _Value(tuple(s for part in parts for s in self._value(part, node).sources))
-        if target in (operator.add, torch.add, operator.iadd):
-            operands = tuple(self._single(self._value(a, node)) for a in node.args[:2])
-            return _Value((self._passthrough(operands, "add"),))
-        if target in _SAME_FUNCTIONS:
-            return self._value(node.args[0], node)
-        if target in (operator.getitem, getattr, operator.mul, operator.floordiv):
-            return None  # arithmetic with sizes
-        raise TraceError(
-            f"{node.name}: {getattr(target, '__name__', target)} is not possible between layers"
-        )
+            if dim in (1, 1 - len(_shape(node))) and isinstance(parts, (list, tuple)):
+                values = [self._value(part, node) for part in parts]
+                sources = tuple(source for value in values for source in value.sources)
+                return _Value(sources, _shape(node))
+        if target in _JOINS and len(node.all_input_nodes) == 2 and self._on_chip(node):
+            values = [self._value(a, node) for a in node.args[:2]]
+            operands = tuple(self._single(value) for value in values)
+            made = self._passthrough(operands, values[0].shape[1], _JOINS[target])
+            return _Value((made,), values[0].shape)
+        if target is nn.functional.dropout:
+            return self.values[node.all_input_nodes[0].name]
+        if target in _VIEW_FUNCTIONS:
+            return self._view(node, name)
+        return self._leave(node, f"{node.name}: {name}")
+
+    def _on_chip(self, node: fx.Node) -> bool:
+        """Whether all that a node reads is data on the chip."""
+        known = [self.values[part.name] for part in node.all_input_nodes]
+        return all(value is not None and not value.left for value in known)
 
     def _method(self, node: fx.Node) -> _Value | None:
-        if node.target in _SIZES:
-            return None
-        if node.target in _SAME_METHODS:
-            return self._value(node.args[0], node)
-        raise TraceError(f"{node.name}: .{node.target}() is not possible between layers")
+        if node.target in _VIEWS:
+            return self._view(node, str(node.target))
+        return self._leave(node, f"{node.name}: .{node.target}()")
+
+    def _view(self, node: fx.Node, word: str) -> _Value | None:
+        """The same data, flat or with other axes of length one; anything else moves it."""
+        value = self.values[node.all_input_nodes[0].name]
+        after = _shape(node)
+        if value is None or value.left or len(after) == 2 or _bare(after) == _bare(value.shape):
+            return value
+        return self._leave(node, f"{node.name}: {word} to {list(after[1:])}")
 
     def _output(self, node: fx.Node) -> None:
-        results = node.args[0]
-        results = results if isinstance(results, (list, tuple)) else [results]
-        self.outputs = tuple(self._single(self._value(r, node)) for r in results)
+        found: list[str] = []
+        for result in _flat(node.args[0]):
+            value = self.values.get(result.name) if isinstance(result, fx.Node) else None
+            if value is None:
+                raise TraceError(f"output {result}: no layer computes it")
+            if value.left:
+                self.left.append(value.left)
+                found += value.sources
+            else:
+                found.append(self._single(value))
+        self.outputs = tuple(dict.fromkeys(found))
         if INPUT in self.outputs or not self.outputs:
             raise TraceError("an output that no layer computes")
+
+
+def _shape(node: fx.Node) -> tuple[int, ...]:
+    value = node.meta[VALUE]
+    return tuple(value.shape) if isinstance(value, torch.Tensor) else ()
+
+
+def _bare(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape without axes of length one at its end."""
+    while shape and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape
+
+
+def _flat(results: Any) -> Iterator[Any]:
+    """The outputs of a model, whatever they are packed in."""
+    if isinstance(results, dict):
+        results = list(results.values())
+    if isinstance(results, (list, tuple)):
+        for result in results:
+            yield from _flat(result)
+    else:
+        yield results
 
 
 def describe(

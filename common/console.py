@@ -51,7 +51,10 @@ def command_line(work: Callable[Given, int | None]) -> Callable[Given, int]:
             if error.errno not in _NO_PLACE:
                 raise
             name = error.filename or "the output"
-            print(f"error: cannot write {console(str(name))}: {error.strerror}", file=sys.stderr)
+            print(
+                f"error: cannot read or write {console(str(name))}: {error.strerror}",
+                file=sys.stderr,
+            )
             return REFUSED
         except KeyboardInterrupt:
             print("stopped", file=sys.stderr)
@@ -70,3 +73,10 @@ def progress(
     from tqdm import tqdm
 
     return tqdm(items, desc=title, total=total, unit=unit, leave=False, disable=None)
+
+
+def note(text: str) -> None:
+    """A line on standard error that does not disturb a bar."""
+    from tqdm import tqdm
+
+    tqdm.write(text, file=sys.stderr)

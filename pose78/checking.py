@@ -28,7 +28,10 @@ from synthesize.read.checkpoint import Checkpoint, LayerWeights
 from synthesize.report import table
 
 if TYPE_CHECKING:
-    from ai8x_models.students import Student, StudentSpec
+    from torch import nn
+
+    from ai8x_models.students import StudentSpec
+    from pose78.foreign import Understood
 
 Bits = int | Mapping[str, int]
 _NAMED = 3
@@ -46,6 +49,7 @@ class Verdict:
         problems: a sentence for every limit it breaks; empty when it fits.
         layers: name, input, output, bits, kernel words and cycles of every layer as it runs.
         compiled: what the compiler made; None when it does not fit.
+        hint: what would make it fit, where that is known.
     """
 
     name: str
@@ -54,6 +58,7 @@ class Verdict:
     problems: tuple[str, ...]
     layers: tuple[dict[str, Any], ...]
     compiled: Compiled | None = None
+    hint: str = ""
 
     @property
     def milliseconds(self) -> float | None:
@@ -69,6 +74,7 @@ class Verdict:
             lines += [f"{self.name}: {self.cycles:,} cycles, {self.milliseconds} ms at 50 MHz"]
             lines += [_row(layer) for layer in (_HEAD, *self.layers)]
         lines += [f"does not fit: {problem}" for problem in self.problems]
+        lines += [self.hint] if self.hint else []
         return "\n".join(lines) + "\n"
 
     def json(self) -> str:
@@ -76,7 +82,7 @@ class Verdict:
         plain = {
             "name": self.name, "fits": self.fits, "cycles": self.cycles,
             "milliseconds": self.milliseconds, "problems": list(self.problems),
-            "layers": list(self.layers),
+            "hint": self.hint, "layers": list(self.layers),
         }  # fmt: skip
         return json.dumps(plain, indent=1) + "\n"
 
@@ -97,35 +103,109 @@ def _row(layer: Mapping[str, Any]) -> str:
     )
 
 
-def check(network: StudentSpec | Student | str | Path, bits: Bits | None = None) -> Verdict:
+def check(
+    network: StudentSpec | nn.Module | str | Path,
+    shape: tuple[int, ...] | None = None,
+    *,
+    bits: Bits | None = None,
+    weights: str | Path | None = None,
+) -> Verdict:
     """Does it fit, how fast is it, and what breaks which limit?
 
     Args:
-        network: a student's description or module, trained or not; the name of a described student;
-            or a file: Python (a :class:`~ai8x_models.students.StudentSpec`, a student or a class of
-            one; ``file.py:NAME`` chooses among several), a network description (YAML), ONNX or an
-            integer checkpoint.
-        bits: weight bits of an untrained student, for all layers or by layer (the others have 8);
+        network: a student's description; a torch module, trained or not, of this project's layers
+            or of torch's own; the name of a described student; or a file: Python
+            (a :class:`~ai8x_models.students.StudentSpec`, a module or a class of one;
+            ``file.py:NAME`` chooses among several), a network description (YAML), ONNX (float or
+            quantised), or a checkpoint (integer, or float when it describes itself).
+        shape: of one input, [channels, rows, columns] or [channels, length], for modules that do
+            not say it themselves (``input_shape``).
+        bits: weight bits of an untrained network, for all layers or by layer (the others have 8);
             by default those of its recipe, else 8.
+        weights: integer checkpoint of a network description; by default the one beside it.
 
     Raises:
         UserError: there is no such network, or it cannot be read.
     """
     if not isinstance(network, (str, Path)):
-        spec = cast("StudentSpec", getattr(network, "spec", network))
-        return judge(untrained(spec, bits if bits is not None else recipe_bits(spec.name)))
+        return _undecided(network, shape, bits)
     path = Path(network)
     if path.suffix in (".yaml", ".yml"):
-        return _described(path)
+        return _described(path, None if weights is None else Path(weights))
     if path.suffix == ".onnx":
-        from synthesize.read.onnx import network as onnx_network
-
-        return judge(onnx_network.load(path).graph)
+        return _onnx(path, bits)
     if path.name.endswith((".pth.tar", ".pth", ".pt", ".npz")):
-        return judge(student.load(checkpoint.load(path)))
-    from pose78.students import named_spec
+        return _stored(path, bits)
+    from pose78.students import named
 
-    return check(named_spec(str(network)), bits)
+    return _undecided(named(str(network), shape), shape, bits)
+
+
+def _undecided(
+    network: StudentSpec | nn.Module, shape: tuple[int, ...] | None, bits: Bits | None
+) -> Verdict:
+    """Something that has no integer weights yet."""
+    spec = getattr(network, "spec", network)
+    if hasattr(spec, "describe"):
+        student_spec = cast("StudentSpec", spec)
+        chosen = bits if bits is not None else recipe_bits(student_spec.name)
+        return judge(untrained(student_spec, chosen))
+    from pose78 import foreign
+
+    return _of(foreign.module(cast("nn.Module", network), shape), bits)
+
+
+def _of(understood: Understood, bits: Bits | None) -> Verdict:
+    """A network of another kind, and what the chip lacks for it."""
+    spec = understood.spec
+    try:
+        verdict = judge(untrained(spec, 8 if bits is None else bits))
+    except UserError as error:
+        if not understood.obstacles:
+            raise
+        verdict = Verdict(spec.name, False, None, (str(error),), ())
+    if understood.obstacles:
+        problems = tuple(dict.fromkeys((*understood.obstacles, *verdict.problems)))
+        return replace(verdict, fits=False, problems=problems, compiled=None)
+    return replace(verdict, hint=_narrower(spec)) if bits is None else verdict
+
+
+def _narrower(spec: StudentSpec) -> str:
+    """Whether fewer bits would make a network fit that has 8; empty when it needs none."""
+    for bits in (8, 4, 2, 1):
+        try:
+            compile_graph(untrained(spec, bits))
+        except UserError:
+            continue
+        return "" if bits == 8 else f"with {bits} bits in every layer it fits: --bits {bits}"
+    return ""
+
+
+def _onnx(path: Path, bits: Bits | None) -> Verdict:
+    """A model that is quantised for the chip as it is, any other as a float one."""
+    from synthesize.read.onnx import network as onnx_network
+
+    try:
+        return judge(onnx_network.load(path).graph)
+    except UserError:
+        from pose78 import foreign
+
+        return _of(foreign.onnx(path), bits)
+
+
+def _stored(path: Path, bits: Bits | None) -> Verdict:
+    """A checkpoint, of integers or of floats."""
+    try:
+        return judge(student.load(checkpoint.load(path)))
+    except UserError:
+        if path.suffix == ".npz" or not path.is_file():
+            raise
+        from pose78 import foreign
+
+        understood = foreign.float_checkpoint(path)
+        if understood is None:
+            raise
+    return _undecided(understood.spec, None, bits)
 
 
 def recipe_bits(name: str) -> Bits:
@@ -175,14 +255,15 @@ def _weight_shape(layer: Any) -> tuple[int, ...]:
     return (*first, layer.kernel, layer.kernel)
 
 
-def _described(path: Path) -> Verdict:
+def _described(path: Path, weights_file: Path | None) -> Verdict:
     """A network description, whose placement, if it has one, is taken as it is."""
     from synthesize.ai8x.description import CHECKPOINT_NAME
     from synthesize.read.yaml import description
 
     # The compiler writes the weights, whose number says how many channels there are, beside it.
-    beside = path.parent / CHECKPOINT_NAME
-    weights = checkpoint.load(beside, lenient=True) if beside.is_file() else None
+    beside = weights_file or path.parent / CHECKPOINT_NAME
+    known = weights_file is not None or beside.is_file()
+    weights = checkpoint.load(beside, lenient=True) if known else None
     read = description.load(path, weights)
     if read.hints is None:
         return judge(read.graph)

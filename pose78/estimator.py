@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_models import thresholds
-from ai8x_models.preprocess import prepare, read_picture
+from ai8x_models import decode, thresholds
+from ai8x_models.preprocess import Prepared, prepare, read_picture
 from ai8x_models.show import Output, PoseMaps, pose_maps
 from ai8x_models.skeleton import KEYPOINTS, NUM_HEATMAPS, NUM_PAFS
 from common.errors import UserError
 from pose78.parallel import in_order
-from synthesize.graph import reference
+from synthesize.graph import quick
 from synthesize.graph.ir import Graph
 from synthesize.legal import rewrites
 from synthesize.read import checkpoint, student
@@ -88,11 +88,21 @@ class Model:
         self.name, self.size, self.settings = graph.name, rows, settings
         self._outputs = [Output(o.name, step_of(graph.layer(o.layer))) for o in graph.outputs]
         self._graph = rewrites.legalise(graph, check=False)
+        self._runner = quick.Runner(self._graph)
 
     def maps(self, picture: Pixels) -> PoseMaps:
         """The network's integer answer to uint8 [h, w, 3] RGB, fitted into its input."""
-        answer = reference.run(self._graph, prepare(picture, self.size).data)
-        return pose_maps([answer[output.name] for output in self._outputs], self._outputs)
+        return pose_maps(self.answer(prepare(picture, self.size)), self._outputs)
+
+    def answer(self, prepared: Prepared) -> list[npt.NDArray[np.int32]]:
+        """The network's outputs as they leave the chip, int32 [channels, rows, columns] each."""
+        answer = self._runner.run(prepared.data)
+        return [answer[output.name] for output in self._outputs]
+
+    def people(self, prepared: Prepared, threshold: float | None = None) -> list[decode.Person]:
+        """Who is in a picture, in pixels of the network's input."""
+        maps = pose_maps(self.answer(prepared), self._outputs)
+        return maps.people(self.settings_for(threshold), self.size)
 
     def predict(self, picture: str | Path | Pixels, threshold: float | None = None) -> list[Person]:
         """The people in a picture, the surest first.
@@ -107,9 +117,9 @@ class Model:
         pixels = read_picture(picture) if isinstance(picture, (str, Path)) else picture
         if not isinstance(pixels, np.ndarray) or pixels.ndim != 3 or pixels.dtype != np.uint8:
             raise UserError("a picture is a file, or an array of bytes [height, width, 3] in RGB")
-        found = self.maps(pixels).people(self.settings_for(threshold), self.size)
-        back = prepare(pixels, self.size).to_picture
-        return [Person(person.score, back(person.keypoints)) for person in found]
+        prepared = prepare(pixels, self.size)
+        found = self.people(prepared, threshold)
+        return [Person(one.score, prepared.to_picture(one.keypoints)) for one in found]
 
     def predict_many(
         self,

@@ -77,7 +77,8 @@ def csv_text(seen: Sequence[Seen]) -> str:
 class Album:
     """Writes pictures with skeletons into a folder; the views of a video become a video.
 
-    Two files of one name are told apart by a number. Close it, so that the last video is finished.
+    Two files of one name are told apart by a number. Use it as a context: the last video is
+    finished at its end, or taken away when the work failed.
 
     Raises:
         UserError: the folder cannot be made or written.
@@ -93,9 +94,18 @@ class Album:
         except OSError as error:
             raise UserError(f"cannot write {self.folder}: {error.strerror or error}") from None
 
+    def __enter__(self) -> Album:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and self._video is not None:
+            self._video.abandon()
+            self._video = None
+        self.close()
+
     def add(self, view: View, pixels: Pixels, people: Sequence[Person]) -> None:
         """Draw the people into a picture and write it."""
-        drawn = draw_people(pixels, [p.keypoints for p in people], 2 + max(pixels.shape[:2]) // 400)
+        drawn = drawing(pixels, people)
         if view.frame is None:
             self.close()
             suffix = view.file.suffix.lower()
@@ -105,7 +115,7 @@ class Album:
             self.close()
             self._video = _Video(self._path(view.file, ".mp4"), drawn.shape, rate_of(view.file))
         assert self._video is not None
-        self._video.add(drawn)
+        self._video.add(drawn, view.seconds)
 
     def close(self) -> None:
         """Finish the video that is being written, if there is one."""
@@ -114,12 +124,18 @@ class Album:
         self._video = None
 
     def _path(self, file: Path, suffix: str) -> Path:
-        stem, number = file.stem, 1
+        own = file.stem.replace(":", "-")
+        stem, number = own, 1
         while f"{stem}{suffix}" in self._names.values():
             number += 1
-            stem = f"{file.stem}-{number}"
+            stem = f"{own}-{number}"
         self._names[file] = f"{stem}{suffix}"
         return self.folder / self._names[file]
+
+
+def drawing(pixels: Pixels, people: Sequence[Person]) -> Pixels:
+    """A copy of a picture with skeletons, as thick as its size asks for."""
+    return draw_people(pixels, [p.keypoints for p in people], 2 + max(pixels.shape[:2]) // 400)
 
 
 class _Video:
@@ -127,6 +143,7 @@ class _Video:
 
     def __init__(self, path: Path, shape: tuple[int, ...], rate: float) -> None:
         code = cv2.VideoWriter.fourcc(*"mp4v")
+        self._rate, self._written = rate, 0
         with contextlib.ExitStack() as stack:
             partial = stack.enter_context(whole_file(path))
             self._writer = cv2.VideoWriter(str(partial), code, rate, (shape[1], shape[0]))
@@ -134,9 +151,23 @@ class _Video:
                 raise UserError(f"cannot write {path}: this OpenCV cannot make videos there")
             self._whole = stack.pop_all()
 
-    def add(self, pixels: Pixels) -> None:
-        self._writer.write(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+    def add(self, pixels: Pixels, seconds: float) -> None:
+        """Add a picture; of a webcam, as often as it takes to stand at its time."""
+        frame = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+        for _ in range(max(1, int(seconds * self._rate) + 1 - self._written)):
+            self._writer.write(frame)
+            self._written += 1
 
     def close(self) -> None:
         self._writer.release()
         self._whole.close()
+
+    def abandon(self) -> None:
+        """Leave nothing."""
+        self._writer.release()
+        with contextlib.suppress(_Abandoned), self._whole:
+            raise _Abandoned
+
+
+class _Abandoned(Exception):
+    """The video is not wanted any more."""

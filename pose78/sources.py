@@ -1,8 +1,13 @@
-"""What SOURCE on the command line names: pictures, folders, globs and videos, as single views."""
+"""What SOURCE on the command line names: pictures, folders, globs, videos and webcams, as single
+views.
+
+A webcam is ``webcam``, or ``webcam:1`` for the second one that the system knows; it never ends.
+"""
 
 from __future__ import annotations
 
 import glob
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,26 +31,38 @@ class View:
 
     Attributes:
         file: where it comes from.
-        frame: its number in a video, from 0; None for a picture.
+        frame: its number in a video or of a webcam, from 0; None for a picture.
         read: gives uint8 [h, w, 3] RGB; a UserError says what is wrong with the file.
+        seconds: when a webcam took it, since the first; 0 for anything else.
     """
 
     file: Path
     frame: int | None
     read: Callable[[], Pixels]
+    seconds: float = 0.0
 
     @property
     def name(self) -> str:
         """File, and number within a video."""
         return str(self.file) if self.frame is None else f"{self.file} #{self.frame}"
 
+    def bare(self) -> View:
+        """The same without its pixels, which take memory."""
+        return View(self.file, self.frame, lambda: _gone(self.file), self.seconds)
+
 
 def files_of(sources: Sequence[str]) -> list[Path]:
     """The files that some sources name, in order, each once.
 
     Raises:
-        UserError: a source does not exist, a folder or glob holds nothing to look at.
+        UserError: a source does not exist, a folder or glob holds nothing to look at, a webcam is
+            not the only source.
     """
+    webcams = [source for source in sources if is_webcam(source)]
+    if webcams and len(sources) > 1:
+        raise UserError(f"{webcams[0]} never ends; name it as the only source")
+    if webcams:
+        return [Path(webcams[0])]
     found: dict[Path, None] = {}
     for source in sources:
         found.update(dict.fromkeys(_files(source)))
@@ -60,7 +77,7 @@ def _files(source: str) -> list[Path]:
         return [path]
     if glob.has_magic(source):
         return _known([Path(name) for name in sorted(glob.glob(source, recursive=True))], source)
-    raise UserError(f"{source} does not exist; name a picture, a folder, a glob or a video")
+    raise UserError(f"{source} does not exist; name a picture, a folder, a glob, a video or webcam")
 
 
 def _known(files: list[Path], source: str) -> list[Path]:
@@ -72,36 +89,74 @@ def _known(files: list[Path], source: str) -> list[Path]:
     return chosen
 
 
+def is_webcam(source: str | Path) -> bool:
+    """Whether a source is a webcam: ``webcam`` or ``webcam:NUMBER``."""
+    word, _, number = str(source).partition(":")
+    return word == "webcam" and (not number or number.isdecimal())
+
+
 def is_video(file: Path) -> bool:
-    """Whether a file is taken for a video, by its name."""
-    return file.suffix.lower() in VIDEOS
+    """Whether a source has one view after the other: a video by its name, or a webcam."""
+    return file.suffix.lower() in VIDEOS or is_webcam(file)
 
 
 def views_of(file: Path) -> Iterator[View]:
-    """The single view of a picture, or those of a video; a video that cannot be read has one that
-    says so."""
+    """The single view of a picture, or those of a video or webcam; one that cannot be read has one
+    that says so."""
     if not is_video(file):
         yield View(file, None, lambda: read_picture(file))
         return
-    capture = open_video(str(file))
-    number = -1
-    while capture.isOpened():
-        good, frame = capture.read()
-        if not good:
-            break
-        number += 1
-        pixels = np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
-        yield View(file, number, lambda kept=pixels: kept)  # type: ignore[misc]
-    capture.release()
+    capture = opened(file)
+    number, live, begin = -1, is_webcam(file), 0.0
+    try:
+        while capture.isOpened():
+            good, frame = capture.read()
+            if not good:
+                break
+            number += 1
+            begin = begin or time.monotonic()
+            seconds = time.monotonic() - begin if live else 0.0
+            pixels = np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
+            yield View(file, number, lambda kept=pixels: kept, seconds)  # type: ignore[misc]
+    finally:
+        capture.release()
     if number < 0:
         yield View(file, None, lambda: _refuse(file))
 
 
+def opened(file: Path) -> cv2.VideoCapture:
+    """A video or webcam through OpenCV, opened if it can be."""
+    if not is_webcam(file):
+        return open_video(str(file))
+    # Our own sentence is enough.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    return cv2.VideoCapture(int(str(file).partition(":")[2] or 0))
+
+
+def frames_in(file: Path) -> int | None:
+    """How many pictures a file has; None where nobody knows, as of a webcam."""
+    if not is_video(file):
+        return 1
+    if is_webcam(file):
+        return None
+    count = int(opened(file).get(cv2.CAP_PROP_FRAME_COUNT))
+    return count if count > 0 else None
+
+
 def rate_of(file: Path) -> float:
     """Pictures per second of a video; 25 where it does not say."""
-    rate = float(cv2.VideoCapture(str(file)).get(cv2.CAP_PROP_FPS))
+    rate = 0.0 if is_webcam(file) else float(opened(file).get(cv2.CAP_PROP_FPS))
     return rate if 1 <= rate <= 1000 else 25.0
 
 
 def _refuse(file: Path) -> Pixels:
+    if is_webcam(file):
+        raise UserError(
+            f"{file} does not answer; plug a camera in, close the program that uses it, or name "
+            "another as webcam:1"
+        )
     raise UserError(f"{file} is no video that can be decoded; convert it to MP4 (H.264)")
+
+
+def _gone(file: Path) -> Pixels:
+    raise UserError(f"the pixels of {file} were let go of")

@@ -1,18 +1,29 @@
-"""Students by name, or out of a Python file that somebody edits."""
+"""Networks by name, or out of a Python file that somebody edits."""
 
 from __future__ import annotations
 
+import inspect
 import runpy
 import traceback
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from ai8x_models.students import SPECS, Student, StudentSpec
 from common.errors import UserError
 
+_RUN = "<run_path>"
+"""What :mod:`runpy` calls a file's module: classes with it were made in the file itself."""
 
-def named_spec(name: str) -> StudentSpec:
-    """The description of a student: of a known one, or out of ``file.py`` or ``file.py:NAME``.
+
+def named(name: str, shape: tuple[int, ...] | None = None) -> StudentSpec | nn.Module:
+    """A described student, or what ``file.py`` or ``file.py:NAME`` holds: a description or module.
+
+    Args:
+        name: of either.
+        shape: of one input; a function or class that is named is given it as ai8x-training's
+            ``train.py`` does (``num_channels``, ``dimensions``).
 
     Raises:
         UserError: there is none, or more than one to choose from, or the file does not run.
@@ -27,39 +38,80 @@ def named_spec(name: str) -> StudentSpec:
             ".yaml, .onnx, .pth.tar)"
         )
     if not path.is_file():
-        raise UserError(f"{path} does not exist; name a Python file with a StudentSpec")
-    found = _specs(path)
-    if wanted in found:
-        return found[wanted]
+        raise UserError(f"{path} does not exist; name a Python file with a student or torch module")
+    content = _run(path)
+    found = {key: value for key, value in content.items() if _is_network(value)}
     if wanted:
-        raise UserError(f"{path} has no student {wanted}; it has {', '.join(found) or 'none'}")
-    distinct = {id(spec): spec for spec in found.values()}
+        return _made(path, wanted, content.get(wanted), found, shape)
+    ready = {key: value for key, value in found.items() if not isinstance(value, type)}
+    ready = ready or {key: value for key, value in found.items() if _is_simple(value)}
+    distinct = {id(_spec(value)): key for key, value in ready.items()}
     if len(distinct) != 1:
         raise UserError(
-            f"{path} has {len(distinct)} students ({', '.join(found)}); choose one as {path}:NAME"
-            if distinct
-            else f"{path} has no student; let it hold a StudentSpec, a Student or a class of one"
+            f"{path} has {len(distinct)} networks ({', '.join(found)}); choose one as {path}:NAME"
+            if found
+            else f"{path} has no network; let it hold a StudentSpec, or a torch module or a class "
+            "of one"
         )
-    return next(iter(distinct.values()))
+    key = next(iter(distinct.values()))
+    return _made(path, key, content[key], found, shape)
 
 
-def _specs(path: Path) -> dict[str, StudentSpec]:
-    """The students that a Python file defines, by the names they have there."""
+def _run(path: Path) -> dict[str, Any]:
+    """The names that a Python file defines; ``import ai8x`` finds our layers."""
+    from quantize.project import as_ai8x
+
     try:
-        content = runpy.run_path(str(path))
-        found = {name: _spec(value) for name, value in content.items() if value is not Student}
+        with as_ai8x():
+            return runpy.run_path(str(path))
     except (Exception, SystemExit) as error:
-        trace = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
-        line = getattr(error, "lineno", None) or (trace[-1].lineno if trace else "?")
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path} line {line}: {type(error).__name__}: {reason}") from None
-    return {name: spec for name, spec in found.items() if spec is not None}
+        raise _failed(path, error) from None
 
 
-def _spec(value: Any) -> StudentSpec | None:
-    """The description in a value of a file, None when it is something else."""
-    if isinstance(value, type) and issubclass(value, Student):
-        value = value()
+def _failed(path: Path, error: BaseException) -> UserError:
+    """A file's own mistake in a sentence."""
+    trace = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    line = getattr(error, "lineno", None) or (trace[-1].lineno if trace else "?")
+    reason = " ".join(str(error).split())
+    return UserError(f"{path} line {line}: {type(error).__name__}: {reason}")
+
+
+def _is_network(value: Any) -> bool:
+    """A description, a module, or a class of modules that the file itself defines."""
+    if isinstance(value, type):
+        return issubclass(value, nn.Module) and value.__module__ == _RUN
+    return isinstance(value, (StudentSpec, nn.Module))
+
+
+def _is_simple(kind: type) -> bool:
+    """Whether a class needs no arguments: parts of a network usually do."""
+    needed = inspect.signature(kind).parameters.values()
+    return all(p.default is not p.empty or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+               for p in needed)  # fmt: skip
+
+
+def _spec(value: Any) -> Any:
+    """What a value is told apart by: a student's description, else itself."""
+    return value.spec if isinstance(value, Student) else value
+
+
+def _made(
+    path: Path, name: str, value: Any, found: dict[str, Any], shape: tuple[int, ...] | None
+) -> StudentSpec | nn.Module:
+    """A network of a file, made if it is a class or function of one."""
+    if callable(value) and not isinstance(value, nn.Module):
+        given: dict[str, Any] = {}
+        if shape is not None:
+            given = {"num_channels": shape[0], "dimensions": tuple(shape[1:])}
+        parameters = inspect.signature(value).parameters
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            given = {key: v for key, v in given.items() if key in parameters}
+        try:
+            value = value(**given)
+        except Exception as error:
+            raise _failed(path, error) from None
     if isinstance(value, Student):
         return value.spec
-    return value if isinstance(value, StudentSpec) else None
+    if not isinstance(value, (StudentSpec, nn.Module)):
+        raise UserError(f"{path} has no network {name}; it has {', '.join(found) or 'none'}")
+    return value

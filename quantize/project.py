@@ -39,7 +39,10 @@ def run_project(options: argparse.Namespace) -> None:
     model = load_model(options.model, shape, data["state_dict"], options.classes)
     load_weights(model, data["state_dict"], str(options.checkpoint))
     try:
-        student = trace(model.eval(), shape, options.model.rpartition(":")[2])
+        student = trace(
+            model.eval(), shape, options.model.rpartition(":")[2],
+            lambda text: print(f"note: {text}"),
+        )  # fmt: skip
     except TraceError as error:
         raise UserError(f"{options.model}: {error}") from error
     if student.mode != "qat":
@@ -62,17 +65,33 @@ def _shape(text: str) -> tuple[int, ...]:
 
 
 @contextmanager
-def _as_ai8x() -> Iterator[None]:
-    """Let ``import ai8x`` find our layers."""
-    before = sys.modules.get("ai8x")
+def as_ai8x(file: Path | None = None) -> Iterator[None]:
+    """Let ``import ai8x`` find our layers, and other imports the project the file belongs to.
+
+    Models of ai8x-training lie in a folder of the project whose other files they import
+    (``ai8x_blocks``, ``utils``). Afterwards those modules are forgotten: the next project has its
+    own.
+    """
+    modules, path = dict(sys.modules), list(sys.path)
+    folders = [str(folder) for folder in file.resolve().parents[:2]] if file else []
     sys.modules["ai8x"] = ai8x
+    sys.path[:0] = folders
     try:
         yield
     finally:
-        if before is None:
-            sys.modules.pop("ai8x", None)
-        else:
-            sys.modules["ai8x"] = before
+        sys.path[:] = path
+        new = set(sys.modules) - set(modules)
+        for name in [n for n in new if n == "ai8x" or _home(n.partition(".")[0]) in folders]:
+            del sys.modules[name]
+        if "ai8x" in modules:
+            sys.modules["ai8x"] = modules["ai8x"]
+
+
+def _home(package: str) -> str:
+    """The folder that a module or package lies in."""
+    module = sys.modules.get(package)
+    found = list(getattr(module, "__path__", ())) or [getattr(module, "__file__", None) or ""]
+    return str(Path(found[0]).parent)
 
 
 def load_model(
@@ -93,7 +112,7 @@ def load_model(
     path, _, name = named.rpartition(":")
     if not path or not Path(path).is_file():
         raise UserError(f"{named}: name a Python file and the model in it, as in model.py:ai85net5")
-    with _as_ai8x():
+    with as_ai8x(Path(path)):
         factory = getattr(_imported(Path(path)), name, None)
         if not callable(factory):
             raise UserError(f"{path}: it holds no model {name!r}; name a function or class of it")

@@ -33,11 +33,6 @@ def leave_scaling(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
     return optimizer
 
 
-def distillation_loss(ground_truth: Tensor, teacher: Tensor, teacher_share: float = 0.7) -> Tensor:
-    """0.3 x ground-truth loss + 0.7 x teacher loss."""
-    return torch.lerp(ground_truth, teacher, teacher_share)
-
-
 class Reporting(L.LightningDataModule):
     """The data of a training run, which can say what there is."""
 

@@ -103,11 +103,12 @@ class Optimiser(Settings):
     weight_decay: float = 1e-4
     warmup_steps: int = 300
     decay_fraction: float = 0.3  # share of the run at its end in which the rate falls to zero
+    average: float = 0.0  # weights kept: their mean over steps, this much of it old; 0: the last
 
     def __post_init__(self) -> None:
         self.at_least(0, "warmup_steps", "weight_decay")
         self.one_of("optimizer", self.OPTIMIZERS)
-        self.share("decay_fraction")
+        self.share("decay_fraction", "average")
         self.positive("learning_rate", "muon_rate")
         super().__post_init__()
 

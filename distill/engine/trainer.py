@@ -16,9 +16,10 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from ai8x_models.student_file import write_atomically
@@ -192,8 +193,12 @@ def make_trainer(recipe: Run, out: Path, watched: Watched) -> L.Trainer:
         dirpath=out, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
     )
     callbacks: list[L.Callback] = [Console(watched), best, last]
+    if recipe.average:
+        callbacks.insert(0, WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(recipe.average)))
     if recipe.patience:
-        callbacks.insert(1, EarlyStopping(watched.key, mode=watched.mode, patience=recipe.patience))
+        callbacks.insert(
+            -2, EarlyStopping(watched.key, mode=watched.mode, patience=recipe.patience)
+        )
     return L.Trainer(
         max_epochs=recipe.epochs,
         accelerator=recipe.accelerator,

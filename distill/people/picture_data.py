@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,23 @@ from distill.people.mixture import VALIDATION_BATCH, collate, open_set
 from distill.people.picture_maps import Look, PictureMaps, maps_file
 from distill.people.pictures import Pictures, ViewDataset, merge
 from distill.people.recipe import PictureRun, PictureSet
+from distill.people.views import Views
 
 
 def open_pictures(config: PictureSet) -> Pictures:
     """Read one set of the mixture."""
     annotations = Path(config.annotations) if config.annotations else None
     return Pictures(Path(config.images), annotations, config.rotate)
+
+
+def views_of(recipe: PictureRun, config: PictureSet) -> Views:
+    """The views of one set: the recipe's, but for what the set says itself."""
+    own = replace(
+        recipe.views,
+        whole=recipe.views.whole if config.whole is None else config.whole,
+        size=config.extent or recipe.views.size,
+    )
+    return own.build()
 
 
 class PictureData(Reporting):
@@ -50,7 +62,6 @@ class PictureData(Reporting):
         if self.train:
             return
         recipe = self.recipe
-        views = recipe.views.build()
         self.configs = [config for config in recipe.pictures if config.weight > 0]
         for config in self.configs:
             pictures = open_pictures(config)
@@ -61,7 +72,7 @@ class PictureData(Reporting):
                     pictures,
                     recipe.size,
                     self.stride,
-                    views,
+                    views_of(recipe, config),
                     recipe.views.colour,
                     recipe.views.cutout,
                     recipe.seed,

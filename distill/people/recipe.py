@@ -128,13 +128,16 @@ class PictureSet:
     """One set of whole pictures in the mixture: folder, labels, sampling weight.
 
     Without ``annotations`` (COCO keypoint JSON) nothing is labelled and a teacher speaks alone.
-    ``rotate`` is a factor on the usual angles, for sets that are full of somersaults.
+    ``rotate`` is a factor on the usual angles, for sets that are full of somersaults; ``whole`` and
+    ``extent`` take the place of ``views.whole`` and ``views.size`` where they are given.
     """
 
     images: str = ""
     annotations: str = ""
     weight: float = 1.0
     rotate: float = 1.0
+    whole: float | None = None
+    extent: list[float] | None = None
 
     def __post_init__(self) -> None:
         if not self.images:

@@ -164,6 +164,25 @@ def parse_poses(payload: bytes) -> Poses:
     return Poses(number, tuple(people), input_us, inference_us, decode_us)
 
 
+def poses_payload(poses: Poses) -> bytes:
+    """Payload of a poses frame, as the firmware sends it: what ``parse_poses`` reads.
+
+    Positions are rounded to sixteenths of a pixel, values to 2**-15, scores to 2**-14.
+    """
+    payload = struct.pack(
+        "<HHIII", poses.number, len(poses.people), poses.input_us, poses.inference_us,
+        poses.decode_us,
+    )  # fmt: skip
+    for person in poses.people:
+        raw = np.rint(person.points * (16, 16, 2**15))
+        raw[:, :2] = raw[:, :2].clip(-(2**15), 2**15 - 1)
+        words = raw.clip(-(2**15), 2**16 - 1).astype(np.int64).astype("<u2")
+        score = min(max(round(person.score * 2**14), 0), 0xFFFF)
+        found = int((person.points[:, 2] > 0).sum())
+        payload += struct.pack("<HH", score, found) + words.tobytes()
+    return payload
+
+
 @dataclass(frozen=True)
 class Person3D:
     """One person in 3D.

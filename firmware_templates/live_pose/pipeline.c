@@ -50,11 +50,13 @@ static struct {
 } answer;
 
 /* The maps as they lie in the accelerator, word for word: a block is one wide channel, or up to four
- * that share their words. */
+ * that share their words. The last channels may be loose: they take bytes of other blocks in which there
+ * is nothing else. */
 static uint32_t maps[BLOCKS][POSE_MAP_CELLS];
 static struct {
     const cnn_output_t *output;
     uint32_t address; /* of the first word */
+    uint32_t bytes;   /* bit b: byte b of each word is taken */
 } blocks[BLOCKS];
 static uint32_t block_count;
 static uint32_t map_offsets[MAPS]; /* bytes from the start of maps */
@@ -76,22 +78,39 @@ static uint32_t block_of(const cnn_output_t *output, uint32_t address)
     if (block_count == BLOCKS) return 0; /* cannot happen */
     blocks[block_count].output = output;
     blocks[block_count].address = address;
+    blocks[block_count].bytes = 0;
     return block_count++;
 }
 
-static void find_blocks(const people_maps_t *wanted, uint32_t *offsets)
+static uint32_t take_byte(uint32_t block, uint32_t byte)
 {
-    for (uint32_t c = 0; c < wanted->channels; ++c) {
+    blocks[block].bytes |= 1u << byte;
+    return block * (uint32_t)sizeof maps[0] + byte;
+}
+
+static void find_blocks(const people_maps_t *wanted, uint32_t count, uint32_t *offsets)
+{
+    for (uint32_t c = 0; c < count; ++c) {
         const uint32_t address = wanted->output->channel_address[wanted->first + c];
-        offsets[c] = block_of(wanted->output, address & ~3u) * (uint32_t)sizeof maps[0];
-        offsets[c] += address & 3u;
+        offsets[c] = take_byte(block_of(wanted->output, address & ~3u), address & 3u);
+    }
+}
+
+/* The compiler has counted the free bytes as well. */
+static void find_free_bytes(uint32_t *offsets, uint32_t count)
+{
+    for (uint32_t i = 0; i < 4u * BLOCKS && count != 0; ++i) {
+        if (blocks[i / 4u].bytes >> i % 4u & 1u) continue;
+        *offsets++ = take_byte(i / 4u, i % 4u);
+        --count;
     }
 }
 
 void pipeline_init(void)
 {
-    find_blocks(&people_heat, map_offsets);
-    find_blocks(&people_fields, map_offsets + POSE_KEYPOINTS);
+    find_blocks(&people_heat, POSE_KEYPOINTS, map_offsets);
+    find_blocks(&people_fields, POSE_FIELDS - POSE_MAP_LOOSE, map_offsets + POSE_KEYPOINTS);
+    find_free_bytes(map_offsets + MAPS - POSE_MAP_LOOSE, POSE_MAP_LOOSE);
     pipeline_restart();
 }
 
@@ -124,11 +143,23 @@ void pipeline_sleep(void)
 
 /* ---- network -> maps in SRAM --------------------------------------------------------------- */
 
+static void copy_loose(uint32_t channel)
+{
+    const cnn_output_t *output = people_fields.output;
+    uint8_t *to = (uint8_t *)maps + map_offsets[POSE_KEYPOINTS + channel];
+    for (uint32_t y = 0; y < output->rows; ++y) {
+        int32_t row[CNN_LONGEST_ROW];
+        cnn_read_row(output, people_fields.first + channel, y, row);
+        for (uint32_t x = 0; x < output->columns; ++x, to += 4) *to = (uint8_t)row[x];
+    }
+}
+
 static void copy_maps(void)
 {
     for (uint32_t i = 0; i < block_count; ++i) {
         cnn_read_words(blocks[i].output, blocks[i].address, maps[i]);
     }
+    for (uint32_t i = POSE_MAP_LOOSE; i > 0; --i) copy_loose(POSE_FIELDS - i);
 }
 
 static pipeline_event_t finish_network(void)

@@ -9,7 +9,8 @@ from common.errors import UserError
 from common.texts import console
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
     parser = argparse.ArgumentParser(
         prog="pose78 check",
         description="Say whether a network fits the chip and how fast it is; it need not be "
@@ -17,14 +18,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "network", nargs="?", metavar="FILE",
-        help="Python file with a student (FILE.py or FILE.py:NAME), network.yaml, ONNX model or "
-        "integer checkpoint",
+        help="Python file with a student or torch module (FILE.py or FILE.py:NAME), network.yaml, "
+        "ONNX model or checkpoint",
     )  # fmt: skip
     parser.add_argument("--student", metavar="NAME", help="a student that is described here")
     parser.add_argument(
         "--bits", metavar="N|LAYER=N,...", help="weight bits of an untrained student (those of its "
         "recipe, else 8); default=N for layers that are not named",
     )  # fmt: skip
+    parser.add_argument("--input", metavar="C,H,W", help="what a torch module reads: channels, "
+                        "rows and columns, or channels and length")  # fmt: skip
+    parser.add_argument("--weights", metavar="FILE", help="integer checkpoint of a network.yaml "
+                        "(the one beside it)")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print it for programs")
     return parser
 
@@ -35,16 +40,18 @@ def main(arguments: list[str]) -> int:
     Raises:
         UserError: there is no such network, or it cannot be read.
     """
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     if (options.network is None) == (options.student is None):
         raise UserError("name one network: a file, or --student NAME")
     bits = None if options.bits is None else read_bits(options.bits)
+    shape = None if options.input is None else read_shape(options.input)
     # Its matrices are small: threads would only wait for one another.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from pose78.checking import check
 
-    verdict = check(options.network or options.student, bits)
+    network = options.network or options.student
+    verdict = check(network, shape, bits=bits, weights=options.weights)
     print(verdict.json() if options.json else console(verdict.text()), end="")
     return 0 if verdict.fits else 1
 
@@ -61,3 +68,17 @@ def read_bits(text: str) -> int | dict[str, int]:
     if not all(name and number.isdecimal() for name, _, number in pairs):
         raise UserError(f"--bits is {text!r}; give a number, or LAYER=N with commas between")
     return {name: int(number) for name, _, number in pairs}
+
+
+def read_shape(text: str) -> tuple[int, ...]:
+    """``3,64,64`` or ``16,200``.
+
+    Raises:
+        UserError: it is neither.
+    """
+    sizes = text.split(",")
+    if len(sizes) not in (2, 3) or not all(n.isdecimal() and 0 < int(n) <= 4096 for n in sizes):
+        raise UserError(
+            f"--input is {text!r}; give channels, rows and columns (3,64,64) or channels and length"
+        )
+    return tuple(map(int, sizes))

@@ -1,10 +1,11 @@
-"""``pose78 predict SOURCE...``: people in pictures, folders, globs and videos."""
+"""``pose78 predict SOURCE...``: people in pictures, folders, globs, videos and webcams."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
-import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,123 +14,140 @@ from typing import TYPE_CHECKING
 from common.errors import UserError
 
 if TYPE_CHECKING:
-    from pose78.estimator import Model, Person
-    from pose78.results import Album, Pixels, Seen
-    from pose78.sources import View
+    from pose78.estimator import Model
+    from pose78.eyes import Eyes
+    from pose78.looking import Page, Seen
+
+HTTP = 8078
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    result = argparse.ArgumentParser(
         prog="pose78 predict",
         description="Find people, by an integer student whose answers are those of the chip. What "
-        "cannot be read is named and left out.",
+        "cannot be read is named and left out. Exit status 2: nothing could be looked at.",
     )
-    parser.add_argument(
-        "sources", nargs="+", metavar="SOURCE", help="picture, folder, glob in quotes, or video"
-    )
-    parser.add_argument(
+    result.add_argument(
+        "sources", nargs="+", metavar="SOURCE",
+        help="picture, folder, glob in quotes, video, or webcam (webcam:1 is the second; Ctrl-C "
+        "ends it)",
+    )  # fmt: skip
+    result.add_argument(
         "--model", default="native", metavar="NAME", help="student or its integer checkpoint "
         "(%(default)s)",
     )  # fmt: skip
-    parser.add_argument("--threshold", type=float, metavar="SCORE",
+    result.add_argument("--threshold", type=float, metavar="SCORE",
                         help="least score of a person (the network's own)")  # fmt: skip
-    parser.add_argument("--save", type=Path, metavar="DIR", help="write annotated pictures there")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write COCO keypoint results")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write a line for every point")
-    parser.add_argument("--threads", type=int, metavar="N", help="threads (one per processor)")
-    return parser
+    result.add_argument("--threads", type=int, metavar="N", help="threads (one per processor)")
+    _add_eyes(result.add_argument_group("who looks"))
+    _add_outputs(result.add_argument_group("what comes out"))
+    return result
+
+
+def _add_eyes(group: argparse._ArgumentGroup) -> None:
+    one = group.add_mutually_exclusive_group()
+    one.add_argument("--kit", action="store_true", help="the student's firmware on the virtual "
+                     "kit; every answer is proven equal to the student's")  # fmt: skip
+    one.add_argument("--firmware", type=Path, metavar="ELF",
+                     help="as --kit, with frame-injection firmware that you built")  # fmt: skip
+    one.add_argument("--port", metavar="PORT", help="a board with the frame-injection firmware, "
+                     "e.g. /dev/ttyACM0 or COM3")  # fmt: skip
+    group.add_argument("--baud", type=int, default=115200, metavar="RATE",
+                       help="rate of the port (%(default)s)")  # fmt: skip
+
+
+def _add_outputs(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--save", type=Path, metavar="DIR",
+                       help="write annotated pictures and videos there")  # fmt: skip
+    group.add_argument("--json", type=Path, metavar="FILE", help="write COCO keypoint results")
+    group.add_argument("--csv", type=Path, metavar="FILE", help="write a line for every point")
+    group.add_argument("--show", action="store_true", help="show it on a page in the browser")
+    group.add_argument("--http", type=int, default=HTTP, metavar="PORT",
+                       help="port of that page (%(default)s)")  # fmt: skip
+    group.add_argument("--no-browser", action="store_true", help="do not open the page")
 
 
 def main(arguments: list[str]) -> int:
     """Command line; 2 when nothing at all could be looked at.
 
     Raises:
-        UserError: a source does not exist, a setting is out of range, or a result cannot be
-            written.
+        UserError: a source does not exist, a setting is out of range, the firmware or the board
+            does not serve, or a result cannot be written.
     """
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     if options.threads is not None and not 1 <= options.threads <= 256:
         raise UserError(f"--threads is {options.threads}; 1 to 256 are possible")
     # The work is spread over pictures; matrix products that spread as well would only wait.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    from pose78 import estimator, results, sources
+    from pose78 import estimator, looking, results, sources
 
     files = sources.files_of(options.sources)
     for out in (options.json, options.csv):
         _writable(out)
     model = estimator.load(options.model)
-    model.settings_for(options.threshold)
-    album = None if options.save is None else results.Album(options.save)
-    started = time.monotonic()
-    seen, broken = _look(model, files, album, options)
-    if options.json is not None:
-        _write(options.json, results.coco_text(seen))
-    if options.csv is not None:
-        _write(options.csv, results.csv_text(seen))
-    print(_summary(seen, broken, time.monotonic() - started))
+    with contextlib.ExitStack() as stack:
+        eyes = stack.enter_context(_eyes(options, model))
+        page = stack.enter_context(looking.shown(options.http, not options.no_browser)) \
+            if options.show else None  # fmt: skip
+        album = None if options.save is None else stack.enter_context(results.Album(options.save))
+        started = time.monotonic()
+        seen, broken = looking.look(eyes, files, album, page, model.size, options.threads)
+        seconds = time.monotonic() - started
+        if album is not None:
+            album.close()
+        _write(options, seen)
+        print(looking.summary(seen, broken, seconds, eyes.told()))
+        if page is not None:
+            _wait(page)
     return 0 if seen else 2
 
 
-def _look(
-    model: Model, files: list[Path], album: Album | None, options: argparse.Namespace
-) -> tuple[list[Seen], int]:
-    """Everybody who was seen, and how many files could not be read."""
-    from common.console import progress
-    from pose78.parallel import in_order
-    from pose78.sources import views_of
+@contextlib.contextmanager
+def _eyes(options: argparse.Namespace, model: Model) -> Iterator[Eyes]:
+    """Who looks, as the options say."""
+    from pose78 import eyes
 
-    def views() -> Iterator[View]:
-        for file in files:
-            yield from views_of(file)
+    if options.port is not None:
+        yield eyes.on_board(options.port, options.baud, options.threshold, _say)
+    elif options.firmware is not None:
+        yield eyes.on_kit(model, options.firmware, options.threshold, _say)
+    elif options.kit:
+        from pose78.building import compile_project
 
-    def look(view: View) -> tuple[View, Pixels | None, list[Person] | str]:
-        try:
-            pixels = view.read()
-        except UserError as error:
-            return view, None, str(error)
-        return view, pixels, model.predict(pixels, options.threshold)
-
-    seen: list[Seen] = []
-    broken = 0
-    total = len(files) if not any(file.suffix.lower() in _videos() for file in files) else None
-    with progress(title="looking", total=total, unit=" pictures") as bar:
-        for view, pixels, found in in_order(look, views(), options.threads):
-            if pixels is None or isinstance(found, str):
-                broken += 1
-                bar.write(f"left out: {found}", file=sys.stderr)
-            else:
-                seen.append((view, found))
-                bar.write(f"{view.name}: {_people(found)}", file=sys.stdout)
-                if album is not None:
-                    album.add(view, pixels, found)
-            bar.update()
-    if album is not None:
-        album.close()
-    return seen, broken
+        eyes.at_least(model, options.threshold)
+        with tempfile.TemporaryDirectory(prefix="pose78-") as folder:
+            elf = compile_project(options.model, Path(folder) / "project", "frame-injection")
+            yield eyes.on_kit(model, elf, options.threshold, _say)
+    else:
+        yield eyes.Student(model, options.threshold)
 
 
-def _videos() -> tuple[str, ...]:
-    from pose78.sources import VIDEOS
+def _say(text: str) -> None:
+    """What a board says; it is no result."""
+    from common.console import note
 
-    return VIDEOS
-
-
-def _people(people: list[Person]) -> str:
-    if not people:
-        return "nobody"
-    count = "1 person" if len(people) == 1 else f"{len(people)} people"
-    return f"{count} ({', '.join(f'{person.score:.2f}' for person in people)})"
+    note(text)
 
 
-def _summary(seen: list[Seen], broken: int, seconds: float) -> str:
-    """What was seen, in a line."""
-    people = sum(len(found) for _, found in seen)
-    pictures = "1 picture" if len(seen) == 1 else f"{len(seen)} pictures"
-    who = "1 person" if people == 1 else f"{people} people"
-    rate = f", {len(seen) / seconds:.1f} a second" if seen and seconds > 0 else ""
-    left = f"; {broken} left out" if broken else ""
-    return f"{who} in {pictures}{rate}{left}"
+def _write(options: argparse.Namespace, seen: list[Seen]) -> None:
+    from common.files import write_file
+    from pose78 import results
+
+    if options.json is not None:
+        write_file(options.json, results.coco_text(seen))
+    if options.csv is not None:
+        write_file(options.csv, results.csv_text(seen))
+
+
+def _wait(page: Page) -> None:
+    """Until somebody has seen enough."""
+    page.ended()
+    print("Ctrl-C closes the page", flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(1)
 
 
 def _writable(path: Path | None) -> None:
@@ -144,9 +162,3 @@ def _writable(path: Path | None) -> None:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None
     if not os.access(path.parent, os.W_OK):
         raise UserError(f"cannot write {path}: the folder {path.parent} takes no files")
-
-
-def _write(path: Path, text: str) -> None:
-    from common.files import write_file
-
-    write_file(path, text)

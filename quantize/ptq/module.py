@@ -54,14 +54,15 @@ def quantize_module(
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"{type(module).__name__.lower()}.onnx")
-        _export(module, example, path)
+        export(module, example, path)
         result = quantize(path, load, **options)
     if out is not None:
         write(result, Path(out))
     return result
 
 
-def _export(module: nn.Module, example: Tensor, path: Path) -> None:
+def export(module: nn.Module, example: Tensor, path: Path) -> None:
+    """Write a module as ONNX; UserError when torch cannot."""
     training = module.training
     try:
         with warnings.catch_warnings():

@@ -26,7 +26,7 @@ def trouble(net: Net, spec: StudentSpec) -> str | None:
         Lines of text, None when nothing stands in the way.
     """
     lines = [str(obstacle) for obstacle in net.obstacles]
-    lines += _too_wide(spec) or _broken_rules(spec)
+    lines += too_wide(spec) or _broken_rules(spec)
     if not lines:
         return None
     head = f"{len(lines)} thing{'s' * (len(lines) > 1)} that the chip does not have:"
@@ -38,7 +38,7 @@ def trouble(net: Net, spec: StudentSpec) -> str | None:
     return "\n  ".join([head, *lines, _memory(spec)])
 
 
-def _too_wide(spec: StudentSpec) -> list[str]:
+def too_wide(spec: StudentSpec) -> list[str]:
     """Linear layers of more than the chip has; a student cannot be built with one."""
     return [
         f"layer {layer.name}: a linear layer of {layer.in_channels} inputs and "

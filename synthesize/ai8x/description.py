@@ -221,6 +221,8 @@ def _computation(layer: Layer) -> dict[str, str]:
     if layer.op == "convtranspose2d":
         entry["output_pad"] = str(layer.output_pad[0])
     if layer.weight is not None:
+        # The weights say it too; stated, the description can be asked about without them.
+        entry["out_channels"] = str(layer.out_shape[0])
         entry["pad"] = str(layer.pad[0])
         entry["quantization"] = str(layer.bits)
         entry["activate"] = _ACTIVATION[layer.activation]

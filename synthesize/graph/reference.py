@@ -99,6 +99,23 @@ def folded(source: Input, values: np.ndarray) -> np.ndarray:
 
 def run_layer(layer: Layer, inputs: list[np.ndarray]) -> np.ndarray:
     """Compute one layer from its inputs (int8 [channels, rows, columns] each)."""
+    data = operand(layer, inputs)
+    if layer.op == "upsample":
+        return data.repeat(layer.stride[0], axis=1).repeat(layer.stride[1], axis=2)
+    if layer.op == "passthrough":
+        return data
+    if layer.op == "convtranspose2d":
+        acc = convolve(layer, spread(layer, data))
+    else:
+        (rows, cols) = layer.pad
+        acc = convolve(layer, np.pad(data, ((0, 0), (rows, rows), (cols, cols))))
+    if layer.bias is not None:
+        acc += (128 * layer.bias).astype(acc.dtype)[:, None, None]
+    return acc.astype(np.int64) if layer.wide else scale(acc, layer.shift, layer.activation)
+
+
+def operand(layer: Layer, inputs: list[np.ndarray]) -> np.ndarray:
+    """What the operation of a layer sees: its inputs joined, pooled and, if so, flattened."""
     if layer.stacked > 1:
         inputs = np.split(inputs[0], layer.stacked)
     if layer.join == "concat":
@@ -110,20 +127,7 @@ def run_layer(layer: Layer, inputs: list[np.ndarray]) -> np.ndarray:
         data = join([pool(layer, x) for x in inputs], layer.join)
     else:
         data = pool(layer, join(inputs, layer.join))
-    if layer.op == "upsample":
-        return data.repeat(layer.stride[0], axis=1).repeat(layer.stride[1], axis=2)
-    if layer.op == "passthrough":
-        return data
-    if layer.flatten:
-        data = data.reshape(-1, 1, 1)
-    if layer.op == "convtranspose2d":
-        acc = convolve(layer, _spread(layer, data))
-    else:
-        (rows, cols) = layer.pad
-        acc = convolve(layer, np.pad(data, ((0, 0), (rows, rows), (cols, cols))))
-    if layer.bias is not None:
-        acc += (128 * layer.bias).astype(acc.dtype)[:, None, None]
-    return acc.astype(np.int64) if layer.wide else scale(acc, layer.shift, layer.activation)
+    return data.reshape(-1, 1, 1) if layer.flatten else data
 
 
 def join(operands: list[np.ndarray], kind: str) -> np.ndarray:
@@ -206,7 +210,7 @@ def scale(acc: np.ndarray, shift: int, activation: str) -> np.ndarray:
     return total.clip(low, 127).astype(np.int8)
 
 
-def _spread(layer: Layer, data: np.ndarray) -> np.ndarray:
+def spread(layer: Layer, data: np.ndarray) -> np.ndarray:
     """Return the data with zeros in between and around, ready for a transposed convolution."""
     channels, rows, cols = data.shape
     (step_r, step_c), (k_r, k_c) = layer.stride, layer.kernel

@@ -19,13 +19,15 @@ def defines(program: Program) -> list[str]:
     heat, paf, first = found
     shape = program.outputs[heat].shape
     cells = shape[1] * shape[2]
+    words, loose = _packed(program, found)
     values = {
         "HEAT_OUTPUT": heat,
         "PAF_OUTPUT": paf,
         "PAF_CHANNEL": first,
         "STRIDE": program.input_shape[1] // shape[1],
         "MAP_CELLS": cells,
-        "MAP_WORDS": _map_words(program, found),
+        "MAP_WORDS": words,
+        "MAP_LOOSE": loose,
         **{f"SETTING_{name.upper()}": value for name, value in fixed(program.decoder).items()},
     }
     return ["#define POSE_OUTPUTS 1", *(f"#define POSE_{n} {v}u" for n, v in values.items())]
@@ -56,12 +58,26 @@ def find(program: Program) -> tuple[int, int, int] | None:
 def map_words(program: Program) -> int:
     """Words that hold the pose maps in SRAM; 0 for a network without."""
     found = find(program)
-    return 0 if found is None else _map_words(program, found)
+    return 0 if found is None else _packed(program, found)[0]
 
 
-def _map_words(program: Program, found: tuple[int, int, int]) -> int:
-    """Words that hold the 18 keypoint maps and the 38 affinities."""
+def _packed(program: Program, found: tuple[int, int, int]) -> tuple[int, int]:
+    """Words that hold the 18 keypoint maps and the 38 affinities, and how many maps are loose.
+
+    Maps of 8 bits share their words, up to four of them; the last word's are loose when the words
+    before have as many bytes that nobody asked for: they go there, and need no words of their own.
+    """
     heat, paf, first = found
     parts = ((program.outputs[heat], 0, 18), (program.outputs[paf], first, 38))
-    addresses = [out.addresses[start : start + count] & ~3 for out, start, count in parts]
-    return len(np.unique(np.concatenate([part.ravel() for part in addresses])))
+    starts = np.concatenate(
+        [out.addresses[begin : begin + count, 0, 0] for out, begin, count in parts]
+    )
+    cells = parts[0][0].shape[1] * parts[0][0].shape[2]
+    blocks = starts & ~3
+    count = len(np.unique(blocks))
+    loose = int((blocks == blocks[-1]).sum())
+    free = 4 * (count - 1) - (len(starts) - loose)
+    narrow = not any(out.wide for out, *_ in parts)
+    if narrow and (blocks[-loose:] == blocks[-1]).all() and loose <= free:
+        return (count - 1) * cells, loose
+    return count * cells, 0

@@ -14,7 +14,7 @@ from ai8x_models.student_file import load_student, save_student
 from ai8x_models.students import SPECS, Student
 from common.errors import UserError
 from distill.engine.recipe import load_recipe
-from distill.tasks.pose.recipe import PictureRecipe, Recipe
+from distill.tasks.pose.recipe import PictureRecipe
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.equalize import equalize
 from quantize.fold import fold_batchnorm
@@ -32,8 +32,7 @@ SEED_CYCLES = 1_143_265
 
 
 def recipe_bits(student: Student, recipe: str) -> dict[str, int]:
-    kind = PictureRecipe if "native" in recipe else Recipe
-    found: PictureRecipe | Recipe = load_recipe(CONFIGS / recipe, [], kind)
+    found = load_recipe(CONFIGS / recipe, [], PictureRecipe)
     assert found.student == student.spec.name
     return bits_per_layer(student, found.qat.default_bits, found.qat.bits)
 

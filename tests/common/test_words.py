@@ -77,7 +77,7 @@ def test_a_full_disk_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
             file.write("x" * 100_000)
 
     assert main() == 2
-    assert "error: cannot write" in capsys.readouterr().err
+    assert "error: cannot read or write" in capsys.readouterr().err
 
 
 def test_output_that_finds_no_room_is_an_error() -> None:

@@ -15,23 +15,27 @@ import cv2
 import numpy as np
 import pytest
 
-from ai8x_models.preprocess import fit
 from ai8x_models.skeleton import DRAWN_LIMBS as LIMBS
 from evalkit.__main__ import main
 from evalkit.host.serial.links import Link, LinkLost, SerialLink
 from evalkit.host.stream.feed import GONE, LIVE, Feed, LiveFeed, Options, ReplayFeed
-from evalkit.host.stream.pictures import Photographs, Picture, shown
+from evalkit.host.stream.pictures import Photographs, Picture
 from evalkit.host.stream.recording import Recorder
-from evalkit.host.stream.shots import Shot
-from evalkit.host.viewer.server import Board, Server
+from evalkit.host.viewer.board import Board
 from tests.helpers.browser import Browser, browser
-from tests.helpers.fake_board import STANDING, FakeBoard, FakeLink, hello, plugged_in, poses
+from tests.helpers.fake_board import STANDING, FakeBoard, FakeLink, hello, plugged_in
+from tests.helpers.viewer import (
+    BACKGROUND,
+    HEIGHT,
+    PERSON,
+    SHOWN,
+    WIDTH,
+    Viewer,
+    known_picture,
+    paced,
+    recording,
+)
 
-WIDTH, HEIGHT = 320, 240
-BACKGROUND = (40, 90, 140)
-PERSON = tuple((x, 0.75 * y) for x, y in STANDING)
-"""Inside the known picture: 128 x 96 pixels of the network's input."""
-SHOWN = "document.body.classList.contains('seen')"
 STATE = "document.body.dataset.state"
 
 
@@ -39,15 +43,6 @@ STATE = "document.body.dataset.state"
 def page() -> Iterator[Browser]:
     with browser() as opened:
         yield opened
-
-
-def known_picture() -> np.ndarray:
-    """Plain, with a mark in each corner, uint8 [HEIGHT, WIDTH, 3]."""
-    picture = np.full((HEIGHT, WIDTH, 3), BACKGROUND, np.uint8)
-    for rows in (slice(0, 24), slice(-24, None)):
-        for columns in (slice(0, 24), slice(-24, None)):
-            picture[rows, columns] = (230, 230, 230)
-    return picture
 
 
 class Fixed:
@@ -60,57 +55,9 @@ class Fixed:
             yield Picture("known.png", known_picture())
 
 
-class Viewer:
-    """Board, feed and server of one test."""
-
-    def __init__(self, make: Callable[[Board], Feed], port: int = 0) -> None:
-        self.board = Board()
-        self.feed = make(self.board)
-        self.server = Server(self.board, port)
-        self.server.on_heat = lambda wanted: setattr(self.feed, "want_heat", wanted)
-        self.server.start()
-        self.feed.start()
-
-    def __enter__(self) -> Viewer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.feed.stop()
-        self.server.stop()
-
-
 def live(open_link: Callable[[], Link], **options: object) -> Callable[[Board], Feed]:
     settings = Options(Fixed(), **options)  # type: ignore[arg-type]
     return lambda board: LiveFeed(board, open_link, settings)
-
-
-def paced(board: FakeBoard, seconds: float = 0.05) -> FakeLink:
-    """A link whose answers take a moment, as a board's do."""
-    link = FakeLink(board)
-    write, wait = link.write, threading.Event()
-
-    def slow(data: bytes) -> None:
-        wait.wait(seconds)
-        write(data)
-
-    link.write = slow  # type: ignore[method-assign]
-    return link
-
-
-def recording(path: Path, people: tuple[object, ...] = (PERSON,), heat: bool = False) -> Path:
-    """A recording of the known picture."""
-    recorder = Recorder(path)
-    recorder.hello(hello())
-    picture = known_picture()
-    maps = None
-    if heat:
-        maps = np.zeros((18, 16, 16), np.uint8)
-        maps[0, 2, 8] = 255
-    scale = fit(picture, 128, 128).scale
-    payload = poses(7, people)  # type: ignore[arg-type]
-    recorder.shot(Shot(0.0, "known.png", WIDTH, HEIGHT, scale, shown(picture), payload, maps))
-    recorder.close()
-    return path
 
 
 def on_canvas(page: Browser, points: np.ndarray) -> np.ndarray:
@@ -157,7 +104,8 @@ def test_skeleton_of_a_known_picture_is_at_the_right_pixels(
             near = np.hypot(*(expected - (x, y)).T).min()
             if near > 7 * ratio:
                 colours.add(tuple(drawn[round(y), round(x)]))
-    assert len(colours) == 1
+    # At the edge of a pixel a line may cover all but a trace of it.
+    assert np.ptp(np.array(sorted(colours)), axis=0).max() <= 2
     # And nothing is drawn away from it: all changed pixels are within 7 pixels of a limb, but for
     # the person's score above the highest point.
     changed = np.argwhere(abs(drawn - plain).max(2) > 20)[:, ::-1] + 0.5
@@ -381,7 +329,7 @@ def test_layout_does_not_jump(page: Browser, tmp_path: Path) -> None:
 def test_page_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
     path = recording(tmp_path / "known.p78")
     with Viewer(lambda board: ReplayFeed(board, path)) as viewer:
-        for name in ("", "style.css", "solid.js", "app.js"):
+        for name in ("", "style.css", "solid.js", "people.js", "app.js", "control.js"):
             with urllib.request.urlopen(viewer.server.url + name) as answer:
                 text = answer.read().decode()
                 assert "https:" not in text

@@ -16,7 +16,7 @@ from ai8x_models.student_file import load_student, save_student
 from ai8x_models.students import Student
 from distill.engine.recipe import load_recipe
 from distill.people.synthetic import demonstration, make_scene, write_picture
-from distill.tasks.pose.recipe import PictureRecipe, Recipe
+from distill.tasks.pose.recipe import PictureRecipe
 from evalkit.__main__ import main as evalkit
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.fold import fold_batchnorm
@@ -37,9 +37,8 @@ def random_student(path: Path, name: str = "seed", recipe: str = "seed-qat") -> 
     """An integer checkpoint with random weights, as uneven as trained ones, at a recipe's bits."""
     torch.manual_seed(78)
     student = Student(name)
-    kind = PictureRecipe if name == "native" else Recipe
     file = REPOSITORY / "distill" / "tasks" / "pose" / "recipes" / f"{recipe}.yaml"
-    settings: PictureRecipe | Recipe = load_recipe(file, [], kind)
+    settings = load_recipe(file, [], PictureRecipe)
     qat = settings.qat
     for _, layer in student.layers():
         if layer.bn is not None:

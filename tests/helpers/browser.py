@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -25,6 +26,8 @@ FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
     "--no-first-run", "--disable-extensions", "--disable-dev-shm-usage", "--hide-scrollbars",
     "--force-color-profile=srgb", "--remote-debugging-pipe",
+    # A camera that shows a turning clock, and nobody is asked for leave.
+    "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
 )  # fmt: skip
 # DevTools over pipes are on file descriptors 3 and 4.
 START = "import os, sys\nos.dup2(int(sys.argv[1]), 3)\nos.dup2(int(sys.argv[2]), 4)\n" + (
@@ -159,6 +162,16 @@ class Browser:
         raw = np.frombuffer(base64.b64decode(url.split(",", 1)[1]), np.uint8)
         picture = cv2.imdecode(raw, cv2.IMREAD_UNCHANGED)
         return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA), np.uint8)
+
+    def drop(self, path: Path, target: str) -> None:
+        """Drag a file from outside onto the element with this id."""
+        x, y = self.evaluate(
+            f"(() => {{ const b = document.getElementById({target!r}).getBoundingClientRect();"
+            " return [b.x + b.width / 2, b.y + b.height / 2] })()"
+        )
+        data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            self.call("Input.dispatchDragEvent", type=kind, x=x, y=y, data=data)
 
     def screenshot(self) -> bytes:
         """The page as PNG."""

@@ -88,13 +88,13 @@ def test_a_python_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert main(["check", f"{file}:other", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == "tiny"
     assert main(["check", f"{file}:third"]) == 2
-    assert "has no student third; it has mine, Mine, other" in capsys.readouterr().err
+    assert "has no network third; it has mine, Mine, other" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("x = 1\n", "has no student"),
+        ("x = 1\n", "has no network"),
         ("a = 1\nb = a / 0\n", "line 2: ZeroDivisionError: division by zero"),
         ("a = (\n", "line 1: SyntaxError"),
     ],
@@ -130,6 +130,6 @@ def test_bits() -> None:
         with pytest.raises(pose78.UserError, match="--bits"):
             read_bits(wrong)
     with pytest.raises(pose78.UserError, match="has no such layer"):
-        pose78.check("lift", {"conv99": 8})
+        pose78.check("lift", bits={"conv99": 8})
     with pytest.raises(pose78.UserError, match="3 bits"):
-        pose78.check("lift", 3)
+        pose78.check("lift", bits=3)

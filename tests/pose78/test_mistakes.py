@@ -60,7 +60,7 @@ COMMANDS = (
     front("doctor", alone=True),
     front("run", "IN"),
     front("flash", "IN"),
-    front("view", "--replay IN"),
+    front("view", "--replay IN", alone=True),
     front("export", "--replay IN -o OUT"),
     Command("sample", "ai8x_models.preprocess", (), "IN -o OUT", f"{PEOPLE} -o OUT"),
     Command("show", "ai8x_models.show", (), "IN --maps IN --report IN -o OUT"),

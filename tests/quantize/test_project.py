@@ -127,16 +127,20 @@ class Odd(nn.Module):
     def __init__(self, what: str) -> None:
         super().__init__()
         self.what, self.conv = what, ai8x.Conv2d(3, 4, 1)
-        self.plain = nn.Conv2d(4, 4, 1)
+        self.plain, self.again = nn.Conv2d(4, 4, 1), ai8x.Conv2d(4, 4, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(x)
         if self.what == "tanh":
-            return torch.tanh(x)
+            return self.again(torch.tanh(x))
         if self.what == "module":
             return self.plain(x)
         if self.what == "method":
-            return x.sigmoid()
+            return self.again(x.sigmoid())
+        if self.what == "view":
+            return self.again(x.view(x.size(0), x.shape[1], 4, -1))
+        if self.what == "nothing":
+            return torch.ones(1)
         return x if x.sum() > 0 else -x
 
 
@@ -146,6 +150,8 @@ class Odd(nn.Module):
         ("tanh", "tanh is not possible"),
         ("module", "plain (Conv2d) is no layer of the chip"),
         ("method", ".sigmoid() is not possible"),
+        ("view", "view to [4, 4, 16] is not possible"),
+        ("nothing", "no layer computes it"),
         ("branch", "graph cannot be read"),
     ],
 )
@@ -153,6 +159,52 @@ def test_what_no_layer_computes_is_named(what: str, said: str) -> None:
     with pytest.raises(TraceError) as caught:
         trace(Odd(what), (3, 8, 8))
     assert said in str(caught.value)
+
+
+class Ends(nn.Module):
+    """Asks for sizes, has an option, and ends with what the application computes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = ai8x.Conv2d(3, 4, 1), ai8x.Conv2d(3, 8, 3, padding=1)
+        self.line, self.soft = ai8x.Linear(4 * 64, 6), ai8x.SoftwareLinear(6, 2, bias=True)
+
+    def forward(self, x: Tensor, early: bool = False) -> Tensor | dict[str, Tensor]:
+        if x.shape[1] == 6:
+            x = x[:, :3]
+        a, b = self.one(x), self.two(x)
+        if early:
+            return a
+        boxes = b.permute(0, 2, 3, 1).reshape(b.size(0), -1, 4)
+        return {"classes": self.soft(self.line(a.flatten(1))), "boxes": torch.tanh(boxes)}
+
+
+def test_what_comes_last_is_left_to_the_application() -> None:
+    notes: list[str] = []
+    model, x = Ends(), data(2)[..., :8, :8]
+    student = trace(model, (3, 8, 8), note=notes.append)
+    assert student.spec.outputs == ("line", "two")
+    assert [note.partition(" comes last")[0] for note in notes] == [
+        "soft (SoftwareLinear)", "permute: .permute()",
+    ]  # fmt: skip
+    with torch.no_grad():
+        line, two = student(x)
+        torch.testing.assert_close(line.flatten(1), model.line(model.one(x).flatten(1)))
+        torch.testing.assert_close(two, model.two(x))
+
+
+def test_other_files_of_the_project_are_found_and_forgotten(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "parts_of_it.py").write_text("import ai8x\n\nLayer = ai8x.Conv2d\n")
+    path = tmp_path / "models" / "net.py"
+    path.write_text(
+        "from parts_of_it import Layer\n\n\ndef net(bias):\n    return Layer(3, 4, 1)\n"
+    )
+    known = set(sys.modules)
+    assert isinstance(load_model(f"{path}:net", (3, 8, 8), {}), ai8x.Conv2d)
+    assert "parts_of_it" not in sys.modules
+    assert "ai8x" not in sys.modules
+    assert known <= set(sys.modules)
 
 
 @pytest.mark.parametrize(

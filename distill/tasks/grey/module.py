@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ai8x_models.students import Student
-from distill.engine.module import TrainedModule, distillation_loss, output_weights
+from distill.engine.loss import distillation_loss
+from distill.engine.module import TrainedModule, output_weights
 from distill.people.crops import to_input
 from distill.tasks.grey.metrics import grey_pck
 from distill.tasks.grey.points import points_of

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from ai8x_models.students import Student
-from distill.engine.module import TrainedModule, distillation_loss, output_weights
+from distill.engine.loss import distillation_loss
+from distill.engine.module import TrainedModule, output_weights
 from distill.engine.trainer import Watched
 from distill.tasks.lift.data import Views, quantise, views_of
 from distill.tasks.lift.loss import Critic, distance, supervised, unsupervised

@@ -38,7 +38,9 @@ TASK = Task(
                     RECIPES / "native.yaml",
                 ),
                 "crops": Kind(
-                    f"{HERE}.recipe:Recipe", f"{HERE}.train:train_student", RECIPES / "seed.yaml"
+                    f"{HERE}.recipe:Recipe",
+                    f"{HERE}.train:train_student",
+                    RECIPES / "seed-distill.yaml",
                 ),
             },
         ),

@@ -1,7 +1,8 @@
 """``python -m distill pose thresholds CHECKPOINT ...``: who counts as a person, for one network.
 
-The thresholds are those with the best F1 over people (OKS at least 0.5) on part of the training
-pictures, of those with which at most a small share of the pictures without anybody show somebody.
+The thresholds are those with the best F1 over people (OKS at least 0.3: somebody is there, however
+badly placed) on part of the training pictures, of those with which at most a small share of the
+pictures without anybody show somebody.
 The checkpoint carries them from then on, and the compiler writes them into its firmware.  Never
 name a set here that the network is judged on.
 """
@@ -24,7 +25,15 @@ from common.errors import UserError
 from distill.people.annotations import KeypointFile
 from distill.people.judge import RIGHT, WRONG, Score, judge, score
 from distill.tasks.pose.evaluate import Network, load_network
-from distill.tasks.pose.whole import Maps, Picture, in_picture, look, percent, pictures
+from distill.tasks.pose.whole import (
+    THERE_AT,
+    Maps,
+    Picture,
+    in_picture,
+    look,
+    percent,
+    pictures,
+)
 
 PEAKS = (0.1, 0.15, 0.2, 0.25, 0.3)
 AFFINITIES = (0.02, 0.05, 0.1, 0.15)
@@ -98,7 +107,7 @@ def weigh(seen: Sequence[Seen], settings: DecodeSettings, most_false: float) -> 
     rows, shown, people = [], [], 0
     for index, one in enumerate(seen):
         found, truth = one.people(settings), one.picture.truth
-        verdicts = judge(found, truth).found
+        verdicts = judge(found, truth, THERE_AT).found
         people += len(truth.points)
         for person, verdict in zip(found, verdicts, strict=True):
             count = int((person.keypoints[:, 2] > 0).sum())
@@ -151,7 +160,7 @@ def fit(seen: Sequence[Seen], most_false: float = 0.03) -> Fit:
 def check(seen: Sequence[Seen], settings: DecodeSettings) -> Score:
     """How settings do on pictures, judged anew."""
     answers = [one.people(settings) for one in seen]
-    return score(answers, [one.picture.truth for one in seen])
+    return score(answers, [one.picture.truth for one in seen], THERE_AT)
 
 
 def save(path: Path, out: Path, settings: DecodeSettings) -> None:

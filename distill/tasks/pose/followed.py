@@ -22,11 +22,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ai8x_models.codec import encode
-from ai8x_models.decode_fixed import decode_fixed
+from ai8x_models.codec import STRIDE, encode
+from ai8x_models.decode_fixed import FixedSettings, decode_fixed
 from ai8x_models.follow.crop import crop
 from ai8x_models.follow.region import Chooser, RegionSettings
 from ai8x_models.follow.tracker import Region, Told, Tracker, TrackerSettings, region_people
+from ai8x_models.skeleton import NUM_HEATMAPS
+from ai8x_models.student_file import read_checkpoint
+from ai8x_models.thresholds import DEFAULTS, DecodeSettings, from_extras
 from common.console import command_line
 from distill.people.film import RATE, SCRIPTS, SIDE, Frame, film
 from distill.tasks.pose.evaluate import load_network, predict
@@ -34,7 +37,7 @@ from distill.tasks.pose.evaluate import load_network, predict
 Points = npt.NDArray[np.float64]
 Maps = npt.NDArray[np.float32]
 See = Callable[[Frame, Region], Maps]
-"""From a picture and a region of it to maps [57, 16, 16]."""
+"""From a picture and a region of it to maps [57, h, w]."""
 
 INPUT = 128
 _LATE = 3
@@ -43,8 +46,8 @@ _NEAR = 0.2
 _NOISE = 0.03
 
 
-def perfect(seed: int = 0, noise: float = _NOISE) -> See:
-    """A network that knows the truth, and trembles."""
+def perfect(seed: int = 0, noise: float = _NOISE, stride: int = STRIDE) -> See:
+    """A network that knows the truth, and trembles; ``stride`` pixels of its input a cell."""
     rng = np.random.default_rng(seed)
 
     def see(frame: Frame, region: Region) -> Maps:
@@ -53,7 +56,7 @@ def perfect(seed: int = 0, noise: float = _NOISE) -> See:
         people[..., :2] = (people[..., :2] + 0.5 - (region.x, region.y)) * scale - 0.5
         inside = ((people[..., :2] >= 0) & (people[..., :2] < INPUT)).all(axis=-1)
         people[~inside] = 0
-        maps = np.concatenate(encode(people, INPUT))
+        maps = np.concatenate(encode(people, INPUT, stride))
         return np.asarray(maps + rng.normal(0, noise, maps.shape), np.float32)
 
     return see
@@ -74,7 +77,22 @@ def student(path: Path) -> See:
     return see
 
 
-def chain(frames: Iterable[Frame], see: See, follow: bool) -> list[list[Told]]:
+def thresholds(path: Path) -> DecodeSettings:
+    """Who counts as a person for a student."""
+    return from_extras(read_checkpoint(path).get("extras", {}), str(path))
+
+
+def people_in(maps: Maps, settings: DecodeSettings) -> list[npt.NDArray[np.int64]]:
+    """What the integer decoder finds, int64 [18, 3] each: Q4 pixels of the input, Q15 values."""
+    whole = np.floor(maps.astype(np.float64) * 2**_UNIT + 0.5).astype(np.int64)
+    fixed = FixedSettings.of(settings, stride=INPUT // maps.shape[-1])
+    found = decode_fixed(whole[:NUM_HEATMAPS], whole[NUM_HEATMAPS:], _UNIT, _UNIT, fixed)
+    return [person.points for person in found]
+
+
+def chain(
+    frames: Iterable[Frame], see: See, follow: bool, settings: DecodeSettings = DEFAULTS
+) -> list[list[Told]]:
     """Who is told in every picture."""
     tracker = Tracker(TrackerSettings() if follow else TrackerSettings(slow_hz=0, confirm=1))
     chooser = Chooser(RegionSettings(SIDE))
@@ -83,8 +101,7 @@ def chain(frames: Iterable[Frame], see: See, follow: bool) -> list[list[Told]]:
     for index, frame in enumerate(frames):
         now = 1000 + round(1000 * index / RATE)
         looked = chooser.next(waiting.popleft(), now) if follow else chooser.settings.whole
-        maps = np.floor(see(frame, looked).astype(np.float64) * 2**_UNIT + 0.5).astype(np.int64)
-        people = [p.points for p in decode_fixed(maps[:19], maps[19:], _UNIT, _UNIT)]
+        people = people_in(see(frame, looked), settings)
         told = tracker.step(region_people(looked, INPUT, people), looked, now)
         waiting.append(told)
         answers.append(told)
@@ -116,7 +133,7 @@ class Score:
     Attributes:
         people, found: in all pictures; found: at least half of the visible points are right.
         points, right: visible points, and those within a fifth of the torso.
-        switches: an actor has another number than before.
+        switches: an actor who is found has another number than when found before.
         seconds: of film.
     """
 
@@ -139,39 +156,55 @@ class Score:
         )
 
 
+def _matches(
+    right: dict[tuple[int, int], int], visible: dict[int, int], before: dict[int, int]
+) -> dict[int, int]:
+    """Track of each actor, by the number of right points of each pair.
+
+    As CLEAR MOT (Bernardin, Stiefelhagen, 2008) counts: whoever a track told before, it still tells
+    while half of the visible points are right; the others are given away, the best pair first.
+    """
+    given = {
+        a: t for a, t in before.items() if 2 * right.get((a, t), 0) >= max(visible.get(a, 0), 1)
+    }
+    for actor, track in sorted(right, key=lambda pair: -right[pair]):
+        if actor not in given and track not in given.values() and right[actor, track] > 0:
+            given[actor] = track
+    return given
+
+
 def judge(frames: Sequence[dict[int, Points]], answers: Sequence[Sequence[Told]]) -> Score:
-    """Compare what was told with the truth; each track is given to one actor, the best first."""
+    """Compare what was told with the truth; each track is given to one actor (:func:`_matches`)."""
     score = Score(seconds=len(frames) / RATE)
     names: dict[int, int] = {}
+    given: dict[int, int] = {}
     history: dict[int, deque[Points]] = {}
     for truth, told in zip(frames, answers, strict=True):
         torsos = {actor: _torso(points) for actor, points in truth.items()}
+        actors = [actor for actor, torso in torsos.items() if torso > 0]
+        tracks = {track.number: track for track in told}
         right = {
-            (actor, index): _right(track, truth[actor], torso)
-            for actor, torso in torsos.items()
-            for index, track in enumerate(told)
-            if torso > 0
+            (actor, number): int(_right(track, truth[actor], torsos[actor]).sum())
+            for actor in actors
+            for number, track in tracks.items()
         }
-        free = sorted(right, key=lambda pair: -int(right[pair].sum()))
-        given: dict[int, int] = {}
-        for actor, index in free:
-            if actor not in given and index not in given.values() and right[actor, index].any():
-                given[actor] = index
-        for actor in (a for a, torso in torsos.items() if torso > 0):
-            visible = int((truth[actor][:, 2] > 0).sum())
-            count = int(right[actor, given[actor]].sum()) if actor in given else 0
+        visible = {actor: int((truth[actor][:, 2] > 0).sum()) for actor in actors}
+        given = _matches(right, visible, given)
+        for actor in actors:
+            count = right[actor, given[actor]] if actor in given else 0
+            found = 2 * count >= visible[actor]
             score.people += 1
-            score.points += visible
+            score.points += visible[actor]
             score.right += count
-            score.found += 2 * count >= visible
+            score.found += found
             if actor not in given:
                 history.pop(actor, None)
                 continue
-            track = told[given[actor]]
-            score.switches += names.get(actor, track.number) != track.number
-            names[actor] = track.number
+            if found:
+                score.switches += names.get(actor, given[actor]) != given[actor]
+                names[actor] = given[actor]
             past = history.setdefault(actor, deque(maxlen=3))
-            past.append(track.points.astype(np.float64))
+            past.append(tracks[given[actor]].points.astype(np.float64))
             _add_tremble(score, past)
     return score
 
@@ -195,12 +228,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("scripts", nargs="+", choices=sorted(SCRIPTS), help="films")
     parser.add_argument("--checkpoint", type=Path, help="a student; without one: perfect maps")
+    parser.add_argument(
+        "--stride", type=int, choices=(4, 8), default=STRIDE, help="of perfect maps (default 8)"
+    )
     options = parser.parse_args(arguments)
     for name in options.scripts:
         frames = list(film(SCRIPTS[name]))
         for follow in (False, True):
-            see = student(options.checkpoint) if options.checkpoint else perfect()
-            score = judge([f.people for f in frames], chain(frames, see, follow))
+            see, settings = perfect(stride=options.stride), DEFAULTS
+            if options.checkpoint:
+                see, settings = student(options.checkpoint), thresholds(options.checkpoint)
+            score = judge([f.people for f in frames], chain(frames, see, follow, settings))
             print(score.line(f"{name}, {'followed' if follow else 'whole picture'}"), flush=True)
     return 0
 

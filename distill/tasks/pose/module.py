@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ai8x_models.decode import decode_single
 from ai8x_models.students import Student
-from distill.engine.module import TrainedModule, distillation_loss, output_weights
+from distill.engine.loss import distillation_loss
+from distill.engine.module import TrainedModule, output_weights
 from distill.people.crops import to_input
 from distill.people.metrics import pck
 from distill.tasks.pose.loss import known_loss, map_loss

@@ -20,6 +20,8 @@ from evalkit.hardware.faults import KitFault
 
 _NOWHERE = 0xFFFF_FF00
 _EXC_RETURN = 0xFFFF_FFE1
+_IT_STATE = 0x0600_FC00
+"""Of XPSR: how many of the next instructions are conditional, and on what."""
 _WFI = 0xBF30
 _WFE = 0xBF20
 _BRANCH_TO_SELF = (b"\xfe\xe7", b"\xff\xf7\xfe\xff")
@@ -166,6 +168,7 @@ class Cpu:
         """State after reset; general registers and memory keep what they hold."""
         for name in ("CONTROL", "PRIMASK", "FAULTMASK", "BASEPRI", "FPSCR"):
             self.set_register(name, 0)
+        self.set_register("XPSR", 1 << 24)
         self.floating_active = False
         self._resume_at = None
         self.set_register("MSP", stack)
@@ -384,7 +387,8 @@ class Cpu:
         """Push the frame and go to a handler."""
         save_floating = self.floating_active
         words = self._binding.read_all(self._core_ids)
-        words[6:] = [self._pc, words[6] & ~0x3FF | 1 << 24]
+        status = words[6]
+        words[6:] = [self._pc, status & ~0x3FF | 1 << 24]
         if save_floating:
             words += [*self._binding.read_all(self._floating_ids), 0]
         stack = self.register("SP")
@@ -394,6 +398,8 @@ class Cpu:
         self._need_stack(frame, 4 * len(words), "the registers of an exception cannot be saved")
         self.uc.mem_write(frame, struct.pack(f"<{len(words)}I", *words))
         self.set_register("SP", frame)
+        if status & _IT_STATE:  # what is left of an IT block is the interrupted code's (B1.5.6)
+            self.set_register("XPSR", status & ~_IT_STATE)
         self.set_register("LR", _EXC_RETURN | (0 if save_floating else 0x10) | 8)
         self._pc = handler & ~1
         self.set_register("PC", handler | 1)

@@ -23,6 +23,7 @@ from evalkit.host.serial.links import Link, LinkLost
 from evalkit.host.serial.own_camera import OwnCamera, enlarged
 from evalkit.host.serial.session import Session, heatmaps
 from evalkit.host.stream.pictures import Camera, Picture, shown
+from evalkit.host.stream.player import Gate, Player
 from evalkit.host.stream.recording import Recorder, read_recording
 from evalkit.host.stream.shots import Shot, brightness
 from evalkit.wire import protocol
@@ -31,6 +32,7 @@ RETRY_SECONDS = 1.0
 _LISTEN_SECONDS = 0.5
 _SILENT_SECONDS = 5.0
 _REPLAY_GAP_SECONDS = 1.0
+_REPLAY_LOOK_SECONDS = 0.2
 
 WAITING, LIVE, GONE, DONE = "waiting", "live", "gone", "done"
 
@@ -56,6 +58,7 @@ class Feed:
 
     Attributes:
         want_heat: whether heatmaps are asked for; may be set at any time.
+        player: what the page's buttons work on.
         failed: the sentence that ended a run that does not repeat, or "".
         crash: what ended it that nobody expected, or None.
     """
@@ -63,6 +66,7 @@ class Feed:
     def __init__(self, listener: Listener) -> None:
         self.listener = listener
         self.want_heat = False
+        self.player: Player | Gate = Gate()
         self.failed = ""
         self.crash: BaseException | None = None
         self._stop = threading.Event()
@@ -119,6 +123,7 @@ class Options:
         recorder: gets everything, or None.
         network: the network that the firmware must run, or "" for any.
         count: end after so many pictures; None: go on.
+        once: without ``count``: at the camera's end, hold and say so, rather than begin again.
         step: of the board's own pictures ask for every so-many-th pixel; 0: for none.
     """
 
@@ -127,6 +132,7 @@ class Options:
     network: str = ""
     count: int | None = None
     step: int = 0
+    once: bool = False
 
 
 class LiveFeed(Feed):
@@ -142,7 +148,14 @@ class LiveFeed(Feed):
         super().__init__(listener)
         self._open = open_link
         self._options = options
-        self._pictures = options.camera.pictures(options.count is None) if options.camera else None
+        limited = options.count is not None
+        self._pictures: Player | None = None
+        if options.camera is None:
+            self.player = Player(None, log=listener.log)
+            self.player.takes = False
+        else:
+            repeat = not limited and not options.once
+            self._pictures = self.player = Player(options.camera, repeat, limited, listener.log)
         self._begin = time.monotonic()
         self._number = 0
         self._taken = 0
@@ -192,11 +205,11 @@ class LiveFeed(Feed):
             if self._pictures is None:
                 self._listen(session, own)
                 continue
-            picture = next(self._pictures, None)
-            if picture is None:
+            picture = self._pictures.next()
+            if picture is not None:
+                self._ask(session, picture)
+            elif self._pictures.over:
                 self._options.count = self._taken
-                return
-            self._ask(session, picture)
 
     def _meet(self, session: Session) -> None:
         hello = session.meet()
@@ -231,16 +244,22 @@ class LiveFeed(Feed):
     def _listen(self, session: Session, own: OwnCamera) -> None:
         """Take answers that the board sends by itself."""
         assert session.hello is not None
+        dropped = self.player.next(0) if self.player.takes else None  # type: ignore[attr-defined]
+        if dropped is not None:
+            self._ask(session, dropped)
         request = own.request(session.link.clock())
         if request is not None:
             session.send(request)
         frame = session.next_frame(_LISTEN_SECONDS)
         if frame is None:
             if self._now() > _SILENT_SECONDS and self._taken == 0:
+                if not self.player.takes:
+                    self.player.takes = True
+                    self.player.tell()
                 self.listener.status(
                     LIVE,
                     f"{session.link.name} runs network {session.hello.network} and waits for "
-                    "pictures; give it some with --camera",
+                    "pictures; drop some here, or give it a folder with --camera",
                 )
         elif frame.type == protocol.ERROR:
             self._complain(protocol.parse_error(frame.payload))
@@ -271,7 +290,7 @@ class LiveFeed(Feed):
             seen = own.take(frame)
         except ValueError as error:
             raise LinkLost(f"{session.link.name} sends what makes no sense: {error}") from None
-        if seen is None:
+        if seen is None or not self.player.shows():
             return
         _, rows, columns = session.hello.input_shape
         jpeg = b"" if seen.pixels is None else shown(enlarged(seen.pixels, rows, columns))
@@ -344,6 +363,9 @@ class ReplayFeed(Feed):
             last = entry.seconds
             if self._repeat and self._stop.wait(min(max(gap, 0.0), _REPLAY_GAP_SECONDS)):
                 return
+            while not self.player.open(_REPLAY_LOOK_SECONDS):
+                if self._stop.is_set():
+                    return
             count += 1
             self.listener.shot(entry)
         if not count:

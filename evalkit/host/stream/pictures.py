@@ -63,9 +63,14 @@ class Photographs:
         if not self.files:
             raise UserError(f"{path} has no photographs ({', '.join(PHOTOGRAPHS)})")
 
-    def pictures(self, repeat: bool) -> Iterator[Picture]:
-        """See :class:`Camera`; a file that cannot be read is a UserError."""
-        for file in itertools.cycle(self.files) if repeat else self.files:
+    def pictures(self, repeat: bool, first: int = 0) -> Iterator[Picture]:
+        """See :class:`Camera`; a file that cannot be read is a UserError.
+
+        ``first`` is the number of the file to begin with.
+        """
+        count = len(self.files)
+        for number in itertools.count(first) if repeat else range(first, count):
+            file = self.files[number % count]
             yield Picture(file.name, read_photograph(file))
 
 
@@ -110,6 +115,20 @@ def open_camera(path: Path) -> Camera:
     return Photographs(path)
 
 
+def decoded(name: str, data: bytes) -> Picture:
+    """A picture out of the bytes of its file.
+
+    Raises:
+        UserError: they are none.
+    """
+    try:
+        return Picture(name, _rgb(incoming.decode(data)))
+    except Unfit as error:
+        raise UserError(
+            f"{name} is no picture that can be decoded: {error}; drop a JPEG or PNG"
+        ) from None
+
+
 def read_photograph(path: Path) -> Pixels:
     """uint8 [rows, columns, 3], RGB; UserError when it cannot be read."""
     try:
@@ -126,9 +145,9 @@ def _rgb(picture: NDArray[Any]) -> Pixels:
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def shown(picture: Pixels) -> bytes:
-    """JPEG to look at, at most 640 pixels wide or high."""
-    factor = min(1.0, _SHOWN_SIDE / max(picture.shape[:2]))
+def shown(picture: Pixels, side: int = _SHOWN_SIDE) -> bytes:
+    """JPEG to look at, at most ``side`` pixels wide or high."""
+    factor = min(1.0, side / max(picture.shape[:2]))
     small = picture
     if factor < 1:
         size = (max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor)))

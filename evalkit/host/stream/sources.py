@@ -15,10 +15,10 @@ from evalkit.host.stream.recording import Recorder, read_recording
 from evalkit.wire import protocol
 
 
-def parser(name: str, what: str) -> argparse.ArgumentParser:
-    """A parser of a command's options that knows those of the sources."""
+def parser(name: str, what: str, required: bool = True) -> argparse.ArgumentParser:
+    """A parser of a command's options that knows those of the sources, one of them required."""
     result = argparse.ArgumentParser(prog=f"python -m evalkit {name}", description=what)
-    source = result.add_mutually_exclusive_group(required=True)
+    source = result.add_mutually_exclusive_group(required=required)
     source.add_argument("--port", help="serial port of the board, e.g. /dev/ttyACM0 or COM3")
     source.add_argument("--kit", type=Path, metavar="ELF", help="run this on the virtual kit")
     source.add_argument("--replay", type=Path, metavar="FILE", help="play a recording")
@@ -68,7 +68,8 @@ def feed(options: argparse.Namespace, listener: Listener, count: int | None) -> 
     if options.kit is not None and has_own_camera(options.kit):
         camera = None  # the firmware sees them through the sensor
     recorder = Recorder(options.record) if options.record is not None else None
-    how = Options(camera, recorder, options.network, count, options.step)
+    once = getattr(options, "once", False)
+    how = Options(camera, recorder, options.network, count, options.step, once)
     return LiveFeed(listener, open_link, how)
 
 

@@ -7,7 +7,6 @@ once. A browser that is too slow misses pictures, never the latest one.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import hmac
 import json
@@ -17,182 +16,31 @@ import secrets
 import socket
 import sys
 import threading
-import time
-from collections import deque
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from ai8x_models.skeleton import DRAWN_LIMBS, KEYPOINTS
 from common.errors import UserError
-from evalkit.host.coco import export
-from evalkit.host.stream.feed import WAITING, heat_bytes
-from evalkit.host.stream.shots import BONES_3D, Shot
-from evalkit.wire import protocol
+from evalkit.host.stream.player import Gate
+from evalkit.host.viewer.board import Board
+from evalkit.host.viewer.orders import MOST_BYTES, Orders
 
 PAGE = Path(__file__).parent / "page"
 _FILES = {
+    "people.js": ("people.js", "text/javascript; charset=utf-8"),
+    "control.js": ("control.js", "text/javascript; charset=utf-8"),
     "": ("index.html", "text/html; charset=utf-8"),
     "style.css": ("style.css", "text/css; charset=utf-8"),
     "solid.js": ("solid.js", "text/javascript; charset=utf-8"),
     "app.js": ("app.js", "text/javascript; charset=utf-8"),
 }
-_LOG_LINES = 200
-_KEPT_SHOTS = 2000
 _BEAT_SECONDS = 2.0
-_RATE_SECONDS = 5.0
 _MOST_CONNECTIONS = 64
 _SILENCE_SECONDS = 10.0
 """A connection that neither says nor takes anything for so long is closed."""
 _KEY = re.compile(r"[\w-]{16,64}")
 _POLICY = "default-src 'self'; img-src 'self' data:; style-src 'self'; frame-ancestors 'none'"
-
-Event = dict[str, Any]
-
-
-class Board:
-    """The state that pages show; a feed's listener.
-
-    Attributes:
-        echo: also called with every line of the log.
-    """
-
-    def __init__(self, echo: Callable[[str], None] | None = None) -> None:
-        self.changed = threading.Condition()
-        self.version = 0
-        self.echo = echo
-        self._kept: dict[str, tuple[int, Event]] = {}
-        self._log: deque[tuple[int, str, str]] = deque(maxlen=_LOG_LINES)
-        self._shots: deque[Shot] = deque(maxlen=_KEPT_SHOTS)
-        self._arrivals: deque[float] = deque()
-        self._tables()
-        self.status(WAITING, "starting")
-
-    def _tables(self) -> None:
-        self._keep("tables", {"keypoints": KEYPOINTS, "limbs": DRAWN_LIMBS, "bones": BONES_3D})
-
-    def _keep(self, kind: str, event: Event) -> None:
-        with self.changed:
-            self.version += 1
-            self._kept[kind] = (self.version, event)
-            self.changed.notify_all()
-
-    # ---- what a feed tells ---------------------------------------------------------------------
-
-    def status(self, state: str, text: str) -> None:
-        """See :class:`evalkit.host.stream.feed.Listener`."""
-        event = {"state": state, "text": text}
-        if self._kept.get("status", (0, {}))[1] != event:
-            self._keep("status", event)
-
-    def hello(self, hello: protocol.Hello, source: str) -> None:
-        """See :class:`evalkit.host.stream.feed.Listener`."""
-        version = f"{hello.version >> 16}.{hello.version & 0xFFFF}"
-        self._keep(
-            "hello",
-            {
-                "network": hello.network,
-                "checksum": f"{hello.checksum:08x}",
-                "version": version,
-                "input": list(hello.input_shape),
-                "source": source,
-            },
-        )
-        self.log(
-            f"{source}: network {hello.network}, checksum {hello.checksum:08x}, firmware {version}"
-        )
-
-    def shot(self, shot: Shot) -> None:
-        """See :class:`evalkit.host.stream.feed.Listener`."""
-        now = time.monotonic()
-        self._arrivals.append(now)
-        while now - self._arrivals[0] > _RATE_SECONDS and len(self._arrivals) > 2:
-            self._arrivals.popleft()
-        self._shots.append(shot)
-        self._keep("shot", shot_event(shot, self._rate()))
-
-    def log(self, text: str) -> None:
-        """See :class:`evalkit.host.stream.feed.Listener`."""
-        with self.changed:
-            self.version += 1
-            self._log.append((self.version, time.strftime("%H:%M:%S"), text))
-            self.changed.notify_all()
-        if self.echo:
-            self.echo(text)
-
-    def _rate(self) -> float:
-        span = self._arrivals[-1] - self._arrivals[0]
-        return (len(self._arrivals) - 1) / span if span > 0 else 0.0
-
-    # ---- what pages ask ------------------------------------------------------------------------
-
-    def since(self, version: int) -> tuple[int, list[Event]]:
-        """Events that tell all that happened after ``version``, oldest state first."""
-        with self.changed:
-            fresh = sorted(
-                ((at, kind, event) for kind, (at, event) in self._kept.items() if at > version),
-                key=lambda entry: entry[0],
-            )
-            events: list[Event] = [{"kind": kind, **event} for _, kind, event in fresh]
-            lines = [[at, when, text] for at, when, text in self._log if at > version]
-            if lines:
-                events.append({"kind": "log", "lines": lines})
-            return self.version, events
-
-    def coco(self) -> dict[str, Any]:
-        """The latest answers as a COCO data set."""
-        return export(list(self._shots))
-
-
-def shot_event(shot: Shot, rate: float) -> Event:
-    """A shot as the page wants it; points in pixels of the picture."""
-    poses = shot.poses
-    people = [
-        {"points": points.round(3).tolist(), "score": round(score, 4)}
-        for points, score in shot.people()
-    ]
-    event: Event = {
-        "number": poses.number,
-        "name": shot.name,
-        "size": [shot.width, shot.height],
-        "scale": list(shot.scale),
-        "people": people,
-        "micros": [poses.input_us, poses.inference_us, poses.decode_us],
-        "rate": round(rate, 3),
-        "jpeg": base64.b64encode(shot.jpeg).decode("ascii"),
-    }
-    lifted = shot.poses3d
-    if lifted is not None:
-        event["solid"] = {"micros": lifted.lift_us, "people": list(map(_solid, lifted.people))}
-    tracks = shot.tracks
-    if tracks is not None:
-        event["followed"] = _followed(tracks)
-    heat = heat_bytes(shot)
-    if heat is not None:
-        event["heat"] = {"shape": heat[0], "data": base64.b64encode(heat[1]).decode("ascii")}
-    return event
-
-
-def _followed(tracks: protocol.Tracks) -> Event:
-    """Numbers, points in pixels of the camera picture, and the region that was looked at."""
-    return {
-        "side": tracks.picture,
-        "region": list(tracks.region),
-        "people": [
-            {"number": t.number, "missed": t.missed, "points": t.points.round(3).tolist()}
-            for t in tracks.people
-        ],
-    }
-
-
-def _solid(person: protocol.Person3D) -> Event:
-    """A person in 3D as the page wants it: 17 joints in millimetres, the pelvis first."""
-    return {
-        "person": person.person,
-        "known": [True, *person.known.tolist()],
-        "joints": [[0, 0, 0], *person.joints.tolist()],
-    }
 
 
 class Server:
@@ -200,7 +48,6 @@ class Server:
 
     Attributes:
         url: where; the key in it is what other users of this machine do not know.
-        on_heat: called when a page wants heatmaps or no longer wants them.
 
     Raises:
         UserError: the port is in use, or there is no such port.
@@ -215,11 +62,18 @@ class Server:
                 f"cannot serve on port {port}: {why}; give another with --http"
             ) from None
         self._http.board = board
-        self.on_heat: Callable[[bool], None] = lambda wanted: None
-        self._http.want_heat = lambda wanted: self.on_heat(wanted)
+        self._http.orders = Orders()
         self.port = int(self._http.server_address[1])
         self.url = f"http://{host}:{self.port}/{self._http.key}/"
         self._thread = threading.Thread(target=self._http.serve_forever, daemon=True)
+
+    def connect(self, player: Gate, want_heat: Callable[[bool], None] | None = None) -> None:
+        """Let the page's buttons work on a player, and show how it stands."""
+        board, orders = self._http.board, self._http.orders
+        orders.player = player
+        orders.want_heat = want_heat or orders.want_heat
+        player.told = board.control
+        player.tell()
 
     def start(self) -> None:
         """Begin."""
@@ -234,6 +88,7 @@ class Server:
             self._http.shutdown()
             self._thread.join(5)
         self._http.server_close()
+        self._http.orders.close()
 
 
 def viewer_key() -> str:
@@ -270,7 +125,7 @@ class _Http(ThreadingHTTPServer):
     allow_reuse_address = True
     request_queue_size = 128
     board: Board
-    want_heat: Callable[[bool], None]
+    orders: Orders
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         self.stopping = threading.Event()
@@ -332,23 +187,30 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, kind, (PAGE / name).read_bytes())
         elif page == "events":
             self._events()
+        elif page.startswith("thumb/"):
+            picture = self.server.orders.thumbnail(page)
+            self._answer(200 if picture else 404, "image/jpeg", picture)
         elif page == "keypoints.json":
             self._answer(200, "application/json", json.dumps(self.server.board.coco()).encode())
         else:
             self._answer(404, "text/plain", b"no such page\n")
 
     def do_POST(self) -> None:
-        """Heatmaps on and off."""
+        """What the page's buttons ask for."""
         self.server.asked(self.connection)
         self.close_connection = True
         page = self._page()
         if page is None:
             return
-        if page not in ("heat/on", "heat/off"):
-            self._answer(404, "text/plain", b"no such page\n")
+        try:
+            size = int(self.headers.get("Content-Length") or 0)
+        except ValueError:
+            size = -1
+        if not 0 <= size <= MOST_BYTES:
+            self._answer(413, "text/plain", f"at most {MOST_BYTES >> 20} MiB\n".encode())
             return
-        self.server.want_heat(page.endswith("/on"))
-        self._answer(204, "text/plain", b"")
+        status, said = self.server.orders.obey(page, self.rfile.read(size))
+        self._answer(status, "text/plain; charset=utf-8", said.encode())
 
     def _page(self) -> str | None:
         """What is asked for, without the key; None when it was refused."""

@@ -138,8 +138,8 @@ def test_make_trains_the_named_student() -> None:
     taught = "start_from=runs/tiny-float/equalized.pth.tar teacher=runs/tiny-float/student.pth.tar"
     assert taught in result.stdout
     assert "pose quantize runs/tiny-qat/student.pth.tar build/tiny-q.pth.tar" in result.stdout
-    # The seed student's recipe has no teacher.
-    assert "teacher=" not in make("-B", "student", "STUDENT=seed").stdout
+    # A student's own recipe names its teacher itself.
+    assert "picture_teacher=" not in make("-B", "student", "STUDENT=seed").stdout
     unknown = make("student", "STUDENT=nope")
     assert unknown.returncode == 2
     assert "STUDENT is 'nope'; it must be one of native seed tiny" in unknown.stderr

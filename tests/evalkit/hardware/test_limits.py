@@ -11,29 +11,9 @@ import pytest
 
 from common.errors import UserError
 from evalkit.kit import Kit
+from tests.helpers.raw_firmware import CODE, FLASH, elf, thumb
 
-FLASH, STACK = 0x1000_0000, 0x2002_0000
-CODE = 0x400
 WALL = 1.0
-
-
-def elf(code: bytes, path: Path, handler: int = CODE) -> Path:
-    """A minimal ARM executable: vectors (all to ``handler``), code at 0x10000400."""
-    vectors = [STACK, FLASH + CODE | 1, *[FLASH + handler | 1] * (CODE // 4 - 2)]
-    image = struct.pack(f"<{len(vectors)}I", *vectors) + code
-    header = struct.pack(
-        "<16sHHIIIIIHHHHHH", b"\x7fELF\x01\x01\x01", 2, 40, 1, FLASH + CODE | 1, 52, 0,
-        0x0500_0000, 52, 32, 1, 0, 0, 0,
-    )  # fmt: skip
-    segment = struct.pack("<8I", 1, 84, FLASH, FLASH, len(image), len(image), 5, 4)
-    path.write_bytes(header + segment + image)
-    return path
-
-
-def thumb(*halfwords: int) -> bytes:
-    return struct.pack(f"<{len(halfwords)}H", *halfwords)
-
-
 SVC, WFE, SELF, RETURN = 0xDF00, 0xBF20, 0xE7FE, 0x4770
 LOAD_R1 = 0x4902  # ldr r1, [pc, #8]: the second word behind four instructions
 LOOPS = {

@@ -14,7 +14,8 @@ from common.errors import UserError
 from evalkit.__main__ import main
 from evalkit.host.stream.feed import Feed
 from evalkit.host.stream.recording import Recorder
-from evalkit.host.viewer.server import Board, Server, viewer_key
+from evalkit.host.viewer.board import Board
+from evalkit.host.viewer.server import Server, viewer_key
 
 
 @pytest.fixture

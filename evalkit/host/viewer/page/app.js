@@ -4,12 +4,12 @@
 const $ = (id) => document.getElementById(id);
 const stage = $("stage"), history = $("history");
 const HUES = [190, 35, 320, 95, 265, 10, 60, 225];
-const TRAIL = 50, SILENT_MS = 6000, OFFLINE = "The viewer on this machine has stopped; it will be found again when it is started.";
+const TRAIL = 50, PAST = 60, SILENT_MS = 6000, OFFLINE = "The viewer on this machine has stopped; it will be found again when it is started.";
 const WORDS = { live: "live", waiting: "connecting", gone: "source gone", done: "finished", offline: "viewer gone" };
 
 const state = {
   status: { state: "waiting", text: "" }, tables: { keypoints: [], limbs: [] },
-  shot: null, trails: new Map(), image: null, heat: null, times: [], heard: 0, offline: false, lastLine: 0,
+  shot: null, past: [], back: 0, least: 0, lit: -1, control: null, trails: new Map(), image: null, heat: null, times: [], heard: 0, offline: false, lastLine: 0,
 };
 
 /* ---- drawing -------------------------------------------------------------------------------- */
@@ -34,8 +34,12 @@ function place(shot, width, height) {
 
 function draw() {
   const { context, width, height } = prepare(stage);
+  if (state.shot) paint(context, width, height);
+}
+
+/* Draws what is shown into any canvas: the stage, or a picture to save. */
+function paint(context, width, height) {
   const shot = state.shot;
-  if (!shot) return;
   if (shot.followed) { drawFollowed(context, shot, width, height); return; }
   const at = place(shot, width, height);
   const size = [shot.size[0] * at.zoom, shot.size[1] * at.zoom];
@@ -46,7 +50,7 @@ function draw() {
   if (state.image) context.drawImage(state.image, at.left, at.top, ...size);
   else { context.fillStyle = "#2a323d"; context.fillRect(at.left, at.top, ...size); }
   if ($("heat").checked && state.heat) drawHeat(context, at, size);
-  if ($("skeletons").checked) shot.people.forEach((person, i) => drawPerson(context, at, person, i));
+  if ($("skeletons").checked) drawPeople(context, at, shot);
   context.restore();
   stage.dataset.number = shot.number;
   stage.dataset.box = [at.left, at.top, at.zoom].join(" ");
@@ -133,42 +137,6 @@ function colour(hue) {
   return [part(5), part(3), part(1)];
 }
 
-function drawPerson(context, at, person, index) {
-  const [r, g, b] = colour(HUES[index % HUES.length]);
-  /* Pixel centres are at whole numbers, corners half a pixel before. */
-  const spot = ([x, y]) => [at.left + (x + 0.5) * at.zoom, at.top + (y + 0.5) * at.zoom];
-  const found = (k) => person.points[k][2] > 0;
-  const lines = new Path2D();
-  for (const [from, to] of state.tables.limbs) {
-    if (!found(from) || !found(to)) continue;
-    lines.moveTo(...spot(person.points[from]));
-    lines.lineTo(...spot(person.points[to]));
-  }
-  context.lineCap = "round";
-  context.lineWidth = 6; context.strokeStyle = "rgb(0 0 0 / .55)"; context.stroke(lines);
-  context.lineWidth = 3.5; context.strokeStyle = `rgb(${r} ${g} ${b})`; context.stroke(lines);
-  person.points.forEach((point, k) => {
-    if (!found(k)) return;
-    context.beginPath();
-    context.arc(...spot(point), 4, 0, 2 * Math.PI);
-    context.fillStyle = "#fff"; context.fill();
-    context.lineWidth = 2; context.strokeStyle = `rgb(${r} ${g} ${b})`; context.stroke();
-  });
-  drawScore(context, person, spot, `rgb(${r} ${g} ${b})`);
-}
-
-/* How sure the board is of a person, in percent, or who it is, above the highest point. */
-function drawScore(context, person, spot, style) {
-  const seen = person.points.filter((point) => point[2] > 0).map(spot);
-  if (!seen.length) return;
-  const [x, y] = seen.reduce((best, one) => (one[1] < best[1] ? one : best));
-  const text = person.number ? `${person.number}` : `${Math.round(100 * person.score)} %`;
-  context.font = "12px system-ui"; context.textAlign = "center";
-  context.lineWidth = 3; context.strokeStyle = "rgb(0 0 0 / .7)";
-  context.strokeText(text, x, y - 10);
-  context.fillStyle = style; context.fillText(text, x, y - 10);
-}
-
 function drawHistory() {
   const { context, width, height } = prepare(history);
   const style = getComputedStyle(document.body), step = 4;
@@ -208,11 +176,13 @@ const take = {
     }
   },
   status(event) { state.status = event; show(); },
+  times(event) { state.times = event.values; },
+  control(event) { showControl(event); },
   hello(event) {
     state.input = event.input;
     $("network").textContent = event.network;
-    $("checksum").textContent = event.checksum;
-    $("firmware").textContent = event.version;
+    $("checksum").textContent = Number(`0x${event.checksum}`) ? event.checksum : "–";
+    $("firmware").textContent = event.version === "0.0" ? "–" : event.version;
     $("source").textContent = event.source;
     $("source").title = event.source;
   },
@@ -240,27 +210,34 @@ const take = {
   beat() {},
 };
 
+/* A new picture is kept; it is shown unless somebody looks at an earlier one. */
 function accept(event, image) {
+  state.past.push({ event, image });
+  if (state.past.length > PAST) state.past.shift();
+  state.times.push(event.micros);
+  if (state.times.length > 400) state.times.shift();
+  if (event.followed) addTrails(event.followed.people);
+  const own = arrived(event);
+  if (state.back > 0 && !own) { state.back = Math.min(state.back + 1, state.past.length - 1); return; }
+  state.back = 0;
+  display(event, image);
+}
+
+function display(event, image) {
   state.shot = event;
   state.image = image;
   showSolid(event.solid);
   state.heat = event.heat ? { shape: event.heat.shape, data: bytes(event.heat.data) } : null;
-  state.times.push(event.micros);
-  if (state.times.length > 400) state.times.shift();
   const total = event.micros[0] + event.micros[1] + event.micros[2];
   event.micros.forEach((time, k) => {
-    $(`t${k}`).textContent = milli(time);
+    $(`t${k}`).textContent = total ? milli(time) : "–";
     $("bar").children[k].style.width = `${100 * time / Math.max(total, 1)}%`;
   });
-  $("total").textContent = milli(total);
+  $("total").textContent = total ? milli(total) : "–";
   $("board-rate").textContent = total ? (1e6 / total).toFixed(1) : "–";
   $("rate").textContent = event.rate ? event.rate.toFixed(event.rate < 10 ? 2 : 1) : "–";
-  const people = event.followed ? event.followed.people : event.people;
-  if (event.followed) addTrails(people);
-  $("people").textContent = people.length;
-  const points = people.reduce((n, p) => n + p.points.filter((q) => q[2] > 0).length, 0);
-  $("points").textContent = `${points} keypoints`;
   $("caption").textContent = event.name;
+  showPeople();
   document.body.classList.add("seen");
   requestAnimationFrame(() => { draw(); drawHistory(); });
 }
@@ -296,4 +273,3 @@ setInterval(() => {
   if (state.heard && Date.now() - state.heard > SILENT_MS && !state.offline) { state.offline = true; show(); }
 }, 1000);
 show();
-listen();

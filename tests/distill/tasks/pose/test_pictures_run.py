@@ -15,6 +15,7 @@ from ai8x_models.students import Student
 from common.errors import UserError
 from distill.__main__ import main
 from distill.engine.recipe import load_recipe
+from distill.people.picture_data import views_of
 from distill.tasks.pose.loss import known_loss, map_loss
 from distill.tasks.pose.recipe import PictureRecipe
 from distill.tasks.pose.teachers.openpose import LightweightOpenPose, save_teacher
@@ -78,9 +79,11 @@ def test_unlabelled_pictures_need_a_teacher(people: Path) -> None:
                            "validation=[{annotations: 'synthetic:2'}]"], PictureRecipe)  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["native.yaml", "native-qat.yaml"])
+@pytest.mark.parametrize(
+    "name", [f"{s}{q}.yaml" for s in ("native", "seed", "tiny") for q in ("", "-qat")]
+)
 def test_shipped_recipes_run_through_the_command_line(people: Path, name: str) -> None:
-    assert load_recipe(RECIPES / name, [], PictureRecipe).student == "native"
+    assert load_recipe(RECIPES / name, [], PictureRecipe).student in name
     settings = [
         f"picture_teacher={people}/teacher.pth.tar", "picture_size=64", "warmup_steps=1",
         "early_share=0",
@@ -92,6 +95,35 @@ def test_shipped_recipes_run_through_the_command_line(people: Path, name: str) -
     assert main([*order[:2], "--config", str(RECIPES / name), *order[2:]]) == 0
     student, _ = load_student(people / "run" / "student.pth.tar")
     assert student.mode == ("qat" if "qat" in name else "float")
+
+
+def test_a_set_may_have_views_of_its_own(people: Path) -> None:
+    recipe = load_recipe(
+        None,
+        arguments(people, "views.whole=0.4", "views.shift=0.3")[2:]
+        + ["picture_teacher=t", f"pictures=[{{images: {people}}},"
+           f"{{images: {people}, whole: 0, extent: [0.5, 1.0]}}]"],
+        PictureRecipe,
+    )  # fmt: skip
+    usual, own = (views_of(recipe, one) for one in recipe.pictures)
+    assert (usual.whole, usual.size, usual.shift) == (0.4, (0.2, 1.0), 0.3)
+    assert (own.whole, own.size, own.shift) == (0.0, (0.5, 1.0), 0.3)
+
+
+def test_the_mean_of_the_weights_is_kept(people: Path) -> None:
+    plain = people / "plain.yaml"
+    plain.write_text("kind: pictures\n")
+    order = arguments(
+        people, f"picture_teacher={people}/teacher.pth.tar", "picture_size=64", "average=0.5"
+    )
+    assert main([*order[:2], "--config", str(plain), *order[2:]]) == 0
+    run = torch.load(people / "run" / "last.ckpt", weights_only=True)
+    mean, last = (
+        run[key]["student.conv1.op.weight"] for key in ("state_dict", "current_model_state")
+    )
+    assert not torch.equal(mean, last)
+    student, _ = load_student(people / "run" / "student.pth.tar")
+    assert torch.equal(dict(student.named_parameters())["conv1.op.weight"], mean)
 
 
 @pytest.mark.parametrize(("name", "stride"), [("native", 4), ("tiny", 8)])

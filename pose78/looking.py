@@ -1,0 +1,151 @@
+"""Through all sources, picture by picture: looked at, drawn, shown, told."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import webbrowser
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from common.console import progress
+from common.errors import UserError
+from evalkit.host.stream.feed import DONE, LIVE
+from evalkit.host.stream.player import Gate
+from evalkit.host.viewer.board import Board
+from evalkit.host.viewer.server import Server
+from pose78.estimator import Person
+from pose78.eyes import Eyes
+from pose78.parallel import in_order
+from pose78.results import Album, Pixels, Seen
+from pose78.sources import View, frames_in, is_webcam, views_of
+from pose78.watching import shot_of
+
+Found = tuple[View, Pixels | None, list[Person] | str]
+
+
+class Page:
+    """The viewer's page, fed with what is looked at.
+
+    Attributes:
+        gate: the page's pause; the work waits for it.
+    """
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self.gate = Gate()
+        self._number = 0
+
+    def add(self, view: View, pixels: Pixels, people: Sequence[Person], size: int) -> None:
+        """Show a picture, when the page lets it."""
+        while not self.gate.open(0.2):
+            pass
+        self._number += 1
+        self._board.status(LIVE, "looking")
+        self._board.shot(shot_of(view.name, pixels, people, size, self._number))
+
+    def ended(self) -> None:
+        """Say that nothing more comes."""
+        self._board.status(DONE, "all sources have ended")
+
+
+@contextlib.contextmanager
+def shown(port: int, open_page: bool) -> Iterator[Page]:
+    """Serve the viewer's page while the block lasts.
+
+    Raises:
+        UserError: the port is in use.
+    """
+    board = Board()
+    server = Server(board, port)
+    server.start()
+    print(f"viewer: {server.url}", flush=True)
+    if open_page:
+        webbrowser.open(server.url)
+    try:
+        page = Page(board)
+        server.connect(page.gate)
+        yield page
+    finally:
+        server.stop()
+
+
+def look(
+    eyes: Eyes,
+    files: Sequence[Path],
+    album: Album | None = None,
+    page: Page | None = None,
+    size: int = 128,
+    threads: int | None = None,
+) -> tuple[list[Seen], int]:
+    """Look at all files; what is found goes to the terminal, the album and the page.
+
+    Args:
+        eyes: who looks.
+        files: pictures, videos, or one webcam, which Ctrl-C ends.
+        album: takes annotated pictures.
+        page: shows them.
+        size: side of the network's input in pixels.
+        threads: pictures at a time, where the eyes can do several; default: one per processor.
+
+    Returns:
+        Everybody who was seen, and how many files could not be read.
+
+    Raises:
+        UserError: the eyes cannot go on, or an annotated picture cannot be written.
+    """
+    seen: list[Seen] = []
+    broken = 0
+    counts = [frames_in(file) for file in files]
+    total = sum(c for c in counts if c) if all(counts) else None
+    with progress(title="looking", total=total, unit=" pictures") as bar:
+        try:
+            for view, pixels, found in in_order(
+                lambda view: _look_at(eyes, view), _views(files), eyes.threads or threads
+            ):
+                bar.update()
+                if pixels is None or isinstance(found, str):
+                    broken += 1
+                    bar.write(f"left out: {found}", file=sys.stderr)
+                    continue
+                seen.append((view.bare(), found))
+                bar.write(f"{view.name}: {_people(found)}", file=sys.stdout)
+                if album is not None:
+                    album.add(view, pixels, found)
+                if page is not None:
+                    page.add(view, pixels, found, size)
+        except KeyboardInterrupt:
+            if not any(map(is_webcam, files)):
+                raise
+    return seen, broken
+
+
+def _views(files: Sequence[Path]) -> Iterator[View]:
+    for file in files:
+        yield from views_of(file)
+
+
+def _look_at(eyes: Eyes, view: View) -> Found:
+    """What is in a view, or why it cannot be read."""
+    try:
+        pixels = view.read()
+    except UserError as error:
+        return view, None, str(error)
+    return view, pixels, eyes.see(pixels)
+
+
+def _people(people: Sequence[Person]) -> str:
+    if not people:
+        return "nobody"
+    count = "1 person" if len(people) == 1 else f"{len(people)} people"
+    return f"{count} ({', '.join(f'{person.score:.2f}' for person in people)})"
+
+
+def summary(seen: Sequence[Seen], broken: int, seconds: float, told: str = "") -> str:
+    """What was seen, in a line, and what the eyes say of it in another."""
+    people = sum(len(found) for _, found in seen)
+    pictures = "1 picture" if len(seen) == 1 else f"{len(seen)} pictures"
+    who = "1 person" if people == 1 else f"{people} people"
+    rate = f", {len(seen) / seconds:.1f} a second" if seen and seconds > 0 else ""
+    left = f"; {broken} left out" if broken else ""
+    return "\n".join(filter(None, (told, f"{who} in {pictures}{rate}{left}")))
