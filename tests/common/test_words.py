@@ -36,13 +36,13 @@ def test_a_folder_is_kept_until_the_last_child_has_ended(tmp_path: Path) -> None
     inner = [sys.executable, "-c", sleeper]
     outer = f"import subprocess; subprocess.run({inner!r}, close_fds=False)"
     first = subprocess.Popen(
-        [*ASK, "--lock", folder, sys.executable, "-c", outer],
+        [*ASK, "--lock", str(folder), sys.executable, "-c", outer],
         cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
     assert first.stdin
     assert first.stdout
     assert first.stdout.readline() == b"in\n"
-    second = [*ASK, "--lock", folder, "true"]
+    second = [*ASK, "--lock", str(folder), "true"]
 
     def ask() -> subprocess.CompletedProcess[str]:
         return subprocess.run(second, cwd=REPOSITORY, capture_output=True, text=True)
