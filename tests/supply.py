@@ -1,7 +1,7 @@
 """What the checks stand on: ``python -m tests.supply lock | licences | advisories``.
 
 ``lock`` writes ``requirements.lock``: every package of the environment that runs the checks, with
-its version and the hash of the archive that pip would install (``pip install --no-deps --require-hashes``).
+its version and the hash of the archive that pip would install (``--no-deps --require-hashes``).
 ``licences`` writes ``docs/licences.md`` from the packages' own metadata. ``advisories`` asks
 pip-audit whether one of the locked versions has a known fault; without pip-audit or a network it
 says so and ends well.

@@ -57,7 +57,7 @@ def test_every_reader_has_files() -> None:
     assert set(MAKERS) == set(READERS)
 
 
-CORPUS = Path(__file__).parent / "corpus"
+CORPUS = Path(__file__).parent / "fuzz" / "corpus"
 
 
 @pytest.mark.parametrize("name", sorted(READERS))
