@@ -1,9 +1,7 @@
-"""What the checks stand on: ``python -m tests.supply lock | licences | advisories``.
+"""What the checks stand on: ``python -m tests.supply licences | advisories``.
 
-``lock`` writes ``requirements.lock``: every package of the environment that runs the checks, with
-its version and the hash of the archive that pip would install (``--no-deps --require-hashes``).
 ``licences`` writes ``docs/licences.md`` from the packages' own metadata. ``advisories`` asks
-pip-audit whether one of the locked versions has a known fault; without pip-audit or a network it
+pip-audit whether one of these versions has a known fault; without pip-audit or a network it
 says so and ends well.
 """
 
@@ -11,11 +9,10 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
-import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
@@ -30,15 +27,9 @@ from common.files import write_file
 from common.texts import one_line
 from tests.helpers.places import REPOSITORY
 
-LOCK = REPOSITORY / "requirements.lock"
 LICENCES = REPOSITORY / "docs" / "licences.md"
-_OWN_PLACES = ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX")
 EXTRAS = ("kit", "toolchain", "view", "train", "dev")
 
-_LOCK_HEAD = """# Everything the project's own checks run with, on Linux with Python {python}.
-# Written by `python -m tests.supply lock`; install with:
-# pip install --no-deps --require-hashes -r {name}
-"""
 _LICENCES_HEAD = """# Licences of what this project uses
 
 Written by `python -m tests.supply licences` from the packages' own metadata; nothing of these is
@@ -111,31 +102,6 @@ def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def lock(found: list[Package]) -> str:
-    """The text of the lock file; pip tells the hashes.
-
-    Raises:
-        UserError: pip cannot reach an index, or there is no such version there.
-    """
-    wanted = [f"{package.name}=={package.version}" for package in found]
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--no-deps"]
-    command += ["--ignore-installed", "--report", "-", *wanted]
-    # The public index alone, whatever this machine's pip prefers.
-    own = {name: text for name, text in os.environ.items() if name not in _OWN_PLACES}
-    own["PIP_CONFIG_FILE"] = os.devnull
-    result = subprocess.run(command, env=own, capture_output=True, text=True)
-    if result.returncode:
-        raise UserError(f"pip cannot tell the hashes: {result.stderr.strip()[-300:]}")
-    lines = []
-    for entry in json.loads(result.stdout)["install"]:
-        about, archive = entry["metadata"], entry["download_info"]["archive_info"]
-        digest = archive["hashes"]["sha256"]
-        version = about["version"].partition("+")[0]
-        lines.append(f"{canonical(about['name'])}=={version} --hash=sha256:{digest}\n")
-    head = _LOCK_HEAD.format(python="{}.{}".format(*sys.version_info[:2]), name=LOCK.name)
-    return head + "".join(sorted(lines))
-
-
 def licence(name: str) -> str:
     """What a package says of its licence, in a few words."""
     about = metadata.metadata(name)
@@ -156,12 +122,16 @@ def licences(found: list[Package]) -> str:
 
 
 def advisories() -> int:
-    """1 when a locked version has a known fault."""
+    """1 when a version that is installed has a known fault."""
     if importlib.util.find_spec("pip_audit") is None:
         print("not checked: pip-audit is not installed (pip install pip-audit)")
         return 0
-    command = [sys.executable, "-m", "pip_audit", "--disable-pip", "--require-hashes"]
-    result = subprocess.run([*command, "-r", str(LOCK)], capture_output=True, text=True)
+    pinned = "".join(f"{p.name}=={p.version.partition('+')[0]}\n" for p in packages())
+    with tempfile.TemporaryDirectory() as folder:
+        listed = Path(folder) / "requirements.txt"
+        listed.write_text(pinned)
+        command = [sys.executable, "-m", "pip_audit", "--disable-pip", "--no-deps", "-r", listed]
+        result = subprocess.run(command, capture_output=True, text=True)
     text = result.stdout + result.stderr
     if result.returncode and re.search("ConnectionError|Max retries|Timeout|resolve", text):
         print("not checked: the index of advisories cannot be reached")
@@ -174,13 +144,12 @@ def advisories() -> int:
 def main() -> int:
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.supply", description=__doc__)
-    parser.add_argument("what", choices=("lock", "licences", "advisories"))
+    parser.add_argument("what", choices=("licences", "advisories"))
     what = parser.parse_args().what
     if what == "advisories":
         return advisories()
-    place, text = (LOCK, lock) if what == "lock" else (LICENCES, licences)
-    write_file(Path(place), text(packages()))
-    print(place)
+    write_file(LICENCES, licences(packages()))
+    print(LICENCES)
     return 0
 
 
