@@ -86,7 +86,7 @@ def onnx(path: Path, name: str = "") -> Understood:
     from quantize.ptq import lower
     from quantize.ptq.fuse import fuse
     from quantize.ptq.obstacles import too_wide
-    from quantize.ptq.read import read
+    from quantize.ptq.read.reader import read
 
     try:
         net = fuse(read(path))

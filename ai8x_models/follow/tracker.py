@@ -7,6 +7,7 @@ milliseconds.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -25,9 +26,10 @@ _LEAST_MS, _MOST_MS, _LONG_MS = 5, 250, 1000
 _MOST_PLACE, _MOST_SPEED = 1 << 23, 1 << 20
 _LEAST_SIZE = 128
 _COMMON = 3
-_SPEED_SHARE, _DECAY_SHARE, _GROW_SHARE, _SHRINK_SHARE = 614, 512, 1024, 256
+_SPEED_SHARE, _DECAY_SHARE, _GROW_SHARE, _SHRINK_SHARE = 300, 64, 1024, 256
 _MOST_CUTOFF, _MOST_PRODUCT, _ANGLE = 64 << 8, 611000, 3294
-_AGAIN = 2048
+_AGAIN, _BESIDE, _ASTRAY = 1500, 1500, 1500
+_NEW_POINTS = 4
 _FAR = 0xE0000000
 
 
@@ -176,6 +178,36 @@ def _likeness(track: Tracked, points: Integers, found_size: int) -> int:
     return int(kernel(size * size >> 6, _squared(away[0], away[1])).sum()) // count
 
 
+def _track_likeness(one: Tracked, other: Tracked) -> int:
+    size = max(one.size, other.size)
+    common = (one.value > 0) & (other.value > 0)
+    count = int(common.sum())
+    if count < _COMMON:
+        return 0
+    away = one.near()[:, common] - other.near()[:, common]
+    return int(kernel(size * size >> 6, _squared(away[0], away[1])).sum()) // count
+
+
+def _tracks_beside(tracks: Sequence[Tracked]) -> set[int]:
+    """Tracks that are expected where another one is."""
+    beside: set[int] = set()
+    for (one, first), (other, second) in itertools.combinations(enumerate(tracks), 2):
+        if first.seen and second.seen and _track_likeness(first, second) >= _BESIDE:
+            beside |= {one, other}
+    return beside
+
+
+def _without_strays(track: Tracked, points: Integers, hold_ms: int) -> Integers:
+    """A person without the points that lie astray, if they are fewer than half of those known."""
+    size = max(track.size, _size(points))
+    known = (track.value > 0) & (points[:, 2] > 0) & (track.missing <= hold_ms)
+    away = track.near() - points[:, :2].T
+    astray = known & (kernel(size * size >> 6, _squared(away[0], away[1])) < _ASTRAY)
+    if 2 * astray.sum() >= known.sum():
+        return points
+    return np.where(astray[:, None], 0, points)
+
+
 def _share(cutoff: Integers, ms: int) -> Integers:
     angle = np.minimum(cutoff * ms, _MOST_PRODUCT) * _ANGLE >> 12
     return np.asarray((angle << 12) // (angle + 32768))
@@ -227,9 +259,10 @@ class Tracker:
                 self._move_on(track, ms)
         like = self._compare(people)
         pairs = self._match(like, len(people))
+        beside = _tracks_beside(self.tracks)
         for index, track in enumerate(self.tracks):
             if track.seen and index in pairs:
-                self._seen(track, people[pairs[index]], ms)
+                self._seen(track, people[pairs[index]], ms, index in beside)
             elif track.seen:
                 self._not_seen(track, looked, ms)
         self._newcomers(people, like, set(pairs.values()))
@@ -262,7 +295,7 @@ class Tracker:
 
     # ---- points --------------------------------------------------------------------------------
 
-    def _found(self, track: Tracked, points: Integers, ms: int) -> None:
+    def _found(self, track: Tracked, points: Integers, ms: int, beside: bool) -> None:
         """All points of a track that were found: begun or filtered."""
         s = self.settings
         found = points[:, 2] > 0
@@ -273,7 +306,7 @@ class Tracker:
         speeds = toward(track.speeds, _speed(there - track.place, ms), speed_share)
         track.speeds = np.where(old, speeds, 0)
         share = _share(self._cutoff(track), ms)
-        trust = (np.minimum(points[:, 2], s.good) << 12) // s.good
+        trust = (np.minimum(points[:, 2], s.good) << 12) // s.good >> int(beside)
         moved = toward(track.place, there, share * trust >> 12)
         track.place = np.where(old, moved, np.where(new, there, track.place))
         track.value = np.where(found, points[:, 2], track.value)
@@ -306,12 +339,15 @@ class Tracker:
             faster = track.speed[axis] + (int(wrong) * _SPEED_SHARE >> 12)
             track.speed[axis] = clamp(faster, -_MOST_SPEED, _MOST_SPEED)
 
-    def _seen(self, track: Tracked, points: Integers, ms: int) -> None:
+    def _seen(self, track: Tracked, points: Integers, ms: int, beside: bool) -> None:
+        if beside:
+            points = _without_strays(track, points, self.settings.hold_ms)
+        else:
+            self._correct_speed(track, points, ms)
         size = _size(points)
-        self._correct_speed(track, points, ms)
         share = _GROW_SHARE if size > track.size else _SHRINK_SHARE
         track.size = toward(track.size, size, share)
-        self._found(track, points, ms)
+        self._found(track, points, ms, beside)
         track.missed = track.unseen = 0
         track.seen += track.seen < self.settings.confirm
 
@@ -330,6 +366,8 @@ class Tracker:
     def _newcomers(self, people: Sequence[Integers], like: Integers, taken: set[int]) -> None:
         for index, points in enumerate(people):
             if index in taken or (like[:, index] >= _AGAIN).any():
+                continue
+            if (points[:, 2] > 0).sum() < _NEW_POINTS:
                 continue
             free = next((i for i, track in enumerate(self.tracks) if not track.seen), None)
             if free is not None:

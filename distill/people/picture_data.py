@@ -25,7 +25,7 @@ from distill.people.views import Views
 def open_pictures(config: PictureSet) -> Pictures:
     """Read one set of the mixture."""
     annotations = Path(config.annotations) if config.annotations else None
-    return Pictures(Path(config.images), annotations, config.rotate)
+    return Pictures(Path(config.images), annotations, config.rotate, config.in_memory)
 
 
 def views_of(recipe: PictureRun, config: PictureSet) -> Views:

@@ -40,12 +40,16 @@ class Entry:
 
 
 class Pictures:
-    """A folder of pictures with or without labels; encoded files are kept in memory.
+    """A folder of pictures with or without labels.
 
-    ``annotations`` None: nothing is labelled, and a teacher speaks alone.
+    ``annotations`` None: nothing is labelled, and a teacher speaks alone. ``in_memory``: encoded
+    files are read once and kept; otherwise they are read whenever they are looked at.
     """
 
-    def __init__(self, images: Path, annotations: Path | None, rotate: float = 1.0) -> None:
+    def __init__(
+        self, images: Path, annotations: Path | None, rotate: float = 1.0, in_memory: bool = True
+    ) -> None:
+        self.in_memory = in_memory
         self.images, self.labelled, self.rotate = images, annotations is not None, rotate
         self.skipped = Skipped()
         if annotations is None:
@@ -79,7 +83,8 @@ class Pictures:
                 data = read_bytes(self.images / entry.name, pictures.MAX_BYTES)
             except (OSError, Unfit):
                 data = b""
-            self.files[entry.name] = data
+            if self.in_memory:
+                self.files[entry.name] = data
         try:
             decoded = pictures.decode(data)
         except Unfit:

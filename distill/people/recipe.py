@@ -138,6 +138,7 @@ class PictureSet:
     rotate: float = 1.0
     whole: float | None = None
     extent: list[float] | None = None
+    in_memory: bool = True  # false: read files whenever they are looked at (large sets)
 
     def __post_init__(self) -> None:
         if not self.images:

@@ -34,6 +34,12 @@ def parser(required: bool = True) -> argparse.ArgumentParser:
         "--once", action="store_true", help="stop at the end of the camera's pictures and say so"
     )
     result.add_argument(
+        "--follow",
+        action="store_true",
+        help="follow people over the pictures of --camera: a video; the board sees the region "
+        "where they are",
+    )
+    result.add_argument(
         "--http", type=int, default=DEFAULT_HTTP, metavar="PORT",
         help="serve the page here (%(default)s)",
     )  # fmt: skip

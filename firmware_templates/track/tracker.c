@@ -10,14 +10,17 @@
 #define MOST_SPEED (1 << 20)  /* Q8: 4096 pixels a second */
 #define LEAST_SIZE 128        /* Q4: 8 pixels */
 #define COMMON 3u             /* points two people need in common to be compared by them */
-#define SPEED_SHARE 614u      /* Q12: of an error in place that counts as one in speed */
-#define DECAY_SHARE 512u      /* Q12: of its speed that a track not seen loses in each picture */
+#define SPEED_SHARE 300u      /* Q12: of an error in place that counts as one in speed */
+#define DECAY_SHARE 64u       /* Q12: of its speed that a track not seen loses in each picture */
 #define GROW_SHARE 1024u      /* Q12: how fast a size follows what is seen */
 #define SHRINK_SHARE 256u
 #define MOST_CUTOFF (64u << 8)     /* Q8 Hz */
 #define MOST_PRODUCT 611000u       /* Q8 Hz times milliseconds: an angle of 15 */
 #define ANGLE 3294u                /* 2 pi / 1000 in steps of 2^-19 */
-#define AGAIN 2048u                /* Q12: as like as this to somebody known: not somebody new */
+#define AGAIN 1500u                /* Q12: as like as this to somebody known: not somebody new */
+#define NEW_POINTS 4u              /* somebody new has at least so many */
+#define BESIDE 1500u               /* Q12: two tracks as like as this may be taken for each other */
+#define ASTRAY 1500u               /* Q12: a point less near to where it is expected is another's */
 
 const tracker_settings_t tracker_default_settings = {
     .least = 1024,
@@ -149,6 +152,36 @@ static uint32_t likeness(const tracked_t *track, const pose_person_t *person, in
     return count >= COMMON ? sum / count : middle_likeness(track, person, size);
 }
 
+/* Q12; 0 with too few points in common. */
+static uint32_t track_likeness(const tracked_t *one, const tracked_t *other)
+{
+    const int32_t size = one->size > other->size ? one->size : other->size;
+    const uint32_t amount = (uint32_t)(size * size) >> 6;
+    uint32_t sum = 0, count = 0;
+    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
+        const tracked_point_t *a = &one->points[k], *b = &other->points[k];
+        if (a->value == 0 || b->value == 0) continue;
+        sum += fixed_kernel(amount, squared(near(a->x) - near(b->x), near(a->y) - near(b->y)));
+        ++count;
+    }
+    return count >= COMMON ? sum / count : 0;
+}
+
+/* Tracks that are expected where another one is: bit t is track t. What is found there may be
+ * either's, or half of each. */
+static uint32_t tracks_beside(const tracker_t *tracker)
+{
+    uint32_t beside = 0;
+    for (uint32_t t = 1; t < TRACK_MAX; ++t) {
+        for (uint32_t u = 0; u < t; ++u) {
+            const tracked_t *one = &tracker->tracks[t], *other = &tracker->tracks[u];
+            if (one->seen == 0 || other->seen == 0) continue;
+            if (track_likeness(one, other) >= BESIDE) beside |= 1u << t | 1u << u;
+        }
+    }
+    return beside;
+}
+
 typedef struct {
     uint16_t like[TRACK_MAX][POSE_MAX_PEOPLE];
     uint8_t track_of[POSE_MAX_PEOPLE], person_of[TRACK_MAX]; /* 255: nobody */
@@ -236,7 +269,7 @@ static void point_begin(tracked_point_t *point, const pose_point_t *found)
 }
 
 static void point_found(tracked_point_t *point, const pose_point_t *found, int32_t size,
-                        const tracker_settings_t *settings, uint32_t ms)
+                        const tracker_settings_t *settings, uint32_t ms, bool beside)
 {
     if (point->value == 0 || settings->slow_hz == 0) {
         point_begin(point, found);
@@ -247,7 +280,7 @@ static void point_found(tracked_point_t *point, const pose_point_t *found, int32
     point->speed_x = fixed_toward(point->speed_x, speed_of(x - point->x, ms), speed_share);
     point->speed_y = fixed_toward(point->speed_y, speed_of(y - point->y, ms), speed_share);
     const uint32_t value = found->value < settings->good ? found->value : settings->good;
-    const uint32_t trust = (value << 12) / settings->good;
+    const uint32_t trust = (value << 12) / settings->good >> (beside ? 1 : 0);
     const uint32_t share = share_of(cutoff_of(point, size, settings), ms) * trust >> 12;
     point->x = fixed_toward(point->x, x, share);
     point->y = fixed_toward(point->y, y, share);
@@ -310,16 +343,49 @@ static void correct_speed(tracked_t *track, const pose_person_t *person, uint32_
                                  -MOST_SPEED, MOST_SPEED);
 }
 
-static void track_seen(tracked_t *track, const pose_person_t *person,
-                       const tracker_settings_t *settings, uint32_t ms)
+/* A person without the points that lie astray, if they are fewer than half of those known. */
+static void leave_out_strays(const tracked_t *track, pose_person_t *person,
+                             const tracker_settings_t *settings)
 {
     const box_t box = person_box(person);
+    const int32_t found_size = box_size(&box);
+    const int32_t size = track->size > found_size ? track->size : found_size;
+    const uint32_t amount = (uint32_t)(size * size) >> 6;
+    uint32_t astray = 0, known = 0, out = 0;
+    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
+        const tracked_point_t *point = &track->points[k];
+        const pose_point_t *found = &person->points[k];
+        if (point->value == 0 || found->value == 0 || point->missing > settings->hold_ms) continue;
+        const uint32_t away = squared(near(point->x) - found->x, near(point->y) - found->y);
+        ++known;
+        if (fixed_kernel(amount, away) >= ASTRAY) continue;
+        astray |= 1u << k;
+        ++out;
+    }
+    if (2u * out >= known) return;
+    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
+        if (astray >> k & 1u) person->points[k] = (pose_point_t){0, 0, 0};
+    }
+}
+
+/* Beside another track only what is expected is believed, and half; the speed stays. So people who
+ * cross go on as they went. */
+static void track_seen(tracked_t *track, const pose_person_t *found,
+                       const tracker_settings_t *settings, uint32_t ms, bool beside)
+{
+    pose_person_t copy = *found;
+    const pose_person_t *person = &copy;
+    if (beside) {
+        leave_out_strays(track, &copy, settings);
+    } else {
+        correct_speed(track, person, ms);
+    }
+    const box_t box = person_box(person);
     const int32_t size = box_size(&box);
-    correct_speed(track, person, ms);
     track->size = fixed_toward(track->size, size, size > track->size ? GROW_SHARE : SHRINK_SHARE);
     for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
         if (person->points[k].value != 0) {
-            point_found(&track->points[k], &person->points[k], track->size, settings, ms);
+            point_found(&track->points[k], &person->points[k], track->size, settings, ms, beside);
         } else {
             point_missing(&track->points[k], settings, ms);
         }
@@ -406,6 +472,7 @@ static void newcomers(tracker_t *tracker, const pose_result_t *people, const pai
 {
     for (uint32_t p = 0; p < people->count; ++p) {
         if (pairs->track_of[p] != 255 || somebody_known(pairs, p)) continue;
+        if (person_box(&people->people[p]).count < NEW_POINTS) continue;
         for (uint32_t t = 0; t < TRACK_MAX; ++t) {
             if (tracker->tracks[t].seen) continue;
             track_begin(&tracker->tracks[t], &people->people[p]);
@@ -473,11 +540,12 @@ void tracker_step(tracker_t *tracker, const tracker_settings_t *settings,
         if (tracker->tracks[t].seen) move_on(&tracker->tracks[t], ms);
     }
     match(tracker, people, settings->least, &pairs);
+    const uint32_t beside = tracks_beside(tracker);
     for (uint32_t t = 0; t < TRACK_MAX; ++t) {
         tracked_t *track = &tracker->tracks[t];
         if (track->seen == 0) continue;
         if (pairs.person_of[t] != 255) {
-            track_seen(track, &people->people[pairs.person_of[t]], settings, ms);
+            track_seen(track, &people->people[pairs.person_of[t]], settings, ms, beside >> t & 1u);
         } else {
             track_not_seen(track, settings, looked, ms);
         }

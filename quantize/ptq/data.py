@@ -70,6 +70,11 @@ def _array(path: Path, shape: Shape, layout: str, count: int) -> np.ndarray:
     if not np.isfinite(chosen).all():
         bad = int(np.argmin(np.isfinite(chosen).reshape(len(chosen), -1).all(1)))
         raise UserError(f"{path}: input {bad} of those used holds NaN or infinity; remove it")
+    if chosen.size > 1 and chosen.max() == chosen.min():
+        raise UserError(
+            f"{path}: every value is {chosen.min():g}, which says nothing about ranges; save "
+            "inputs as the model meets them"
+        )
     return arranged(chosen, shape, layout)
 
 
@@ -78,7 +83,7 @@ def described(shape: Shape, layout: str) -> tuple[int, ...]:
     channels, rows, columns = shape
     return {
         "nchw": (channels, rows, columns), "nhwc": (rows, columns, channels),
-        "ncl": (channels, rows), "nc": (channels,),
+        "ncl": (channels, rows), "nlc": (rows, channels), "nc": (channels,),
     }[layout]  # fmt: skip
 
 
@@ -86,6 +91,8 @@ def arranged(inputs: np.ndarray, shape: Shape, layout: str) -> np.ndarray:
     """Inputs of any layout as [N, channels, rows, columns]."""
     if layout == "nhwc":
         inputs = inputs.transpose(0, 3, 1, 2)
+    if layout == "nlc":
+        inputs = inputs.transpose(0, 2, 1)
     return np.ascontiguousarray(inputs).reshape(len(inputs), *shape)
 
 
@@ -93,6 +100,8 @@ def given(inputs: np.ndarray, shape: Shape, layout: str) -> np.ndarray:
     """The inverse of :func:`arranged`."""
     if layout == "nhwc":
         return np.ascontiguousarray(inputs.transpose(0, 2, 3, 1))
+    if layout == "nlc":
+        return np.ascontiguousarray(inputs[..., 0].transpose(0, 2, 1))
     return inputs.reshape(len(inputs), *described(shape, layout))
 
 

@@ -20,7 +20,7 @@ def fuse(net: Net, approximate: bool = False) -> Net:
     """Rewrite a network in place until only layers are left.
 
     Args:
-        net: as :func:`quantize.ptq.read.read` returns it.
+        net: as :func:`quantize.ptq.read.reader.read` returns it.
         approximate: put the nearest thing in place of what can be avoided that way.
     """
     net.prune()  # gates of products that were understood as a whole
@@ -37,6 +37,7 @@ def fuse(net: Net, approximate: bool = False) -> Net:
         net.prune()
     _stand_alone(net)
     _sums(net)
+    _along_one_axis(net)
     net.in_order()
     _avoid(net, approximate)
     return net
@@ -210,6 +211,14 @@ def _stand_alone(net: Net) -> None:
         if op.inputs[0] != INPUT and op.shape[0] > 0:
             what = "a factor of its own" if (gain != 1).any() else "an activation of its own"
             net.notes.append(f"{op.node}: {what} becomes a 1x1 convolution")
+
+
+def _along_one_axis(net: Net) -> None:
+    """Let 1x1 convolutions of 1D data be 1D convolutions, as all others there are."""
+    if net.layout in ("ncl", "nlc"):
+        for op in net.of("conv2d"):
+            if op.weight.shape[2:] == (1, 1):
+                op.kind = "conv1d"
 
 
 def _sums(net: Net) -> None:

@@ -84,7 +84,7 @@ class Op:
 class Net:
     """A network: operations in running order, and what the user should know about it.
 
-    ``layout`` is how the model wants its input: ``nchw``, ``nhwc``, ``ncl`` or ``nc``.
+    ``layout`` is how the model wants its input: ``nchw``, ``nhwc``, ``ncl``, ``nlc`` or ``nc``.
     """
 
     name: str
@@ -96,6 +96,10 @@ class Net:
     notes: list[str] = field(default_factory=list)
     cut: dict[str, str] = field(default_factory=dict)
     """By output that the application computes: the tensor in front of that."""
+    input_span: tuple[float, float] | None = None
+    """What a model that is quantised already allows its input to be."""
+    views: dict[str, str] = field(default_factory=dict)
+    """By tensor of the model: the order of its axes (see :mod:`quantize.ptq.read.views`)."""
 
     def add(self, op: Op) -> Op:
         """Append an operation; its name is made unique."""

@@ -26,7 +26,8 @@ def trouble(net: Net, spec: StudentSpec) -> str | None:
         Lines of text, None when nothing stands in the way.
     """
     lines = [str(obstacle) for obstacle in net.obstacles]
-    lines += too_wide(spec) or _broken_rules(spec)
+    wide = too_wide(spec)
+    lines += wide + [rule for rule in _broken_rules(spec) if not _of(wide, rule)]
     if not lines:
         return None
     head = f"{len(lines)} thing{'s' * (len(lines) > 1)} that the chip does not have:"
@@ -47,6 +48,11 @@ def too_wide(spec: StudentSpec) -> list[str]:
         for layer in spec.layers
         if layer.op == "linear" and max(layer.in_channels, layer.out_channels) > MAX_CHANNELS
     ]
+
+
+def _of(wide: list[str], rule: str) -> bool:
+    """Whether a broken rule is about a layer that is known to be too wide."""
+    return any(f"{line.partition(':')[0]}:" in rule for line in wide)
 
 
 def _broken_rules(spec: StudentSpec) -> list[str]:

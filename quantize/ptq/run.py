@@ -23,7 +23,8 @@ from quantize.ptq.fuse import fuse
 from quantize.ptq.net import INPUT as NET_INPUT
 from quantize.ptq.net import Net
 from quantize.ptq.obstacles import UnfitNetwork, trouble
-from quantize.ptq.read import read
+from quantize.ptq.read.reader import read
+from quantize.ptq.read.views import canonical
 from quantize.sensitivity import sensitivity
 from synthesize.place.bits import Allocation, allocate, graph_of
 
@@ -99,6 +100,7 @@ def quantize(
     """
     net, lowered = understand(path, approximate)
     data = calibration(net)
+    _check_span(net, data.inputs)
     progress("ranges")
     inputs = torch.from_numpy(data.inputs)
     seen = scales.ranges(net, inputs)
@@ -125,6 +127,26 @@ def quantize(
     )  # fmt: skip
     _compare(path, result, lowered, data, chip)
     return result
+
+
+SPAN = 4.0
+"""How often the range of its own quantisation inputs may leave, or leave unused."""
+
+
+def _check_span(net: Net, inputs: np.ndarray) -> None:
+    """Refuse data of another range than a model was quantised for.
+
+    Raises:
+        UserError: both ranges are named.
+    """
+    if net.input_span is None:
+        return
+    most, known = float(np.abs(inputs).max()), max(abs(end) for end in net.input_span)
+    if not known / (4 * SPAN) <= most <= SPAN * known:
+        raise UserError(
+            f"calibration data reaches {most:g}, but the model's own quantisation is made for "
+            f"about {known:g}; give inputs as the model reads them"
+        )
 
 
 def _rounded(x: Tensor) -> Tensor:
@@ -231,7 +253,11 @@ def model_outputs(path: Path, net: Net, inputs: np.ndarray) -> list[np.ndarray]:
 
     found = run_model(path, net, given(inputs, net.ops[NET_INPUT].shape, net.layout))
     if found is not None:
-        return found
+        names = [net.cut.get(name, name) for name, _ in net.outputs]
+        return [
+            canonical(value, net.views.get(name, ""))
+            for name, value in zip(names, found, strict=True)
+        ]
     batches = [
         evaluate.outputs(net, torch.from_numpy(inputs[i : i + scales.BATCH]))
         for i in range(0, len(inputs), scales.BATCH)

@@ -30,10 +30,12 @@ def cases(count: int) -> list[tuple[bytes, int, Region, int]]:
 
 
 def test_c_equals_the_twin() -> None:
+    """With a region that moves from picture to picture, and pictures that are cut off before."""
     asked = cases(40)
+    lost = np.random.default_rng(78).integers(0, [picture + 1 for _, picture, *_ in asked])
     request = b"".join(
-        np.array([picture, *region, output], "<u4").tobytes() + data
-        for data, picture, region, output in asked
+        np.array([picture, *region, output, lines], "<u4").tobytes() + data
+        for (data, picture, region, output), lines in zip(asked, lost, strict=True)
     )
     sources = (TRACK / "crop.c", host_c.NATIVE / "crop_main.c")
     raw = host_c.run(host_c.build("crop", sources, (TRACK, DECODER)), request)

@@ -1,4 +1,8 @@
-"""Every layer class beside ai8x-training's own: 30 random instances of each kind, three modes."""
+"""Every layer class beside ai8x-training's own: 30 random instances of each kind, three modes.
+
+Where the arithmetic of the two differs (abs, or, xor; see ``ai8x_models.ai8x``), ours is the public
+generator's: the random networks 3 and 13 of ``test_official_generator.py`` hold all three.
+"""
 
 from __future__ import annotations
 
@@ -172,6 +176,19 @@ def test_element_wise_operations(ai8x: ModuleType) -> None:
             layer.mode = "integer"
             assert torch.equal(layer(*operands), getattr(ai8x, name)()(*operands))
             assert layer.state_dict() == getattr(ai8x, name)().state_dict() == {}
+
+
+@pytest.mark.parametrize("name", ["Add", "Sub"])
+def test_element_wise_operations_in_real_numbers(ai8x: ModuleType, name: str) -> None:
+    """Float, and in training with rounding: both work on what bytes stand for."""
+    ai8x.set_device(85, simulate=False, round_avg=False)
+    for seed in range(INSTANCES):
+        torch.manual_seed(seed)
+        operands = torch.randint(-128, 128, (2 + seed % 15, 2, 3, 4, 5)) / 128
+        layer = getattr(ours, name)()
+        for mode in ("float", "qat"):
+            layer.mode = mode
+            torch.testing.assert_close(layer(*operands), getattr(ai8x, name)()(*operands))
 
 
 def test_more_than_sixteen_operands_are_refused() -> None:

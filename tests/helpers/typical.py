@@ -1,4 +1,4 @@
-"""Ten typical small networks as people write them, none of them for this chip."""
+"""Eleven typical small networks as people write them, none of them for this chip."""
 
 from __future__ import annotations
 
@@ -117,6 +117,23 @@ class Keywords(nn.Module):
         return self.head(self.body(x).flatten(1))
 
 
+class Spoken(nn.Module):
+    """A residual block in 1D, a mean over time."""
+
+    shape = (16, 48)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv1d(16, 24, 5, padding=2), nn.BatchNorm1d(24), nn.ReLU())
+        self.one, self.two = nn.Conv1d(24, 24, 3, padding=1), nn.Conv1d(24, 24, 3, padding=1)
+        self.norm, self.head = nn.BatchNorm1d(24), nn.Linear(24, 12)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.max_pool1d(self.stem(x), 2)
+        x = F.relu(x + self.norm(self.two(F.relu(self.one(x)))))
+        return self.head(x.mean(-1))
+
+
 class Autoencoder(nn.Module):
     """Down by strides, up by transposed convolutions; tanh at the end."""
 
@@ -198,8 +215,8 @@ class Detector(nn.Module):
 
 NETWORKS: dict[str, type[nn.Module]] = {
     "classifier": Classifier, "unet": UNet, "residual": Residual, "mobile": MobileLike,
-    "keywords": Keywords, "autoencoder": Autoencoder, "six": Six, "enlarged": Enlarged,
-    "detector": Detector,
+    "keywords": Keywords, "spoken": Spoken, "autoencoder": Autoencoder, "six": Six,
+    "enlarged": Enlarged, "detector": Detector,
 }  # fmt: skip
 """Those that the chip can express."""
 

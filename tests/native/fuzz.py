@@ -29,6 +29,7 @@ FLAGS = (
 )  # fmt: skip
 COMMON = TEMPLATES / "common"
 TARGETS: dict[str, tuple[tuple[Path, ...], tuple[Path, ...], int]] = {
+    "crop": ((TRACK / "fuzz_crop.c", TRACK / "crop.c"), (TRACK, DECODER), 4000),
     "decoder": ((DECODER / "fuzz_decoder.c", DECODER / "pose_decoder.c"), (DECODER,), 20000),
     "receiver": (
         (NATIVE / "fuzz_receiver.c", COMMON / "frame_receiver.c", COMMON / "crc32.c"),
@@ -89,7 +90,12 @@ def track_seed(index: int) -> bytes:
     return b"".join(parts)
 
 
-SEEDS = {"decoder": decoder_seed, "receiver": receiver_seed, "track": track_seed}
+def crop_seed(index: int) -> bytes:
+    """Regions that move, over noise."""
+    return random.Random(index).randbytes(200 * (index + 1) % 4000)
+
+
+SEEDS = {"crop": crop_seed, "decoder": decoder_seed, "receiver": receiver_seed, "track": track_seed}
 """By name of the target: what makes its seeds."""
 
 

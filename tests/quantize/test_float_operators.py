@@ -16,7 +16,7 @@ from quantize.ptq import data, evaluate, lower
 from quantize.ptq.command import write
 from quantize.ptq.fuse import fuse
 from quantize.ptq.net import Net
-from quantize.ptq.read import read
+from quantize.ptq.read.reader import read
 from quantize.ptq.run import quantize
 from quantize.ptq.runtime import run_model
 from synthesize.compiler import compile_graph

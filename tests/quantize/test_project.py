@@ -109,7 +109,8 @@ def test_a_float_checkpoint_is_calibrated(
     (found,) = reference.run(graph, (x[0] * 128).numpy().astype(np.int64)).values()
     (scale,) = read.extras["output_scale"].values()
     error = np.linalg.norm(found.flatten() * scale - wanted) / np.linalg.norm(wanted)
-    assert error < 0.3  # a random network fills little of the range that such models fix
+    # Measured 0.105: such models fix the range of all data, of which a random one fills little.
+    assert error < 0.12
 
 
 def test_a_traced_student_computes_the_model(tmp_path: Path) -> None:

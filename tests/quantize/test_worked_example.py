@@ -140,7 +140,9 @@ def test_fine_tuning_lowers_the_error_of_few_bits(tmp_path: Path) -> None:
         assert {int(layer.weight_bits) for _, layer in student.layers()} == {2}
         with torch.no_grad():
             errors.append(float((student.maps(x)[0] - teacher(x)[0]).square().mean()))
-    assert errors[1] < 0.95 * errors[0]
+    # Measured 0.091 after 0.100: biases are corrected before the first epoch, and little is left to
+    # win at 2 bits; what training wins back in accuracy the long test above shows.
+    assert errors[1] < 0.93 * errors[0]
     assert quantize(["convert", str(qat), str(tmp_path / "q.pth.tar")]) == 0
     assert synthesize(["check", str(tmp_path / "q.pth.tar")]) == 0
 

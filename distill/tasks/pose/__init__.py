@@ -49,6 +49,7 @@ TASK = Task(
             {"compare": Kind(f"{HERE}.compare:CompareRecipe", f"{HERE}.compare:report")},
         ),
         "quantize": Verb("integers of a trained student", "quantize.__main__:main", ("convert",)),
+        "average": Verb("the mean of several float students", "distill.engine.average:main"),
         "eval": Verb("accuracy of checkpoints: PCK and OKS", f"{HERE}.commands:evaluate"),
         "thresholds": Verb("who counts as a person, fitted", f"{HERE}.fit:main"),
         "accuracy": Verb("a page of what networks see", f"{HERE}.accuracy:main"),

@@ -39,6 +39,8 @@ PEAKS = (0.1, 0.15, 0.2, 0.25, 0.3)
 AFFINITIES = (0.02, 0.05, 0.1, 0.15)
 AGREEMENTS = (0.6, 0.7, 0.8, 0.9, 1.0)
 POINTS = (3, 4, 5, 6, 8)
+WORTH = 0.005
+"""F1 that another threshold must gain: less is chance on a few hundred people."""
 _ANY_SIDE = 1 << 20  # pixels; only whether there is somebody is asked
 OPEN_DOOR = DecodeSettings(peak=0.2, agreement=0.8, min_keypoints=2, min_score=0.0)
 """Where the search begins; it keeps nearly everybody, to be weighed afterwards."""
@@ -136,12 +138,16 @@ def _steps(scores: np.ndarray) -> np.ndarray:
 
 
 def fit(seen: Sequence[Seen], most_false: float = 0.03) -> Fit:
-    """Search one threshold after the other, the others as found so far."""
+    """Search one threshold after the other, the others as found so far.
+
+    A threshold leaves its usual place only where that gains at least ``WORTH``.
+    """
     best = weigh(seen, OPEN_DOOR, most_false)
     steps: tuple[tuple[str, tuple[Any, ...]], ...] = (
         ("peak", PEAKS), ("agreement", AGREEMENTS), ("affinity", AFFINITIES),
     )  # fmt: skip
     for name, values in steps:
+        start = best
         for value in values:
             so_far = best.settings
             base = replace(
@@ -153,7 +159,8 @@ def fit(seen: Sequence[Seen], most_false: float = 0.03) -> Fit:
             if value == getattr(base, name):
                 continue
             found = weigh(seen, replace(base, **{name: value}), most_false)
-            best = max(best, found, key=lambda one: one.f1)
+            if found.f1 >= start.f1 + WORTH and found.f1 > best.f1:
+                best = found
     return best
 
 

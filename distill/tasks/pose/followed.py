@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,7 +31,10 @@ from ai8x_models.skeleton import NUM_HEATMAPS
 from ai8x_models.student_file import read_checkpoint
 from ai8x_models.thresholds import DEFAULTS, DecodeSettings, from_extras
 from common.console import command_line
+from common.errors import UserError
+from distill.people.crops import PeopleSet
 from distill.people.film import RATE, SCRIPTS, SIDE, Frame, film
+from distill.people.panned import Pan, panned, photographs
 from distill.tasks.pose.evaluate import load_network, predict
 
 Points = npt.NDArray[np.float64]
@@ -145,6 +148,11 @@ class Score:
     seconds: float = 0.0
     tremble: list[float] = field(default_factory=list)
 
+    def add(self, other: Score) -> None:
+        """Count what another film has shown as well."""
+        for name in ("people", "found", "points", "right", "switches", "seconds", "tremble"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
     def line(self, name: str) -> str:
         """One row of a table."""
         tremble = np.mean(self.tremble) if self.tremble else float("nan")
@@ -220,25 +228,52 @@ def _add_tremble(score: Score, past: Sequence[Points]) -> None:
         score.tremble.append(float(np.linalg.norm(bent, axis=1).mean()))
 
 
+def _films(options: argparse.Namespace) -> Iterator[tuple[str, list[list[Frame]]]]:
+    """What is to be seen, by name; photographs are one name with many films."""
+    for name in options.scripts:
+        yield name, [list(film(SCRIPTS[name]))]
+    if options.photographs:
+        source = PeopleSet(options.photographs, options.photographs.parent / "images")
+        shown = photographs(source, options.limit)
+        yield f"{len(shown)} photographs", [list(panned(one, Pan())) for one in shown]
+
+
+def _measure(films: Sequence[Sequence[Frame]], follow: bool, options: argparse.Namespace) -> Score:
+    """All films, nobody known at the beginning of each."""
+    total = Score()
+    see, settings = perfect(stride=options.stride), DEFAULTS
+    if options.checkpoint:
+        see, settings = student(options.checkpoint), thresholds(options.checkpoint)
+    for frames in films:
+        total.add(judge([f.people for f in frames], chain(frames, see, follow, settings)))
+    return total
+
+
 @command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(
         prog="python -m distill.tasks.pose.followed", description=__doc__
     )
-    parser.add_argument("scripts", nargs="+", choices=sorted(SCRIPTS), help="films")
+    parser.add_argument("scripts", nargs="*", metavar="FILM", help=", ".join(sorted(SCRIPTS)))
+    parser.add_argument(
+        "--photographs", type=Path, metavar="JSON",
+        help="annotations (COCO) of photographs that lie beside it in images/, to pan over",
+    )  # fmt: skip
+    parser.add_argument("--limit", type=int, default=12, help="photographs (default 12)")
     parser.add_argument("--checkpoint", type=Path, help="a student; without one: perfect maps")
     parser.add_argument(
         "--stride", type=int, choices=(4, 8), default=STRIDE, help="of perfect maps (default 8)"
     )
     options = parser.parse_args(arguments)
     for name in options.scripts:
-        frames = list(film(SCRIPTS[name]))
+        if name not in SCRIPTS:
+            raise UserError(f"there is no film '{name}'; there are {', '.join(sorted(SCRIPTS))}")
+    if not options.scripts and not options.photographs:
+        raise UserError("name films, or photographs (--photographs) to pan over")
+    for name, films in _films(options):
         for follow in (False, True):
-            see, settings = perfect(stride=options.stride), DEFAULTS
-            if options.checkpoint:
-                see, settings = student(options.checkpoint), thresholds(options.checkpoint)
-            score = judge([f.people for f in frames], chain(frames, see, follow, settings))
+            score = _measure(films, follow, options)
             print(score.line(f"{name}, {'followed' if follow else 'whole picture'}"), flush=True)
     return 0
 

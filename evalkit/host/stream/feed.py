@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ai8x_models.follow.events import RULES
 from ai8x_models.preprocess import fit
 from common.errors import UserError
 from evalkit.host.serial.links import Link, LinkLost
 from evalkit.host.serial.own_camera import OwnCamera, enlarged
-from evalkit.host.serial.session import Session, heatmaps
+from evalkit.host.serial.session import Answer, Session, heatmaps
+from evalkit.host.stream.follower import Follower
 from evalkit.host.stream.pictures import Camera, Picture, shown
 from evalkit.host.stream.player import Gate, Player
 from evalkit.host.stream.recording import Recorder, read_recording
@@ -125,6 +127,7 @@ class Options:
         count: end after so many pictures; None: go on.
         once: without ``count``: at the camera's end, hold and say so, rather than begin again.
         step: of the board's own pictures ask for every so-many-th pixel; 0: for none.
+        follow: follow people over the pictures that are sent.
     """
 
     camera: Camera | None = None
@@ -133,6 +136,7 @@ class Options:
     count: int | None = None
     step: int = 0
     once: bool = False
+    follow: bool = False
 
 
 class LiveFeed(Feed):
@@ -160,6 +164,7 @@ class LiveFeed(Feed):
         self._number = 0
         self._taken = 0
         self._largest = 1
+        self._follower: Follower | None = None
 
     def _run(self) -> None:
         recorder = self._options.recorder
@@ -222,24 +227,40 @@ class LiveFeed(Feed):
         if self._options.recorder:
             self._options.recorder.hello(session.hello_payload)
         self._largest = 1
+        self._follower = Follower(hello.input_shape[1]) if self._options.follow else None
         self.listener.hello(hello, session.link.name)
         self.listener.status(LIVE, f"{session.link.name} runs network {hello.network}")
 
     def _ask(self, session: Session, picture: Picture) -> None:
         assert session.hello is not None
+        if self._follower is not None:
+            return self._ask_closer(session, picture, self._follower)
         _, rows, columns = session.hello.input_shape
         fitted = fit(picture.pixels, rows, columns)
         self._number = (self._number + 1) & 0xFFFF
         answer = session.look(fitted.pixels, self._number, self.want_heat)
-        heat = None
-        maps = heatmaps(answer.maps)
-        if maps is not None:
-            self._largest = max(self._largest, int(maps.max()))
-            heat = brightness(maps, self._largest)
         height, width = picture.pixels.shape[:2]
-        jpeg = shown(picture.pixels)
-        seen = (fitted.scale, jpeg, answer.payload, heat, answer.payload3d)
-        self._publish(Shot(self._now(), picture.name, width, height, *seen))
+        seen = (fitted.scale, shown(picture.pixels), answer.payload, self._heat(answer))
+        self._publish(Shot(self._now(), picture.name, width, height, *seen, answer.payload3d))
+
+    def _ask_closer(self, session: Session, picture: Picture, follower: Follower) -> None:
+        """Look at a region; the picture to look at is then that region, as with a live board."""
+        pixels = follower.look(picture.pixels)
+        self._number = (self._number + 1) & 0xFFFF
+        answer = session.look(pixels, self._number, self.want_heat)
+        followed, lines = follower.take(answer.payload)
+        for line in lines:
+            self.listener.log(line)
+        seen = ((1.0, 1.0), shown(pixels), answer.payload, self._heat(answer), answer.payload3d)
+        shape = (pixels.shape[1], pixels.shape[0])
+        self._publish(Shot(self._now(), picture.name, *shape, *seen, followed=followed))
+
+    def _heat(self, answer: Answer) -> NDArray[np.uint8] | None:
+        maps = heatmaps(answer.maps)
+        if maps is None:
+            return None
+        self._largest = max(self._largest, int(maps.max()))
+        return brightness(maps, self._largest)
 
     def _listen(self, session: Session, own: OwnCamera) -> None:
         """Take answers that the board sends by itself."""

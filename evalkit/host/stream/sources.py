@@ -56,9 +56,12 @@ def feed(options: argparse.Namespace, listener: Listener, count: int | None) -> 
     Raises:
         UserError: camera, recording, firmware or options are unusable; nothing has been written.
     """
+    follow = getattr(options, "follow", False)  # not every command can
     if options.replay is not None:
-        if options.record or options.camera:
-            raise UserError("--record and --camera make no sense with --replay; leave them out")
+        if options.record or options.camera or follow:
+            raise UserError(
+                "--record, --camera and --follow make no sense with --replay; leave them out"
+            )
         next(read_recording(options.replay), None)
         return ReplayFeed(listener, options.replay, repeat=count is None)
     if not 0 <= options.step <= protocol.SHOW_MOST_STEP:
@@ -67,9 +70,14 @@ def feed(options: argparse.Namespace, listener: Listener, count: int | None) -> 
     open_link = _opener(options)
     if options.kit is not None and has_own_camera(options.kit):
         camera = None  # the firmware sees them through the sensor
+    if follow and camera is None:
+        raise UserError(
+            "--follow follows people over pictures that are sent; give some with --camera to "
+            "firmware without a camera of its own (make injection), or build make live FOLLOW=1"
+        )
     recorder = Recorder(options.record) if options.record is not None else None
     once = getattr(options, "once", False)
-    how = Options(camera, recorder, options.network, count, options.step, once)
+    how = Options(camera, recorder, options.network, count, options.step, once, follow)
     return LiveFeed(listener, open_link, how)
 
 

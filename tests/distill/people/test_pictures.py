@@ -88,6 +88,15 @@ def test_a_broken_picture_is_grey_and_named(tmp_path: Path) -> None:
     assert "1.png" in str(pictures.skipped)
 
 
+def test_large_sets_stay_in_their_files(tmp_path: Path) -> None:
+    labels = folder(tmp_path)
+    kept, left = (views_of(Pictures(tmp_path, labels, 1.0, kept)) for kept in (True, False))
+    for index in range(3):
+        np.testing.assert_array_equal(kept[index]["image"], left[index]["image"])
+    assert len(kept.pictures.files) == 3
+    assert not left.pictures.files
+
+
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no pictures"):
         Pictures(tmp_path, None)

@@ -49,6 +49,27 @@ def test_the_fit_tells_people_from_faint_ghosts() -> None:
     assert fitted.f1 == 1
 
 
+def test_thresholds_that_gain_nothing_stay_as_they_are() -> None:
+    people = [labelled(10 + 3 * n, 5, 90 + 3 * n) for n in range(3)]
+    pictures = [seen(one, truth(one), 0.9, 0.02, n) for n, one in enumerate(people)]
+    pictures.append(seen(None, truth(), 0.9, 0.02, 9))
+    fitted = fit.fit(pictures, 0.0).settings
+    usual = fit.OPEN_DOOR
+    for name in ("peak", "agreement", "affinity"):
+        assert getattr(fitted, name) == getattr(usual, name)
+
+
+def test_somebody_badly_placed_is_there() -> None:
+    """A skeleton on a real person counts as right from an OKS of 0.3 on, not from 0.5."""
+    person = labelled(20, 10, 100)
+    moved = person + np.array([5.0, 5.0, 0.0], np.float32)
+    picture = seen(moved, truth(person), 0.9, 0.0, 0)
+    answers, truths = [picture.people(DecodeSettings())], [picture.picture.truth]
+    assert score(answers, truths, 0.3).recall == 1
+    assert score(answers, truths, 0.5).recall == 0
+    assert fit.weigh([picture], fit.OPEN_DOOR, 0.0).f1 == 1
+
+
 def test_fitted_thresholds_travel_in_the_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "student.pth.tar"
     save_student(Student("tiny"), path, 3, {"note": "kept"})

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
-from quantize.ptq import constants
 from quantize.ptq.net import INPUT, Net, Obstacle, Op, Shape
+from quantize.ptq.read import constants, views
 from synthesize.read.onnx import model as onnx_model
 from synthesize.read.onnx.model import Model, Node
 
@@ -23,11 +23,12 @@ MAX_SIZE = 4096
 class Reader:
     """What is known while operators are read: constants, and the operation behind each tensor."""
 
-    def __init__(self, model: Model, net: Net, rank: int) -> None:
+    def __init__(self, model: Model, net: Net, view: str) -> None:
         self.model, self.net = model, net
         self.constants = {name: _array(value) for name, value in model.constants.items()}
         self.tensors: dict[str, str] = {}
-        self.ranks = {INPUT: rank}
+        self.views = {INPUT: view}
+        self.orders: dict[str, np.ndarray] = {}
 
     def constant(self, node: Node, index: int) -> np.ndarray | None:
         """A constant input, None when it is data or missing."""
@@ -52,14 +53,30 @@ class Reader:
 
     def rank(self, op: Op) -> int:
         """Axes of an operation's result in the model, the batch included."""
-        return self.ranks[op.name]
+        return len(self.views[op.name])
 
-    def add(self, node: Node, op: Op, rank: int | None = None) -> Op:
-        """Append an operation; its rank is that of its first input unless it is given."""
+    def view(self, op: Op) -> str:
+        """How an operation's result lies in the model."""
+        return self.views[op.name]
+
+    def seen_as(self, node: Node, source: Op, view: str) -> Op:
+        """The same data in another view."""
+        if view == self.view(source):
+            return source
+        op = Op(f"{source.name}.{view}", "affine", [source.name], source.shape)
+        op.weight, op.bias = np.ones(1), np.zeros(1)
+        op.tensor = source.tensor
+        return self.add(node, op, view)
+
+    def add(self, node: Node, op: Op, view: str | None = None) -> Op:
+        """Append an operation; its view is that of its first input unless it is given."""
         op.node = op.node or label(node)
-        first = self.ranks[op.inputs[0]] if rank is None else rank
+        first = self.views[op.inputs[0]] if view is None else view
+        source = op.inputs[0]
         self.net.add(op)
-        self.ranks[op.name] = first
+        self.views[op.name] = first
+        if source in self.orders and op.kind in ("act", "affine"):
+            self.orders[op.name] = self.orders[source]
         return op
 
     def obstacle(self, node: Node, reason: str, nearest: str) -> None:
@@ -88,11 +105,11 @@ def read(path: str | Path) -> Net:
         UserError: unreadable file, several inputs, sizes that are not fixed, or inputs of an
             operator that do not go together.
     """
-    from quantize.ptq.operators import OPERATORS, unknown
+    from quantize.ptq.read.operators import OPERATORS, unknown
 
     model = onnx_model.read(path)
-    net, rank = _start(model)
-    reader = Reader(model, net, rank)
+    net, view = _start(model)
+    reader = Reader(model, net, view)
     reader.tensors[net.input_name] = INPUT
     for node in model.nodes:
         value = _constant(reader, node)
@@ -106,11 +123,12 @@ def read(path: str | Path) -> Net:
         for name, op in zip(node.outputs, results, strict=False):
             reader.tensors[name] = op.name
             op.tensor = op.tensor or name
+            net.views.setdefault(name, reader.view(op))
     _outputs(reader)
     return net
 
 
-def _start(model: Model) -> tuple[Net, int]:
+def _start(model: Model) -> tuple[Net, str]:
     if len(model.inputs) != 1:
         names = ", ".join(model.inputs) or "none"
         raise UserError(
@@ -133,21 +151,46 @@ def _start(model: Model) -> tuple[Net, int]:
             f"{model.path}: input {name} is {said}; only the batch may be open, so export with "
             f"fixed sizes (at most {MAX_SIZE})"
         )
-    last = len(dims) == 4 and _transposed(model, name)
-    channels, rows, columns = (*sizes, 1, 1)[:3]
-    shape: Shape = (columns, channels, rows) if last else (channels, rows, columns)
-    layout = "nhwc" if last else {2: "nc", 3: "ncl", 4: "nchw"}[len(dims)]
-    net = Net(model.name, name, layout)
+    view = views.FIRST[len(dims)]
+    if len(dims) > 2 and _channel_axis(model, name, [1, *sizes]) == len(dims) - 1:
+        view = views.LAST[len(dims)]
+    found = dict(zip(view[1:], sizes, strict=True))
+    shape: Shape = (found["C"], found.get("H", 1), found.get("W", 1))
+    net = Net(model.name, name, views.LAYOUTS[view])
     net.add(Op(INPUT, "input", [], shape))
-    return net, len(dims)
+    return net, view
 
 
-def _transposed(model: Model, name: str) -> bool:
-    """Whether the first thing that happens to the input is that its channels come first."""
+_EACH = ("QuantizeLinear", "DequantizeLinear", "Cast", "Identity", "Add", "Sub", "Mul", "Div")
+"""Operators that leave every value where it is."""
+
+
+def _channel_axis(model: Model, name: str, sizes: list[int]) -> int:
+    """The axis of the input that its first convolution takes for channels: Keras has them last."""
+    places: list[int | None] = list(range(len(sizes)))
     node = model.reader(name)
-    while node is not None and node.op in ("QuantizeLinear", "DequantizeLinear", "Cast"):
+    while node is not None:
+        perm = node.integers("perm")
+        given = model.constants.get(node.inputs[1]) if len(node.inputs) > 1 else None
+        whole: list[int] = []
+        if given is not None and given.array.dtype.kind in "iu":
+            whole = [int(n) for n in given.array.reshape(-1)]
+        if node.op == "Transpose" and perm is not None and len(perm) == len(places):
+            places = [places[n] for n in perm]
+        elif node.op == "Unsqueeze":
+            added = whole or list(node.integers("axes") or ())
+            for place in sorted(n % (len(places) + len(added)) for n in added):
+                places.insert(place, None)
+        elif node.op == "Reshape" and whole[1:2] == [1] and len(whole) == len(sizes) == 4:
+            one = [n for n in places[1:] if n is not None and sizes[n] == 1]
+            return one[0] if one and whole[2:] == sizes[1:3] else 1
+        elif node.op not in _EACH:
+            break
         node = model.reader(node.outputs[0])
-    return node is not None and node.op == "Transpose" and node.integers("perm") == (0, 3, 1, 2)
+    found = places[1] if len(places) > 1 else 1
+    return (
+        1 if node is None or node.op not in ("Conv", "BatchNormalization") or not found else found
+    )
 
 
 def _constant(reader: Reader, node: Node) -> np.ndarray | None:
@@ -166,8 +209,7 @@ def _constant(reader: Reader, node: Node) -> np.ndarray | None:
 
 def _dims(reader: Reader, op: Op) -> tuple[int, ...]:
     """Dimensions in the model, batch 1."""
-    rank = reader.rank(op)
-    return (1, *op.shape)[:rank] if rank > 2 else (1, int(np.prod(op.shape)))
+    return views.dims(reader.view(op), op.shape)
 
 
 def _outputs(reader: Reader) -> None:
@@ -178,6 +220,10 @@ def _outputs(reader: Reader) -> None:
         op = net.ops[reader.tensors[name]]
         if op.kind == "input":
             raise UserError(f"{model.path}: output {name} is the input itself; remove it")
+        if op.name in reader.orders:
+            reader.net.obstacles.append(Obstacle(
+                op.node, "flattened with channels last and put out", "data as it lies"
+            ))  # fmt: skip
         if op.tensor != name:  # what only moved data is not computed here
             net.cut[name] = op.tensor
         net.outputs.append((name, op.name))

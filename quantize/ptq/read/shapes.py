@@ -8,8 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from quantize.ptq.net import Net, Op, Pair, Shape
-from quantize.ptq.read import Reader, label
+from quantize.ptq.net import Net, Op, Pair
+from quantize.ptq.read import views
+from quantize.ptq.read.reader import Reader, label
 from synthesize.chip.limits import MAX_POOL
 from synthesize.read.onnx.model import Node
 
@@ -17,13 +18,14 @@ Operator = Callable[[Reader, Node], Op]
 Pooling = Literal["max", "avg"]
 
 
-def per_channel(array: np.ndarray, shape: Shape, rank: int) -> np.ndarray | None:
+def per_channel(array: np.ndarray, view: str) -> np.ndarray | None:
     """One number, or one per channel, of a constant that is combined with data; else None."""
     if array.size == 1:
         return array.reshape(1)
-    dims = (1,) * (rank - array.ndim) + array.shape
-    others = dims[:1] + dims[2:]
-    if len(dims) != rank or any(n != 1 for n in others) or dims[1] != shape[0]:
+    dims = (1,) * (len(view) - array.ndim) + array.shape
+    if len(dims) != len(view) or any(
+        n != 1 for n, letter in zip(dims, view, strict=True) if letter != "C"
+    ):
         return None
     return array.reshape(-1)
 
@@ -49,15 +51,19 @@ def curve_of(net: Net, gate: Op) -> str:
 
 
 def _pool(reader: Reader, node: Node, kind: Pooling) -> Op:
-    from quantize.ptq.operators import foreign, out
+    from quantize.ptq.read.operators import foreign, out
 
     source = reader.data(node)
-    spatial = reader.rank(source) - 2
     window = node.integers("kernel_shape")
-    if window is None or spatial not in (1, 2) or len(window) != spatial:
+    letters = views.spatial(reader.view(source))
+    if window is None or not letters or len(window) != len(letters):
         return foreign(reader, node, "pooling of data without rows", "pooling of rows and columns")
-    step = node.integers("strides") or (1,) * spatial
-    pads = _pool_pads(node, source, window, step)
+    step = node.integers("strides") or (1,) * len(letters)
+    pads = _pool_pads(node, views.dims(letters, source.shape), window, step)
+    if letters == "WH":
+        window, step = window[::-1], step[::-1]
+        pads = tuple(pads[n] for n in (1, 0, 3, 2))
+    spatial = 1 if source.shape[2] == 1 and window[1:] in ((), (1,)) else 2
     size, stride = _pair(window), _pair(step, 1)
     floor, ceil = (
         _sizes(source, size, stride, pads, False),
@@ -98,12 +104,12 @@ def _stand_in(source: Op, result: Pair) -> tuple[Pair, Pair]:
 
 
 def _pool_pads(
-    node: Node, source: Op, window: tuple[int, ...], step: tuple[int, ...]
+    node: Node, sizes: tuple[int, ...], window: tuple[int, ...], step: tuple[int, ...]
 ) -> tuple[int, ...]:
     if str(node.attributes.get("auto_pad", "NOTSET")).startswith("SAME"):
         totals = [
             max((-(-n // s) - 1) * s + k - n, 0)
-            for n, k, s in zip(source.shape[1:], window, step, strict=False)
+            for n, k, s in zip(sizes, window, step, strict=True)
         ]
         return tuple([t // 2 for t in totals] + [t - t // 2 for t in totals])
     return node.integers("pads") or (0,) * (2 * len(window))
@@ -139,7 +145,12 @@ def global_pool(kind: Pooling) -> Operator:
 
     def make(reader: Reader, node: Node) -> Op:
         source = reader.data(node)
-        return _whole(reader, node, source, source.shape[1:], kind, reader.rank(source))
+        if views.spatial(reader.view(source)) is None:
+            from quantize.ptq.read.operators import foreign
+
+            return foreign(reader, node, f"{node.op} of axes {reader.view(source)}",
+                           "channels in front")  # fmt: skip
+        return _whole(reader, node, source, source.shape[1:], kind, reader.view(source))
 
     return make
 
@@ -148,27 +159,28 @@ def reduce_(kind: Pooling) -> Operator:
     """ReduceMean and ReduceMax over rows, columns or both."""
 
     def make(reader: Reader, node: Node) -> Op:
-        from quantize.ptq.operators import foreign
+        from quantize.ptq.read.operators import foreign
 
-        source, rank = reader.data(node), reader.rank(reader.data(node))
+        source = reader.data(node)
+        view = reader.view(source)
         given = reader.constant(node, 1)
         axes = node.integers("axes") if given is None else tuple(int(n) for n in given.reshape(-1))
-        wanted = {n % rank for n in axes or range(rank)}
-        if not wanted or not wanted <= set(range(2, rank)):
-            return foreign(reader, node, f"{node.op} over axes {sorted(wanted)}",
-                           "rows and columns (axes 2 and 3)")  # fmt: skip
-        window = tuple(source.shape[a - 1] if a in wanted else 1 for a in (2, 3))
-        kept = rank if node.integer("keepdims", 1) else rank - len(wanted)
-        if kept not in (2, rank):
-            return foreign(reader, node, f"{node.op} that drops one of two axes", "keepdims=1")
-        return _whole(reader, node, source, (window[0], window[1]), kind, kept)
+        letters = views.axes(view, axes or range(len(view)))
+        if not letters or not set(letters) <= set("HW1") or source.name in reader.orders:
+            return foreign(reader, node, f"{node.op} over axes {list(axes or ())}",
+                           "rows and columns")  # fmt: skip
+        window = tuple(views.size(a, source.shape) if a in letters else 1 for a in "HW")
+        if not node.integer("keepdims", 1):
+            gone = {n % len(view) for n in axes or ()}
+            view = "".join(letter for n, letter in enumerate(view) if n not in gone)
+        return _whole(reader, node, source, (window[0], window[1]), kind, view)
 
     return make
 
 
-def _whole(reader: Reader, node: Node, source: Op, window: Pair, kind: Pooling, rank: int) -> Op:
+def _whole(reader: Reader, node: Node, source: Op, window: Pair, kind: Pooling, view: str) -> Op:
     """Pooling over a window of any size, in as many steps as it takes."""
-    from quantize.ptq.operators import out
+    from quantize.ptq.read.operators import out
 
     steps = [_factors(n) for n in window]
     if any(not found for found in steps):
@@ -188,7 +200,7 @@ def _whole(reader: Reader, node: Node, source: Op, window: Pair, kind: Pooling, 
         op.step = (square, square) if square else (rows, 1)
         if number == count - 1 and count == 1:
             op.step = (1, 1)  # one window; nothing to step over
-        source = reader.add(node, op, rank)
+        source = reader.add(node, op, view)
     return source
 
 
@@ -206,77 +218,80 @@ def _factors(size: int) -> list[int]:
 
 def flatten(reader: Reader, node: Node) -> Op:
     """Flatten all but the batch."""
-    from quantize.ptq.operators import foreign
+    from quantize.ptq.read.operators import foreign
 
     source = reader.data(node)
     if node.integer("axis", 1) not in (1, 1 - reader.rank(source)):
         return foreign(reader, node, f"Flatten at axis {node.integer('axis', 1)}", "axis 1")
-    return _flat(reader, node, source, 2)
+    return _flat(reader, node, source)
 
 
-def _flat(reader: Reader, node: Node, source: Op, rank: int) -> Op:
-    from quantize.ptq.operators import out
+def _flat(reader: Reader, node: Node, source: Op, view: str = "NC") -> Op:
+    """All values as channels; in another order than C, H, W a linear layer has to know it."""
+    from quantize.ptq.read.operators import out
 
-    if reader.rank(source) == rank:
-        return source
+    if reader.view(source) == "NC":
+        return reader.seen_as(node, source, view)
     size = math.prod(source.shape)
-    return reader.add(node, Op(out(node), "flatten", [source.name], (size, 1, 1)), rank)
+    order = views.order(reader.view(source))
+    made = reader.add(node, Op(out(node), "flatten", [source.name], (size, 1, 1)), view)
+    places = views.columns(order, source.shape)
+    if (np.diff(places) != 1).any():
+        reader.orders[made.name] = places
+    return made
 
 
 def reshape(reader: Reader, node: Node) -> Op:
     """Reshape that flattens, adds or drops axes of length 1, or changes nothing."""
-    from quantize.ptq.operators import foreign
+    from quantize.ptq.read.operators import foreign
 
     source, given = reader.data(node), reader.constant(node, 1)
     if given is None:
         return foreign(reader, node, "Reshape to a shape that is data", "a constant shape")
-    wanted = _resolved([int(n) for n in given.reshape(-1)], source, reader.rank(source))
-    rank = len(wanted)
-    size = math.prod(source.shape)
+    view, size = reader.view(source), math.prod(source.shape)
+    wanted = _resolved([int(n) for n in given.reshape(-1)], views.dims(view, source.shape))
     if wanted[1:2] == [size] and wanted[0] == 1 and all(n == 1 for n in wanted[2:]):
-        return _flat(reader, node, source, rank)
-    if (*wanted[1:], 1, 1)[:3] == source.shape and rank in (3, 4):
-        return _alias(reader, node, source, rank)
-    return foreign(reader, node, f"Reshape to {wanted}", "Flatten")
+        return _flat(reader, node, source, "NC" + "1" * (len(wanted) - 2))
+    seen = None if source.name in reader.orders else views.reshaped(view, source.shape, wanted)
+    if seen is None:
+        return foreign(reader, node, f"Reshape to {wanted}", "Flatten")
+    return reader.seen_as(node, source, seen)
 
 
-def _resolved(wanted: list[int], source: Op, rank: int) -> list[int]:
-    now = [1, *source.shape][:rank] if rank > 2 else [1, math.prod(source.shape)]
+def _resolved(wanted: list[int], now: tuple[int, ...]) -> list[int]:
+    """A target of Reshape with 0 and -1 replaced; the batch is 1."""
     wanted = [now[i] if n == 0 and i < len(now) else n for i, n in enumerate(wanted)]
     rest = math.prod(n for n in wanted if n != -1)
-    return [math.prod(source.shape) // max(rest, 1) if n == -1 else n for n in wanted]
-
-
-def _alias(reader: Reader, node: Node, source: Op, rank: int) -> Op:
-    """The same data with other axes of length 1."""
-    from quantize.ptq.operators import out
-
-    if reader.rank(source) == rank:
-        return source
-    return reader.add(node, Op(out(node), "affine", [source.name], source.shape, weight=np.ones(1),
-                               bias=np.zeros(1)), rank)  # fmt: skip
+    total = math.prod(now)
+    if rest == total and -1 in wanted:
+        return [1 if n == -1 else n for n in wanted]
+    return [total // max(rest, 1) if n == -1 else n for n in wanted]
 
 
 def squeeze(reader: Reader, node: Node) -> Op:
-    """Squeeze and Unsqueeze of rows and columns."""
-    from quantize.ptq.operators import foreign
+    """Squeeze and Unsqueeze: axes of length 1 come and go."""
+    from quantize.ptq.read.operators import foreign
 
-    source, rank = reader.data(node), reader.rank(reader.data(node))
+    source = reader.data(node)
+    view = reader.view(source)
     given = reader.constant(node, 1)
     axes = (node.integers("axes") or ()) if given is None else tuple(int(n) for n in given)
-    after = rank + len(axes) * (1 if node.op == "Unsqueeze" else -1)
-    total = max(rank, after)
-    behind = all(n % total >= 2 for n in axes)
-    if not behind or after not in (2, 3, 4) or (after == 2 and source.shape[1:] != (1, 1)):
+    if node.op == "Unsqueeze":
+        seen = views.inserted(view, axes)
+    else:
+        seen = views.dropped(view, source.shape, axes)
+    if seen is None:
         return foreign(reader, node, f"{node.op} of axes {list(axes)}", "axes behind the channels")
-    return _alias(reader, node, source, after)
+    return reader.seen_as(node, source, seen)
 
 
 def pad(reader: Reader, node: Node) -> Op:
     """Pad with zeros, which the convolution behind it takes over."""
-    from quantize.ptq.operators import foreign, out
+    from quantize.ptq.read.operators import foreign, out
 
-    source, rank = reader.data(node), reader.rank(reader.data(node))
+    source = reader.data(node)
+    view = reader.view(source)
+    rank = len(view)
     given, value = reader.constant(node, 1), reader.constant(node, 2)
     pads = node.integers("pads") if given is None else tuple(int(n) for n in given.reshape(-1))
     zeros = node.attributes.get("mode", "constant") == "constant" and (
@@ -285,14 +300,17 @@ def pad(reader: Reader, node: Node) -> Op:
     if (
         pads is None
         or len(pads) != 2 * rank
-        or rank < 3
         or not zeros
-        or any(pads[:2] + pads[rank : rank + 2])
+        or any(
+            a or b
+            for letter, a, b in zip(view, pads[:rank], pads[rank:], strict=True)
+            if letter not in "HW"
+        )
     ):
         return foreign(reader, node, "padding with anything but zeros around rows and columns",
                        "zeros, as part of a convolution")  # fmt: skip
-    top, bottom = pads[2], pads[rank + 2]
-    left, right = (pads[3], pads[rank + 3]) if rank == 4 else (0, 0)
+    ends = dict(zip(view, zip(pads[:rank], pads[rank:], strict=True), strict=True))
+    (top, bottom), (left, right) = ends.get("H", (0, 0)), ends.get("W", (0, 0))
     shape = (source.shape[0], source.shape[1] + top + bottom, source.shape[2] + left + right)
     op = Op(out(node), "pad", [source.name], shape, pads=(top, left, bottom, right))
     return source if not any(op.pads) else reader.add(node, op)
@@ -300,15 +318,15 @@ def pad(reader: Reader, node: Node) -> Op:
 
 def resize(reader: Reader, node: Node) -> Op:
     """Resize by a power of two: transposed convolutions that copy."""
-    from quantize.ptq.operators import foreign
-    from quantize.ptq.upsample import enlarged, scales_of, smoothed
+    from quantize.ptq.read.operators import foreign
+    from quantize.ptq.read.upsample import enlarged, scales_of, smoothed
 
     source = reader.data(node)
     factor = scales_of(reader, node, source)
     mode = str(node.attributes.get("mode", "nearest"))
     if factor == 1:
         return source
-    if factor is None or factor & (factor - 1) or reader.rank(source) != 4:
+    if factor is None or factor & (factor - 1) or set(reader.view(source)) != set("NCHW"):
         return foreign(reader, node, "Resize by other factors than 2, 4 or 8 in both directions",
                        "Resize by 2, 4 or 8, or ConvTranspose")  # fmt: skip
     way = str(node.attributes.get("coordinate_transformation_mode", "half_pixel"))
@@ -327,4 +345,6 @@ def _repeats(node: Node, way: str) -> bool:
         return True
     if way == "asymmetric":
         return rounding in ("floor", "round_prefer_floor")
+    if way == "tf_half_pixel_for_nn":
+        return rounding == "floor"
     return way in ("half_pixel", "pytorch_half_pixel") and rounding.startswith("round")

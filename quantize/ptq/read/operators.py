@@ -13,10 +13,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from quantize.ptq import shapes
-from quantize.ptq.kernels import convolution, linear, transposed
 from quantize.ptq.net import INPUT, Op, one_by_one
-from quantize.ptq.read import Reader, label
+from quantize.ptq.read import shapes, views
+from quantize.ptq.read.kernels import convolution, linear, transposed
+from quantize.ptq.read.reader import Reader, label
 from synthesize.read.onnx.model import Node
 
 Operator = Callable[[Reader, Node], Op | list[Op]]
@@ -54,7 +54,14 @@ def same(reader: Reader, node: Node) -> Op:
 def fake_quantized(reader: Reader, node: Node) -> Op:
     """QuantizeLinear and DequantizeLinear of data: only their values count."""
     reader.note("its own quantisation is replaced by power-of-two scales")
-    return reader.data(node)
+    source, scale, zero = reader.data(node), reader.constant(node, 1), reader.constant(node, 2)
+    if source.name == INPUT and node.op == "QuantizeLinear" and scale is not None:
+        step, offset = (
+            float(scale.reshape(-1)[0]),
+            0.0 if zero is None else float(zero.reshape(-1)[0]),
+        )
+        reader.net.input_span = (step * (-128 - offset), step * (255 - offset))
+    return source
 
 
 def affine(reader: Reader, node: Node, source: Op, gain: np.ndarray, offset: np.ndarray) -> Op:
@@ -62,8 +69,8 @@ def affine(reader: Reader, node: Node, source: Op, gain: np.ndarray, offset: np.
     channels = source.shape[0]
     values = []
     for array in (gain, offset):
-        wide = shapes.per_channel(array, source.shape, reader.rank(source))
-        if wide is None:
+        wide = shapes.per_channel(array, reader.view(source))
+        if wide is None or (source.name in reader.orders and wide.size > 1):
             return foreign(
                 reader, node, f"a constant of shape {list(array.shape)} for every pixel",
                 "one number per channel",
@@ -83,7 +90,10 @@ def batch_normalization(reader: Reader, node: Node) -> Op:
     gain = scale / np.sqrt(variance + node.number("epsilon", 1e-5))
     if not np.isfinite(gain).all():
         raise node.refuse("its statistics are not finite or a variance is negative; train again")
-    shape = (1, -1, *(1,) * (reader.rank(source) - 2))
+    view = reader.view(source)
+    if view[:2] != "NC":
+        return foreign(reader, node, f"batch norm of axes {view}", "channels in front")
+    shape = (1, -1, *(1,) * (len(view) - 2))
     return affine(reader, node, source, gain.reshape(shape), (offset - mean * gain).reshape(shape))
 
 
@@ -95,7 +105,9 @@ def _two(reader: Reader, node: Node) -> tuple[Op | None, Op | None, np.ndarray |
 
 
 def _joined(reader: Reader, node: Node, first: Op, second: Op, join: str) -> Op:
-    if first.shape != second.shape:
+    views_of = [reader.view(op) for op in (first, second)]
+    twisted = first.name in reader.orders or second.name in reader.orders
+    if first.shape != second.shape or len(set(views_of)) > 1 or twisted:
         return foreign(
             reader, node, f"{node.op} of data of {_size(first)} and {_size(second)}",
             "data of equal shape",
@@ -151,7 +163,7 @@ def _product(reader: Reader, node: Node, data: Op, word: str, nearest: str, subs
     return reader.add(node, Op(
         out(node), "foreign", [data.name], data.shape, word=word, nearest=nearest,
         substitute=substitute,
-    ), reader.rank(data))  # fmt: skip
+    ), reader.view(data))  # fmt: skip
 
 
 def divide(reader: Reader, node: Node) -> Op:
@@ -198,10 +210,12 @@ def lacking(nearest: str, substitute: str = "none", word: str = "") -> Operator:
 def concat(reader: Reader, node: Node) -> Op:
     """Concat along channels."""
     parts = [reader.data(node, i) for i in range(len(node.inputs))]
-    rank = reader.rank(parts[0])
     axis = node.integer("axis", 1)
-    if axis not in (1, 1 - rank) or any(p.shape[1:] != parts[0].shape[1:] for p in parts):
-        return foreign(reader, node, f"Concat along axis {axis}", "channels (axis 1)")
+    other = any(
+        p.shape[1:] != parts[0].shape[1:] or reader.view(p) != reader.view(parts[0]) for p in parts
+    )
+    if views.axes(reader.view(parts[0]), [axis]) != "C" or other or _twisted(reader, parts):
+        return foreign(reader, node, f"Concat along axis {axis}", "channels")
     if len(parts) == 1:
         return parts[0]
     shape = (sum(p.shape[0] for p in parts), *parts[0].shape[1:])
@@ -215,8 +229,9 @@ def split(reader: Reader, node: Node) -> list[Op]:
     given = reader.constant(node, 1)
     count = len(node.outputs)
     sizes = [int(n) for n in given] if given is not None else [-(-channels // count)] * count
-    if node.integer("axis", 0) not in (1, 1 - reader.rank(source)) or sum(sizes) < channels:
-        return [foreign(reader, node, "Split", "channels (axis 1)")] * count
+    along = views.axes(reader.view(source), [node.integer("axis", 0)])
+    if along != "C" or sum(sizes) < channels or _twisted(reader, [source]):
+        return [foreign(reader, node, "Split", "channels")] * count
     starts = np.cumsum([0, *sizes])
     return [
         _picked(reader, node, source, np.arange(a, min(b, channels)), number)
@@ -229,10 +244,8 @@ def slice_(reader: Reader, node: Node) -> Op:
     source = reader.data(node)
     starts, ends, axes, steps = (reader.constant(node, i) for i in range(1, 5))
     only_channels = starts is not None and starts.size == 1 and axes is not None
-    if not only_channels or int(np.asarray(axes).reshape(-1)[0]) not in (
-        1,
-        1 - reader.rank(source),
-    ):
+    along = [int(np.asarray(axes).reshape(-1)[0])] if only_channels else []
+    if views.axes(reader.view(source), along) != "C" or _twisted(reader, [source]):
         return foreign(reader, node, "Slice of rows or columns", "pooling, or a Slice of channels")
     assert starts is not None
     assert ends is not None
@@ -248,16 +261,20 @@ def _picked(reader: Reader, node: Node, source: Op, chosen: np.ndarray, number: 
 
 
 def transpose(reader: Reader, node: Node) -> Op:
-    """Transpose of an input or output whose channels come last; moving data is nothing else."""
+    """Transpose: the same data seen with its axes in another order."""
     source = reader.data(node)
-    perm = node.integers("perm")
-    first = source.name == INPUT and reader.net.layout == "nhwc" and perm == (0, 3, 1, 2)
-    if first or source.shape[1:] == (1, 1) or perm == tuple(range(len(perm or ()))):
-        return source
-    if perm == (0, 2, 3, 1):
+    view = reader.view(source)
+    perm = node.integers("perm") or tuple(reversed(range(len(view))))
+    if sorted(perm) != list(range(len(view))) or perm[0] != 0 or _twisted(reader, [source]):
+        return foreign(reader, node, f"Transpose {list(perm)}", "data as it lies")
+    if node.outputs[0] in reader.model.outputs:
         reader.note(f"{label(node)}: left out; outputs are given channel by channel")
-        return source
-    return foreign(reader, node, f"Transpose {list(perm or ())}", "data as it lies")
+    return reader.seen_as(node, source, "".join(view[n] for n in perm))
+
+
+def _twisted(reader: Reader, parts: list[Op]) -> bool:
+    """Whether flat data was flattened with channels last; only a linear layer takes it so."""
+    return any(part.name in reader.orders for part in parts)
 
 
 OPERATORS: dict[str, Operator] = {

@@ -9,45 +9,93 @@ between.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from quantize.ptq.net import Op
-from quantize.ptq.read import Reader
+from quantize.ptq.read import phases, views
+from quantize.ptq.read.reader import Reader, label
 from synthesize.chip.limits import MAX_CONV1D_LENGTH, MAX_PADDING
 from synthesize.read.onnx.model import Node
 
 Ends = tuple[int, int]
 
 
+@dataclass
+class _Window:
+    """A kernel [out, in, rows, columns] and how it moves; one column where data has one."""
+
+    weight: np.ndarray
+    pads: tuple[Ends, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+
+    @property
+    def spatial(self) -> int:
+        """Axes it moves along."""
+        return len(self.pads)
+
+
 def convolution(reader: Reader, node: Node) -> Op:
     """Conv in one or two dimensions."""
-    from quantize.ptq.operators import foreign, out
+    from quantize.ptq.read.operators import foreign, out
 
     source, weight = reader.data(node), reader.constant(node, 1)
     if weight is None:
         return foreign(reader, node, "Conv with weights that are data", "constant weights")
-    spatial = weight.ndim - 2
-    if spatial not in (1, 2):
-        return foreign(reader, node, f"a convolution in {spatial} dimensions", "Conv in 2D")
-    kind = "conv1d" if spatial == 1 else "conv2d"
+    letters = views.spatial(reader.view(source))
+    if letters is None or weight.ndim - 2 != len(letters) or source.name in reader.orders:
+        word = (
+            f"a convolution in {weight.ndim - 2} dimensions of data seen as {reader.view(source)}"
+        )
+        return foreign(reader, node, word, "Conv in 1D or 2D, channels in front")
     weight = _dense(reader, node, _finite(node, weight), source.shape[0])
-    pads, source = _with_padding(reader, node, source, _pads(node, weight, source, spatial))
-    dilations = node.integers("dilations") or (1,) * spatial
-    strides = node.integers("strides") or (1,) * spatial
-    weight = weight if spatial == 2 else weight[..., None]
-    sizes = _result(source.shape, weight, pads, dilations, strides)
-    wide = _spread(weight, dilations)
-    taps = (1, 3) if spatial == 2 else tuple(range(wide.shape[2], MAX_CONV1D_LENGTH + 1))
-    fitted = fit(wide, pads[:spatial], taps)
-    if fitted is None:
-        reader.obstacle(node, _why(weight, dilations, pads, spatial), _nearest(spatial))
-        fitted = _stand_in(weight, spatial)
-    if len(set(strides)) > 1:
-        reader.obstacle(node, f"strides {list(strides)}", "equal strides, or pooling")
-    op = Op(out(node), kind, [source.name], (len(weight), *sizes), weight=fitted[0])
+    pads, source = _with_padding(
+        reader, source, _pads(node, weight, views.dims(letters, source.shape)), letters
+    )
+    window = _turned(node, weight, pads, letters, source.shape)
+    sizes = _result(source.shape, window)
+    made = _fitted(window)
+    if made is None and window.spatial == 2 and window.strides == (2, 2):
+        apart = phases.split(window.weight, window.pads, sizes, source.shape)
+        if apart is not None and max(window.dilations) == 1:
+            reader.note(f"{label(node)}: stride 2 with pads {_flat(pads)} takes a layer more, "
+                        "which sets neighbouring pixels side by side")  # fmt: skip
+            return phases.add(reader, node, source, apart, _bias(reader, node, len(weight)), sizes)
+    if made is None:
+        reader.obstacle(node, _why(window), _nearest(window.spatial))
+        made = _stand_in(window)
+    if len(set(window.strides)) > 1:
+        reader.obstacle(node, f"strides {list(window.strides)}", "equal strides, or pooling")
+    kind = "conv1d" if window.spatial == 1 else "conv2d"
+    op = Op(out(node), kind, [source.name], (len(weight), *sizes), weight=made[0])
     op.bias = _bias(reader, node, len(weight))
-    op.pad, op.stride = fitted[1], int(max(strides))
-    return reader.add(node, op)
+    op.pad, op.stride = made[1], int(max(window.strides))
+    return reader.add(node, op, reader.view(reader.data(node)))
+
+
+def _turned(
+    node: Node, weight: np.ndarray, pads: tuple[Ends, ...], letters: str,
+    shape: tuple[int, int, int],
+) -> _Window:  # fmt: skip
+    """A kernel of the model with its axes as rows and columns; along rows alone where it can be."""
+    strides = node.integers("strides") or (1,) * len(letters)
+    dilations = node.integers("dilations") or (1,) * len(letters)
+    if letters == "WH":
+        weight, pads = weight.swapaxes(2, 3), pads[::-1]
+        strides, dilations = strides[::-1], dilations[::-1]
+    weight = weight if len(letters) == 2 else weight[..., None]
+    line = shape[2] == 1 < shape[1] and weight.shape[3] == 1 < weight.shape[2]
+    if line and pads[1:] in ((), ((0, 0),)):
+        return _Window(weight, pads[:1], strides[:1], dilations[:1])
+    return _Window(weight, pads, strides, dilations)
+
+
+def _fitted(window: _Window) -> tuple[np.ndarray, int] | None:
+    wide = _spread(window.weight, window.dilations)
+    taps = (1, 3) if window.spatial == 2 else tuple(range(wide.shape[2], MAX_CONV1D_LENGTH + 1))
+    return fit(wide, window.pads, taps)
 
 
 def fit(weight: np.ndarray, pads: tuple[Ends, ...], taps: tuple[int, ...]) -> (
@@ -81,10 +129,11 @@ def fit(weight: np.ndarray, pads: tuple[Ends, ...], taps: tuple[int, ...]) -> (
 
 def transposed(reader: Reader, node: Node) -> Op:
     """ConvTranspose: 3x3 with stride 2, or what can be written as one."""
-    from quantize.ptq.operators import foreign, out
+    from quantize.ptq.read.operators import foreign, out
 
     source, weight = reader.data(node), reader.constant(node, 1)
-    if weight is None or weight.ndim != 4:
+    view = reader.view(source)
+    if weight is None or weight.ndim != 4 or view != "NCHW":
         return foreign(reader, node, "a transposed convolution but in 2D with constant weights",
                        "ConvTranspose 3x3 with stride 2")  # fmt: skip
     weight = _ungrouped_transposed(reader, node, _finite(node, weight))
@@ -146,7 +195,7 @@ def _fit_transposed(
 
 def linear(reader: Reader, node: Node) -> Op:
     """Gemm or MatMul with constant weights on flat data."""
-    from quantize.ptq.operators import foreign, out
+    from quantize.ptq.read.operators import foreign, out
 
     source, weight = reader.data(node), reader.constant(node, 1)
     if weight is None or weight.ndim != 2 or reader.rank(source) != 2:
@@ -157,6 +206,10 @@ def linear(reader: Reader, node: Node) -> Op:
         weight = weight.T
     if weight.shape[1] != source.shape[0] or node.integer("transA", 0):
         raise node.refuse(f"{weight.shape[1]} inputs expected, but its data has {source.shape[0]}")
+    if source.name in reader.orders:  # flattened with channels last
+        moved = np.empty_like(weight)
+        moved[:, reader.orders[source.name]] = weight
+        weight = moved
     bias = reader.constant(node, 2)
     offset = np.zeros(len(weight)) if bias is None else bias.reshape(-1) * node.number("beta", 1.0)
     return reader.add(node, Op(
@@ -222,29 +275,36 @@ def _ends(pads: tuple[int, ...]) -> tuple[Ends, ...]:
     return tuple((pads[i], pads[half + i]) for i in range(half))
 
 
-def _pads(node: Node, weight: np.ndarray, source: Op, spatial: int) -> tuple[Ends, ...]:
+def _pads(node: Node, weight: np.ndarray, sizes: tuple[int, ...]) -> tuple[Ends, ...]:
     automatic = node.attributes.get("auto_pad", "NOTSET")
     if automatic in ("SAME_UPPER", "SAME_LOWER"):
-        strides = node.integers("strides") or (1,) * spatial
+        strides = node.integers("strides") or (1,) * len(sizes)
         ends = []
-        for n, k, s in zip(source.shape[1:], weight.shape[2:], strides, strict=False):
+        for n, k, s in zip(sizes, weight.shape[2:], strides, strict=True):
             total = max((-(-n // s) - 1) * s + k - n, 0)
             small = total // 2
             ends.append((small, total - small) if automatic == "SAME_UPPER" else
                         (total - small, small))  # fmt: skip
         return tuple(ends)
-    return _ends(node.integers("pads") or (0,) * (2 * spatial))
+    return _ends(node.integers("pads") or (0,) * (2 * len(sizes)))
 
 
 def _with_padding(
-    reader: Reader, node: Node, source: Op, pads: tuple[Ends, ...]
+    reader: Reader, source: Op, pads: tuple[Ends, ...], letters: str
 ) -> tuple[tuple[Ends, ...], Op]:
     """Take over the zeros that a Pad in front adds."""
+    if source.kind == "affine" and reader.net.source(source).kind == "pad":
+        source = reader.net.source(source)  # the same data in another view
     if source.kind != "pad":
         return pads, source
     top, left, bottom, right = source.pads
-    more = ((top, bottom), (left, right))
-    merged = tuple((a + c, b + d) for (a, b), (c, d) in zip(pads, more, strict=False))
+    more = {"H": (top, bottom), "W": (left, right)}
+    if any(sum(ends) for letter, ends in more.items() if letter not in letters):
+        return pads, source
+    merged = tuple(
+        (a + more[letter][0], b + more[letter][1])
+        for (a, b), letter in zip(pads, letters, strict=True)
+    )
     return merged, reader.net.source(source)
 
 
@@ -256,27 +316,27 @@ def _spread(weight: np.ndarray, dilations: tuple[int, ...]) -> np.ndarray:
     return whole
 
 
-def _result(
-    shape: tuple[int, int, int], weight: np.ndarray, pads: tuple[Ends, ...],
-    dilations: tuple[int, ...], strides: tuple[int, ...],
-) -> tuple[int, int]:  # fmt: skip
+def _result(shape: tuple[int, int, int], window: _Window) -> tuple[int, int]:
     sizes = [
         (n + a + b - (k - 1) * d - 1) // s + 1
         for n, k, (a, b), d, s in zip(
-            shape[1:], weight.shape[2:], pads, dilations, strides, strict=False
+            shape[1:], window.weight.shape[2:], window.pads, window.dilations, window.strides,
+            strict=False,
         )
-    ]
+    ]  # fmt: skip
     return (sizes[0], sizes[1]) if len(sizes) == 2 else (sizes[0], 1)
 
 
-def _why(
-    weight: np.ndarray, dilations: tuple[int, ...], pads: tuple[Ends, ...], spatial: int
-) -> str:
-    size = "x".join(str(n) for n in weight.shape[2 : 2 + spatial])
-    said = f"a {size} kernel"
-    if any(d != 1 for d in dilations):
-        said += f" with dilation {list(dilations)}"
-    return said + f" and pads {[end for pair in pads for end in pair]}"
+def _flat(pads: tuple[Ends, ...]) -> list[int]:
+    return [end for pair in pads for end in pair]
+
+
+def _why(window: _Window) -> str:
+    size = "x".join(str(n) for n in window.weight.shape[2 : 2 + window.spatial])
+    said = f"a {size} kernel" if window.spatial == 2 else f"a kernel of {size} taps"
+    if any(d != 1 for d in window.dilations):
+        said += f" with dilation {list(window.dilations)}"
+    return said + f" and pads {_flat(window.pads)}"
 
 
 def _nearest(spatial: int) -> str:
@@ -285,7 +345,19 @@ def _nearest(spatial: int) -> str:
     return "3x3 kernels (two of them see 5x5), undilated, with 0 to 2 zeros at all ends"
 
 
-def _stand_in(weight: np.ndarray, spatial: int) -> tuple[np.ndarray, int]:
-    """A kernel the chip has, for the question whether memory would suffice."""
-    shape = (3, 3) if spatial == 2 else (min(weight.shape[2], MAX_CONV1D_LENGTH), 1)
-    return np.zeros((*weight.shape[:2], *shape)), 1 if spatial == 2 else min(shape[0] // 2, 2)
+def _stand_in(window: _Window) -> tuple[np.ndarray, int]:
+    """A kernel the chip has, for the question whether memory would suffice.
+
+    It gives data of the same size where there is such a kernel.
+    """
+    span = _spread(window.weight, window.dilations).shape[2:]
+    grows = {a + b - k for (a, b), k in zip(window.pads, span, strict=False)}
+    taps = (3, 1) if window.spatial == 2 else range(MAX_CONV1D_LENGTH, 0, -1)
+    for size in taps:
+        pad, odd = divmod(min(grows) + size, 2)
+        if not odd and 0 <= pad <= MAX_PADDING and len(grows) == 1 and pad < size:
+            break
+    else:
+        size, pad = 3, 1
+    shape = (size, size if window.spatial == 2 else 1)
+    return np.zeros((*window.weight.shape[:2], *shape)), pad

@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from quantize.ptq.net import Op
-from quantize.ptq.read import Reader
+from quantize.ptq.read.reader import Reader
+from quantize.ptq.read.views import dims
 from synthesize.read.onnx.model import Node
 
 
@@ -19,22 +20,25 @@ def scales_of(reader: Reader, node: Node, source: Op) -> int | None:
     """The common factor of rows and columns, None when there is none."""
     index = 1 if node.op == "Upsample" else 2
     scales, sizes = reader.constant(node, index), reader.constant(node, 3)
-    if scales is not None and scales.size == 4:
+    view = reader.view(source)
+    if scales is not None and scales.size == len(view):
         factors = scales.reshape(-1)
-    elif sizes is not None and sizes.size == 4:
-        factors = sizes.reshape(-1) / np.array([1, *source.shape])
+    elif sizes is not None and sizes.size == len(view):
+        factors = sizes.reshape(-1) / np.array(dims(view, source.shape))
     else:
         return None
     whole = [round(float(f)) for f in factors]
     exact = all(abs(f - w) < 1e-6 for f, w in zip(factors, whole, strict=True))
-    if not exact or whole[:2] != [1, 1] or whole[2] != whole[3] or whole[2] < 1:
+    by_axis = dict(zip(view, whole, strict=True))
+    rest = {n for letter, n in by_axis.items() if letter not in "HW"}
+    if not exact or rest != {1} or by_axis.get("H") != by_axis.get("W") or by_axis["H"] < 1:
         return None
-    return whole[2]
+    return by_axis["H"]
 
 
 def enlarged(reader: Reader, node: Node, source: Op, factor: int) -> Op:
     """Every pixel repeated ``factor`` times along both axes; ``factor`` is a power of two."""
-    from quantize.ptq.operators import out
+    from quantize.ptq.read.operators import out
 
     channels = source.shape[0]
     weight = np.zeros((channels, channels, 3, 3))
@@ -50,7 +54,7 @@ def enlarged(reader: Reader, node: Node, source: Op, factor: int) -> Op:
 
 def smoothed(reader: Reader, node: Node, source: Op, factor: int) -> Op:
     """Bilinear interpolation, but for the outermost pixels."""
-    from quantize.ptq.operators import out
+    from quantize.ptq.read.operators import out
 
     channels = source.shape[0]
     taps = np.outer([1, 2, 1], [1, 2, 1]) / 16

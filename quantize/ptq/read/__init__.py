@@ -1,0 +1,1 @@
+"""From an ONNX model to a float network: operators, constants, and where data lies."""
