@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from packaging.markers import default_environment
 from packaging.requirements import Requirement
 
 from common.console import command_line
@@ -29,6 +28,8 @@ from tests.helpers.places import REPOSITORY
 
 LICENCES = REPOSITORY / "docs" / "licences.md"
 EXTRAS = ("kit", "toolchain", "view", "train", "dev")
+
+_KNOWN_BETTER = {"unicorn": "GPL-2.0 (the library; its binding for Python says BSD)"}
 
 _LICENCES_HEAD = """# Licences of what this project uses
 
@@ -93,8 +94,7 @@ def packages() -> list[Package]:
 def _applies(need: Requirement, extras: Iterable[str]) -> bool:
     if need.marker is None:
         return "" in extras
-    here = {**default_environment()}
-    return any(need.marker.evaluate({**here, "extra": extra}) for extra in extras)
+    return any(need.marker.evaluate({"extra": extra}) for extra in extras)
 
 
 def canonical(name: str) -> str:
@@ -104,14 +104,16 @@ def canonical(name: str) -> str:
 
 def licence(name: str) -> str:
     """What a package says of its licence, in a few words."""
+    if name in _KNOWN_BETTER:
+        return _KNOWN_BETTER[name]
     about = metadata.metadata(name)
-    expression = about.get("License-Expression")
+    expression = "".join(about.get_all("License-Expression") or [])
     classified = [
         text.rpartition(" :: ")[2].removesuffix(" License")
         for text in about.get_all("Classifier") or []
         if text.startswith("License ::") and text != "License :: OSI Approved"
     ]
-    stated = (about.get("License") or "").strip().partition("\n")[0]
+    stated = "".join(about.get_all("License") or []).strip().partition("\n")[0]
     return one_line(expression or ", ".join(classified) or stated[:60] or "not stated")
 
 
@@ -130,7 +132,15 @@ def advisories() -> int:
     with tempfile.TemporaryDirectory() as folder:
         listed = Path(folder) / "requirements.txt"
         listed.write_text(pinned)
-        command = [sys.executable, "-m", "pip_audit", "--disable-pip", "--no-deps", "-r", listed]
+        command = [
+            sys.executable,
+            "-m",
+            "pip_audit",
+            "--disable-pip",
+            "--no-deps",
+            "-r",
+            str(listed),
+        ]
         result = subprocess.run(command, capture_output=True, text=True)
     text = result.stdout + result.stderr
     if result.returncode and re.search("ConnectionError|Max retries|Timeout|resolve", text):
