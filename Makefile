@@ -201,6 +201,19 @@ flash: | $(ready) ## write FIRMWARE=file into the board (ARGS="--mass-erase" era
 	+@$(if $(ours),$(keep) $(ours),:)
 	@$(words) $(py) -m evalkit flash "$$FIRMWARE" +ARGS
 
+# Every shipped network, for a report about a board.
+reported := $(patsubst ai8x_models/checkpoints/%-q.pth.tar,%,$(wildcard ai8x_models/checkpoints/*-q.pth.tar))
+
+.PHONY: board-report
+board-report: | $(ready) ## known answers and chip times of every shipped network on PORT=/dev/ttyACM0 or the virtual kit
+	@for name in $(reported); do \
+	  $(py) -m synthesize compile ai8x_models/checkpoints/$$name-q.pth.tar --quiet \
+	    --out $(BUILD)/board/$$name && \
+	  $(py) -m synthesize.build $(BUILD)/board/$$name --cache $(BUILD)/objects --baud 115200 \
+	    --board $(BOARD) || exit $$?; done
+	@$(py) -m evalkit board-report $(addprefix $(BUILD)/board/,$(reported)) --baud 115200 \
+	  $(if $(PORT),--port "$(PORT)") -o $(BUILD)/board.json $(ARGS)
+
 .PHONY: view
 view: | $(ready) ## watch PORT=/dev/ttyACM0 or the virtual kit look at CAMERA=folder, or REPLAY=file
 	+@$(if $(PORT)$(REPLAY),:,$(if $(ours),$(keep) $(ours),:))
@@ -323,6 +336,7 @@ bench: | $(ready) ## speed of data preparation, compiler and kit here, of the C 
 	$(py) -m distill.people.bench
 	$(py) -m tests.bench.decoder_cycles
 	$(py) -m tests.bench.compile_times
+	$(py) -m tests.bench.integer_student
 	$(py) -m evalkit bench $(injection) --picture docs/images/people.png \
 	  $(if $(wildcard $(recording)),--trace $(recording))
 

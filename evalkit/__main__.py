@@ -20,13 +20,14 @@ COMMANDS = {
     "export": "keypoints of a camera's pictures or of a recording as COCO JSON",
     "maps": "output maps of a folder of pictures as NumPy arrays",
     "flash": "write a firmware ELF into a board with OpenOCD",
+    "board-report": "known answers and times of a board, or of the virtual one",
     "compare": "find where two layer dumps part",
 }
 
 
 def usage() -> str:
     """What the commands are."""
-    lines = [f"  {name:9} {text}" for name, text in COMMANDS.items()]
+    lines = [f"  {name:12} {text}" for name, text in COMMANDS.items()]
     return "\n".join(["usage: python -m evalkit COMMAND [options]", "", "commands:", *lines])
 
 
@@ -39,7 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0 if given else 2
     if given[0] not in COMMANDS:
         raise UserError(f"unknown command {given[0]!r} (known: {', '.join(COMMANDS)})")
-    return int(import_module(f"evalkit.commands.{given[0]}").main(given[1:]))
+    module = given[0].replace("-", "_")
+    return int(import_module(f"evalkit.commands.{module}").main(given[1:]))
 
 
 if __name__ == "__main__":

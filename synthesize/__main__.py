@@ -15,8 +15,10 @@ from common.files import write_file
 from common.incoming import read_array
 from common.texts import console
 from synthesize.ai8x import compare, description, shipped
+from synthesize.ai8x import options as official_options
 from synthesize.chip import measured
 from synthesize.compiler import Compiled, compile_graph, compile_network
+from synthesize.graph import cut
 from synthesize.legal import rules
 from synthesize.place.reserved import Reserved, starting_at
 from synthesize.read import checkpoint
@@ -70,7 +72,13 @@ def _parser() -> argparse.ArgumentParser:
     compile_.add_argument(
         "--second-sample", type=Path, metavar="INPUT.npy", help="one input of the second network"
     )
+    compile_.add_argument(
+        "--softmax",
+        action="store_true",
+        help="known-answer program of a classifier: also tell the class and the shares",
+    )
     compile_.add_argument("--quiet", action="store_true", help="do not print the table")
+    official_options.refuse_by_name(compile_)
     compile_.set_defaults(run=_compile, untrained=False)
     check = commands.add_parser(
         "check", help="say whether a network fits (the checkpoint may be missing)"
@@ -84,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         ("limits", rules.documentation, "limits"),
         ("keys", language.documentation, "keys of network descriptions"),
         ("measured", measured.documentation, "times of real chips"),
+        ("options", official_options.documentation, "options of ai8x-synthesis"),
     ):
         document = commands.add_parser(name, help=f"print the {what} as a page of documentation")
         document.set_defaults(run=_print, source=source)
@@ -126,6 +135,12 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
         help="send the input through the FIFOs although nothing streams (placements by hand)",
     )
     parser.add_argument(
+        "--stop-after",
+        default="",
+        metavar="LAYER",
+        help="leave out what comes after this layer (name, or number from 0), and output it",
+    )
+    parser.add_argument(
         "--trust-placement",
         action="store_true",
         help="compile a hand-written placement although it overwrites or misses data",
@@ -156,7 +171,10 @@ def _compile_named(
         from synthesize.read.onnx import network as onnx_network  # other networks start sooner
 
         read = onnx_network.load(path)
-        return compile_graph(read.graph, read.notes, reserved)
+        graph = read.graph
+        if options.stop_after:
+            graph, _ = cut.stop_after(graph, None, options.stop_after)
+        return compile_graph(graph, read.notes, reserved)
     return compile_network(
         None if untrained else checkpoint.load(path, lenient=bool(descriptions)),
         descriptions[0] if descriptions else None,
@@ -165,6 +183,7 @@ def _compile_named(
         reserved=reserved,
         trained=not options.untrained,
         fifo=options.fifo,
+        stop_after=options.stop_after,
     )
 
 
@@ -195,6 +214,8 @@ def _compile(options: argparse.Namespace) -> int:
         raise UserError("nothing to do; give --out DIR, --against TRACE.npz or both")
     if options.second is not None:
         return _compile_pair(options)
+    if options.softmax and options.application != "known-answer":
+        raise UserError("--softmax goes with --application known-answer; leave one of them out")
     if options.application in project.PAIRS:
         raise UserError(f"--application {options.application} needs another network; give --second")
     compiled, sample = _load(options, trust=options.against is not None)
@@ -211,6 +232,7 @@ def _compile(options: argparse.Namespace) -> int:
             options.application,
             table.output_units(compiled),
             beside=lambda folder: _write_reports(compiled, sample, folder),
+            softmax=options.softmax,
         )
     if not options.quiet:
         print(table.table(compiled), end="")

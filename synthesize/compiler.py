@@ -18,7 +18,7 @@ from ai8x_models import thresholds
 from common.errors import UserError
 from synthesize.chip import limits, memory_map
 from synthesize.chip.cycles import STARTUP_CYCLES
-from synthesize.graph import reference
+from synthesize.graph import cut, reference
 from synthesize.graph.ir import Graph
 from synthesize.graph.masks import bit_count, bits_of
 from synthesize.legal import rewrites, rules, streaming
@@ -63,6 +63,7 @@ def compile_network(
     reserved: Reserved = NOTHING,
     trained: bool = False,
     fifo: bool = False,
+    stop_after: str = "",
 ) -> Compiled:
     """Compile a network.
 
@@ -76,14 +77,15 @@ def compile_network(
         reserved: weight and bias memory that another network keeps.
         trained: without a checkpoint, refuse layers that have weights.
         fifo: send the input of a placement by hand through the FIFOs although nothing streams.
+        stop_after: name or number of the layer that the network is to end with.
 
     Raises:
         UserError: the network cannot be compiled; one sentence says where and why.
     """
     compiled = _compile(
-        checkpoint, description, input_shape, trust_placement, reserved, trained, fifo
+        checkpoint, description, input_shape, trust_placement, reserved, trained, fifo, stop_after
     )
-    if checkpoint is None:
+    if checkpoint is None or stop_after:
         return compiled
     decoder = thresholds.from_extras(checkpoint.extras, checkpoint.path)
     return replace(compiled, program=replace(compiled.program, decoder=decoder))
@@ -97,11 +99,15 @@ def _compile(
     reserved: Reserved,
     trained: bool,
     fifo: bool,
+    stop_after: str,
 ) -> Compiled:
     """:func:`compile_network`, without what the checkpoint says about reading the outputs."""
     if description is not None:
         read = description_file.load(description, checkpoint, input_shape, trained)
         notes = (*(checkpoint.notes if checkpoint else ()), *read.notes)
+        if stop_after:
+            graph, hints = cut.stop_after(read.graph, read.hints, stop_after)
+            read = replace(read, graph=graph, hints=hints)
         if read.hints is None:
             return compile_graph(read.graph, notes, reserved)
         read = replace(read, hints=replace(read.hints, fifo=fifo))
@@ -114,7 +120,10 @@ def _compile(
         return _finish(notes, read.graph, legal, placement, trust_placement)
     if checkpoint is None:
         raise UserError("give a checkpoint, a network description or both")
-    return compile_graph(student.load(checkpoint), checkpoint.notes, reserved)
+    graph = student.load(checkpoint)
+    if stop_after:
+        graph, _ = cut.stop_after(graph, None, stop_after)
+    return compile_graph(graph, checkpoint.notes, reserved)
 
 
 def compile_graph(

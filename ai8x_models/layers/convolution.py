@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ai8x_models.layers import exact
 from ai8x_models.layers.fused import FusedLayer, Pooling, Size
 from ai8x_models.layers.join import Join
 from ai8x_models.layers.rounding import Activation
@@ -62,6 +63,9 @@ class FusedConv2d(FusedLayer):
     def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return F.conv2d(x, weight, bias, self.op.stride, self.op.padding)
 
+    def _sums(self, x: Tensor, weight: Tensor) -> Tensor:
+        return exact.convolve(x, weight, self.op.stride, self.op.padding)
+
 
 class FusedConvTranspose2d(FusedLayer):
     """Pool -> ConvTranspose2d 3x3 with stride 2 -> (BatchNorm) -> scale -> activation -> clip.
@@ -111,6 +115,13 @@ class FusedConvTranspose2d(FusedLayer):
 
     def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return F.conv_transpose2d(x, weight, bias, 2, self.op.padding, 1)
+
+    def _sums(self, x: Tensor, weight: Tensor) -> Tensor:
+        # The same as a plain convolution of the data with zeros in between.
+        spread = x.new_zeros(*x.shape[:2], 2 * x.shape[2], 2 * x.shape[3])
+        spread[:, :, ::2, ::2] = x
+        pad = 2 - self.op.padding[0], 2 - self.op.padding[1]
+        return exact.convolve(spread, weight.transpose(0, 1).flip(2, 3), (1, 1), pad)
 
 
 class FusedConv1d(FusedLayer):
@@ -173,6 +184,11 @@ class FusedConv1d(FusedLayer):
         return F.conv2d(
             x, weight[..., None], bias, (op.stride[0], 1), (op.padding[0], 0), (op.dilation[0], 1)
         )
+
+    def _sums(self, x: Tensor, weight: Tensor) -> Tensor:
+        op, column = self.op, weight[..., None]
+        stride, padding, dilation = (op.stride[0], 1), (op.padding[0], 0), (op.dilation[0], 1)
+        return exact.convolve(x, column, stride, padding, dilation)
 
 
 class FusedPassThrough(FusedLayer):

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ai8x_models.layers.exact import exact_type
 from ai8x_models.layers.join import Join, join
 from ai8x_models.layers.rounding import (
     ACT_MAX,
@@ -33,7 +34,6 @@ from ai8x_models.layers.rounding import (
     fake_quantize_activation,
     fake_quantize_bias,
     fake_quantize_weight,
-    round_half_up,
     shift_for_limit,
     straight_through,
 )
@@ -67,8 +67,8 @@ class FusedLayer(nn.Module):
     """What all layers have in common; a kind of layer says what its operation is.
 
     Input ``[N, in_channels, H, W]`` (several where ``join`` combines them), output
-    ``[N, out_channels, H', W']``; float32 in the float and qat modes (1.0 stands for 128), float64
-    holding integers in the integer mode.
+    ``[N, out_channels, H', W']``; float32 (1.0 stands for 128); whole numbers in the integer mode,
+    float32 as well but float64 from a wide layer.
 
     Args:
         op: the module that holds weight and bias under ai8x-training's names; None for a layer
@@ -136,7 +136,7 @@ class FusedLayer(nn.Module):
         """Compute the layer in the current mode."""
         values = [fold_blocks(x, self.fold) for x in inputs]
         if self.mode == "integer":
-            return self._forward_integer([x.double() for x in values])
+            return self._forward_integer([x.float() for x in values])
         if self.mode == "qat":
             return self._forward_qat(values)
         return self._forward_float(values)
@@ -165,6 +165,10 @@ class FusedLayer(nn.Module):
 
     def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         raise NotImplementedError
+
+    def _sums(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Sums of products of whole numbers, exact in the type of the arguments."""
+        return self._convolve(x, weight, None)
 
     def _pool(self, x: Tensor) -> Tensor:
         if not self._pools:
@@ -254,14 +258,18 @@ class FusedLayer(nn.Module):
         if self.op is None:
             return x
         bits = int(self.weight_bits)
-        # Every product and sum stays below 2**53, so float64 arithmetic is exact.
-        acc = self._convolve(x, self.op.weight.double(), None)
+        bias = None
         if self.op.bias is not None:
             # As the chip's loader does: the bias memory holds floor(bias / 2**(bits - 1)).
             bias = torch.floor(self.op.bias.double() / 2.0 ** (bits - 1))
-            acc = acc + 128.0 * bias.view(-1, *[1] * (acc.dim() - 2))
+        kind = exact_type(self.op.weight, self.out_axis, bias)
+        acc = self._sums(x.to(kind), self.op.weight.to(kind))
+        if bias is not None:
+            acc += 128.0 * bias.to(kind).view(-1, *[1] * (acc.dim() - 2))
         if self.wide:
-            return acc
+            return acc.double()
         shift = int(self.output_shift) + 8 - bits
-        y = round_half_up(acc * 2.0**shift / ONE).clamp(ACT_MIN, ACT_MAX)
-        return self._activate(y).clamp(max=ACT_MAX)
+        # Exact in either type: what has too many bits for the half to be added is clipped.
+        y = acc.mul_(2.0**shift / ONE).add_(0.5).floor_()
+        y = y.clamp_(0 if self.activation == "relu" else ACT_MIN, ACT_MAX)
+        return (y.abs_().clamp_(max=ACT_MAX) if self.activation == "abs" else y).float()

@@ -92,11 +92,13 @@ class Accelerator:
         """Bus read at an offset from BASE."""
         quadrant, inner = divmod(offset - _FIRST_QUADRANT, memory_map.QUADRANT_STRIDE)
         inner -= memory_map.DATA_OFFSET
-        if self._readable and self._next < 0 and inner >= 0 and not offset & 3 and size == 4:
+        if self._readable and self._next < 0 and inner >= 0:
             index = quadrant * (4 * memory_map.DATA_STRIDE // 4) + (inner >> 2)
             if self._known[index]:
                 self._last_read_cycle = self._cpu.cycles
-                return self._words[index]
+                if size == 4 and not offset & 3:
+                    return self._words[index]
+                return self._words[index] >> 8 * (offset & 3) & (1 << 8 * size) - 1
         self.flush()
         self._check_usable(offset)
         self.sync()

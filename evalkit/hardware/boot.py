@@ -15,8 +15,6 @@ PERIPHERAL_BASE, PERIPHERAL_SIZE = 0x4000_0000, 0x20_0000
 SYSTEM_BASE, SYSTEM_SIZE = 0xE000_0000, 0x10_0000
 """Memory map (max78000.h, ARMv7-M)."""
 
-MEMORIES = ((SRAM_BASE, SRAM_SIZE), (FLASH_BASE, FLASH_SIZE))
-
 
 def in_sram(address: int, size: int = 1) -> bool:
     """Whether all of it is SRAM."""
@@ -25,7 +23,8 @@ def in_sram(address: int, size: int = 1) -> bool:
 
 def in_memory(address: int, size: int = 1) -> bool:
     """Whether all of it is flash or SRAM."""
-    return any(base <= address and address + size <= base + length for base, length in MEMORIES)
+    in_flash = address >= FLASH_BASE and address + size <= FLASH_BASE + FLASH_SIZE
+    return in_flash or in_sram(address, size)
 
 
 def load(machine: Machine) -> None:

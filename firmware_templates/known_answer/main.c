@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "check.h"
+#include "classes.h"
 #include "cnn.h"
 #include "console.h"
 #include "frame.h"
@@ -67,6 +68,24 @@ static void tell_people(void)
 }
 #endif
 
+#if CNN_SOFTMAX
+static void tell_classes(void)
+{
+    static uint16_t shares[CNN_CLASSES];
+    const uint32_t start = platform_ticks();
+    const uint32_t best = classes_softmax(&cnn_outputs[CNN_CLASSES_OUTPUT], shares);
+    console_line("softmax", (platform_ticks() - start) / PLATFORM_TICKS_PER_US, " us");
+    console_line("class", best, "");
+    for (uint32_t c = 0; c < CNN_CLASSES; ++c) {
+        const uint32_t permille = (shares[c] * 1000u + SHARE_ONE / 2) / SHARE_ONE;
+        if (permille == 0) continue;
+        console_text("share of class ");
+        console_unsigned(c);
+        console_line("", permille, " permille");
+    }
+}
+#endif
+
 int main(void)
 {
     platform_init();
@@ -78,6 +97,9 @@ int main(void)
 
     frame_send_hello();
     if (cnn_time != 0) {
+#if CNN_SOFTMAX
+        tell_classes();
+#endif
 #if POSE_OUTPUTS
         tell_people();
 #endif

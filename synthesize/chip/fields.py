@@ -37,16 +37,15 @@ class Field:
     kind: str = MODELLED
     doc: str = ""
     write: str = STORED
+    # Not properties: the virtual kit asks for them some ten thousand times per picture.
+    maximum: int = field(init=False, repr=False, compare=False)
+    """Largest value that fits."""
+    mask: int = field(init=False, repr=False, compare=False)
+    """The field's bits within the register."""
 
-    @property
-    def maximum(self) -> int:
-        """Largest value that fits."""
-        return (1 << self.width) - 1
-
-    @property
-    def mask(self) -> int:
-        """The field's bits within the register."""
-        return self.maximum << self.lsb
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "maximum", (1 << self.width) - 1)
+        object.__setattr__(self, "mask", self.maximum << self.lsb)
 
     def of(self, value: int) -> int:
         """The field's value within a register value."""

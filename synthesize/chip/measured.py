@@ -54,6 +54,35 @@ MEASURED = (
 )
 
 
+@dataclass(frozen=True)
+class Energy:
+    """One published energy of an inference on the MAX78000.
+
+    Args:
+        network: what it computes.
+        microjoules: per inference, as published.
+        source: where.
+    """
+
+    network: str
+    microjoules: int
+    source: str
+
+
+ENERGIES = (
+    Energy(
+        "TinyissimoYOLO (422 k parameters, up to 180 inferences a second, 106 MAC per cycle)",
+        196,
+        "J. Moosmann, M. Giordano, C. Vogt, M. Magno, arXiv:2306.00001, abstract",
+    ),
+    Energy(
+        "keyword spotting, 12 classes, 96.3 % right",
+        251,
+        'M. G. Ulkar, O. E. Okman, "Ultra-Low Power Keyword Spotting at the Edge", 2021, abstract',
+    ),
+)
+
+
 def documentation() -> str:
     """Return the page of published times."""
     lines = [
@@ -73,4 +102,19 @@ def documentation() -> str:
         for value in (ours, theirs):
             row += [f"{value:,.0f}", f"{100 * (value / entry.microseconds - 1):+.1f} %"]
         lines.append(f"| {' | '.join(row)} |")
+    lines += [
+        "",
+        "## Energy",
+        "",
+        "Published energies of an inference. Neither gives what a model would need (cycles and",
+        "MAC of the same network), so reports scale the first and say so. With a power monitor,",
+        "`--application energy` (python -m synthesize compile) makes the program to measure with.",
+        "",
+        "| network | uJ | source |",
+        "|---|---:|---|",
+        *(f"| {entry.network} | {entry.microjoules} | {entry.source} |" for entry in ENERGIES),
+        "",
+        "`make board-report` writes the times of a board beside the model's, for every shipped",
+        "network.",
+    ]
     return "\n".join(lines) + "\n"

@@ -30,12 +30,9 @@ def by_hand(graph: Graph, hints: Hints, reserved: Reserved = NOTHING) -> Placeme
         hint = hints.layers[i]
         passes, in_per_pass = channels_per_pass(layer.in_shape[0])
         out_passes, out_per_pass = channels_per_pass(layer.out_shape[0])
-        outputs = hint.output_processors
-        if outputs is None and i + 1 < len(graph.layers):
-            outputs = hints.layers[i + 1].processors
-        if outputs is None:
-            outputs = (1 << out_per_pass) - 1
+        outputs = _output_mask(graph, hints, i)
         _check_mask(layer, "input", layer.in_shape[0], hint.processors, in_per_pass)
+        _check_inherited(graph, hints, i)
         _check_mask(layer, "output", layer.out_shape[0], outputs, out_per_pass)
         _check_gap(layer, hint.write_gap, out_passes)
         if hints.chw and i == 0:
@@ -58,6 +55,26 @@ def by_hand(graph: Graph, hints: Hints, reserved: Reserved = NOTHING) -> Placeme
     _check_quadrants(graph, wishes, used_quadrants(graph.layers, places, hand=True))
     fifo = hints.fifo or hints.layers[0].streaming
     return complete(graph, places, wishes, chw=hints.chw, fifo=fifo, hand=True, reserved=reserved)
+
+
+def _output_mask(graph: Graph, hints: Hints, index: int) -> int:
+    """Return where a layer writes: as stated, else where the next one reads, else the lowest."""
+    stated = hints.layers[index].output_processors
+    if stated is not None:
+        return stated
+    if index + 1 < len(graph.layers):
+        return hints.layers[index + 1].processors
+    return (1 << channels_per_pass(graph.layers[index].out_shape[0])[1]) - 1
+
+
+def _check_inherited(graph: Graph, hints: Hints, index: int) -> None:
+    """Refuse a wrong mask of the next layer there, not where this layer writes by it."""
+    if hints.layers[index].output_processors is None and index + 1 < len(graph.layers):
+        reader = graph.layers[index + 1]
+        if graph.layers[index].name in reader.inputs:
+            channels = reader.in_shape[0]
+            mask = hints.layers[index + 1].processors
+            _check_mask(reader, "input", channels, mask, channels_per_pass(channels)[1])
 
 
 def _in_offset(graph: Graph, hints: Hints, index: int) -> int:

@@ -74,7 +74,7 @@ def _packed(program: Program, found: tuple[int, int, int]) -> tuple[int, int]:
     )
     cells = parts[0][0].shape[1] * parts[0][0].shape[2]
     blocks = starts & ~3
-    count = len(np.unique(blocks))
+    count = len(set(blocks.tolist()))  # np.unique loads numpy.ma, which takes long
     loose = int((blocks == blocks[-1]).sum())
     free = 4 * (count - 1) - (len(starts) - loose)
     narrow = not any(out.wide for out, *_ in parts)

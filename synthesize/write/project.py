@@ -36,6 +36,7 @@ TEMPLATES = Path(__file__).resolve().parents[2] / "firmware_templates"
 
 APPLICATIONS: dict[str, tuple[str, ...]] = {
     "known-answer": ("known_answer", "decoder"),
+    "energy": ("energy",),
     "frame-injection": ("frame_injection", "decoder"),
     "live-pose": ("live_pose", "decoder"),
     "live-follow": ("live_pose", "live_follow", "track", "decoder"),
@@ -56,7 +57,7 @@ FOLLOW_MAP_WORDS = 56 * 256
 LIVE = ("live-pose", "live-follow")
 """Applications that look through the board's camera."""
 
-STORED = ("known-answer", "two-networks")
+STORED = ("known-answer", "energy", "two-networks")
 """Applications that carry an input; the others get pictures."""
 
 PAIRS = ("two-networks", "frame-injection-3d")
@@ -80,6 +81,7 @@ def write_project(
     units: Mapping[str, int] | None = None,
     more: Mapping[str, str] | None = None,
     beside: Callable[[Path], object] | None = None,
+    softmax: bool = False,
 ) -> Path:
     """Write the C project of a program; an older project in ``out_dir`` is replaced as a whole.
 
@@ -93,6 +95,7 @@ def write_project(
             outputs that are not named.
         more: text of further generated files, by name.
         beside: writes what else belongs into the folder, before the folder is put in its place.
+        softmax: the known-answer program also tells the class and the shares of all classes.
 
     Returns:
         The folder.
@@ -109,7 +112,8 @@ def write_project(
     out_dir = Path(out_dir)
     if not _replaceable(out_dir):
         raise UserError(f"{out_dir} exists and is no generated project; name another folder")
-    files = generated_files(program, sample, expected, application, units) | dict(more or {})
+    files = generated_files(program, sample, expected, application, units, softmax)
+    files |= dict(more or {})
     try:
         with whole_folder(out_dir) as staging:
             _copy_templates(staging, application)
@@ -134,11 +138,12 @@ def generated_files(
     expected: Mapping[str, np.ndarray],
     application: str = "known-answer",
     units: Mapping[str, int] | None = None,
+    softmax: bool = False,
 ) -> dict[str, str]:
     """Return the text of every generated header by file name; arguments as ``write_project``."""
     head = _HEADER.format(name=c_string(program.name))
     files = {
-        "network.h": head + _network_header(program, application),
+        "network.h": head + _network_header(program, application, softmax),
         "registers.h": head + registers_header(program, units or {}),
         "weights.h": head + weights_header(program),
     }
@@ -232,7 +237,7 @@ def _check_camera(program: Program, application: str) -> None:
         )
 
 
-def _network_header(program: Program, application: str) -> str:
+def _network_header(program: Program, application: str, softmax: bool) -> str:
     words = sum(_unload_words(out) for out in program.outputs)
     lines = [
         f'#define NETWORK_NAME "{c_string(program.name)}"',
@@ -246,6 +251,7 @@ def _network_header(program: Program, application: str) -> str:
         f"#define INPUT_CHANNELS {program.input_shape[0]}u",
         f"#define INPUT_ROWS {program.input_shape[1]}u",
         f"#define INPUT_COLUMNS {program.input_shape[2]}u",
+        *_softmax_settings(program, softmax),
         *_follow_settings(program, application),
         *pose_outputs.defines(program),
     ]
@@ -255,6 +261,23 @@ def _network_header(program: Program, application: str) -> str:
             f"#define CNN_INPUT_FIFO_FULL 0x{program.fifo.full_mask:08x}u",
         ]
     return guarded("NETWORK_H", "\n".join(lines) + "\n")
+
+
+def _softmax_settings(program: Program, wanted: bool) -> list[str]:
+    """Which output holds the classes, if their shares are to be told."""
+    if not wanted:
+        return ["#define CNN_SOFTMAX 0"]
+    for index, out in enumerate(program.outputs):
+        if out.shape[1:] == (1, 1) and out.shape[0] > 1:
+            return [
+                "#define CNN_SOFTMAX 1",
+                f"#define CNN_CLASSES {out.shape[0]}u",
+                f"#define CNN_CLASSES_OUTPUT {index}u",
+            ]
+    raise UserError(
+        f"{program.name}: softmax needs an output of one pixel and at least 2 channels, but there "
+        f"is none; leave --softmax out"
+    )
 
 
 def _follow_settings(program: Program, application: str) -> list[str]:

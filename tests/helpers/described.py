@@ -38,12 +38,16 @@ def weights(
 
 
 def compile_text(
-    folder: Path, description: str, checkpoint: Checkpoint | None, shape: Shape
+    folder: Path,
+    description: str,
+    checkpoint: Checkpoint | None,
+    shape: Shape,
+    stop_after: str = "",
 ) -> Compiled:
     """Compile a description for an input of the given shape."""
     path = folder / "net.yaml"
     path.write_text(description)
-    return compile_network(checkpoint, path, shape)
+    return compile_network(checkpoint, path, shape, stop_after=stop_after)
 
 
 def run(compiled: Compiled, shape: Shape, seed: int = 0) -> None:

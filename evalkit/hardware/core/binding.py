@@ -15,6 +15,8 @@ from typing import Any
 
 from evalkit.hardware.faults import KitFault
 
+AccessHook = Callable[[int, int], None]
+"""Called with address and size in bytes of an access before it is made."""
 BlockHook = Callable[[Any, int, int], None]
 """Called with something, address and size in bytes of a block of instructions before the block is
 executed. It must not raise anything, but give it to ``failed``."""
@@ -49,6 +51,16 @@ class Binding:
             hook(uc, address, size)
 
         self.uc.hook_add(kind, on_block)
+
+    def hook_accesses(self, kind: int, hook: AccessHook, begin: int, end: int) -> None:
+        """Call ``hook`` before every access to ``begin`` .. ``end``."""
+
+        def on_access(
+            _uc: Any, _kind: int, address: int, size: int, _value: int, _data: Any
+        ) -> None:
+            hook(address, size)
+
+        self.uc.hook_add(kind, on_access, None, begin, end)
 
     def failed(self, error: BaseException) -> None:
         """A callback failed: the emulator stops, and ``start`` raises the error."""
@@ -121,6 +133,9 @@ class Direct(Binding):
         # The emulator gives a block hook a pointer as well. It comes in a register that a function
         # of three arguments does not look at, and need not be made a number for every block.
         block_hook = ctypes.CFUNCTYPE(None, ctypes.c_size_t, ctypes.c_uint64, ctypes.c_uint32)
+        self._access_hook = ctypes.CFUNCTYPE(
+            None, ctypes.c_size_t, ctypes.c_int, ctypes.c_uint64, ctypes.c_int
+        )
         self._kinds = block_hook, MMIO_READ_CFUNC, MMIO_WRITE_CFUNC
         # Python's lock is kept while the emulator runs: almost all of its time it spends in
         # callbacks, which need it, and which give it to other threads like any Python code.
@@ -139,11 +154,24 @@ class Direct(Binding):
 
     def hook_blocks(self, kind: int, hook: BlockHook) -> None:
         """Call ``hook`` before every block."""
-        callback = self._kinds[0](hook)
+        self._hook(kind, self._kinds[0](hook), 1, 0)  # everywhere
+
+    def hook_accesses(self, kind: int, hook: AccessHook, begin: int, end: int) -> None:
+        """Call ``hook`` before every access to ``begin`` .. ``end``."""
+
+        def on_access(_handle: int, _kind: int, address: int, size: int) -> None:
+            try:
+                hook(address, size)
+            except BaseException as error:
+                self.failed(error)
+
+        self._hook(kind, self._access_hook(on_access), begin, end)
+
+    def _hook(self, kind: int, callback: Any, begin: int, end: int) -> None:
         number = ctypes.c_size_t()
-        everywhere = ctypes.c_uint64(1), ctypes.c_uint64(0)
+        span = ctypes.c_uint64(begin), ctypes.c_uint64(end)
         status = self._library.uc_hook_add(
-            self._handle, ctypes.byref(number), kind, callback, None, *everywhere
+            self._handle, ctypes.byref(number), kind, callback, None, *span
         )
         if status != 0:
             raise RuntimeError(f"uc_hook_add answered {status}")

@@ -114,11 +114,9 @@ class Cpu:
         The emulator turns an unaligned read into aligned ones before a device sees it.
         """
         kinds = self._unicorn.UC_HOOK_MEM_READ | self._unicorn.UC_HOOK_MEM_WRITE
-        self.uc.hook_add(kinds, self._on_access, None, base, base + size - 1)
+        self._binding.hook_accesses(kinds, self._on_access, base, base + size - 1)
 
-    def _on_access(
-        self, _uc: Any, _access: int, address: int, size: int, _value: int, _data: Any
-    ) -> None:
+    def _on_access(self, address: int, size: int) -> None:
         if address & (size - 1):
             bits = 8 * size
             self.stop_with(

@@ -165,7 +165,8 @@ class Peripheral:
 
     def field(self, register: str, field: str) -> int:
         """Current value of one field."""
-        return self._fields[register, field].of(self.values[register])
+        place = self._fields[register, field]
+        return (self.values[register] & place.mask) >> place.lsb
 
     def part(self, register: str, field: str, value: int) -> int:
         """One field of a value for a register."""

@@ -25,6 +25,10 @@ FIRST_IRQS = (28, 29, 30, 31)
 CHUNK = 32
 RECEIVE_CHUNK = 256
 """Bytes moved as one event; more on the way in, where nobody sees them before they are used."""
+_NAMES = {
+    kind: tuple(f"{kind}{number}" for number in range(CHANNELS))
+    for kind in ("CTRL", "STATUS", "CNT", "CNTRLD")
+}
 COPY_CYCLES_PER_WORD = 2
 """CPU clock cycles to read and write 32 bits; an estimate."""
 
@@ -133,10 +137,10 @@ class Dma(Peripheral):
         self._update_irqs()
 
     def _get(self, number: int, register: str, field: str) -> int:
-        return self.field(f"{register}{number}", field)
+        return self.field(_NAMES[register][number], field)
 
     def _set(self, number: int, register: str, field: str, value: int) -> None:
-        self.set_field(f"{register}{number}", field, value)
+        self.set_field(_NAMES[register][number], field, value)
 
     def _control_written(self, number: int, old: int, _given: int) -> None:
         enabled = self._get(number, "CTRL", "en")
@@ -163,7 +167,7 @@ class Dma(Peripheral):
         return self._get(number, "CTRL", "request")
 
     def _active(self, number: int) -> bool:
-        return bool(self._get(number, "CTRL", "en") and self.values[f"CNT{number}"])
+        return bool(self._get(number, "CTRL", "en") and self.values[_NAMES["CNT"][number]])
 
     def under_way(self) -> str | None:
         """Transfers that are not complete."""
@@ -217,7 +221,7 @@ class Dma(Peripheral):
         """Memory to memory, ``CHUNK`` bytes at a time; only with both sides incrementing."""
         if not all(self._get(number, "CTRL", name) for name in ("srcinc", "dstinc")):
             raise self.fault(0x100 + 0x20 * number, "a copy without increments is not modelled")
-        count = min(CHUNK, self.values[f"CNT{number}"])
+        count = min(CHUNK, self.values[_NAMES["CNT"][number]])
         cycles = -(-count // 4) * COPY_CYCLES_PER_WORD
         self.machine.clocks.core.after(cycles, lambda: self._copied(number, count))
 

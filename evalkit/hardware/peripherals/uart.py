@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, ClassVar
 
 from evalkit.hardware.clocks import TICK, Clock, ClockEvent
@@ -40,6 +41,21 @@ _STATUS = Register(
         )
     ),
 )
+
+
+@cache
+def _levels(sends: bool, receives: bool, rx: int, tx: int) -> int:
+    """STATUS for characters on the line and so many in the FIFOs."""
+    return _STATUS.encode(
+        tx_busy=int(sends),
+        rx_busy=int(receives),
+        rx_em=int(rx == 0),
+        rx_full=int(rx == FIFO_DEPTH),
+        tx_em=int(tx == 0),
+        tx_full=int(tx == FIFO_DEPTH),
+        rx_lvl=rx,
+        tx_lvl=tx,
+    )
 
 
 @dataclass
@@ -197,16 +213,7 @@ class Uart(Peripheral):
     def read_status(self) -> int:
         """Levels of the FIFOs and of the line."""
         tx, rx = len(self._tx), len(self._rx)
-        return _STATUS.encode(
-            tx_busy=int(self._line_busy or tx > 0),
-            rx_busy=int(self._arriving is not None),
-            rx_em=int(rx == 0),
-            rx_full=int(rx == FIFO_DEPTH),
-            tx_em=int(tx == 0),
-            tx_full=int(tx == FIFO_DEPTH),
-            rx_lvl=rx,
-            tx_lvl=tx,
-        )
+        return _levels(self._line_busy or tx > 0, self._arriving is not None, rx, tx)
 
     # ---- sending -------------------------------------------------------------------------------
 

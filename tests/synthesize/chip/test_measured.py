@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from synthesize.chip import measured
+from synthesize.chip import energy, measured
 from synthesize.chip.cycles import (
     GENERATOR_STREAMING,
     STARTUP_CYCLES,
@@ -80,3 +80,11 @@ def test_the_table_holds_what_the_model_says(name: str) -> None:
 
 def test_the_page_is_up_to_date() -> None:
     assert (REPOSITORY / "docs/measured.md").read_text() == measured.documentation()
+
+
+def test_the_energy_that_reports_scale_is_a_published_one() -> None:
+    published = {entry.microjoules: entry for entry in measured.ENERGIES}
+    scaled = published[round(energy.MEASURED_JOULES * 1e6)]
+    assert "arXiv:2306.00001" in scaled.source
+    assert "arXiv:2306.00001" in energy.SOURCE
+    assert all(entry.source for entry in measured.ENERGIES)

@@ -150,6 +150,19 @@ def test_masks_must_fit_the_channels() -> None:
         placed(two(), LayerHint(0xF, 0x1FF), LayerHint(0xFF))
 
 
+@pytest.mark.parametrize("mask", [0x3, 0x1FF, 0xFFFF])
+def test_a_wrong_mask_is_found_in_the_layer_that_has_it(mask: int) -> None:
+    """A layer without a mask for its output writes where the next one reads."""
+    a = conv("a", INPUT, (4, 4, 4), 8)
+    b = Layer("b", "linear", ("a",), (8, 4, 4), (10, 1, 1), flatten=True)
+    b = replace(b, weight=np.ones((10, 128, 1, 1), np.int64))
+    for graph in (chain(a, b), two()):
+        with pytest.raises(UserError, match=r"^layer b: 8 input channels need 8 processors"):
+            placed(graph, LayerHint(0xF), LayerHint(mask))
+        with pytest.raises(UserError, match=r"^layer a: 8 output channels need 8 processors"):
+            placed(graph, LayerHint(0xF, mask), LayerHint(mask))
+
+
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
 @pytest.mark.parametrize("length", range(1, 10))
 def test_kernel_words_hold_all_kernels(bits: int, length: int) -> None:

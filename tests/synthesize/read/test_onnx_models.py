@@ -252,6 +252,24 @@ BAD: dict[str, tuple[Callable[[Model], str], str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("behind", ["", "MaxPool", "Relu", "Conv", "Add"])
+def test_a_bias_that_is_too_large_names_its_convolution(behind: str, tmp_path: Path) -> None:
+    """Whatever reads the convolution, the bias is the convolution's."""
+    m = Model((3, 6, 6))
+    large = m.constant(np.full(4, 3.0, np.float32))
+    x = m.rounded(m.add("Conv", m.data, m.weight(4, 3, 1, 1), large, name="loud"))
+    if behind == "MaxPool":
+        x = m.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+    elif behind == "Relu":
+        x = m.add("Relu", x)
+    elif behind == "Add":
+        x = m.quantized(m.add("Add", x, m.rounded(m.conv(m.data, m.weight(4, 3, 1, 1), 4))), UNIT)
+    if behind:
+        x = m.conv(x, m.weight(4, 4, 1, 1), 4, name="innocent")
+    message = refused(m, x, tmp_path)
+    assert "node loud (Conv): biases from 3 to 3 exceed" in message
+
+
 @pytest.mark.parametrize("case", BAD.values(), ids=BAD)
 def test_a_bad_model_is_refused_in_one_sentence(
     case: tuple[Callable[[Model], str], str], tmp_path: Path
