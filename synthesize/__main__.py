@@ -275,14 +275,18 @@ def _compile_pair(options: argparse.Namespace) -> int:
         for compiled, sample, known in zip(both, given, (application, "two-networks"), strict=True)
     )
     units = (table.output_units(pair.first), table.output_units(pair.second))
-    reports = dict(zip(("report.json", "second.json"), map(table.to_json, both), strict=True))
+
+    def write_reports(folder: Path) -> None:
+        for name, compiled in zip(("second.json", "report.json"), reversed(both), strict=True):
+            write_file(folder / name, table.to_json(compiled))
+
     two_networks.write_project(
         pair,
         (first, second),
         options.out,
         units,
         application,
-        beside=lambda folder: [write_file(folder / n, text) for n, text in reports.items()],
+        beside=write_reports,
     )
     for compiled in both:
         _warn(compiled)
