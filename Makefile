@@ -325,6 +325,19 @@ onnx: $(ready) ## write CHECKPOINT=file (teacher or student, float or integers) 
 plot: $(ready) ## draw docs/results.yaml (accuracy against cycles) and docs/curves.csv (training) to docs/images
 	$(py) -m distill pose plot
 
+##@ Documentation
+
+docs_ready := $(VENV)/.docs
+
+$(docs_ready): $(ready)
+	$(py) -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[docs]'
+	@touch $@
+
+.PHONY: site
+site: $(ready) $(docs_ready) ## build the documentation as a site: build/site/index.html
+	@$(py) -m sphinx -W --keep-going -q -b html docs build/site
+	@echo build/site/index.html
+
 ##@ Checks
 
 # A recorded bus trace to replay, where the reference data lies.

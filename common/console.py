@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from common.errors import UserError
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 Given = ParamSpec("Given")
 
+_called: list[str] = []
+"""What this program was called by, where that is not how its module says; see ``call_as``."""
 REFUSED = 2
 UNREAD = 141  # 128 + SIGPIPE
 _NO_PLACE = (
@@ -73,6 +76,21 @@ def progress(
     from tqdm import tqdm
 
     return tqdm(items, desc=title, total=total, unit=unit, leave=False, disable=None)
+
+
+@contextlib.contextmanager
+def call_as(name: str) -> Iterator[None]:
+    """Within the block, parsers that ask :func:`program` speak of themselves by this name."""
+    _called.append(name)
+    try:
+        yield
+    finally:
+        _called.pop()
+
+
+def program(usual: str) -> str:
+    """The ``prog`` of a parser: its usual name, unless another command stands in front of it."""
+    return _called[-1] if _called else usual
 
 
 def note(text: str) -> None:

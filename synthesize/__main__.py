@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.console import command_line
+from common.console import command_line, program
 from common.errors import UserError
 from common.files import write_file
 from common.incoming import read_array
@@ -46,7 +46,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m synthesize", description=__doc__)
+    prog = program("python -m synthesize").removesuffix(" compile")
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     compile_ = commands.add_parser("compile", help="write a C project, or compare with a trace")
     _add_network(compile_)
