@@ -65,6 +65,15 @@ def load_outputs(path: Path) -> list[Output]:
     return _load_report(path)[0]
 
 
+def load_report(path: Path) -> Mapping[str, Any]:
+    """Everything in the compiler's report.
+
+    Raises:
+        UserError: the file is missing or is no such report.
+    """
+    return _load_report(path)[1]
+
+
 def load_decoder(path: Path) -> DecodeSettings:
     """Who counts as a person, from the compiler's report.
 

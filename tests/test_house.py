@@ -46,8 +46,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "synthesize.read.onnx.model",
         "synthesize.place.bits",
     ),
-    # The decoder's thresholds go from the checkpoint into the firmware.
-    "synthesize": ("synthesize", "ai8x_models.thresholds"),
+    # How the outputs are read goes from the checkpoint into the firmware.
+    "synthesize": ("synthesize", "ai8x_models.point_maps", "ai8x_models.thresholds"),
     "synthesize.chip": ("synthesize.chip",),
     # The check of a placement shares nothing with search or registers (docs/adr/0017).
     "synthesize.place.verify": (

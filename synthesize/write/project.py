@@ -30,7 +30,7 @@ from common.files import whole_folder
 from common.texts import c_comment, c_string
 from synthesize.chip import limits, memory_map
 from synthesize.program.program import OutputMap, Program, RegisterWrite
-from synthesize.write import input_table, known_answer, pose_outputs, self_test
+from synthesize.write import input_table, known_answer, point_outputs, pose_outputs, self_test
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "firmware_templates"
 
@@ -254,6 +254,7 @@ def _network_header(program: Program, application: str, softmax: bool) -> str:
         *_softmax_settings(program, softmax),
         *_follow_settings(program, application),
         *pose_outputs.defines(program),
+        *point_outputs.defines(program),
     ]
     if program.fifo is not None:
         lines += [
