@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
 ROWS = ("bus", "accelerator", "layers", "processor", "UART0", "UART1", "UART2")
 """Rows from top to bottom; others follow."""
+LAYERS = "layers"
+_GAP = SECOND // 100_000
+"""Between two layers of one inference passes less."""
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Timeline of {title}</title><style>
@@ -25,7 +30,8 @@ td, th {{ padding: 2px 10px; text-align: left; border-bottom: 1px solid #eee }}
 td.n {{ text-align: right; font-variant-numeric: tabular-nums }}
 </style></head><body>
 <h1>Timeline of {title}</h1>
-<p>{summary} Wheel: zoom. Drag: move. Point at a bar: what it is and how long it took.</p>
+<p>{summary} Wheel: zoom. Drag: move. Point at a bar: what it is and how long it took.
+<button id="near">the network</button> <button id="all">everything</button></p>
 <svg id="view" height="{height}"></svg>
 <table><thead><tr><th>row</th><th>what</th><th>from (ms)</th><th>took (µs)</th></tr></thead>
 <tbody>
@@ -34,7 +40,8 @@ td.n {{ text-align: right; font-variant-numeric: tabular-nums }}
 const rows = {data}, total = {total}, left = 100, rowHeight = 28;
 const svg = document.getElementById("view"), ns = "http://www.w3.org/2000/svg";
 const colours = ["#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677", "#aa3377"];
-let from = 0, to = total;
+const near = {near};
+let [from, to] = near;
 function add(name, attributes, parent, text) {{
   const node = document.createElementNS(ns, name);
   for (const key in attributes) node.setAttribute(key, attributes[key]);
@@ -81,6 +88,9 @@ svg.addEventListener("mousemove", event => {{
   to += kept;
   draw();
 }});
+function look(at) {{ [from, to] = at; draw(); }}
+document.getElementById("near").addEventListener("click", () => look(near));
+document.getElementById("all").addEventListener("click", () => look([0, total]));
 window.addEventListener("resize", draw);
 draw();
 </script></body></html>
@@ -97,8 +107,19 @@ def collect(machine: Machine) -> list[tuple[str, list[Span]]]:
 
 
 def write_timeline(machine: Machine, path: str | Path) -> None:
-    """Write the page for everything that has happened so far."""
-    rows = collect(machine)
+    """Write the page for everything that has happened so far.
+
+    It begins with the last inference: input, layers by name, and what comes after. The names of the
+    layers are those of ``report.json`` beside the firmware, where there is one.
+    """
+    names = layer_names(Path(machine.firmware.path).with_name("report.json"))
+    rows = [
+        (
+            row,
+            [replace(s, name=names.get(s.name, s.name)) for s in spans] if row == LAYERS else spans,
+        )
+        for row, spans in collect(machine)
+    ]
     total = max([span.end for _, spans in rows for span in spans], default=SECOND // 1000)
     title = markup(Path(machine.firmware.path).name)
     summary = (
@@ -113,8 +134,31 @@ def write_timeline(machine: Machine, path: str | Path) -> None:
         table="".join(_table_row(name, span) for name, spans in rows for span in spans[:200]),
         data=script([[name, [_milliseconds(s) for s in spans]] for name, spans in rows]),
         total=script(total / SECOND * 1e3),
+        near=script([round(at / SECOND * 1e3, 6) for at in last_inference(rows, total)]),
     )
     write_file(Path(path), page)
+
+
+def layer_names(report: Path) -> dict[str, str]:
+    """``layer N`` and the name of that layer, by the compiler's report; empty without one."""
+    try:
+        layers = json.loads(report.read_text(encoding="utf-8"))["layers"]
+        return {f"layer {number}": str(layer["name"]) for number, layer in enumerate(layers)}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def last_inference(rows: list[tuple[str, list[Span]]], total: int) -> tuple[int, int]:
+    """The time around the last run of the layers, in picoseconds; all of it where none ran."""
+    spans = dict(rows).get(LAYERS, [])
+    if not spans:
+        return 0, total
+    first = len(spans) - 1
+    while first and spans[first].start - spans[first - 1].end <= _GAP:
+        first -= 1
+    start, end = spans[first].start, spans[-1].end
+    margin = max((end - start) * 2 // 5, SECOND // 1000)
+    return max(0, start - margin), min(total, end + margin)
 
 
 def _milliseconds(span: Span) -> list[Any]:

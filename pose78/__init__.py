@@ -1,4 +1,4 @@
-"""Human pose on the MAX78000 in a few lines.
+"""Human pose on the MAX78000 in a few lines::
 
     import pose78
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 
-from common.console import command_line
+from common.console import call_as, command_line
 from common.errors import UserError
 
 HELP = ("-h", "--help")
@@ -105,7 +105,8 @@ def main(arguments: list[str] | None = None) -> int:
     if name not in VERBS:
         raise UserError(f"there is no verb {name!r}; choose one of {', '.join(VERBS)}")
     verb = VERBS[name]
-    return int(import_module(verb.module).main(verb.spelled(rest)) or 0)
+    with call_as(f"pose78 {name}"):
+        return int(import_module(verb.module).main(verb.spelled(rest)) or 0)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,9 @@ def named(name: str, shape: tuple[int, ...] | None = None) -> StudentSpec | nn.M
         return _made(path, wanted, content.get(wanted), found, shape)
     ready = {key: value for key, value in found.items() if not isinstance(value, type)}
     ready = ready or {key: value for key, value in found.items() if _is_simple(value)}
-    distinct = {id(_spec(value)): key for key, value in ready.items()}
+    # A shipped student that a file begins with is not what it asks about, unless there is no other.
+    own = {k: v for k, v in ready.items() if all(_spec(v) is not s for s in SPECS.values())}
+    distinct = {id(_spec(value)): key for key, value in (own or ready).items()}
     if len(distinct) != 1:
         raise UserError(
             f"{path} has {len(distinct)} networks ({', '.join(found)}); choose one as {path}:NAME"

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from common.console import command_line
+from common.console import command_line, program
 from common.texts import console
 from quantize.ptq.command import add_onnx, run_onnx
 
@@ -26,7 +26,7 @@ COMMANDS = ("convert", "bits", "equalize", "onnx", "project")
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m quantize",
+        prog=program("python -m quantize"),
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ai8x_models import thresholds
+from ai8x_models import point_maps, thresholds
 from common.errors import UserError
 from synthesize.chip import limits, memory_map
 from synthesize.chip.cycles import STARTUP_CYCLES
@@ -25,7 +25,7 @@ from synthesize.legal import rewrites, rules, streaming
 from synthesize.place import by_hand, geometry, search, verify
 from synthesize.place.placement import Placement
 from synthesize.place.reserved import NOTHING, Reserved
-from synthesize.program import pack, registers
+from synthesize.program import pack, points, registers
 from synthesize.program.program import FifoPort, LayerInfo, Program
 from synthesize.read import student
 from synthesize.read.checkpoint import Checkpoint
@@ -88,7 +88,10 @@ def compile_network(
     if checkpoint is None or stop_after:
         return compiled
     decoder = thresholds.from_extras(checkpoint.extras, checkpoint.path)
-    return replace(compiled, program=replace(compiled.program, decoder=decoder))
+    reading = point_maps.from_extras(checkpoint.extras, checkpoint.path)
+    program = replace(compiled.program, decoder=decoder, points=reading)
+    points.check(program, checkpoint.path)
+    return replace(compiled, program=program)
 
 
 def _compile(

@@ -13,6 +13,7 @@ from ai8x_models.follow.fixed import clamp, quotient
 from ai8x_models.follow.tracker import MOST_SIDE, Region, Told
 
 _TIGHT = 288
+_SEARCHED = 20
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,7 @@ class Chooser:
         self._whole_at = 0
         self._turn = 0
         self._following = False
+        self._searched = 0
 
     def next(self, tracks: Sequence[Told], now_ms: int) -> Region:
         """The region for the next picture.
@@ -137,8 +139,9 @@ class Chooser:
         wait = s.refresh_ms >> (2 if lost else 0)
         due = s.refresh_ms != 0 and (now_ms - self._whole_at) % (1 << 32) >= wait
         if not there:
-            self._following = False
-        if not there or due:
+            return self._search(now_ms)
+        self._searched = 0
+        if due:
             self._whole_at = now_ms
             return s.whole
         everybody = _join([area for _, area in there])
@@ -148,6 +151,17 @@ class Chooser:
         if self._now.side == s.picture:
             self._whole_at = now_ms
         return self._now
+
+    def _search(self, now_ms: int) -> Region:
+        """The whole picture twice, then squares of half its side, each twice."""
+        s, place = self.settings, self._searched // 2
+        self._searched = (self._searched + 1) % _SEARCHED
+        self._following = False
+        if place == 0:
+            self._whole_at = now_ms
+            return s.whole
+        row, column = divmod(place - 1, 3)
+        return _square(s.picture // 2, column * s.picture, row * s.picture, s)
 
     def _far_apart(self, everybody: _Area, areas: Sequence[_Area]) -> bool:
         s = self.settings

@@ -233,6 +233,7 @@ class Tracker:
         self.settings = settings or TrackerSettings()
         self.tracks = [Tracked() for _ in range(TRACKS)]
         self.time = 0
+        self.edge = 1
         self.last = 0
 
     def step(self, people: Sequence[Integers], looked: Region, now_ms: int) -> list[Told]:
@@ -251,6 +252,7 @@ class Tracker:
         passed = (now_ms - self.time) % (1 << 32)
         ms = clamp(passed, _LEAST_MS, _MOST_MS)
         self.time = now_ms
+        self.edge = max(self.edge, max(looked.x, looked.y) + looked.side)
         if passed >= _LONG_MS:
             for track in self.tracks:
                 track.seen = 0
@@ -352,7 +354,7 @@ class Tracker:
         track.seen += track.seen < self.settings.confirm
 
     def _not_seen(self, track: Tracked, looked: Region, ms: int) -> None:
-        missed = _expected_in(track, looked)
+        missed = _expected_in(track, looked, self.edge)
         track.unseen = min(track.unseen + ms, 65535)
         if missed:
             track.missed = min(track.missed + ms, 65535)
@@ -404,9 +406,9 @@ def _begin(points: Integers) -> Tracked:
     )
 
 
-def _expected_in(track: Tracked, looked: Region) -> bool:
+def _expected_in(track: Tracked, looked: Region, edge: int) -> bool:
     middle = track.middle()
     if middle is None:
         return True
-    x, y = middle[0] >> 5, middle[1] >> 5
+    x, y = (clamp(value >> 5, 0, edge - 1) for value in middle)
     return looked.x <= x < looked.x + looked.side and looked.y <= y < looked.y + looked.side

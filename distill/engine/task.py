@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from common.console import program
 from common.errors import UserError
 
 #: The verbs that every task has, because ``make`` calls them.
@@ -90,7 +91,7 @@ class Training:
 
         asked = any(argument in ("-h", "--help") for argument in arguments)
         parser = argparse.ArgumentParser(
-            prog=prog,
+            prog=program(prog),
             description=self.what,
             epilog=self._settings(arguments) if asked else None,
             formatter_class=argparse.RawDescriptionHelpFormatter,

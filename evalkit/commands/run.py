@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ai8x_models.maps import write_maps
+from common.console import program
 from common.errors import UserError
 from common.files import write_file
 from common.texts import console
@@ -28,7 +29,7 @@ _RESETS_TOLD = 20
 
 
 def _arguments(given: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m evalkit run", description=__doc__)
+    parser = argparse.ArgumentParser(prog=program("python -m evalkit run"), description=__doc__)
     parser.add_argument("firmware", help="ELF executable for the MAX78000")
     parser.add_argument("--uart", metavar="FILE", help="console text goes here; - is the screen")
     parser.add_argument("--uart-raw", metavar="FILE", help="all console bytes, frames included")

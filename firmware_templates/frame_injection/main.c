@@ -72,7 +72,7 @@ static void infer(uint32_t flags)
         did_not_finish();
         return;
     }
-#if POSE_OUTPUTS
+#if PEOPLE_OUTPUTS
     const uint32_t network_ticks = cnn_time;
     const uint32_t start = platform_ticks();
     people_find();

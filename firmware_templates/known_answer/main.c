@@ -56,7 +56,7 @@ static int test(void)
     return finished == CNN_OK && differing == 0;
 }
 
-#if POSE_OUTPUTS
+#if PEOPLE_OUTPUTS
 static void tell_people(void)
 {
     const uint32_t start = platform_ticks();
@@ -100,7 +100,7 @@ int main(void)
 #if CNN_SOFTMAX
         tell_classes();
 #endif
-#if POSE_OUTPUTS
+#if PEOPLE_OUTPUTS
         tell_people();
 #endif
         frame_send_maps();

@@ -3,6 +3,7 @@
 
 #include "fixed.h"
 
+#define SEARCHED 20u /* the whole picture and nine squares, each twice */
 #define TIGHT 288 /* Q8: people's box with this margin must be inside */
 
 typedef struct {
@@ -89,6 +90,21 @@ static region_t square(int32_t side, int32_t x2, int32_t y2, const region_settin
     return region;
 }
 
+/* Where to look for somebody: the whole picture twice, as somebody is known from two pictures on, then
+ * squares of half its side, for those who are small in it. */
+static region_t search(chooser_t *chooser, const region_settings_t *settings, uint32_t now_ms)
+{
+    const uint32_t place = chooser->searched / 2u;
+    chooser->searched = (uint16_t)((chooser->searched + 1u) % SEARCHED);
+    chooser->following = 0;
+    if (place == 0) {
+        chooser->whole_at = now_ms;
+        return whole(settings);
+    }
+    const int32_t picture = settings->picture, column = (int32_t)(place - 1u) % 3;
+    return square(picture / 2, column * picture, (int32_t)(place - 1u) / 3 * picture, settings);
+}
+
 static region_t aim(const area_t *area, const region_settings_t *settings)
 {
     const int32_t side = longer(area) * settings->margin >> 8;
@@ -156,6 +172,7 @@ void region_init(chooser_t *chooser)
     chooser->whole_at = 0;
     chooser->turn = 0;
     chooser->following = 0;
+    chooser->searched = 0;
 }
 
 static bool anybody_lost(const tracks_t *tracks, const region_settings_t *settings)
@@ -176,8 +193,9 @@ region_t region_next(chooser_t *chooser, const region_settings_t *settings, cons
     }
     const uint32_t wait = settings->refresh_ms >> (anybody_lost(tracks, settings) ? 2 : 0);
     const bool due = settings->refresh_ms != 0 && now_ms - chooser->whole_at >= wait;
-    if (!all.any) chooser->following = 0;
-    if (!all.any || due) {
+    if (!all.any) return search(chooser, settings, now_ms);
+    chooser->searched = 0;
+    if (due) {
         chooser->whole_at = now_ms;
         return whole(settings);
     }

@@ -410,12 +410,14 @@ static void track_begin(tracked_t *track, const pose_person_t *person)
     }
 }
 
-/* Whether the network would have seen the track's middle. Without a point left nobody knows. */
-static bool expected_in(const tracked_t *track, const region_t *looked)
+/* Whether the network would have seen the track's middle; of somebody who has left the picture, the
+ * border next to it. Without a point left nobody knows. */
+static bool expected_in(const tracked_t *track, const region_t *looked, int32_t edge)
 {
     const box_t box = track_box(track);
     if (box.count == 0) return true;
-    const int32_t x = (box.left + box.right) >> 5, y = (box.top + box.bottom) >> 5;
+    const int32_t x = fixed_clamp((box.left + box.right) >> 5, 0, edge - 1);
+    const int32_t y = fixed_clamp((box.top + box.bottom) >> 5, 0, edge - 1);
     return x >= looked->x && x < looked->x + looked->side && y >= looked->y &&
            y < looked->y + looked->side;
 }
@@ -426,9 +428,9 @@ static uint16_t later(uint16_t time, uint32_t ms)
 }
 
 static void track_not_seen(tracked_t *track, const tracker_settings_t *settings,
-                           const region_t *looked, uint32_t ms)
+                           const region_t *looked, int32_t edge, uint32_t ms)
 {
-    const bool missed = expected_in(track, looked);
+    const bool missed = expected_in(track, looked, edge);
     track->unseen = later(track->unseen, ms);
     if (missed) track->missed = later(track->missed, ms);
     for (uint32_t k = 0; k < POSE_KEYPOINTS && missed; ++k) {
@@ -519,6 +521,7 @@ void tracker_init(tracker_t *tracker)
         tracker->tracks[t].number = 0;
     }
     tracker->time = 0;
+    tracker->edge = 1;
     tracker->last = 0;
 }
 
@@ -535,6 +538,8 @@ void tracker_step(tracker_t *tracker, const tracker_settings_t *settings,
     const uint32_t passed = now_ms - tracker->time; /* a clock that goes back: very much */
     const uint32_t ms = passed < LEAST_MS ? LEAST_MS : passed > MOST_MS ? MOST_MS : passed;
     tracker->time = now_ms;
+    const int32_t end = (looked->x > looked->y ? looked->x : looked->y) + looked->side;
+    if (end > tracker->edge) tracker->edge = end;
     if (passed >= LONG_MS) forget_all(tracker);
     for (uint32_t t = 0; t < TRACK_MAX; ++t) {
         if (tracker->tracks[t].seen) move_on(&tracker->tracks[t], ms);
@@ -547,7 +552,7 @@ void tracker_step(tracker_t *tracker, const tracker_settings_t *settings,
         if (pairs.person_of[t] != 255) {
             track_seen(track, &people->people[pairs.person_of[t]], settings, ms, beside >> t & 1u);
         } else {
-            track_not_seen(track, settings, looked, ms);
+            track_not_seen(track, settings, looked, tracker->edge, ms);
         }
     }
     newcomers(tracker, people, &pairs);

@@ -68,6 +68,7 @@ typedef struct {
 typedef struct {
     tracked_t tracks[TRACK_MAX];
     uint32_t time; /* milliseconds, of the last picture */
+    int32_t edge;  /* pixels a side of the picture, as far as it has been looked at */
     uint16_t last; /* number that was given out */
 } tracker_t;
 

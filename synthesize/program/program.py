@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ai8x_models.point_maps import PointMaps
 from ai8x_models.thresholds import DEFAULTS, DecodeSettings
 from synthesize.graph import reference
 from synthesize.graph.ir import Input
@@ -223,6 +224,7 @@ class Program:
         fifo: port to push the packed input into, None when it is stored before the start.
         startup_cycles: cycles before the first layer starts.
         decoder: who counts as a person, for networks whose outputs are pose maps.
+        points: how its output is read, for a network with one map per point of one person.
     """
 
     name: str
@@ -238,6 +240,7 @@ class Program:
     startup_cycles: int = 1
     notes: tuple[str, ...] = ()
     decoder: DecodeSettings = DEFAULTS
+    points: PointMaps | None = None
     _cache: dict[str, int] = field(default_factory=dict, repr=False)
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from synthesize.chip import limits
 from synthesize.compiler import Compiled
-from synthesize.graph.ir import Layer
+from synthesize.graph.ir import INPUT, Layer
 from synthesize.place import geometry
 from synthesize.place.placement import LayerPlace
 from synthesize.report.table import data_bytes, kernel_words
@@ -51,6 +51,12 @@ def _idle(layer: Layer, spot: LayerPlace) -> str:
     channels = layer.in_shape[0]
     every = limits.PROCESSORS
     used = f"{channels} input channels"
+    if INPUT in layer.inputs and spot.in_per_pass < NARROW * every:
+        return (
+            f"{used} are what the picture has and use {spot.in_per_pass} of {every} processors; "
+            "fewer pixels cost less here, by a smaller picture or one folded further (rows and "
+            "columns halved, four times the channels)"
+        )
     if spot.in_per_pass >= NARROW * every:
         if spot.passes < 3:
             return ""

@@ -66,6 +66,7 @@ def facts(compiled: Compiled) -> dict[str, Any]:
             for out in program.outputs
         ],
         "decoder": program.decoder.plain(),
+        "points": None if program.points is None else program.points.plain(),
         "warnings": list(compiled.warnings),
     }
 

@@ -25,9 +25,16 @@ def holds(region: Region, x: int, y: int, height: int) -> bool:
     return inside and region.y <= y and y + height < region.y + region.side
 
 
-def test_the_whole_picture_while_nobody_is_known() -> None:
+def test_everywhere_while_nobody_is_known() -> None:
+    """The whole picture twice, nine squares twice each, and again; somebody ends it."""
     chooser = Chooser(SETTINGS)
-    assert [chooser.next([], 35 * i) for i in range(40)] == [SETTINGS.whole] * 40
+    looked = [chooser.next([], 35 * i) for i in range(40)]
+    assert looked[:2] == looked[20:22] == [SETTINGS.whole] * 2
+    squares = [Region(x, y, 240) for y in (0, 120, 240) for x in (0, 120, 240)]
+    assert looked[2:20] == looked[22:40] == [square for square in squares for _ in range(2)]
+    chooser.next([], 1400)
+    chooser.next([person(200, 150, 120)], 1435)
+    assert chooser.next([], 1470) == SETTINGS.whole
 
 
 def test_a_person_is_looked_at_with_a_margin() -> None:

@@ -82,7 +82,7 @@ def test_a_python_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     )
     assert main(["check", str(file)]) == 0
     assert "mine: " in capsys.readouterr().out
-    file.write_text(file.read_text() + "other = SPECS['tiny']\n")
+    file.write_text(file.read_text() + "other = replace(SPECS['tiny'], name='tiny')\n")
     assert main(["check", str(file)]) == 2
     assert "choose one as" in capsys.readouterr().err
     assert main(["check", f"{file}:other", "--json"]) == 0

@@ -31,5 +31,7 @@ def test_an_example_runs(name: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_example_of_a_student_can_be_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(EXAMPLES / "does_it_fit.py")]) == 0
+    assert "narrower: " in capsys.readouterr().out
     assert main(["check", f"{EXAMPLES / 'does_it_fit.py'}:NARROWER"]) == 0
     assert "narrower: " in capsys.readouterr().out

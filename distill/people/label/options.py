@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from distill.people.label.result import merge as merged
-from distill.people.label.result import summary, write_labels
-from distill.people.label.run import Request, Shard
-from distill.people.label.run import label as labelled
+from common.console import program
 
 
 def _parser(verb: str, purpose: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(prog=f"python -m distill pose {verb}", description=purpose)
+    return argparse.ArgumentParser(
+        prog=program(f"python -m distill pose {verb}"), description=purpose
+    )
 
 
 def label(arguments: list[str]) -> int:
@@ -33,6 +32,9 @@ def label(arguments: list[str]) -> int:
         "--drop-empty", action="store_true", help="leave pictures without anybody out of the file"
     )
     options = parser.parse_args(arguments)
+    from distill.people.label.run import Request, Shard  # torch: only once there is work
+    from distill.people.label.run import label as labelled
+
     request = Request(
         options.pictures, tuple(options.networks), options.out, options.annotations,
         Shard.parse(options.shard), options.drop_empty,
@@ -47,6 +49,9 @@ def merge(arguments: list[str]) -> int:
     parser.add_argument("out", type=Path, help="COCO keypoint file to write")
     parser.add_argument("shards", type=Path, nargs="+", help="all shards of one run")
     options = parser.parse_args(arguments)
+    from distill.people.label.result import merge as merged
+    from distill.people.label.result import summary, write_labels
+
     content = merged(options.shards)
     write_labels(content, options.out)
     print(f"{options.out}: {summary(content)}")

@@ -33,7 +33,7 @@ from distill.people.crops import (
 from distill.people.mixture import Mixture, open_set
 from distill.people.recipe import SetConfig
 from distill.tasks.grey.points import Points, points_of
-from distill.tasks.grey.recipe import GreyRun
+from distill.tasks.grey.recipe import GreyRecipe, GreyRun
 
 
 class _Grey(PersonSource):
@@ -67,8 +67,15 @@ def fractions(points: np.ndarray, size: int) -> np.ndarray:
     return out
 
 
+def fractions_of(points: np.ndarray, size: int) -> np.ndarray:
+    """Points [..., 3] in crop pixels -> fractions of the crop; the third value stays."""
+    out = points.astype(np.float64, copy=True)
+    out[..., :2] = (out[..., :2] + 0.5) / size
+    return out
+
+
 def pixels_of(points: np.ndarray, size: int) -> np.ndarray:
-    """The inverse of :func:`fractions`; the third value stays."""
+    """The inverse of :func:`fractions_of`."""
     out = points.astype(np.float64, copy=True)
     out[..., :2] = out[..., :2] * size - 0.5
     return out
@@ -189,6 +196,13 @@ class GreyData(Mixture[GreyCrops]):
 
     def __init__(self, recipe: GreyRun) -> None:
         super().__init__(recipe)
+
+    def start(self, epoch: int) -> None:
+        """Small crops may come first."""
+        super().start(epoch)
+        if isinstance(self.recipe, GreyRecipe):
+            for dataset in self.train:
+                dataset.size = self.recipe.side(epoch)
 
     def setup(self, stage: str) -> None:
         """Read all sets; the second call does nothing."""

@@ -10,18 +10,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ai8x_models import point_maps
+from ai8x_models.point_maps import PointMaps
 from ai8x_models.student_file import load_student, read_checkpoint
 from ai8x_models.students import Student
 from common.errors import UserError
 from distill.engine.recipe import load_recipe
-from distill.people.crops import GREY, Augmentation, to_input, transform_points
+from distill.people.crops import Augmentation, to_input, transform_points
 from distill.tasks.grey.data import GreyCrops, GreyData, open_grey, pixels_of
 from distill.tasks.grey.detectors import Detector, parameters
 from distill.tasks.grey.metrics import grey_oks, grey_pck
-from distill.tasks.grey.module import student_points
+from distill.tasks.grey.module import network_input, points_in, student_maps, usual_points
 from distill.tasks.grey.points import Points, points_of
 from distill.tasks.grey.recipe import GreyRecipe
-from distill.tasks.grey.train import ARCH, detector_from
+from distill.tasks.grey.train import ARCH, detector_from, keypoints_of
+from distill.tasks.grey.visibility import gather, reliability
 
 BATCH = 50
 Network = Detector | Student
@@ -31,12 +34,16 @@ RECIPE = Path(__file__).parent / "recipes" / "grey.yaml"
 
 @dataclass(frozen=True)
 class Entry:
-    """A network to compare: its name in the table, what it sees and how many points it finds."""
+    """A network to compare: its name in the table, what it sees and how many points it finds.
+
+    ``settings`` say how a student's maps are read; a detector has none.
+    """
 
     name: str
     network: Network
     size: int
     keypoints: int
+    settings: PointMaps | None = None
 
 
 def load_entry(path: Path) -> Entry:
@@ -51,23 +58,21 @@ def load_entry(path: Path) -> Entry:
         network = detector_from(data, path)
         return Entry(name, network, network.size, network.keypoints)
     student, _ = load_student(path)
-    channels, rows, _ = student.spec.input_shape
-    outputs = student.spec.layers[-1].out_channels
-    if channels != 1 or outputs % 3:
-        raise UserError(
-            f"{path} is a student with input {list(student.spec.input_shape)} and {outputs} "
-            "outputs, the grey task has [1, size, size] and three per point; it is of another task"
-        )
-    return Entry(name, student.eval(), rows, outputs // 3)
+    keypoints = keypoints_of(student, path)
+    settings = point_maps.from_extras(data.get("extras") or {}, str(path))
+    rows = student.spec.input_shape[1]
+    return Entry(name, student.eval(), rows, keypoints, settings or usual_points(keypoints))
 
 
 @torch.no_grad()
-def predict(network: Network, images: torch.Tensor) -> np.ndarray:
-    """Points float32 [n, K, 3], fractions, of uint8 images [n, 1, size, size]."""
+def predict(
+    network: Network, images: torch.Tensor, settings: PointMaps | None = None
+) -> np.ndarray:
+    """Points [n, K, 3], fractions, of uint8 images [n, 1, size, size]."""
     if isinstance(network, Detector):
         return np.asarray(network(to_input(images)).float().numpy())
-    x = images.float() - GREY if network.mode == "integer" else to_input(images)
-    return np.asarray(student_points(network, x).numpy())
+    maps = student_maps(network, network_input(network, images))
+    return points_in(maps, settings or usual_points(maps.shape[1]))
 
 
 def ground_truth(crops: GreyCrops) -> tuple[np.ndarray, np.ndarray]:
@@ -127,7 +132,7 @@ def evaluate(entries: list[Entry], parts: dict[tuple[int, int], list[GreyCrops]]
         for part in crops:
             for images, _ in part.batches(BATCH):
                 start = time.perf_counter()
-                found.append(predict(entry.network, images))
+                found.append(predict(entry.network, images, entry.settings))
                 seconds += time.perf_counter() - start
         placed = pixels_of(np.concatenate(found), entry.size)
         rate = len(placed) / max(seconds, 1e-9)
@@ -198,6 +203,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", dest="overrides",
                         help="recipe settings")  # fmt: skip
     parser.add_argument("--validation", action="store_true", help="its validation part instead")
+    parser.add_argument(
+        "--visibility", action="store_true", help="of each student, how true its visibility is"
+    )
     parser.add_argument("--limit", type=int, help="only the first people of every set")
     options = parser.parse_args(arguments)
     entries = [load_entry(path) for path in options.checkpoints]
@@ -206,4 +214,9 @@ def main(arguments: list[str]) -> int:
     people = sum(len(crops) for crops in next(iter(parts.values())))
     print(f"{people} people, {'validation' if options.validation else 'test'}\n")
     print(table(evaluate(entries, parts)))
+    for entry in entries if options.visibility else ():
+        if entry.settings is not None and isinstance(entry.network, Student):
+            crops = parts[entry.size, entry.keypoints]
+            seen = gather(entry.network, crops, entry.settings)
+            print(f"\n{entry.name}\n\n{reliability(seen, entry.settings)}")
     return 0

@@ -9,14 +9,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ai8x_models import point_maps, point_reader
 from ai8x_models.maps import read_maps
 from ai8x_models.overlay import draw_people, write_picture
+from ai8x_models.point_reader import real
 from ai8x_models.preprocess import grey_bytes, prepare, read_picture
-from ai8x_models.show import load_outputs
+from ai8x_models.show import load_report
 from common.errors import UserError
 from common.files import write_array
-from distill.tasks.grey.data import pixels_of
+from distill.tasks.grey.module import usual_points
 from distill.tasks.grey.points import POINTS, Points
+from distill.tasks.grey.student import STRIDE
 
 SIDE = 480  # longer side of the picture that is drawn
 SEEN = 0.5  # visibility from which a point is drawn
@@ -41,21 +44,26 @@ def sample(arguments: list[str]) -> int:
     return 0
 
 
-def read_points(maps: Path, report: Path) -> npt.NDArray[np.float64]:
-    """Points [K, 3] as fractions of the network's picture, from what the chip sent.
+def read_answer(maps: Path, report: Path) -> tuple[npt.NDArray[np.float64], Points]:
+    """Points [K, 3] in pixels of the network's picture and probabilities, and which they are.
+
+    Read from the maps that the chip sent as its own firmware reads them.
 
     Raises:
         UserError: the files are not of a grey student.
     """
-    outputs, arrays = load_outputs(report), read_maps(maps).outputs
+    arrays, content = read_maps(maps).outputs, load_report(report)
+    settings = point_maps.from_extras(content, str(report))
     shapes = ", ".join(str(list(array.shape)) for array in arrays)
-    if len(outputs) != 1 or len(arrays) != 1 or arrays[0].size not in [3 * k for k in POINTS]:
-        known = " or ".join(f"[{3 * k}, 1, 1]" for k in POINTS)
+    if settings is None and len(arrays) == 1 and len(arrays[0]) in POINTS:
+        settings = usual_points(len(arrays[0]))
+    square = len(arrays) == 1 and arrays[0].ndim == 3 and arrays[0].shape[1] == arrays[0].shape[2]
+    if settings is None or not square or len(arrays[0]) != len(settings.places):
         raise UserError(
-            f"the network's outputs are {shapes}, a grey student has one of shape {known}; run "
-            "with TASK=grey and a checkpoint of this task"
+            f"the network's outputs are {shapes}, a grey student has one of as many square maps as "
+            "there are points; run with TASK=grey and a checkpoint of this task"
         )
-    return (arrays[0].reshape(-1, 3) * outputs[0].step).astype(np.float64)
+    return real(point_reader.read_points(arrays[0], settings, STRIDE)), Points(settings.places)
 
 
 def describe(points: npt.NDArray[np.float64], scheme: Points) -> str:
@@ -77,13 +85,11 @@ def show(arguments: list[str]) -> int:
     parser.add_argument("-o", "--output", type=Path, required=True, help="overlay to write (.png)")
     parser.add_argument("--size", type=_size, default=64, help="side of the input (%(default)s)")
     options = parser.parse_args(arguments)
-    found = read_points(options.maps, options.report)
-    scheme = POINTS[len(found)]
+    found, scheme = read_answer(options.maps, options.report)
     picture = read_picture(options.picture)
-    scores = found[:, 2].copy()
-    found[:, 2] = 1  # places are mapped whether they count as visible or not
-    placed = prepare(picture, options.size).to_picture(pixels_of(found, options.size))
-    placed[:, 2] = scores
+    places = np.concatenate([found[:, :2], np.ones((len(found), 1))], axis=1)
+    placed = prepare(picture, options.size).to_picture(places)  # hidden points are somewhere, too
+    placed[:, 2] = found[:, 2]
     print(describe(placed.astype(np.float64), scheme))
     write_picture(options.output, overlay(picture, placed, scheme))
     print(f"overlay: {options.output}")

@@ -17,10 +17,11 @@ from distill.engine import run
 from distill.people.crops import to_input
 from distill.tasks.grey.data import GreyCrops, GreyData, pixels_of
 from distill.tasks.grey.detectors import Detector
-from distill.tasks.grey.module import PointModule
+from distill.tasks.grey.module import DetectorModule, StudentModule
 from distill.tasks.grey.points import points_of
-from distill.tasks.grey.recipe import GreyRecipe, GreyRun, GreyTeacherRecipe
+from distill.tasks.grey.recipe import KEYPOINTS, GreyRecipe, GreyRun, GreyTeacherRecipe
 from distill.tasks.grey.student import grey_student
+from distill.tasks.grey.visibility import fit_file
 
 ARCH = "grey-detector"
 LESSON_BATCH = 64
@@ -109,12 +110,15 @@ def teach(network: Detector, crops: GreyCrops, flip: bool) -> None:
 def train_teacher(recipe: GreyTeacherRecipe) -> Path:
     """Run a detector's recipe, resuming a killed run; returns the detector's file."""
 
-    def save(module: PointModule, path: Path, extras: dict[str, Any]) -> None:
+    def save(module: DetectorModule, path: Path, extras: dict[str, Any]) -> None:
         assert isinstance(module.network, Detector)
         save_detector(module.network, path, recipe.epochs, extras)
 
     return run.train(
-        recipe, "teacher", lambda: (PointModule(_detector(recipe), recipe), GreyData(recipe)), save
+        recipe,
+        "teacher",
+        lambda: (DetectorModule(_detector(recipe), recipe), GreyData(recipe)),
+        save,
     )
 
 
@@ -129,20 +133,53 @@ def _detector(recipe: GreyTeacherRecipe) -> Detector:
     )  # fmt: skip
 
 
+def load_grey_student(path: Path, recipe: GreyRun) -> Student:
+    """Read a chip student that fits a recipe.
+
+    Raises:
+        UserError: unreadable, of another task, or of another size or number of points.
+    """
+    student, _ = load_student(path)
+    keypoints = keypoints_of(student, path)
+    _fits(path, (student.spec.input_shape[1], keypoints), recipe)
+    return student
+
+
+def keypoints_of(student: Student, path: Path) -> int:
+    """How many points a chip student of this task finds.
+
+    Raises:
+        UserError: it is of another task.
+    """
+    channels, _, _ = student.spec.input_shape
+    last = student.spec.layers[-1]
+    if channels != 1 or last.wide or last.op != "conv2d" or last.out_channels not in KEYPOINTS:
+        raise UserError(
+            f"{path} is a student for pictures {list(student.spec.input_shape)} with "
+            f"{last.out_channels} outputs in its last layer, the grey task has [1, size, size] "
+            "and one map per point; name a checkpoint of this task"
+        )
+    return last.out_channels
+
+
 def _student(recipe: GreyRecipe) -> Student:
     """A new student, or the one to start from."""
-    if not recipe.start_from:
-        return Student(grey_student(recipe.keypoints, recipe.size))
-    path = Path(recipe.start_from)
-    student, _ = load_student(path)
-    if student.spec.input_shape[0] != 1:
-        raise UserError(
-            f"{path} is a student for pictures {list(student.spec.input_shape)}, the grey task "
-            f"has [1, {recipe.size}, {recipe.size}]; name a checkpoint of this task"
-        )
-    outputs = student.spec.layers[-1].out_channels
-    _fits(path, (student.spec.input_shape[1], outputs // 3), recipe)
-    return student
+    if recipe.start_from:
+        return load_grey_student(Path(recipe.start_from), recipe)
+    return Student(grey_student(recipe.keypoints, recipe.size))
+
+
+def _teacher(recipe: GreyRecipe) -> Detector | Student | None:
+    """A detector, or another student in real numbers."""
+    if not recipe.teacher:
+        return None
+    path = Path(recipe.teacher)
+    if read_checkpoint(path).get("arch") == ARCH:
+        return load_detector(path, recipe)
+    student = load_grey_student(path, recipe)
+    if student.mode == "integer":
+        raise UserError(f"{path} holds integers; a teacher has to be one in real numbers")
+    return student.eval().requires_grad_(False)
 
 
 def train_student(recipe: GreyRecipe) -> Path:
@@ -158,11 +195,21 @@ def train_student(recipe: GreyRecipe) -> Path:
         images, _ = next(data.train[0].batches(recipe.qat.calibration_images))
         return to_input(images)
 
-    def prepare(student: Student) -> tuple[PointModule, GreyData]:
-        if recipe.teacher:
-            network = load_detector(Path(recipe.teacher), recipe)
+    def prepare(student: Student) -> tuple[StudentModule, GreyData]:
+        teacher = _teacher(recipe)
+        if isinstance(teacher, Detector):
             for crops in data.train:
-                teach(network, crops, recipe.teacher_flip)
-        return PointModule(student, recipe), data
+                teach(teacher, crops, recipe.teacher_flip)
+            teacher = None
+        return StudentModule(student, recipe, teacher), data
 
-    return run.train_student(recipe, make, inputs, prepare)
+    path = run.train_student(recipe, make, inputs, prepare)
+    if run.is_first():
+        compare_peaks(path, data)
+    return path
+
+
+def compare_peaks(path: Path, data: GreyData) -> None:
+    """Fit what a peak says of visibility on validation people; the file carries it from then on."""
+    found = fit_file(path, data.validation)
+    run.tell(f"visible: 1 / (1 + exp(-({found.slope:.2f} x peak {found.offset:+.2f})))")

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from common.console import program
 from common.errors import UserError
 
 if TYPE_CHECKING:
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def _parser(verb: str, purpose: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(prog=f"python -m distill pose {verb}", description=purpose)
+    return argparse.ArgumentParser(
+        prog=program(f"python -m distill pose {verb}"), description=purpose
+    )
 
 
 def _add_set(parser: argparse.ArgumentParser) -> None:

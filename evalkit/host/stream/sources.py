@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from common.console import program
 from common.errors import UserError
 from evalkit.host.serial import links
 from evalkit.host.serial.links import KitLink, Link, SerialLink, has_own_camera
@@ -17,7 +18,7 @@ from evalkit.wire import protocol
 
 def parser(name: str, what: str, required: bool = True) -> argparse.ArgumentParser:
     """A parser of a command's options that knows those of the sources, one of them required."""
-    result = argparse.ArgumentParser(prog=f"python -m evalkit {name}", description=what)
+    result = argparse.ArgumentParser(prog=program(f"python -m evalkit {name}"), description=what)
     source = result.add_mutually_exclusive_group(required=required)
     source.add_argument("--port", help="serial port of the board, e.g. /dev/ttyACM0 or COM3")
     source.add_argument("--kit", type=Path, metavar="ELF", help="run this on the virtual kit")

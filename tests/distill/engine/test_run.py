@@ -16,7 +16,7 @@ from distill.engine import run
 from distill.engine.module import TrainedModule
 from distill.people.recipe import SetConfig
 from distill.tasks.grey import train as grey
-from distill.tasks.grey.module import PointModule
+from distill.tasks.grey.module import StudentModule
 from distill.tasks.grey.recipe import GreyRecipe, GreyTeacherRecipe
 from distill.tasks.grey.student import grey_student
 from distill.tasks.lift import train as lift
@@ -59,8 +59,8 @@ def test_only_the_first_process_writes_the_file(
     assert path.name == f"{'student' if what.endswith('student') else 'teacher'}.pth.tar"
 
 
-def _grey(numbers: list[int]) -> PointModule:
-    module = PointModule(Student(grey_student(13, 64)), GreyRecipe())
+def _grey(numbers: list[int]) -> StudentModule:
+    module = StudentModule(Student(grey_student(13, 64)), GreyRecipe())
     rng = [np.random.default_rng(number) for number in numbers]
     truth = np.stack([np.c_[r.uniform(0, 1, (13, 2)), np.ones(13)] for r in rng])
     module.truth.append(truth.astype(np.float32))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 
 import cv2
@@ -11,6 +13,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ai8x_models import point_maps
+from ai8x_models.point_maps import PointMaps
+from ai8x_models.point_reader import as_bytes
 from ai8x_models.preprocess import grey_bytes, prepare, to_grey
 from ai8x_models.skeleton import KEYPOINTS
 from ai8x_models.student_file import load_student, save_student
@@ -19,11 +24,12 @@ from common.errors import UserError
 from distill.__main__ import main
 from distill.engine.recipe import load_recipe
 from distill.people.crops import Augmentation
-from distill.people.recipe import AugmentConfig
+from distill.people.recipe import AugmentConfig, SetConfig
 from distill.people.synthetic import make_scene
 from distill.tasks.grey import detectors
 from distill.tasks.grey.data import (
     GreyCrops,
+    GreyData,
     GreySynthetic,
     fractions,
     pixels_of,
@@ -31,11 +37,20 @@ from distill.tasks.grey.data import (
 )
 from distill.tasks.grey.detectors import Detector, Encoder, multiplications, parameters
 from distill.tasks.grey.metrics import grey_oks, grey_pck
-from distill.tasks.grey.module import PointModule, point_loss
+from distill.tasks.grey.module import (
+    DetectorModule,
+    StudentModule,
+    gaussians,
+    map_loss,
+    point_loss,
+    points_in,
+    usual_points,
+)
 from distill.tasks.grey.points import POINTS
-from distill.tasks.grey.recipe import DETECTORS, GreyRun, GreyTeacherRecipe
+from distill.tasks.grey.recipe import DETECTORS, GreyRecipe, GreyTeacherRecipe
 from distill.tasks.grey.student import grey_student
 from distill.tasks.grey.train import predict, save_detector, teach
+from distill.tasks.grey.visibility import Peaks, fit, gather, reliability
 
 ROOT = Path(__file__).resolve().parents[4]
 RECIPES = sorted((ROOT / "distill" / "tasks" / "grey" / "recipes").glob("*.yaml"))
@@ -188,7 +203,7 @@ def test_an_untrained_detector_tells_pictures_apart(kind: str) -> None:
 
 def test_the_layer_with_very_many_inputs_learns_at_a_smaller_rate() -> None:
     network = Detector()
-    module = PointModule(network, GreyTeacherRecipe(learning_rate=1e-3, weight_decay=0.01))
+    module = DetectorModule(network, GreyTeacherRecipe(learning_rate=1e-3, weight_decay=0.01))
     groups = module.make_optimizer().param_groups
     trained = [id(p) for group in groups for p in group["params"]]
     assert sorted(trained) == sorted(id(p) for p in network.parameters())  # each once
@@ -232,7 +247,7 @@ def test_without_imagenet_weights_a_line_says_so(
 
 
 def test_loss_ignores_what_nobody_knows() -> None:
-    recipe = GreyRun(loss="mse")
+    recipe = GreyTeacherRecipe(loss="mse")
     wanted = torch.tensor([[[0.2, 0.3, 1.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]])
     found = torch.full((1, 3, 3), 0.5, requires_grad=True)
     known = torch.tensor([[1.0, 1.0, 0.0]])
@@ -313,12 +328,14 @@ def test_from_nothing_to_integers_and_a_table(
     [
         (["keypoints=14"], "keypoints is 14; 13 (neck and limbs) and 17 (COCO) are known"),
         (["size=40"], "multiple of 16"),
-        (["optimizer=lion"], "optimizer is 'lion'; it must be one of adamw, muon, sgd"),
-        (["loss=l1"], "loss is 'l1'"),
-        (["sigma=7"], "'sigma' is no setting of this run"),
+        (["optimizer=sgd"], "optimizer is 'sgd'; it must be one of adamw, muon"),
+        (["loss=mse"], "'loss' is no setting of this run"),
+        (["sigma=0"], "sigma is 0"),
+        (["positive_weight=-1"], "positive_weight is -1"),
+        (["early_size=44"], "early_size is 44; it must be a multiple of 8"),
+        (["early_share=2"], "early_share is 2"),
         (["paf_weight=1"], "'paf_weight' is no setting of this run"),
         (["teacher_size=96"], "the nearest is 'teacher_share'"),
-        (["beta=0"], "beta is 0"),
         (["validation_share=1"], "validation_share is 1"),
         (["teacher_share=2"], "teacher_share is 2"),
         (
@@ -326,8 +343,12 @@ def test_from_nothing_to_integers_and_a_table(
             "is for 32x32 pixels and 13 points, the recipe for 64x64",
         ),
         (["keypoints=17", "teacher=DETECTOR"], "the recipe for 32x32 and 17"),
-        (["teacher=SEED"], "holds architecture 'seed', but a 'grey-detector' is needed"),
-        (["start_from=SEED"], "is a student for pictures [3, 128, 128], the grey task has [1, 32"),
+        (["teacher=SEED"], "is a student for pictures [3, 128, 128]"),
+        (["teacher=INTEGERS"], "holds integers; a teacher has to be one in real numbers"),
+        (
+            ["start_from=SEED"],
+            "with 38 outputs in its last layer, the grey task has [1, size, size]",
+        ),
         (["start_from=DETECTOR"], "no description of a student"),
         (["train=[]"], "no data set under 'train'"),
     ],
@@ -338,7 +359,9 @@ def test_bad_settings_are_one_sentence(
 ) -> None:  # fmt: skip
     seed = tmp_path / "seed.pth.tar"
     save_student(Student("seed"), seed, 0, {})
-    named = {"DETECTOR": str(detector_file), "SEED": str(seed)}
+    integers = tmp_path / "integers.pth.tar"
+    save_student(Student(grey_student(13, 32)).set_mode("integer"), integers, 0, {})
+    named = {"DETECTOR": str(detector_file), "SEED": str(seed), "INTEGERS": str(integers)}
     for word, path in named.items():
         settings = [setting.replace(word, path) for setting in settings]
     assert main(["grey", "student", *TINY, f"out={tmp_path / 'run'}", *settings]) == 2
@@ -352,7 +375,7 @@ def test_evaluation_refuses_other_tasks(tmp_path: Path, capsys: pytest.CaptureFi
     seed = tmp_path / "seed.pth.tar"
     save_student(Student("seed"), seed, 0, {})
     assert main(["grey", "eval", str(seed)]) == 2
-    assert "with input [3, 128, 128] and 38 outputs" in capsys.readouterr().err
+    assert "is a student for pictures [3, 128, 128] with 38 outputs" in capsys.readouterr().err
 
 
 def test_a_described_student_is_rebuilt_and_a_forged_one_refused(tmp_path: Path) -> None:
@@ -383,29 +406,125 @@ def test_a_picture_becomes_signed_grey_levels(tmp_path: Path) -> None:
     assert np.array_equal(sample[0], level - 128)
 
 
-def test_shown_points_lie_where_the_numbers_say(
+def test_shown_points_lie_where_the_maps_say(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     picture, overlay = tmp_path / "picture.png", tmp_path / "overlay.png"
     cv2.imwrite(str(picture), np.full((200, 100, 3), 90, np.uint8))
-    numbers = np.zeros((13, 3), np.int64)
-    numbers[:, :2], numbers[0] = 16, (8, 32, 60)  # steps of 1/64
-    np.savez(tmp_path / "maps.npz", output_0=numbers.reshape(39, 1, 1))
-    report = tmp_path / "report.json"
-    report.write_text('{"outputs": [{"name": "points", "step": 0.015625}]}')
+    numbers = np.zeros((13, 16, 16), np.int64)
+    numbers[:, 8, 4], numbers[0, 8, 4], numbers[0, 7, 3] = 16, 0, 112
+    np.savez(tmp_path / "maps.npz", output_0=numbers)
+    report, outputs = tmp_path / "report.json", [{"name": "points", "step": 0.0078125}]
+    settings = PointMaps(POINTS[13].places, slope=16.0, offset=-8.0)
+    report.write_text(json.dumps({"outputs": outputs, "points": settings.plain()}))
     common = ["--report", str(report), "-o", str(overlay)]
     assert main(["grey", "show", str(picture), "--maps", str(tmp_path / "maps.npz"), *common]) == 0
     said = capsys.readouterr().out
-    # An eighth and a half of a square of 200 pixels.
-    assert "neck        x    24.5  y    99.5  visible  0.94" in said
+    # Cell 3 and 7 of 16 in a square of 200 pixels; 16 x 7/8 - 8 = 6.
+    assert "neck        x    43.2  y    93.2  visible  1.00" in said
+    assert "l_ankle     x    55.8  y   105.8  visible  0.00" in said
     drawn = cv2.imread(str(overlay))
     assert drawn.shape == (480, 240, 3)
     rows, columns = np.nonzero((drawn != 90).any(axis=2))
-    assert abs(rows.mean() - 239.5) < 2
-    assert abs(columns.mean() - 59.5) < 2
+    assert abs(rows.mean() - 224.5) < 2
+    assert abs(columns.mean() - 104.5) < 2
     np.savez(tmp_path / "maps.npz", output_0=np.zeros((19, 16, 16), np.int64))
     assert main(["grey", "show", str(picture), "--maps", str(tmp_path / "maps.npz"), *common]) == 2
     assert "outputs are [19, 16, 16], a grey student has one of" in capsys.readouterr().err
+
+
+def test_maps_have_their_peaks_where_the_points_are() -> None:
+    """What is taught is read back: the middle of a cell exactly, other places nearly."""
+    points = torch.tensor([[[4.5 / 16, 9.5 / 16, 1.0], [0.3, 0.71, 1.0], [0.5, 0.5, 0.0]]])
+    maps = gaussians(points, 16, sigma=1.1)
+    assert maps.shape == (1, 3, 16, 16)
+    assert float(maps[0, 0, 9, 4]) == pytest.approx(1)
+    assert not maps[0, 2].any()
+    found = points_in(as_bytes(maps.numpy()), PointMaps((1, 2, 3)))
+    assert found[0, 0, :2] == pytest.approx([4.5 / 16, 9.5 / 16], abs=1e-6)
+    assert found[0, 1, :2] == pytest.approx([0.3, 0.71], abs=0.15 / 16)
+
+
+def test_the_loss_of_maps_ignores_those_nobody_knows_and_weighs_the_points() -> None:
+    wanted, found = torch.zeros(1, 2, 2, 2), torch.full((1, 2, 2, 2), 0.5)
+    wanted[0, 0, 0, 0] = 1.0
+    loss = map_loss(found, wanted, torch.tensor([[1.0, 0.0]]), positive_weight=8.0)
+    assert float(loss) == pytest.approx((9 * 0.25 + 3 * 0.25) / 4)
+
+
+def test_a_student_is_taught_by_another_ones_maps() -> None:
+    torch.manual_seed(0)
+    teacher, student = (Student(grey_student(13, 32)).eval() for _ in range(2))
+    batch = {
+        "image": torch.randint(0, 256, (2, 1, 32, 32), dtype=torch.uint8),
+        "points": torch.rand(2, 13, 3),
+        "known": torch.ones(2, 13),
+    }
+    recipe = GreyRecipe(size=32, teacher_share=1.0, teacher_flip=False, positive_weight=0.0)
+    module = StudentModule(student, recipe, teacher)
+    module.log_dict = lambda *_, **__: None  # type: ignore[method-assign,assignment]
+    wanted = teacher.maps(batch["image"].float() / 128 - 1)[0].clamp_min(0)
+    found = module(batch["image"]).detach()
+    loss = module.loss(batch).detach()
+    assert float(loss) == pytest.approx(float(((found - wanted) ** 2).mean().detach()))
+    # A teacher that answers to the mirrored crop as well, with sides exchanged, sees no sides.
+    module.recipe = dataclasses.replace(recipe, teacher_flip=True)
+    plain = module._taught(batch, found)
+    batch["image"] = batch["image"].flip(-1)
+    mirrored = module._taught(batch, found)
+    assert plain is not None
+    assert mirrored is not None
+    swapped = mirrored.flip(-1)[:, list(POINTS[13].mirrored)]
+    assert torch.allclose(plain, swapped, atol=1e-5)
+    assert len(list(module.parameters())) == len(list(student.parameters()))
+
+
+def test_small_crops_come_first() -> None:
+    recipe = GreyRecipe(
+        size=64, epochs=10, early_share=0.4, early_size=48, train=[SetConfig("synthetic:20:1")]
+    )
+    data = GreyData(recipe)
+    data.setup("fit")
+    for epoch, side in ((0, 48), (3, 48), (4, 64), (9, 64)):
+        data.start(epoch)
+        assert data.train[0][0]["image"].shape == (1, side, side)
+        assert data.validation[0][0]["image"].shape == (1, 64, 64)
+
+
+def test_visibility_is_fitted_to_what_was_visible() -> None:
+    rng = np.random.default_rng(0)
+    peaks = rng.integers(0, 128, 20_000) / 128
+    visible = rng.random(20_000) < 1 / (1 + np.exp(-(9 * peaks - 4)))
+    seen = Peaks(peaks, visible, np.full(20_000, np.nan))
+    slope, offset = fit(seen)
+    assert slope == pytest.approx(9, rel=0.05)
+    assert offset == pytest.approx(-4, rel=0.05)
+    rows = reliability(seen, PointMaps((1,), slope, offset)).splitlines()[2:7]
+    for row in rows:
+        said, share = (float(cell.strip(" %")) for cell in row.split("|")[3:5])
+        assert said == pytest.approx(share, abs=2.5)
+    # Peaks that say nothing, and those that say all, give numbers as well.
+    for shown in (np.ones(20_000, bool), peaks > 0.5):
+        assert all(np.isfinite(fit(Peaks(peaks, shown, seen.right))))
+
+
+def test_views_for_visibility_have_points_outside(people: GreySynthetic) -> None:
+    torch.manual_seed(0)
+    student = Student(grey_student(13, 64)).eval()
+    crops = GreyCrops(people, POINTS[13], 64, Augmentation())
+    first, again = (gather(student, [crops], usual_points(13)) for _ in range(2))
+    assert np.array_equal(first.peaks, again.peaks)
+    assert 0.03 < 1 - first.visible.mean() < 0.5
+    assert np.isnan(first.right[~first.visible]).all()
+
+
+def test_a_trained_student_carries_what_its_peaks_say(tmp_path: Path) -> None:
+    settings = [*TINY, "validation=[]", f"out={tmp_path}"]
+    assert main(["grey", "student", *settings]) == 0
+    _, data = load_student(tmp_path / "student.pth.tar")
+    found = point_maps.from_extras(data["extras"], "it")
+    assert found is not None
+    assert found.places == POINTS[13].places
 
 
 def test_described_recipe_is_sgd_with_squared_error() -> None:
