@@ -1,10 +1,29 @@
 # pose78: every stage of the tool chain is a target here.  `make help` lists them.
 # Everything a target needs is set up on the way: a Python (3.10 to 3.13) and make are enough.
 
+# What a user names is taken as it is written, a $$ in it as well: make expands none of it here, and
+# recipes hand it on in quoted variables of the environment, so that no shell does either.
+named := PYTHON VENV PIP_FLAGS TASK BUILD IMAGE CHECKPOINT CHECKPOINTS NETWORK SAMPLE DATA TEACHER \
+  SECONDS SET BACKEND PORT CAMERA REPLAY BAUD FOLLOW BOARD FIRMWARE STUDENT TEACHER_KIND PICTURES \
+  NETWORKS LABELS COUNT ONNX ARGS AI8X_URL AI8X_FOLDER AI8X_SYNTHESIS AI8X_PYTHON AI8X_BASE
+$(foreach name,$(named),$(if $(filter command environment,$(firstword $(origin $(name)))),\
+  $(eval override $(name) := $$(value $(name)))))
+# Names of targets and words can hold no character that means something to make or a shell.
+define newline
+
+
+endef
+special := $$ ` " ' \ ; & | < > ( ) * ? [ ] { } \# ~ = % ! ^ :
+strange = $(strip $(foreach sign,$(special),$(findstring $(sign),$1)) \
+  $(if $(findstring $(newline),$1),line-end)$(if $(filter-out 1,$(words x$1x)),space))
+plain   = $(if $(call strange,$($1)),$(error $1 is '$($1)'; it must be without spaces and without \
+  any of $(special)))
+
 PYTHON    ?= python3
 VENV      ?= .venv
 PIP_FLAGS ?=
 
+$(call plain,VENV)
 # Which kind of network: a package of distill/tasks (see docs/tasks.md).
 TASK      ?= pose
 tasks     := pose grey lift
@@ -17,15 +36,15 @@ $(error TASK is '$(TASK)'; it must be one of $(tasks))
 endif
 # The first task builds where it always did, the others beside it.
 BUILD     ?= $(patsubst build/pose,build,build/$(TASK))
+$(call plain,BUILD)
+ifeq ($(BUILD),)
+$(error BUILD is empty; name a folder, or leave it out for build)
+endif
 # Its usual student.
 usual     := $(patsubst pose,native,$(TASK))
 
 # The picture to look at (for lifting, a file of keypoints).
 IMAGE       ?= $(firstword $(wildcard docs/images/$(TASK).*) docs/images/people.png)
-# A name is taken as it is written, a $ in it as well.
-ifeq ($(origin IMAGE),command line)
-override IMAGE := $(value IMAGE)
-endif
 # The integer student that is compiled and evaluated unless another one is named.
 CHECKPOINT  ?= ai8x_models/checkpoints/$(usual)-q.pth.tar
 CHECKPOINTS ?= $(CHECKPOINT)
@@ -45,15 +64,29 @@ SECONDS ?= 600
 SET         ?=
 # Who writes the C project: this project's own compiler, or ai8x-synthesis (see ai8x.mk).
 BACKEND     ?= pose78
-export IMAGE CHECKPOINT NETWORK SAMPLE
+export PYTHON PIP_FLAGS IMAGE CHECKPOINT CHECKPOINTS NETWORK SAMPLE DATA TEACHER SET PORT CAMERA \
+  REPLAY FIRMWARE PICTURES NETWORKS LABELS ONNX ARGS
+$(foreach name,TASK SECONDS BACKEND,$(call plain,$(name)))
 
 py    := $(VENV)/bin/python
-task   = POSE78_DATA=$(DATA) $(py) -m distill $(TASK)
+# Puts the words of a variable where +NAME stands.
+words := $(py) -m common.words
+task   = POSE78_DATA="$$DATA" $(words) $(py) -m distill $(TASK)
 ready := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
+
+# One make at a time writes to $(BUILD): these targets are made by another make that holds a lock.
+keep  = $(words) --lock $(BUILD) $(MAKE) --no-print-directory -o $(ready) KEPT=1
+kept := run synth firmware injection live eval-kit quantize
+ifndef KEPT
+.NOTPARALLEL:
+.PHONY: $(kept)
+$(kept): | $(ready)
+	+@$(keep) $@
+endif
 
 ##@ From a picture to a skeleton
 
@@ -65,30 +98,36 @@ elf     := $(project)/firmware.elf
 results := $(addprefix $(BUILD)/,maps.npz timeline.html overlay.png)
 include ai8x.mk
 
+ifdef KEPT
 ifneq ($(BACKEND),ai8x)
 .PHONY: run
 run: $(elf) | $(ready) ## find people in IMAGE=photo.jpg with the firmware, on the virtual kit
 	@echo "== the firmware's console"
 	@$(py) -m evalkit run $(elf) --uart - --maps $(BUILD)/maps.npz --timeline $(BUILD)/timeline.html
 	@echo; echo "== the network on the chip"
-	@cat $(BUILD)/table.txt
+	@cat $(project)/table.txt
 	@echo; echo "== people"
 	@$(task) show "$$IMAGE" --maps $(BUILD)/maps.npz --report $(project)/report.json \
 	  -o $(BUILD)/overlay.png
 	@echo "timeline: $(BUILD)/timeline.html"
 endif
+endif
 
+ifdef KEPT
 .PHONY: synth
 synth: $(project)/report.json ## compile CHECKPOINT=file to a C project, with a table of what it takes
-	@cat $(BUILD)/table.txt
+	@cat $(project)/table.txt
+endif
 
 .PHONY: networks
 networks: $(ready) ## write networks/NAME.yaml of every shipped student again
 	@$(py) -m synthesize networks
 
+ifdef KEPT
 .PHONY: firmware
 firmware: $(elf) ## build the C project to an ARM image
 	@echo $(elf)
+endif
 
 # Which picture and network the files under $(BUILD)/ are made of, by content.  It is rewritten only
 # when that changes, and then the results of the last run go.
@@ -105,7 +144,7 @@ $(input): $(choice) ai8x_models/preprocess.py | $(ready)
 $(project)/report.json: $(choice) $(if $(NETWORK),,$(input)) \
   $(wildcard synthesize/*.py synthesize/*/*.py synthesize/*/*/*.py firmware_templates/*/*) | $(ready)
 	@$(py) -m synthesize compile $${NETWORK:+"$$NETWORK"} "$$CHECKPOINT" $(sample) \
-	  --out $(project) > $(BUILD)/table.txt || { status=$$?; rm -f $(BUILD)/table.txt; exit $$status; }
+	  --quiet --out $(project)
 
 $(elf): $(project)/report.json | $(ready)
 	@$(py) -m synthesize.build $(@D) --cache $(BUILD)/objects
@@ -114,6 +153,7 @@ $(elf): $(project)/report.json | $(ready)
 
 # The board's serial port; without one, the virtual kit stands in.
 PORT   ?=
+$(foreach name,BAUD FOLLOW BOARD,$(call plain,$(name)))
 # Photographs or a video to send to the board; CAMERA= for firmware that uses the board's own.
 CAMERA ?= $(IMAGE)
 # A recording to play instead.
@@ -132,14 +172,19 @@ injection := $(BUILD)/injection/firmware.elf
 live      := $(BUILD)/live/firmware.elf
 # What is flashed or watched on the virtual kit.
 FIRMWARE ?= $(injection)
+ours      = $(filter $(injection) $(live) $(elf),$(FIRMWARE))
 
+ifdef KEPT
 .PHONY: injection
 injection: $(injection) ## build the firmware that takes pictures over the serial line
 	@echo $(injection)
+endif
 
+ifdef KEPT
 .PHONY: live
 live: $(live) ## build the firmware that uses the board's own camera (then: make view FIRMWARE=build/live/firmware.elf)
 	@echo $(live)
+endif
 
 $(BUILD)/injection/report.json: application := frame-injection
 $(BUILD)/live/report.json: application := $(if $(filter 0,$(FOLLOW)),live-pose,live-follow)
@@ -152,8 +197,9 @@ $(injection) $(live): %/firmware.elf: %/report.json | $(ready)
 	@$(py) -m synthesize.build $(@D) --cache $(BUILD)/objects --baud $(BAUD) --board $(BOARD)
 
 .PHONY: flash
-flash: $(FIRMWARE) | $(ready) ## write FIRMWARE=file into the board (ARGS="--mass-erase" erases it first)
-	@$(py) -m evalkit flash "$(FIRMWARE)" $(ARGS)
+flash: | $(ready) ## write FIRMWARE=file into the board (ARGS="--mass-erase" erases it first)
+	+@$(if $(ours),$(keep) $(ours),:)
+	@$(words) $(py) -m evalkit flash "$$FIRMWARE" +ARGS
 
 # Every shipped network, for a report about a board.
 reported := $(patsubst ai8x_models/checkpoints/%-q.pth.tar,%,$(wildcard ai8x_models/checkpoints/*-q.pth.tar))
@@ -169,15 +215,17 @@ board-report: | $(ready) ## known answers and chip times of every shipped networ
 	  $(if $(PORT),--port "$(PORT)") -o $(BUILD)/board.json $(ARGS)
 
 .PHONY: view
-view: $(if $(PORT)$(REPLAY),,$(FIRMWARE)) | $(ready) ## watch PORT=/dev/ttyACM0 or the virtual kit look at CAMERA=folder, or REPLAY=file
-	@$(py) -m evalkit view $(if $(REPLAY),--replay "$(REPLAY)",$(if $(PORT),--port "$(PORT)" \
-	  --baud $(BAUD),--kit "$(FIRMWARE)") $(if $(CAMERA),--camera "$(CAMERA)")) $(ARGS)
+view: | $(ready) ## watch PORT=/dev/ttyACM0 or the virtual kit look at CAMERA=folder, or REPLAY=file
+	+@$(if $(PORT)$(REPLAY),:,$(if $(ours),$(keep) $(ours),:))
+	@$(words) $(py) -m evalkit view $(if $(REPLAY),--replay "$$REPLAY",$(if $(PORT),--port "$$PORT" \
+	  --baud $(BAUD),--kit "$$FIRMWARE") $(if $(CAMERA),--camera "$$CAMERA")) +ARGS
 
 ##@ Training
 
 recipes  := distill/tasks/$(TASK)/recipes
 # Which student to train: one of those that have recipes there.
 STUDENT  ?= $(usual)
+$(foreach name,STUDENT TEACHER_KIND COUNT,$(call plain,$(name)))
 students := $(patsubst $(recipes)/%-qat.yaml,%,$(wildcard $(recipes)/*-qat.yaml))
 ifneq ($(words $(filter $(STUDENT),$(students)))/$(words $(STUDENT)),1/1)
 $(error STUDENT is '$(STUDENT)'; it must be one of $(students))
@@ -195,17 +243,22 @@ teacher := $(call setting,$(lesson),out)/teacher.pth.tar
 course  := $(firstword $(if $(TEACHER)$(TEACHER_KIND),$(wildcard $(recipes)/$(STUDENT)-distill.yaml)) \
   $(recipes)/$(STUDENT).yaml)
 float   := $(call setting,$(course),out)/student.pth.tar
+# A teacher whose name make cannot hold is handed on, but not looked at for being newer.
 taught  := $(if $(call setting,$(course),teacher)$(TEACHER)$(TEACHER_KIND),$(or $(TEACHER),$(teacher)))
 # On ordinary pictures a teacher looks at the whole picture; its recipe names the usual one itself.
 wholly  := $(filter pictures,$(call setting,$(course),kind))
 tuning  := $(recipes)/$(STUDENT)-qat.yaml
 qat     := $(call setting,$(tuning),out)/student.pth.tar
+as_file  = $(if $(call strange,$1),,$1)
 # While the bits are set, a student may be taught by itself in real numbers.
 tutor   := $(call setting,$(tuning),teacher)
 tutor   := $(if $(tutor),$(if $(findstring student.pth.tar,$(tutor)),$(float),$(or $(TEACHER),$(teacher))))
 # Pose students have layers whose channels differ so much that one scale a layer costs accuracy.
 level   := $(if $(filter pose,$(TASK)),$(dir $(float))equalized.pth.tar,$(float))
 own     := $(BUILD)/$(STUDENT)-q.pth.tar
+
+export TAUGHT := $(taught)
+export TUTOR  := $(tutor)
 
 .PHONY: teacher
 teacher: $(teacher) ## train the teacher of TASK=name on DATA=folder (an accelerator helps)
@@ -214,22 +267,25 @@ teacher: $(teacher) ## train the teacher of TASK=name on DATA=folder (an acceler
 student: $(qat) ## train STUDENT=name on DATA=folder, with TEACHER=file if given, then at its bit widths
 
 $(teacher): $(lesson) | $(ready)
-	$(task) teacher --config $< $(addprefix start_from=,$(filter-out $(teacher),$(TEACHER))) $(SET)
+	$(task) teacher --config $< $(if $(filter-out $(teacher),$(TEACHER)),start_from="$$TEACHER") +SET
 
-$(float): $(course) $(taught) | $(ready)
-	$(task) student --config $< $(addprefix $(if $(wholly),picture_)teacher=,$(taught)) $(SET)
+$(float): $(course) $(call as_file,$(taught)) | $(ready)
+	$(task) student --config $< $(if $(taught),$(if $(wholly),picture_)teacher="$$TAUGHT") +SET
 
 ifneq ($(level),$(float))
 $(level): $(float) | $(ready)
-	$(py) -m quantize equalize $< $@ --images $(firstword $(wildcard $(DATA)/people/images) $(DATA)/lspet/train)
+	images="$$DATA/people/images"; test -d "$$images" || images="$$DATA/lspet/train"; \
+	  $(py) -m quantize equalize $< $@ --images "$$images"
 endif
 
-$(qat): $(tuning) $(level) $(tutor) | $(ready)
-	$(task) student --config $< start_from=$(level) $(addprefix teacher=,$(tutor)) \
-	  $(if $(wholly),$(addprefix picture_teacher=,$(taught))) $(SET)
+$(qat): $(tuning) $(level) $(call as_file,$(tutor)) | $(ready)
+	$(task) student --config $< start_from=$(level) $(if $(tutor),teacher="$$TUTOR") \
+	  $(if $(wholly),$(if $(taught),picture_teacher="$$TAUGHT")) +SET
 
+ifdef KEPT
 .PHONY: quantize
 quantize: $(own) ## turn the trained student into an integer checkpoint
+endif
 
 $(own): $(qat) | $(ready)
 	@mkdir -p $(@D)
@@ -242,7 +298,7 @@ LABELS   ?= $(BUILD)/labels.json
 
 .PHONY: label
 label: $(ready) ## label the pictures in PICTURES=folder by NETWORKS="a.onnx b.onnx" into LABELS=file.json
-	$(py) -m distill label "$(PICTURES)" --networks $(NETWORKS) --out "$(LABELS)" $(ARGS)
+	$(words) $(py) -m distill label "$$PICTURES" --networks +NETWORKS --out "$$LABELS" +ARGS
 
 # How many crops of the validation set eval-kit takes, and where onnx writes to.
 COUNT ?= 100
@@ -250,18 +306,20 @@ ONNX  ?= $(BUILD)/network.onnx
 
 .PHONY: eval
 eval: $(ready) ## accuracy of CHECKPOINTS="..." on the validation set of TASK=name under DATA=folder
-	$(task) eval $(CHECKPOINTS) $(ARGS)
+	$(task) eval +CHECKPOINTS +ARGS
 
+ifdef KEPT
 .PHONY: eval-kit
 eval-kit: $(injection) | $(ready) ## the same on the virtual kit: COUNT crops through the firmware of CHECKPOINT=file
 	@rm -rf $(BUILD)/crops
 	$(task) crops --out $(BUILD)/crops --count $(COUNT)
 	$(py) -m evalkit maps --kit $(injection) --camera $(BUILD)/crops -o $(BUILD)/crops.npz
 	$(task) kit "$$CHECKPOINT" $(BUILD)/crops.npz
+endif
 
 .PHONY: onnx
 onnx: $(ready) ## write CHECKPOINT=file (teacher or student, float or integers) as ONNX=file
-	$(task) export "$$CHECKPOINT" "$(ONNX)"
+	$(task) export "$$CHECKPOINT" "$$ONNX"
 
 .PHONY: plot
 plot: $(ready) ## draw docs/results.yaml (accuracy against cycles) and docs/curves.csv (training) to docs/images
@@ -286,7 +344,8 @@ site: $(ready) $(docs_ready) ## build the documentation as a site: build/site/in
 recording := $(or $(POSE78_SHARED),../shared)/golden/pose659/trace.npz
 
 .PHONY: bench
-bench: $(injection) | $(ready) ## speed of data preparation, compiler and kit here, of the C decoder on the kit
+bench: | $(ready) ## speed of data preparation, compiler and kit here, of the C decoder on the kit
+	+@$(keep) $(injection)
 	$(py) -m distill.people.bench
 	$(py) -m tests.bench.decoder_cycles
 	$(py) -m tests.bench.compile_times
@@ -296,15 +355,15 @@ bench: $(injection) | $(ready) ## speed of data preparation, compiler and kit he
 
 .PHONY: test
 test: $(ready) ## run the quick tests (ARGS="-k name" is passed on to pytest)
-	$(py) -m pytest -q $(ARGS)
+	$(words) $(py) -m pytest -q +ARGS
 
 .PHONY: test-long
 test-long: $(ready) ## run every test, the long ones too
-	$(py) -m pytest -q -m "long or not long" $(ARGS)
+	$(words) $(py) -m pytest -q -m "long or not long" +ARGS
 
 .PHONY: fuzz
 fuzz: $(ready) ## fuzz the C pose decoder and frame receiver for SECONDS each (needs clang with libFuzzer)
-	$(py) -m tests.native.fuzz --seconds $(SECONDS) $(ARGS)
+	$(words) $(py) -m tests.native.fuzz --seconds $(SECONDS) +ARGS
 
 .PHONY: lint
 lint: $(ready) ## ruff (style, imports, format) and mypy (types)
@@ -319,12 +378,12 @@ setup: $(ready) ## make the virtual environment and install the dependencies
 
 # torch first and pinned: it is by far the largest download, and nothing may move it afterwards.
 $(ready): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 10) <= sys.version_info[:2] <= (3, 13) else \
-	  "error: pose78 needs Python 3.10 to 3.13, but $(PYTHON) is %d.%d; name another one: make PYTHON=python3.11" \
-	  % sys.version_info[:2])'
-	test -x $(py) || $(PYTHON) -m venv $(VENV)
-	$(py) -m pip install --quiet $(PIP_FLAGS) -c constraints.txt torch
-	$(py) -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[kit,toolchain,view,train,dev]'
+	@"$$PYTHON" -c 'import sys; sys.exit(0 if (3, 10) <= sys.version_info[:2] <= (3, 13) else \
+	  "error: pose78 needs Python 3.10 to 3.13, but %s is %d.%d; name another one: make PYTHON=python3.11" \
+	  % (sys.executable, *sys.version_info[:2]))'
+	test -x $(py) || "$$PYTHON" -m venv $(VENV)
+	$(words) $(py) -m pip install --quiet +PIP_FLAGS -c constraints.txt torch
+	$(words) $(py) -m pip install --quiet +PIP_FLAGS -c constraints.txt -e '.[kit,toolchain,view,train,dev]'
 	@touch $@
 
 .PHONY: clean

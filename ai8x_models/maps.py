@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import io
 import re
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +20,11 @@ import numpy.typing as npt
 
 from common.errors import UserError
 from common.files import write_file
+from common.incoming import read_arrays
 
 Maps = npt.NDArray[np.integer[Any]]
 
+_MAX_BYTES = 1 << 30  # maps of some ten thousand pictures
 _KEY = re.compile(r"output_?(\d+)")
 
 
@@ -43,19 +43,15 @@ def read_maps(path: Path) -> MapsFile:
         UserError: the file is missing or is not what it should be.
     """
     try:
-        # Opened here, because NumPy leaves a file open that turns out to be no archive.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
-            found = {int(m[1]): key for key in content.files if (m := _KEY.fullmatch(key))}
-            if sorted(found) != list(range(len(found))) or not found:
-                raise ValueError("it has no output_0, output_1, ...")
-            names = [str(name) for name in content["names"]] if "names" in content.files else []
-            return MapsFile([content[found[index]] for index in sorted(found)], names)
+        content = read_arrays(path, _MAX_BYTES)
+        found = {int(m[1]): key for key in content if (m := _KEY.fullmatch(key))}
+        if sorted(found) != list(range(len(found))) or not found:
+            raise ValueError("it has no output_0, output_1, ...")
+        names = [str(name) for name in content["names"]] if "names" in content else []
+        return MapsFile([content[found[index]] for index in sorted(found)], names)
     except FileNotFoundError:
         raise UserError(f"maps {path} do not exist; run the firmware first") from None
-    except (
-        *(OSError, ValueError, TypeError, KeyError, EOFError, AttributeError),
-        *(zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError),
-    ) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise UserError(f"maps {path} cannot be read: {error}") from None
 
 

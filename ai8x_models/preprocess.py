@@ -17,9 +17,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from common import pictures
 from common.console import command_line
 from common.errors import UserError
 from common.files import write_array
+from common.incoming import Unfit, read_bytes
 
 GREY = 128
 MOST = 1024
@@ -75,7 +77,8 @@ def read_picture(path: str | Path) -> npt.NDArray[np.uint8]:
     """
     path = Path(path)
     try:
-        raw = path.read_bytes()
+        raw = read_bytes(path, pictures.MAX_BYTES)
+        picture = pictures.decode(raw)
     except IsADirectoryError:
         raise UserError(
             f"picture {path} cannot be read: it is a folder; name one picture, or look at all of "
@@ -85,9 +88,8 @@ def read_picture(path: str | Path) -> npt.NDArray[np.uint8]:
         raise UserError(f"picture {path} does not exist; name a JPEG or PNG file") from None
     except OSError as error:
         raise UserError(f"picture {path} cannot be read: {error.strerror or error}") from None
-    picture = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR) if raw else None
-    if picture is None:
-        raise UserError(f"{path} is no picture that can be decoded; convert it to JPEG or PNG")
+    except Unfit as error:
+        raise UserError(f"{path} is no picture that can be decoded: {error}") from None
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 

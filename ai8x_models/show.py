@@ -12,7 +12,6 @@ compiler's and says under ``outputs``, in the same order, what one integer step 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -33,6 +32,7 @@ from ai8x_models.skeleton import KEYPOINTS, NUM_HEATMAPS, NUM_PAFS
 from ai8x_models.thresholds import DecodeSettings
 from common.console import command_line
 from common.errors import UserError
+from common.incoming import read_json
 
 Maps = Sequence[npt.NDArray[np.integer[Any]]]
 
@@ -48,7 +48,7 @@ class Output:
 def _load_report(path: Path) -> tuple[list[Output], Mapping[str, Any]]:
     """Outputs, and everything in the compiler's report."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         return [Output(str(e["name"]), float(e["step"])) for e in content["outputs"]], content
     except OSError as error:
         raise UserError(f"report {path} cannot be read: {error.strerror or error}") from None

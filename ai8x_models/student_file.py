@@ -15,6 +15,7 @@ from ai8x_models.described import described_spec
 from ai8x_models.students import SPECS, Student, StudentSpec
 from common.errors import UserError
 from common.files import replace_file
+from common.incoming import check_torch
 
 
 def write_atomically(data: Any, path: Path) -> None:
@@ -66,13 +67,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         UserError: missing, unreadable, hostile or foreign file.
     """
     try:
+        check_torch(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a foreign pickle protocol is refused below
             data = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise UserError(f"cannot read checkpoint {path}: {error.strerror or error}") from None
     except (
-        *(pickle.UnpicklingError, RuntimeError, EOFError, ValueError),
+        *(pickle.UnpicklingError, RecursionError, RuntimeError, EOFError, ValueError),
         *(LookupError, TypeError, AttributeError, OverflowError, MemoryError),
     ) as error:
         # torch's own words advise to execute what the file holds; they are not passed on.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -19,6 +21,12 @@ Given = ParamSpec("Given")
 _called: list[str] = []
 """What this program was called by, where that is not how its module says; see ``call_as``."""
 REFUSED = 2
+UNREAD = 141  # 128 + SIGPIPE
+_NO_PLACE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM),
+    *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL),
+)
+"""Errors of writing that a user can mend: no room, no right, no place of that name."""
 STOPPED = 130  # what a shell says of a program that was stopped with Ctrl-C: 128 + SIGINT
 
 
@@ -26,16 +34,30 @@ def command_line(work: Callable[Given, int | None]) -> Callable[Given, int]:
     """Decorate a ``main``: it returns the exit status whatever happens to the user's input.
 
     None counts as 0. A :class:`~common.errors.UserError` becomes ``error: <sentence>`` on standard
-    error and status 2; Ctrl-C becomes a line and status 130. Anything else is a fault of the
-    program and passes.
+    error and status 2, and so does a full disk or a place that cannot be written; Ctrl-C becomes a
+    line and status 130. Anything else is a fault of the program and passes.
     """
 
     @functools.wraps(work)
     def guarded(*arguments: Given.args, **named: Given.kwargs) -> int:
         try:
-            return work(*arguments, **named) or 0
+            status = work(*arguments, **named) or 0
+            sys.stdout.flush()
+            return status
         except UserError as error:
             print(f"error: {console(str(error))}", file=sys.stderr)
+            return REFUSED
+        except BrokenPipeError:  # whoever read our output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return UNREAD
+        except OSError as error:
+            if error.errno not in _NO_PLACE:
+                raise
+            name = error.filename or "the output"
+            print(
+                f"error: cannot read or write {console(str(name))}: {error.strerror}",
+                file=sys.stderr,
+            )
             return REFUSED
         except KeyboardInterrupt:
             print("stopped", file=sys.stderr)

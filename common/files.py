@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import os
@@ -38,6 +39,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises:
         OSError: as :func:`replace_file`.
     """
+    _check_name(path, "file")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
@@ -58,6 +60,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     Raises:
         OSError: it cannot be made, or put into its place.
     """
+    _check_name(path, "folder")
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".part-") as temporary:
         staging, old = Path(temporary) / path.name, Path(temporary) / "old" / path.name
@@ -72,6 +75,14 @@ def whole_folder(path: Path) -> Iterator[Path]:
             if old.exists():
                 old.rename(path)
             raise
+
+
+def _check_name(path: Path, kind: str) -> None:
+    """OSError for ``''``, ``.``, ``..`` and ``/``, which name no place of their own."""
+    if path.name in ("", ".."):
+        raise OSError(
+            errno.EINVAL, f"it names no {kind} of its own; name one in that folder", str(path)
+        )
 
 
 def write_file(path: Path, content: bytes | memoryview | str) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from common.errors import UserError
 from common.files import write_file
+from common.incoming import read_array
 from evalkit.hardware.cnn.engine import Result
 from evalkit.hardware.cnn.plan import Layer
 
@@ -54,10 +55,17 @@ def compare_dumps(first: Path, second: Path) -> str | None:
     for name in sorted(here.keys() | there.keys(), key=_order):
         if name not in here or name not in there:
             return f"{_title(name)} is only in {first if name in here else second}"
-        difference = _first_difference(np.load(here[name]), np.load(there[name]))
+        difference = _first_difference(_load(here[name]), _load(there[name]))
         if difference:
             return f"{_title(name)}: {difference}"
     return None
+
+
+def _load(path: Path) -> np.ndarray:
+    try:
+        return read_array(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not a dump of a layer ({error}); write it again") from None
 
 
 def _files(folder: Path) -> dict[str, Path]:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from ai8x_models.preprocess import read_picture
 from common.errors import UserError
+from common.pictures import open_video
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
@@ -126,7 +127,7 @@ def views_of(file: Path) -> Iterator[View]:
 def opened(file: Path) -> cv2.VideoCapture:
     """A video or webcam through OpenCV, opened if it can be."""
     if not is_webcam(file):
-        return cv2.VideoCapture(str(file))
+        return open_video(str(file))
     # Our own sentence is enough.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     return cv2.VideoCapture(int(str(file).partition(":")[2] or 0))

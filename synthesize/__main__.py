@@ -12,6 +12,7 @@ import numpy as np
 from common.console import command_line, program
 from common.errors import UserError
 from common.files import write_file
+from common.incoming import read_array
 from common.texts import console
 from synthesize.ai8x import compare, description, shipped
 from synthesize.ai8x import options as official_options
@@ -199,8 +200,8 @@ def read_sample(path: Path) -> np.ndarray:
         UserError: missing file, not .npy, or not integers.
     """
     try:
-        sample = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        sample = read_array(Path(path))
+    except (OSError, ValueError) as error:
         raise UserError(
             f"{path}: not a readable .npy file ({error}); save the input as .npy"
         ) from error
@@ -224,21 +225,27 @@ def _compile(options: argparse.Namespace) -> int:
     if options.out is not None:
         sample = project.example(compiled.program, sample, options.application)
         expected = compiled.known_answer(sample)
-        out = project.write_project(
+        project.write_project(
             compiled.program,
             sample,
             expected,
             options.out,
             options.application,
             table.output_units(compiled),
+            beside=lambda folder: _write_reports(compiled, sample, folder),
             softmax=options.softmax,
         )
-        write_file(out / "report.json", table.to_json(compiled))
-        page.write_report(compiled, out / "report.html")
-        _write_description(compiled, sample, out)
     if not options.quiet:
         print(table.table(compiled), end="")
     return 0
+
+
+def _write_reports(compiled: Compiled, sample: np.ndarray, folder: Path) -> None:
+    """What people and other tools read beside the C files."""
+    page.write_report(compiled, folder / "report.html")
+    write_file(folder / "table.txt", table.table(compiled))
+    _write_description(compiled, sample, folder)
+    write_file(folder / "report.json", table.to_json(compiled))
 
 
 _PAIRED = {"known-answer": "two-networks", "frame-injection": "frame-injection-3d"} | {
@@ -269,10 +276,21 @@ def _compile_pair(options: argparse.Namespace) -> int:
         for compiled, sample, known in zip(both, given, (application, "two-networks"), strict=True)
     )
     units = (table.output_units(pair.first), table.output_units(pair.second))
-    out = two_networks.write_project(pair, (first, second), options.out, units, application)
-    for name, compiled in zip(("report.json", "second.json"), both, strict=True):
+
+    def write_reports(folder: Path) -> None:
+        for name, compiled in zip(("second.json", "report.json"), reversed(both), strict=True):
+            write_file(folder / name, table.to_json(compiled))
+
+    two_networks.write_project(
+        pair,
+        (first, second),
+        options.out,
+        units,
+        application,
+        beside=write_reports,
+    )
+    for compiled in both:
         _warn(compiled)
-        write_file(out / name, table.to_json(compiled))
         if not options.quiet:
             print(table.table(compiled))
     return 0

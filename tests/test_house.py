@@ -260,12 +260,15 @@ def test_only_the_ground_floor_says_what_a_user_did_wrong() -> None:
     )
 
 
+TOOLS = ("tests.helpers", "tests.bench", "tests.fuzz", "tests.supply")
+
+
 def test_tests_import_no_tests() -> None:
     none(
         f"{module.name} may not import {name}: put what both need into tests/helpers"
         for module in read("tests").values()
         for name in module.imports()
-        if under(name, "tests") and not under(name, "tests.helpers", "tests.bench")
+        if under(name, "tests") and not under(name, *TOOLS)
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import io
 import re
 import typing
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from common.errors import UserError
+from common.incoming import MAX_YAML_BYTES, check_yaml, read_bytes
 
 
 @dataclass
@@ -232,7 +234,12 @@ def _merged(path: Path | None, overrides: list[str], kind: type) -> Any:
     """The recipe's settings, those of the command line last."""
     parts: list[Any] = [OmegaConf.structured(kind)]
     if path is not None:
-        loaded = OmegaConf.load(path)
+        try:
+            text = read_bytes(path, MAX_YAML_BYTES).decode("utf-8")
+            check_yaml(text)
+        except ValueError as error:  # Unfit, or no text
+            raise UserError(f"recipe {path}: {error}") from None
+        loaded = OmegaConf.load(io.StringIO(text))
         _refuse_unknown(OmegaConf.to_container(loaded), kind, f"recipe {path}")
         parts.append(loaded)
     config = OmegaConf.merge(*parts)

@@ -7,7 +7,6 @@ stops a run of hours nor goes unnoticed.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from pathlib import Path
@@ -16,9 +15,12 @@ from typing import Any
 import cv2
 import numpy as np
 
+from common import incoming, pictures
 from common.errors import UserError
+from common.incoming import Unfit, read_bytes
 
 TOLERANCE = 1.0  # pixels that a point may lie outside its picture (annotators click on edges)
+MAX_ANNOTATION_BYTES = 1 << 30  # all of COCO has a quarter of it
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _JPEG_TAIL = 4096  # bytes; cameras write a little behind a picture's end
 
@@ -46,10 +48,10 @@ class Skipped:
 def read_json(path: Path) -> dict[str, Any]:
     """Read an annotation file, with a plain sentence when it cannot be used."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = incoming.read_json(path, MAX_ANNOTATION_BYTES)
     except OSError as error:
         raise UserError(f"cannot read annotations {path}: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"{path} is not JSON ({error}); expected COCO keypoints") from None
     for key in ("images", "annotations", "categories"):
         if not isinstance(data, dict) or not isinstance(data.get(key), list):
@@ -177,16 +179,16 @@ def read_pixels(
     ``reduce`` 2 or 4 the picture is that many times as small (rounded up), and decoded faster.
     """
     try:
-        raw = path.read_bytes()
-    except OSError:
+        raw = read_bytes(path, pictures.MAX_BYTES)
+    except (OSError, Unfit):
         skipped.add("pictures missing or unreadable", path.name)
         return None
     pixels = None
     if raw and not (raw.startswith(_JPEG_START) and _JPEG_END not in raw[-_JPEG_TAIL:]):
         flags = _REDUCED[reduce] | cv2.IMREAD_IGNORE_ORIENTATION
         try:
-            pixels = cv2.imdecode(np.frombuffer(raw, np.uint8), flags)
-        except cv2.error:  # more pixels than OpenCV agrees to decode
+            pixels = pictures.decode(raw, flags)
+        except Unfit:
             pixels = None
     if pixels is None:
         skipped.add("pictures broken", path.name)

@@ -17,7 +17,9 @@ import torch
 from torch.utils.data import Dataset
 
 from ai8x_models import codec, skeleton
+from common import pictures
 from common.errors import UserError
+from common.incoming import Unfit, read_bytes
 from distill.people.annotations import KeypointFile, Skipped
 from distill.people.crops import CONVERTERS, GREY, colour_table, cut_out, transform_points, warp
 from distill.people.picture_maps import CHANNELS, PictureMaps, cell_map, through_crops
@@ -78,13 +80,14 @@ class Pictures:
         data = self.files.get(entry.name)
         if data is None:
             try:
-                data = (self.images / entry.name).read_bytes()
-            except OSError:
+                data = read_bytes(self.images / entry.name, pictures.MAX_BYTES)
+            except (OSError, Unfit):
                 data = b""
             if self.in_memory:
                 self.files[entry.name] = data
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-        if decoded is None:
+        try:
+            decoded = pictures.decode(data)
+        except Unfit:
             self.skipped.add("pictures missing or broken", entry.name)
             return None
         return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB))

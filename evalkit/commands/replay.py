@@ -14,15 +14,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import UserError
+from common.incoming import read_arrays
 from common.texts import console
 from evalkit.dump import LayerDump
 from evalkit.hardware.cnn import Cnn, KitFault
@@ -62,20 +61,18 @@ def load_recording(path: Path) -> Recording:
         UserError: not a recording, malformed, or with addresses outside the map.
     """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            missing = {"trace", "expected"} - set(archive.files)
-            if missing:
-                raise UserError(
-                    f"{path} has no array {' and '.join(sorted(missing))}; a recording has"
-                    " trace and expected"
-                )
-            trace, expected = archive["trace"], archive["expected"]
+        arrays = read_arrays(path)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; give the .npz file of a recording") from None
-    except UserError:
-        raise
-    except (OSError, ValueError, TypeError, EOFError, BadZipFile, zlib.error) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{path} is not a recording (.npz with trace and expected)") from error
+    missing = {"trace", "expected"} - set(arrays)
+    if missing:
+        raise UserError(
+            f"{path} has no array {' and '.join(sorted(missing))}; a recording has trace and "
+            "expected"
+        )
+    trace, expected = arrays["trace"], arrays["expected"]
     _check_trace(path, trace)
     return Recording(trace, tuple(_parse_expected(path, expected)))
 

@@ -54,7 +54,7 @@ def load(
 def _array(path: Path, shape: Shape, layout: str, count: int) -> np.ndarray:
     try:
         data = np.load(path, allow_pickle=False, mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, TypeError, OverflowError, MemoryError) as error:
         raise UserError(f"{path}: not a readable .npy file ({error})") from error
     wanted = described(shape, layout)
     if not isinstance(data, np.ndarray) or data.ndim < 1 or data.shape[1:] != wanted:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
+from common.incoming import read_arrays
 from synthesize.chip import limits, memory_map
 from synthesize.chip.registers import describe, register_at
 from synthesize.compiler import Compiled
@@ -134,9 +135,8 @@ def read_trace(path: str | Path) -> np.ndarray:
         UserError: missing or malformed file.
     """
     try:
-        with np.load(path, allow_pickle=False) as content:
-            trace = content["trace"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
+        trace = read_arrays(Path(path))["trace"]
+    except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"{path}: no readable trace ({error}); give an .npz with 'trace'"
         ) from error

@@ -16,7 +16,7 @@ does; they are not used either, and a note says so.
 
 from __future__ import annotations
 
-import zipfile
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,11 +24,25 @@ from typing import Any
 
 import numpy as np
 
+from common import incoming
 from common.errors import UserError
+from common.texts import is_plain, shown
+from synthesize.chip import limits
 from synthesize.read import torch_archive
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
 """Larger files are refused unread: 100 times what the weight memory can hold."""
+
+
+MAX_WEIGHTS = 8 * limits.WEIGHT_BYTES
+"""Weights of one bit that fill the weight memory."""
+
+MAX_STORED = 4 * MAX_WEIGHTS
+"""Weights of all layers in one file: more than any network whose description leaves layers out."""
+
+MAX_BIASES = 1 << 16
+MAX_ENTRIES = 50_000
+_MAX_DEPTH = 12
 
 
 QUANTISE = (
@@ -123,14 +137,48 @@ def load(path: str | Path, lenient: bool = False) -> Checkpoint:
     if not isinstance(state, dict):
         raise UserError(f"{path}: it holds no 'state_dict'; save a checkpoint, not a bare tensor")
     extras = content.get("extras")
+    if isinstance(extras, dict):
+        _check_extras(path, extras)
     arch = content.get("arch", "")
     return from_state_dict(
-        {str(k): _to_numpy(path, str(k), v) for k, v in state.items()},
+        {_key(path, k): _to_numpy(path, str(k), v) for k, v in state.items()},
         str(path),
         arch=arch if isinstance(arch, str) else "",
         extras=extras if isinstance(extras, dict) else {},
         lenient=lenient,
     )
+
+
+def _key(path: Path, key: Any) -> str:
+    if not isinstance(key, str) or not is_plain(key):
+        raise UserError(f"{path}: {shown(key)} is no name of a tensor; save a state_dict of torch")
+    return key
+
+
+def _check_extras(path: Path, extras: Mapping[Any, Any]) -> None:
+    """UserError unless what describes the network is of words and numbers, and not endless."""
+    for name in ("network", "input", "outputs"):
+        left = [(extras.get(name), 0)]
+        for count in itertools.count():
+            if not left:
+                break
+            value, depth = left.pop()
+            whole = isinstance(value, int) and abs(value) >= 1 << 63
+            if count > MAX_ENTRIES or depth > _MAX_DEPTH or whole:
+                raise UserError(
+                    f"{path}: extras['{name}'] holds {shown(value)}, too deep or too large to "
+                    "describe a network; save the checkpoint again"
+                )
+            if isinstance(value, Mapping):
+                left += [(key, depth + 1) for key in value]
+                left += [(entry, depth + 1) for entry in value.values()]
+            elif isinstance(value, (list, tuple)):
+                left += [(entry, depth + 1) for entry in value]
+            elif not isinstance(value, (str, int, float, type(None))):
+                raise UserError(
+                    f"{path}: extras['{name}'] holds {type(value).__name__} where words and "
+                    "numbers describe the network; save the checkpoint again"
+                )
 
 
 def from_state_dict(
@@ -146,6 +194,11 @@ def from_state_dict(
         UserError: as :func:`load`.
     """
     keys = [key for key in state if key.endswith(".weight")]
+    stored_weights = sum(np.asarray(state[key]).size for key in keys)
+    if stored_weights > MAX_STORED:
+        raise UserError(
+            f"{path}: {stored_weights} weights, more than {MAX_STORED}; is it for this chip?"
+        )
     stray = _stray_biases(list(state), keys)
     layers: dict[str, LayerWeights] = {}
     owners: dict[str, str] = {}
@@ -196,6 +249,11 @@ def _layer(
 ) -> LayerWeights:
     key = f"{owner}.weight"
     raw = np.asarray(state[key])
+    if raw.size > MAX_WEIGHTS:
+        raise UserError(
+            f"{path}: layer {name}: {key} has {raw.size} values; the chip holds at most "
+            f"{MAX_WEIGHTS} weights of one bit"
+        )
     if raw.ndim == 1:
         raise UserError(
             f"{path}: layer {name}: {key} has one dimension, so batch norm is not folded yet; "
@@ -219,7 +277,13 @@ def _layer(
         )
     bias = state.get(f"{owner}.bias")
     if bias is not None:
-        bias = integers(path, name, f"{owner}.bias", np.asarray(bias)).reshape(-1)
+        stored_bias = np.asarray(bias)
+        if not 0 < stored_bias.size <= MAX_BIASES:
+            raise UserError(
+                f"{path}: layer {name}: {owner}.bias has {stored_bias.size} values, expected one "
+                f"for each of at most {MAX_BIASES} outputs"
+            )
+        bias = integers(path, name, f"{owner}.bias", stored_bias).reshape(-1)
         in_memory = bias >> (bits - 1)
         if in_memory.min() < -128 or in_memory.max() > 127:
             raise UserError(
@@ -260,24 +324,22 @@ def integers(path: str, name: str, key: str, raw: np.ndarray) -> np.ndarray:
 def _scalar(path: str, state: Mapping[str, np.ndarray], key: str, name: str, default: int) -> int:
     if key not in state:
         return default
-    value = integers(path, name, key, np.asarray(state[key])).reshape(-1)
-    if value.size != 1:
-        raise UserError(f"{path}: layer {name}: {key} has {value.size} values, expected one")
-    return int(value[0])
+    raw = np.asarray(state[key])
+    if raw.size != 1:
+        raise UserError(f"{path}: layer {name}: {key} has {raw.size} values, expected one")
+    value = int(integers(path, name, key, raw).reshape(-1)[0])
+    if abs(value) > 64:
+        raise UserError(f"{path}: layer {name}: {key} is {value}, no number of bits; save it again")
+    return value
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(info.file_size for info in archive.infolist())
-        if size > MAX_FILE_BYTES:
-            raise UserError(f"{path}: it unpacks to {size} bytes, more than {MAX_FILE_BYTES}")
-        with np.load(path, allow_pickle=False) as content:
-            return {key: content[key] for key in content.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, SyntaxError) as error:
+        return {_key(path, k): v for k, v in incoming.read_arrays(path, MAX_FILE_BYTES).items()}
+    except UserError:
+        raise
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: not a readable .npz checkpoint ({_first_line(error)})") from error
-    except (MemoryError, OverflowError, RuntimeError, NotImplementedError, TypeError) as error:
-        raise UserError(f"{path}: damaged .npz checkpoint ({_first_line(error)})") from error
 
 
 def _read_torch(path: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from common.errors import UserError
+from common.texts import shown
 from synthesize.graph import ir
 from synthesize.graph.shapes import layer_reading
 from synthesize.read.checkpoint import Checkpoint, LayerWeights, spread
@@ -59,7 +60,9 @@ def load(checkpoint: Checkpoint) -> ir.Graph:
             "description does not name; the checkpoint is of another architecture"
         )
     names = checkpoint.extras.get("outputs") or _unread(layers)
-    if not isinstance(names, (list, tuple)) or not all(n in shapes for n in names):
+    if not isinstance(names, (list, tuple)) or not all(
+        isinstance(n, str) and n in shapes for n in names
+    ):
         raise UserError(f"{checkpoint.path}: extras['outputs'] names layers that do not exist")
     outputs = tuple(ir.Output(str(n), str(n), 0, shapes[n][0]) for n in names)
     return ir.Graph(checkpoint.arch or "student", source, tuple(layers), outputs)
@@ -70,7 +73,8 @@ def _input(checkpoint: Checkpoint, where: ir.Where) -> ir.Input:
     fold = checkpoint.extras["input"].get("fold", 1)
     if not isinstance(fold, int) or fold < 1 or rows % fold or columns % fold:
         raise UserError(
-            f"{checkpoint.path}: extras['input']['fold'] is {fold!r}; it must be a whole number "
+            f"{checkpoint.path}: extras['input']['fold'] is {shown(fold)}; it must be a "
+            "whole number "
             f"that divides {rows} rows and {columns} columns"
         )
     folded = (channels * fold * fold, rows // fold, columns // fold)
@@ -98,17 +102,17 @@ def _layer(
         raise UserError(f"{checkpoint.path}: extras['network'] must list layers with names")
     name = entry["name"]
     prefix = f"{checkpoint.path}: layer {name}: "
-    unknown = set(entry) - _KEYS
-    if unknown:
-        raise UserError(f"{prefix}unknown key {sorted(map(str, unknown))[0]!r} in its description")
+    for key in entry:
+        if key not in _KEYS:
+            raise UserError(f"{prefix}unknown key {shown(key)} in its description")
     op = _one_of(prefix, "op", entry.get("op", "conv2d"), (*ir.OPERATIONS, "upsample"))
     inputs = entry.get("in", ())
     inputs = [inputs] if isinstance(inputs, str) else inputs
     if not isinstance(inputs, (list, tuple)) or not inputs:
         raise UserError(f"{prefix}'in' must name its inputs")
     for source in inputs:
-        if source not in shapes:
-            raise UserError(f"{prefix}it reads {source!r}, which no earlier layer computes")
+        if not isinstance(source, str) or source not in shapes:
+            raise UserError(f"{prefix}it reads {shown(source)}, which no earlier layer computes")
     stored = checkpoint.layer(name)
     if op not in ir.WEIGHTLESS and stored is None:
         raise UserError(f"{prefix}the checkpoint holds no weights of this name")
@@ -194,6 +198,8 @@ def _pair(prefix: str, key: str, value: Any, low: int) -> ir.Pair:
 
 
 def _one_of(prefix: str, key: str, value: Any, allowed: tuple[Any, ...]) -> Any:
-    if value not in allowed:
-        raise UserError(f"{prefix}'{key}' is {value!r}; it must be one of {', '.join(allowed)}")
+    if not isinstance(value, str) or value not in allowed:
+        raise UserError(
+            f"{prefix}'{key}' is {shown(value)}; it must be one of {', '.join(allowed)}"
+        )
     return value

@@ -28,6 +28,9 @@ import numpy as np
 
 OLD_MAGIC = 0x1950A86A20F9469CFC6C
 OLD_PROTOCOL = 1001
+MAX_PICKLE_BYTES = 1 << 20
+"""Of everything but the tensors; a checkpoint of ours has 22,000, and one byte can become 200."""
+
 MAX_ELEMENTS = 16 * 1024 * 1024
 """Elements of one tensor; the weight memory holds 3.5 million 1-bit weights."""
 
@@ -75,11 +78,11 @@ class Unknown:
 class _Storage:
     """Flat data of one or more tensors; ``data`` is None for types that are not read.
 
-    ``shared``: the data are still to come, so tensors must look at them and not copy.
+    Tensors look at them and never copy: a small file can hold many tensors that show the same
+    number a million times.
     """
 
     data: np.ndarray | None
-    shared: bool = False
 
 
 def is_archive(path: Path) -> bool:
@@ -108,7 +111,7 @@ def load(path: Path, most_bytes: int) -> Any:
                 raise ArchiveError("no data.pkl in it")
             root = pickles[0][: -len("data.pkl")]
             with archive.open(pickles[0]) as stream:
-                return _Reader(stream, archive, root).load()
+                return _Reader(_Counted(stream), archive, root).load()
     except ArchiveError:
         raise
     except RecursionError as error:
@@ -125,14 +128,15 @@ def load_old(path: Path) -> Any:
     """
     try:
         with path.open("rb") as stream:
-            if _OldReader(stream, 0).load() != OLD_MAGIC:
+            counted = _Counted(stream)
+            if _OldReader(counted, 0).load() != OLD_MAGIC:
                 raise ArchiveError("it is no checkpoint of torch")
-            if _OldReader(stream, 0).load() != OLD_PROTOCOL:
+            if _OldReader(counted, 0).load() != OLD_PROTOCOL:
                 raise ArchiveError("an unknown version of the old format")
-            _OldReader(stream, 0).load()
-            reader = _OldReader(stream, path.stat().st_size)
+            _OldReader(counted, 0).load()
+            reader = _OldReader(counted, path.stat().st_size)
             content = reader.load()
-            keys = _OldReader(stream, 0).load()
+            keys = _OldReader(counted, 0).load()
             reader.fill(stream, keys)
             return content
     except ArchiveError:
@@ -141,6 +145,40 @@ def load_old(path: Path) -> Any:
         raise ArchiveError("nested too deeply") from error
     except Exception as error:  # a damaged pickle raises almost anything
         raise ArchiveError(str(error).splitlines()[0] if str(error) else "damaged") from error
+
+
+class _Counted:
+    """A stream that ends with an error where a pickle is longer than any honest one.
+
+    It has no ``peek``, so that nothing is read ahead of what the pickle takes.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self.left = MAX_PICKLE_BYTES
+
+    def _take(self, count: int) -> None:
+        self.left -= count
+        if self.left < 0:
+            raise ArchiveError(
+                f"what describes its tensors is longer than {MAX_PICKLE_BYTES} bytes"
+            )
+
+    def read(self, count: int) -> bytes:
+        """Return that many bytes, or fewer at the end."""
+        self._take(count)
+        return bytes(self.stream.read(count))
+
+    def readline(self) -> bytes:
+        """Return a line."""
+        line = bytes(self.stream.readline(self.left + 1))
+        self._take(len(line))
+        return line
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer and return how many bytes came."""
+        self._take(len(buffer))
+        return int(self.stream.readinto(buffer))
 
 
 class _Unpickler(pickle.Unpickler):
@@ -218,7 +256,7 @@ class _OldReader(_Unpickler):
         _, offset, size = view
         if min(int(offset), int(size)) < 0 or int(offset) + int(size) > count:
             raise ArchiveError("a tensor reaches beyond its data")
-        return _Storage(whole.data[int(offset) : int(offset) + int(size)], shared=True)
+        return _Storage(whole.data[int(offset) : int(offset) + int(size)])
 
     def fill(self, stream: Any, keys: Any) -> None:
         """Read the data of all tensors; ``keys`` says in which order they come."""
@@ -239,7 +277,7 @@ class _OldReader(_Unpickler):
         self.left -= count * np.dtype(dtype).itemsize
         if self.left < 0:
             raise ArchiveError("its tensors are larger than the file")
-        return _Storage(np.zeros(count, dtype), shared=True)
+        return _Storage(np.zeros(count, dtype))
 
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Any:
@@ -260,7 +298,7 @@ def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Any:
     view = np.lib.stride_tricks.as_strided(
         storage.data[int(offset) :], shape, tuple(step * width for step in steps), writeable=False
     )
-    return view if storage.shared else view.copy()
+    return view
 
 
 def _parameter(data: Any, *_: Any) -> Any:

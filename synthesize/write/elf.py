@@ -189,8 +189,18 @@ _OVERFLOW = re.compile(
 )
 
 
+def environment(folder: Path) -> dict[str, str]:
+    """The compiler's environment: zig wants a place for its own cache, which HOME names usually."""
+    own = dict(os.environ)
+    if not any(own.get(name) for name in ("HOME", "XDG_CACHE_HOME", "ZIG_GLOBAL_CACHE_DIR")):
+        own["ZIG_GLOBAL_CACHE_DIR"] = str(folder.resolve().parent / ".zig")
+    return own
+
+
 def _run(command: list[str], folder: Path, what: str) -> None:
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False
+    )
     if result.returncode == 0:
         return
     overflow = _OVERFLOW.search(result.stderr)

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import shutil
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +80,7 @@ def write_project(
     application: str = "known-answer",
     units: Mapping[str, int] | None = None,
     more: Mapping[str, str] | None = None,
+    beside: Callable[[Path], object] | None = None,
     softmax: bool = False,
 ) -> Path:
     """Write the C project of a program; an older project in ``out_dir`` is replaced as a whole.
@@ -93,6 +94,7 @@ def write_project(
         units: for each output name the exponent u with which 1.0 is the integer 2**u; 7 for
             outputs that are not named.
         more: text of further generated files, by name.
+        beside: writes what else belongs into the folder, before the folder is put in its place.
         softmax: the known-answer program also tells the class and the shares of all classes.
 
     Returns:
@@ -117,6 +119,8 @@ def write_project(
             _copy_templates(staging, application)
             for name, text in files.items():
                 (staging / name).write_text(text, encoding="ascii")
+            if beside is not None:
+                beside(staging)
     except OSError as error:
         raise UserError(f"cannot write {out_dir}: {error.strerror or error}") from None
     return out_dir

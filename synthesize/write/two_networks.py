@@ -72,6 +72,7 @@ def write_project(
     out: Path,
     units: tuple[Mapping[str, int], Mapping[str, int]] = ({}, {}),
     application: str = "two-networks",
+    beside: Callable[[Path], object] | None = None,
 ) -> Path:
     """Write the C project of a pair; see :func:`project.write_project`.
 
@@ -82,6 +83,7 @@ def write_project(
         units: of the outputs of each.
         application: one of ``project.PAIRS``; ``two-networks`` carries known answers of both,
             ``frame-injection-3d`` only of the first.
+        beside: as of :func:`project.write_project`.
 
     Raises:
         UserError: the networks are none for the application; which, and what it takes, is said.
@@ -113,7 +115,9 @@ def write_project(
             "SECOND_SAMPLE_H", sample + "\n" + project.word_macro("SECOND_OUTPUT", answer)
         ),
     }
-    return project.write_project(one, samples[0], expected, out, application, units[0], more)
+    return project.write_project(
+        one, samples[0], expected, out, application, units[0], more, beside
+    )
 
 
 def _check_lifter(pose: Program, lifter: Program, units: Mapping[str, int]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from common.files import (
     write_arrays,
     write_file,
 )
+from tests.helpers.places import REPOSITORY
 
 
 def test_arrays_come_back_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -94,3 +97,46 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.Mon
         (staging / "broken").touch()
     assert [path.name for path in target.iterdir()] == ["new"]
     assert [path.name for path in tmp_path.iterdir()] == ["project"]
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "/"])
+def test_a_name_of_no_place_of_its_own_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="names no file of its own"):
+        write_file(Path(name), b"x")
+    with pytest.raises(OSError, match="names no folder of its own"), whole_folder(Path(name)):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
+    """A limit on the size of files stands in for the disk; the child process alone has it."""
+    (tmp_path / "old").write_bytes(b"before")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "x").write_bytes(b"before")
+    script = f"""
+import resource, sys
+from pathlib import Path
+sys.path.insert(0, {str(REPOSITORY)!r})
+from common.errors import UserError
+from common.files import whole_folder, write_file
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    write_file(Path("old"), bytes(5000))
+except UserError as error:
+    print(error)
+try:
+    with whole_folder(Path("folder")) as staging:
+        (staging / "x").write_bytes(bytes(5000))
+except OSError as error:
+    print(error.strerror)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert result.stdout.splitlines() == ["cannot write old: File too large", "File too large"]
+    assert result.stderr == ""
+    assert (tmp_path / "old").read_bytes() == (tmp_path / "folder" / "x").read_bytes() == b"before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "old"]

@@ -8,7 +8,7 @@ import re
 
 import pytest
 import yaml
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from common import texts
@@ -20,6 +20,7 @@ SPLICED = "x*\\\n/ {0x50100010u, 0x78u}, //"
 ANY = st.text(max_size=80) | st.text(alphabet="*/\\?\n\"'<>&%$`#: ]", max_size=40)
 
 
+@settings(deadline=None)
 @given(ANY)
 @example(SPLICED)
 @example("*??/\n/ int x; //")
@@ -34,6 +35,7 @@ def test_without_the_rule_the_comment_would_end() -> None:
     assert "0x78u" in without_comments(f"a /* {SPLICED} */ b")
 
 
+@settings(deadline=None)
 @given(ANY)
 @example('"; int x; //')
 def test_a_string_of_c_stays_one_string(text: str) -> None:
@@ -42,6 +44,7 @@ def test_a_string_of_c_stays_one_string(text: str) -> None:
     assert re.fullmatch(r"[\w. -]*", inside, re.ASCII)
 
 
+@settings(deadline=None)
 @given(ANY)
 @example("a: b\n- c")
 def test_a_word_is_one_scalar_of_yaml(text: str) -> None:
@@ -49,6 +52,7 @@ def test_a_word_is_one_scalar_of_yaml(text: str) -> None:
     assert not set(texts.word(text)) & set(" $`#'\"\\\n:;|&()")
 
 
+@settings(deadline=None)
 @given(ANY)
 @example("</script><script>alert(1)</script>")
 def test_a_page_shows_the_text_and_runs_nothing(text: str) -> None:

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from common.errors import UserError
+from common.incoming import parse_json
 
 
 class Journal:
@@ -63,7 +64,7 @@ class Journal:
 
     def _parsed(self, line: bytes) -> dict[str, Any]:
         try:
-            record = json.loads(line)
+            record = parse_json(line)
         except ValueError:
             record = None
         if not isinstance(record, dict) or not ("file" in record or "version" in record):

@@ -10,6 +10,8 @@ from typing import Any
 
 from common.errors import UserError
 from common.files import write_file
+from common.incoming import read_json
+from distill.people.annotations import MAX_ANNOTATION_BYTES
 from distill.people.label.poses import NAMES
 
 _CATEGORY = {"id": 1, "name": "person", "keypoints": list(NAMES), "skeleton": []}
@@ -89,12 +91,12 @@ def read_labels(path: Path) -> dict[str, Any]:
         UserError: unreadable, or something else.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, MAX_ANNOTATION_BYTES)
         parts = [content["info"]["shard"], content["info"]["pictures"], content["broken"]]
         parts += [content["images"], content["annotations"]]
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         raise UserError(f"{path} was not written by labelling; give its shards") from None
     assert isinstance(content, dict)
     return content

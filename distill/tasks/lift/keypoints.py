@@ -5,7 +5,6 @@ Also what the rest of lifting needs of them: normalised views in the order of it
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ import numpy.typing as npt
 
 from ai8x_models.skeleton import COCO17, from_coco17
 from common.errors import UserError
+from common.incoming import MAX_JSON_BYTES, Unfit, parse_json, read_bytes
+from common.texts import shown
 from distill.tasks.lift.cameras import TOP
 from distill.tasks.lift.skeleton import NUM_JOINTS, from_18
 
@@ -61,7 +62,7 @@ def read(path: Path) -> tuple[list[Found], int]:
         UserError: unreadable, another joint count or order, or values that are no numbers.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_bytes(path, MAX_JSON_BYTES).decode("utf-8"))
         annotations = content["annotations"]
         categories = content.get("categories", [])
         _check_names(path, categories)
@@ -74,8 +75,10 @@ def read(path: Path) -> tuple[list[Found], int]:
         raise UserError(
             f"{path} is no text; lifting starts from COCO keypoints (.json), not from a picture"
         ) from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is no COCO keypoint file: {error!r}") from None
+    except Unfit as error:
+        raise UserError(f"{path} is no COCO keypoint file: {error}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise UserError(f"{path} is no COCO keypoint file: {shown(error)}") from None
     usable = [person for person in found if person.joints[0, 2] > 0]
     return usable, len(found) - len(usable)
 

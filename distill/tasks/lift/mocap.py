@@ -5,7 +5,6 @@ Both readers give :class:`Motion`. Nothing in a file is executed.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from common.errors import UserError
+from common.incoming import read_arrays
 from distill.tasks.lift.skeleton import JOINTS, NUM_JOINTS, PARENTS
 
+_MAX_BYTES = 1 << 30  # some million poses
 _KEYS = ("poses", "sequence", "names", "joint_names", "parents")
 
 
@@ -85,15 +86,14 @@ def read_motion(path: Path, limit: int | None = None) -> Motion:
         UserError: unreadable, another joint count or order, or poses that are not numbers.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [key for key in _KEYS if key not in archive]
-            if missing:
-                raise UserError(f"{path}: the array '{missing[0]}' is missing; it is needed")
-            data = {key: archive[key] for key in _KEYS}
+        data = read_arrays(path, _MAX_BYTES)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (ValueError, zipfile.BadZipFile, EOFError) as error:
+    except ValueError as error:
         raise UserError(f"{path} is no archive of plain arrays: {error}") from None
+    missing = [key for key in _KEYS if key not in data]
+    if missing:
+        raise UserError(f"{path}: the array '{missing[0]}' is missing; it is needed")
     poses = data["poses"]
     check_poses(path, poses)
     names = tuple(str(name) for name in data["joint_names"])

@@ -21,6 +21,7 @@ from typing import Any
 from ai8x_models.student_file import load_student
 from common.errors import UserError
 from common.files import checksum, write_file
+from common.incoming import read_json
 from distill.people.mixture import open_set
 from distill.tasks.pose.evaluate import evaluate_pck
 from distill.tasks.pose.recipe import Recipe
@@ -150,7 +151,7 @@ def _measure(recipe: CompareRecipe, arm: str, seed: int) -> dict[str, Any]:
 def _read(path: Path, key: str) -> dict[str, Any]:
     """What is finished, or an empty record."""
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = read_json(path)
         found = stored["settings"]
         stored["runs"].items()
     except FileNotFoundError:

@@ -15,7 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from common import pictures as incoming
 from common.errors import UserError
+from common.incoming import Unfit, read_bytes
 
 PHOTOGRAPHS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
@@ -82,13 +84,13 @@ class Video:
     def __init__(self, path: Path) -> None:
         self.name = path.name
         self._path = path
-        if not cv2.VideoCapture(str(path)).isOpened():
+        if not incoming.open_video(str(path)).isOpened():
             raise UserError(f"{path} is no video that can be decoded; convert it to MP4 (H.264)")
 
     def pictures(self, repeat: bool) -> Iterator[Picture]:
         """See :class:`Camera`."""
         while True:
-            capture = cv2.VideoCapture(str(self._path))
+            capture = incoming.open_video(str(self._path))
             for number in itertools.count():
                 good, frame = capture.read()
                 if not good:
@@ -119,22 +121,24 @@ def decoded(name: str, data: bytes) -> Picture:
     Raises:
         UserError: they are none.
     """
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    if picture is None:
-        raise UserError(f"{name} is no picture that can be decoded; drop a JPEG or PNG")
-    return Picture(name, _rgb(picture))
+    try:
+        return Picture(name, _rgb(incoming.decode(data)))
+    except Unfit as error:
+        raise UserError(
+            f"{name} is no picture that can be decoded: {error}; drop a JPEG or PNG"
+        ) from None
 
 
 def read_photograph(path: Path) -> Pixels:
     """uint8 [rows, columns, 3], RGB; UserError when it cannot be read."""
     try:
-        raw = path.read_bytes()
+        return _rgb(incoming.decode(read_bytes(path, incoming.MAX_BYTES)))
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
-    picture = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR) if raw else None
-    if picture is None:
-        raise UserError(f"{path} is no picture that can be decoded; take it out of the folder")
-    return _rgb(picture)
+    except Unfit as error:
+        raise UserError(
+            f"{path} is no picture that can be decoded: {error}, or take it out of the folder"
+        ) from None
 
 
 def _rgb(picture: NDArray[Any]) -> Pixels:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from common.errors import UserError
+from common.incoming import parse_json
 from evalkit.host.stream.shots import Shot
 from evalkit.wire import protocol
 
@@ -103,7 +104,7 @@ def _lines(path: Path, file: Any) -> Iterator[protocol.Hello | Shot]:
         if not line.endswith(b"\n") and number > 1:
             return
         try:
-            entry = json.loads(line)
+            entry = parse_json(line)
             if number == 1:
                 if entry != FORMAT:
                     raise ValueError("unknown format")

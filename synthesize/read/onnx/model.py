@@ -7,7 +7,6 @@ sentence. The package is imported only when a model is read.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,9 +16,13 @@ from typing import Any
 import numpy as np
 
 from common.errors import UserError
+from common.incoming import parse_json, read_bytes
 
-MAX_FILE_BYTES = 256 * 1024 * 1024
+MAX_FILE_BYTES = 64 * 1024 * 1024
+"""A network that fills the weight memory with bits has 14 MB of numbers."""
+
 MAX_ELEMENTS = 16 * 1024 * 1024
+"""Of all constants together."""
 MAX_NODES = 10_000
 LEAST_OPSET = 13
 """QuantizeLinear and DequantizeLinear have their present form since this version."""
@@ -141,7 +144,7 @@ def read(path: str | Path) -> Model:
     except ImportError as error:
         raise UserError("reading ONNX needs the package onnx; run: pip install onnx") from error
     try:
-        proto = onnx.load_model_from_string(path.read_bytes())
+        proto = onnx.load_model_from_string(read_bytes(path, MAX_FILE_BYTES))
         _check_shell(path, proto)
         return _model(str(path), proto)
     except UserError:
@@ -162,6 +165,10 @@ def _check_shell(path: Path, proto: Any) -> None:
         )
     if len(proto.graph.node) > MAX_NODES:
         raise UserError(f"{path}: {len(proto.graph.node)} operators; the chip runs 32 layers")
+    tensors = [*proto.graph.initializer, *(a.t for n in proto.graph.node for a in n.attribute)]
+    count = sum(math.prod(tensor.dims) for tensor in tensors)
+    if count > MAX_ELEMENTS:
+        raise UserError(f"{path}: {count} constants are too many; the chip holds 3,538,944 weights")
 
 
 def _model(path: str, proto: Any) -> Model:
@@ -192,8 +199,8 @@ def _bits(path: str, metadata: Mapping[str, str]) -> dict[str, int]:
     if BITS_KEY not in metadata:
         return {}
     try:
-        content = json.loads(metadata[BITS_KEY])
-    except (ValueError, RecursionError) as error:
+        content = parse_json(metadata[BITS_KEY])
+    except ValueError as error:
         raise UserError(
             f"{path}: metadata {BITS_KEY} is not JSON; export the model again"
         ) from error

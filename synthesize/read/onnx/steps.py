@@ -25,7 +25,7 @@ def zero_point(b: Builder, node: Node) -> None:
     zero = b.optional(node, 2, "the zero point")
     if zero is not None and zero.array.any():
         raise node.unquantised(
-            f"its zero point is {int(zero.array.reshape(-1)[0])}; the chip needs 0 (symmetric int8)"
+            f"its zero point is {zero.array.reshape(-1)[0]:g}; the chip needs 0 (symmetric int8)"
         )
 
 

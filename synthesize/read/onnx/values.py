@@ -116,13 +116,13 @@ def exponent(node: Node, value: float, what: str) -> int:
     if not (math.isfinite(value) and value > 0):
         raise node.refuse(f"{what} is {value:g}; it must be a positive power of two")
     mantissa, e = math.frexp(value)
+    if abs(e) > MAX_EXPONENT:
+        raise node.refuse(f"{what} is {value:g}, far out of the range of the chip")
     if mantissa != 0.5:
         raise node.unquantised(
             f"{what} is {value:.9g}, but the chip scales by powers of two only; quantise with "
             f"{2.0 ** (e - 1):g} or {2.0**e:g}"
         )
-    if abs(e) > MAX_EXPONENT:
-        raise node.refuse(f"{what} is {value:g}, far out of the range of the chip")
     return e - 1
 
 

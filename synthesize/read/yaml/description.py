@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
+from common.texts import shown
 from synthesize.graph import ir
 from synthesize.graph.hints import Hints
 from synthesize.graph.shapes import layer_reading
@@ -62,9 +63,11 @@ def load(
         known = language.TOP.get(key)
         if known is None:
             usable = (name for name, found in language.TOP.items() if found.kind != "refused")
-            values.refuse(item, f"unknown key {key!r}; known keys are {', '.join(sorted(usable))}")
+            values.refuse(
+                item, f"unknown key {shown(key)}; known keys are {', '.join(sorted(usable))}"
+            )
         if known.kind == "refused":
-            values.refuse(item, f"key {key!r} is not available: {known.text}; remove it")
+            values.refuse(item, f"key {shown(key)} is not available: {known.text}; remove it")
     if "layers" not in top:
         values.refuse(root, "there is no 'layers' list; describe at least one layer")
     layers = top["layers"]
@@ -214,9 +217,11 @@ def _names(entries: list[Entry], weights: list[LayerWeights | None]) -> list[str
         stored = weights[i]
         name = entry.name or (stored.name if stored else f"layer{i}")
         if name.lower() in (ir.INPUT, "stop"):
-            raise UserError(f"{entry.where}: {name!r} is a reserved name; choose another")
+            raise UserError(f"{entry.where}: {shown(name)} is a reserved name; choose another")
         if name.lower() in (n.lower() for n in names):
-            raise UserError(f"{entry.where}: the layer name {name!r} is used twice; rename one")
+            raise UserError(
+                f"{entry.where}: the layer name {shown(name)} is used twice; rename one"
+            )
         names.append(name)
     return names
 
@@ -302,7 +307,7 @@ def _inputs(entry: Entry, index: int, names: list[str]) -> tuple[str, ...]:
             inputs.append(lower[source.lower()])
         else:
             raise UserError(
-                f"{where}: layer {names[index]}: in_sequences names {source!r}, which is no "
+                f"{where}: layer {names[index]}: in_sequences names {shown(source)}, which is no "
                 "earlier layer; layers run in the order they are listed"
             )
     if entry.join is not None and len(inputs) not in (1, entry.operands or 2):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from common.texts import shown
 from synthesize.graph import ir
 from synthesize.graph.hints import LayerHint
 from synthesize.read.yaml import language, values
@@ -128,7 +129,7 @@ def _check_keys(fields: Mapping[str, Item]) -> None:
     for key, item in fields.items():
         known = language.LAYER.get(key)
         if known is None:
-            values.refuse(item, f"unknown key {key!r} in a layer; check the spelling")
+            values.refuse(item, f"unknown key {shown(key)} in a layer; check the spelling")
         if known.kind == "neutral" and not _among(item.plain(), known.values):
             values.refuse(
                 item,
@@ -136,7 +137,7 @@ def _check_keys(fields: Mapping[str, Item]) -> None:
                 f"{known.text}",
             )
         if known.kind == "refused":
-            values.refuse(item, f"key {key!r} is not available: {known.text}; remove it")
+            values.refuse(item, f"key {shown(key)} is not available: {known.text}; remove it")
 
 
 def _among(value: object, choices: tuple[object, ...]) -> bool:
@@ -200,11 +201,13 @@ def _kernel(fields: Mapping[str, Item], op: ir.Op) -> ir.Pair:
     text = str(item.value).lower()
     if op == "conv1d":
         if not text.isdigit() or not 1 <= int(text) <= 9:
-            values.refuse(item, f"kernel_size {text!r}: Conv1d kernels have length 1 to 9")
+            values.refuse(item, f"kernel_size {shown(text)}: Conv1d kernels have length 1 to 9")
         return int(text), 1
     allowed = ("1x1", "3x3") if op == "conv2d" else ("3x3",)
     if text not in allowed:
-        values.refuse(item, f"kernel_size {text!r} is not supported; use {' or '.join(allowed)}")
+        values.refuse(
+            item, f"kernel_size {shown(text)} is not supported; use {' or '.join(allowed)}"
+        )
     return int(text[0]), int(text[2])
 
 

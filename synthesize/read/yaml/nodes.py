@@ -13,11 +13,19 @@ from typing import Any
 import yaml
 
 from common.errors import UserError
+from common.incoming import Unfit, read_bytes
+from common.texts import one_line, shown
 from synthesize.graph.ir import Where
 
-MAX_BYTES = 1_000_000
-MAX_ITEMS = 50_000
+MAX_BYTES = 256_000
+"""The longest description of the public generator's has 45,900."""
+MAX_ITEMS = 20_000
 MAX_DEPTH = 12
+MAX_NUMBER = 40
+"""Characters of a number; a mask of 64 bits takes 21."""
+
+
+_TEXT = "tag:yaml.org,2002:str"
 
 
 @dataclass(frozen=True)
@@ -45,10 +53,12 @@ def read(path: str | Path) -> Item:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; check the path")
-    if path.stat().st_size > MAX_BYTES:
-        raise UserError(f"{path}: larger than {MAX_BYTES} bytes; this is no network description")
     try:
-        return parse(path.read_text(encoding="utf-8"), str(path))
+        return parse(read_bytes(path, MAX_BYTES).decode("utf-8"), str(path))
+    except Unfit as error:
+        raise UserError(f"{path}: {error}; this is no network description") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not a text file in UTF-8") from error
 
@@ -61,7 +71,7 @@ def parse(text: str, name: str) -> Item:
     """
     loader: Any = None
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text, name)
         node = loader.get_single_node()
         if node is None:
             raise UserError(f"{name}: the file is empty")
@@ -77,6 +87,26 @@ def parse(text: str, name: str) -> Item:
     finally:
         if loader is not None:
             loader.dispose()
+
+
+class _Loader(yaml.SafeLoader):
+    """Counts while it reads, so that hostile text is refused before it is read to its end."""
+
+    def __init__(self, text: str, name: str) -> None:
+        super().__init__(text)
+        self.name = name
+        self.count = self.depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """As PyYAML's, within the limits."""
+        self.count += 1
+        self.depth += 1
+        if self.count > MAX_ITEMS or self.depth > MAX_DEPTH + 1:
+            where = Where(self.name, self.peek_event().start_mark.line + 1)
+            raise UserError(f"{where}: nested too deeply or too long for a network description")
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 class _Builder:
@@ -108,17 +138,23 @@ class _Builder:
             if key in result:
                 first = result[key].where.line
                 raise UserError(
-                    f"{where}: the key {key!r} is given twice (first in line {first}); keep one"
+                    f"{where}: the key {shown(key)} is given twice (first in line {first}); keep "
+                    "one"
                 )
             item = self.item(value_node, depth + 1)
             result[key] = Item(item.value, where)
         return result
 
     def scalar(self, node: yaml.Node, where: Where) -> Any:
+        if len(node.value) > MAX_NUMBER and node.tag != _TEXT:
+            raise UserError(
+                f"{where}: a number of {len(node.value)} characters; the longest there is has "
+                f"{MAX_NUMBER}"
+            )
         try:
             value = self.loader.construct_object(node)
         except (ValueError, OverflowError) as error:
-            raise UserError(f"{where}: not a readable value ({error})") from error
+            raise UserError(f"{where}: not a readable value ({one_line(str(error))})") from error
         if value is None:
             return "none"
         if not isinstance(value, (str, int, float, bool)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from common.errors import UserError
+from common.texts import shown
 from synthesize.read.checkpoint import LayerWeights
 from synthesize.read.yaml.entries import Entry
 
@@ -54,7 +55,8 @@ def shared_weights(
         found = None if source is None else weights[source]
         if found is None or entry.op == "passthrough":
             raise UserError(
-                f"{entry.where}: weight_source {entry.weight_source!r} names no layer with weights "
+                f"{entry.where}: weight_source {shown(entry.weight_source)} names no "
+                "layer with weights "
                 "of its own that this layer could use; correct the name"
             )
         result[index] = found
@@ -89,7 +91,8 @@ def _until_stop(entries: list[Entry]) -> list[Entry]:
         after = entry.after.lower() if isinstance(entry.after, str) else entry.after
         if following is None or after not in names:
             raise UserError(
-                f"{entry.where}: next_sequence {entry.after!r}: the MAX78000 runs layers one after "
+                f"{entry.where}: next_sequence {shown(entry.after)}: the MAX78000 runs "
+                "layers one after "
                 "the other, so only the following layer or 'stop' is possible; reorder the layers"
             )
     return entries

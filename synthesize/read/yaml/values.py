@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from common.errors import UserError
+from common.texts import shown
 from synthesize.graph import ir
 from synthesize.read.yaml.nodes import Item
 
@@ -34,7 +35,7 @@ def choice(item: Item, key: str, table: Mapping[str, Any]) -> Any:
     """Return the table entry that a word names."""
     text = str(item.value).lower()
     if isinstance(item.value, (list, dict)) or text not in table:
-        refuse(item, f"{key} {item.plain()!r} is unknown; use one of {', '.join(table)}")
+        refuse(item, f"{key} {shown(item.plain())} is unknown; use one of {', '.join(table)}")
     return table[text]
 
 
@@ -42,9 +43,9 @@ def integer(item: Item, key: str, low: int, high: int) -> int:
     """Return a whole number within low to high."""
     value = item.value
     if isinstance(value, bool) or not isinstance(value, int):
-        refuse(item, f"'{key}' must be a whole number, not {item.plain()!r}")
+        refuse(item, f"'{key}' must be a whole number, not {shown(item.plain())}")
     if not low <= value <= high:
-        refuse(item, f"'{key}' is {value}; it must lie in {low} to {high}")
+        refuse(item, f"'{key}' is {shown(value)}; it must lie in {low} to {high}")
     return value
 
 
@@ -58,7 +59,7 @@ def flag(fields: Mapping[str, Item], key: str, default: bool) -> bool:
     if key not in fields:
         return default
     if not isinstance(fields[key].value, bool):
-        refuse(fields[key], f"'{key}' must be true or false, not {fields[key].plain()!r}")
+        refuse(fields[key], f"'{key}' must be true or false, not {shown(fields[key].plain())}")
     return bool(fields[key].value)
 
 
@@ -69,9 +70,9 @@ def processor_mask(item: Item, key: str) -> int:
         try:
             value = int(value.replace(".", "").replace("_", ""), 16)
         except ValueError:
-            refuse(item, f"'{key}' must be a mask of 64 bits such as 0xffff, not {value!r}")
+            refuse(item, f"'{key}' must be a mask of 64 bits such as 0xffff, not {shown(value)}")
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 1 << 64:
-        refuse(item, f"'{key}' must be a mask of 64 bits such as 0xffff, not {item.plain()!r}")
+        refuse(item, f"'{key}' must be a mask of 64 bits such as 0xffff, not {shown(item.plain())}")
     return value
 
 
@@ -101,7 +102,9 @@ def input_names(item: Item) -> tuple[int | str, ...]:
     result: list[int | str] = []
     for entry in entries:
         if isinstance(entry.value, bool) or not isinstance(entry.value, (int, str)):
-            refuse(entry, f"'in_sequences' takes layer names or numbers, not {entry.plain()!r}")
+            refuse(
+                entry, f"'in_sequences' takes layer names or numbers, not {shown(entry.plain())}"
+            )
         result.append(entry.value)
     if not result or len(result) > 16:
         refuse(item, "'in_sequences' must name 1 to 16 layers")
@@ -111,14 +114,16 @@ def input_names(item: Item) -> tuple[int | str, ...]:
 def layer_name(item: Item) -> str:
     """Return a name."""
     if not isinstance(item.value, str) or not item.value:
-        refuse(item, f"'name' must be a text, not {item.plain()!r}")
+        refuse(item, f"'name' must be a text, not {shown(item.plain())}")
     return item.value
 
 
 def weight_bits(item: Item) -> int:
     """Return the weight bits of ``quantization``."""
     if item.value not in (1, 2, 4, 8) or isinstance(item.value, bool):
-        refuse(item, f"quantization {item.plain()!r}: the chip has weights of 1, 2, 4 or 8 bits")
+        refuse(
+            item, f"quantization {shown(item.plain())}: the chip has weights of 1, 2, 4 or 8 bits"
+        )
     return int(item.value)
 
 
@@ -132,7 +137,7 @@ def activation(item: Item) -> ir.Activation:
 def is_wide(item: Item) -> bool:
     """Return whether ``output_width`` asks for 32 bits."""
     if item.value not in (8, 32) or isinstance(item.value, bool):
-        refuse(item, f"output_width {item.plain()!r}: the chip writes 8 or 32 bits")
+        refuse(item, f"output_width {shown(item.plain())}: the chip writes 8 or 32 bits")
     return bool(item.value == 32)
 
 

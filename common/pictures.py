@@ -1,0 +1,71 @@
+"""Pictures of other people, whose size is known before they are decoded."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from common.incoming import Unfit
+
+MAX_PIXELS = 50_000_000
+"""A picture of 8,192 x 6,144 decodes to 150 MB; no network here reads more than 256 x 256."""
+
+MAX_BYTES = 256 * 1024 * 1024
+
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000")
+
+_TOO_LARGE = f"it has more than {MAX_PIXELS // 1_000_000} million pixels; make it smaller"
+
+warnings.simplefilter("error", Image.DecompressionBombWarning)  # caught below, not printed
+
+
+def size_of(content: bytes) -> tuple[int, int]:
+    """Return columns and rows that the header of a picture file states, without decoding it.
+
+    Raises:
+        Unfit: no picture of a format that is read.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
+            return picture.size
+    except UnidentifiedImageError:
+        raise Unfit("it is none of the formats that are read; convert it to JPEG or PNG") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise Unfit(_TOO_LARGE) from None
+    except Exception as error:  # a damaged header raises almost anything
+        raise Unfit(f"its header is damaged ({type(error).__name__})") from None
+
+
+def decode(content: bytes, flags: int = cv2.IMREAD_COLOR) -> np.ndarray[Any, Any]:
+    """Decode a picture file to uint8 [rows, columns, 3], BGR, or as ``flags`` of OpenCV say.
+
+    Raises:
+        Unfit: no picture, a damaged one, or one of more than ``MAX_PIXELS``.
+    """
+    columns, rows = size_of(content)
+    if columns * rows > MAX_PIXELS:
+        raise Unfit(_TOO_LARGE)
+    try:
+        picture = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    except cv2.error:
+        picture = None
+    if picture is None:
+        raise Unfit("it cannot be decoded; convert it to JPEG or PNG")
+    return picture
+
+
+def open_video(path: str) -> cv2.VideoCapture:
+    """Open a video; one that cannot be read, or has larger pictures, is not opened.
+
+    ``isOpened`` of the result says which.
+    """
+    capture = cv2.VideoCapture(path)
+    sides = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
+    if sides[0] * sides[1] > MAX_PIXELS:
+        capture.release()
+    return capture

@@ -1,0 +1,155 @@
+"""What a user names reaches the tools as it was written, and is run by nobody on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.front_door import ROOT, make
+
+RECORDER = """#!{python}
+import json, os, sys
+if sys.argv[1:3] == ["-m", "common.words"]:
+    os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+with open({log!r}, "a") as log:
+    log.write(json.dumps([*sys.argv[1:], "DATA " + os.environ.get("POSE78_DATA", "")]) + "\\n")
+"""
+
+
+class Recorded:
+    """A Python that writes down what it is asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.log = folder, folder / "log"
+        self.harm = folder / "harm"
+        python = folder / "venv" / "bin" / "python"
+        python.parent.mkdir(parents=True)
+        python.write_text(RECORDER.format(python=sys.executable, log=str(self.log)))
+        python.chmod(0o755)
+
+    @property
+    def odd(self) -> str:
+        """A text that does harm as soon as a shell or make looks into it."""
+        return (
+            f"a b'c\"d $HOME ${{HOME}} `touch {self.harm}` $(touch {self.harm}) "
+            f"$(shell touch {self.harm}) ; touch {self.harm} & * ? # é \\ \\\\ %"
+        )
+
+    def make(self, *arguments: str, env: dict[str, str] | None = None) -> list[list[str]]:
+        """What was asked for by make; nothing may be harmed."""
+        result = self.run(*arguments, env=env)
+        assert not self.harm.exists(), arguments
+        assert result.returncode == 0, result.stderr
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def run(
+        self, *arguments: str, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        venv = self.folder / "venv"
+        fixed = ["make", "-o", f"{venv}/.ready", f"VENV={venv}", f"BUILD={self.folder}/build"]
+        cleaned = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+        return subprocess.run(
+            [*fixed, *arguments],
+            cwd=ROOT,
+            env=cleaned | (env or {}),
+            capture_output=True,
+            text=True,
+        )
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Recorded:
+    return Recorded(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("variable", "arguments"),
+    [
+        ("IMAGE", ["{build}/input.npy"]),
+        ("CHECKPOINT", ["onnx"]),
+        ("ONNX", ["onnx"]),
+        ("NETWORK", ["{build}/project/report.json", "NETWORK=x"]),
+        ("SAMPLE", ["{build}/project/report.json", "NETWORK=x"]),
+        ("FIRMWARE", ["flash"]),
+        ("FIRMWARE", ["view"]),
+        ("CAMERA", ["view", "FIRMWARE=x"]),
+        ("PORT", ["view"]),
+        ("REPLAY", ["view"]),
+        ("PICTURES", ["label", "NETWORKS=a"]),
+        ("LABELS", ["label", "NETWORKS=a"]),
+    ],
+)
+def test_a_name_is_taken_as_it_is_written(
+    recorded: Recorded, variable: str, arguments: list[str]
+) -> None:
+    given = [a.format(build=recorded.folder / "build") for a in arguments]
+    given = [a for a in given if not a.startswith(f"{variable}=")]
+    calls = recorded.make(*given, f"{variable}={recorded.odd}")
+    assert any(recorded.odd in call for call in calls), calls
+
+
+WORDS = {"SET": "teacher", "ARGS": "test", "NETWORKS": "label", "CHECKPOINTS": "eval"}
+
+
+@pytest.mark.parametrize("variable", WORDS)
+def test_words_are_divided_by_spaces_and_quotes_alone(recorded: Recorded, variable: str) -> None:
+    target = WORDS[variable]
+    harm = recorded.harm
+    text = f"a=1 'b c' $HOME `touch&{harm}` $(touch&{harm}) $(shell touch {harm}) ;touch&{harm} *"
+    (call,) = recorded.make(target, "PICTURES=x", f"{variable}={text}", "TASK=grey")
+    wanted = ["a=1", "b c", "$HOME", f"`touch&{harm}`", f"$(touch&{harm})", "$(shell", "touch"]
+    at = call.index("a=1")
+    assert call[at:][: len(wanted)] == wanted
+    assert "*" in call
+
+
+def test_the_data_and_the_teacher_are_taken_as_they_are_written(recorded: Recorded) -> None:
+    calls = recorded.make("teacher", f"DATA={recorded.odd}", f"TEACHER={recorded.odd}")
+    assert f"start_from={recorded.odd}" in calls[0]
+    assert f"DATA {recorded.odd}" in calls[0]
+
+
+def test_the_environment_is_not_expanded_either(recorded: Recorded) -> None:
+    (call,) = recorded.make("onnx", env={"CHECKPOINT": recorded.odd, "ONNX": recorded.odd})
+    assert call.count(recorded.odd) == 2
+
+
+@pytest.mark.parametrize(
+    "variable", ["BUILD", "VENV", "TASK", "BAUD", "BOARD", "STUDENT", "SECONDS"]
+)
+@pytest.mark.parametrize(
+    "text", ["a b", "$(shell touch {harm})", "`touch {harm}`", "a'b", "a;b", ""]
+)
+def test_names_of_targets_hold_nothing_special(
+    recorded: Recorded, variable: str, text: str
+) -> None:
+    if not text and variable != "BUILD":
+        pytest.skip("may be empty, or is refused by its list")
+    result = recorded.run("help", f"{variable}={text.format(harm=recorded.harm)}")
+    assert result.returncode == 2
+    assert variable in result.stderr
+    assert "must" in result.stderr or "empty" in result.stderr
+    assert not recorded.harm.exists()
+
+
+def test_a_second_make_with_the_same_folder_is_told_so(tmp_path: Path) -> None:
+    build = tmp_path / "build"
+    lock = [sys.executable, "-m", "common.words", "--lock", str(build)]
+    waiting = [*lock, sys.executable, "-c", "print('in', flush=True); input()"]
+    with subprocess.Popen(
+        waiting, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as first:
+        assert first.stdout
+        assert first.stdin
+        first.stdout.readline()
+        result = make(build, "run")
+        first.stdin.close()
+    assert result.returncode == 2
+    assert f"error: {build} is in use by another make" in result.stderr
+    assert "PASS" not in result.stdout
+    assert [path.name for path in build.iterdir()] == [".lock"]
