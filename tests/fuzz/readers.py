@@ -45,9 +45,9 @@ def onnx() -> Read:
 
 def float_onnx() -> Read:
     """ONNX models in real numbers, as quantisation reads them."""
-    from quantize.ptq import read
+    from quantize.ptq.read import reader
 
-    return read.read
+    return reader.read
 
 
 def elf() -> Read:
