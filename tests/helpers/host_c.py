@@ -27,7 +27,7 @@ def compilers() -> tuple[tuple[str, ...], ...]:
     A system compiler with address and undefined-behaviour sanitizers, else the clang of the
     ``toolchain`` extra, which brings the second only.
     """
-    found = []
+    found: list[tuple[str, ...]] = []
     if os.name == "posix" and shutil.which("cc"):
         found.append(("cc", "-Wconversion", "-fsanitize=address,undefined"))
     if importlib.util.find_spec("ziglang"):

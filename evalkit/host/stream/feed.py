@@ -251,9 +251,10 @@ class LiveFeed(Feed):
         followed, lines = follower.take(answer.payload)
         for line in lines:
             self.listener.log(line)
-        seen = ((1.0, 1.0), shown(pixels), answer.payload, self._heat(answer), answer.payload3d)
-        shape = (pixels.shape[1], pixels.shape[0])
-        self._publish(Shot(self._now(), picture.name, *shape, *seen, followed=followed))
+        height, width = pixels.shape[:2]
+        seen = ((1.0, 1.0), shown(pixels), answer.payload, self._heat(answer))
+        shot = Shot(self._now(), picture.name, width, height, *seen, answer.payload3d, followed)
+        self._publish(shot)
 
     def _heat(self, answer: Answer) -> NDArray[np.uint8] | None:
         maps = heatmaps(answer.maps)
