@@ -18,14 +18,8 @@ import torch
 
 from ai8x_models.codec import encode_batch
 from ai8x_models.decode import decode, decode_single
-from distill.people.crops import (
-    MAX_SIDE,
-    Augmentation,
-    CropDataset,
-    PeopleSet,
-    SyntheticSet,
-    collate,
-)
+from distill.people.crops import Augmentation, CropDataset, collate
+from distill.people.person_sets import MAX_SIDE, PeopleSet, SyntheticSet
 from distill.people.synthetic import write_set
 
 BATCH = 32

@@ -12,14 +12,8 @@ from torch.utils.data import ConcatDataset, DataLoader, WeightedRandomSampler
 
 from common.errors import UserError
 from distill.engine.module import Reporting
-from distill.people.crops import (
-    Augmentation,
-    CropDataset,
-    PeopleSet,
-    PersonSource,
-    SyntheticSet,
-    collate,
-)
+from distill.people.crops import Augmentation, CropDataset, collate
+from distill.people.person_sets import PeopleSet, PersonSource, SyntheticSet
 from distill.people.recipe import CropRun, MapRun, SetConfig
 
 VALIDATION_BATCH = 50

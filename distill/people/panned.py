@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from distill.people.crops import PersonSource, transform_points
+from distill.people.crops import transform_points
 from distill.people.film import RATE, SIDE, Frame
+from distill.people.person_sets import PersonSource
 
 _GRAIN = 2.0
 _TORSO = (1, 8, 11)

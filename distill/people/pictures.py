@@ -21,7 +21,8 @@ from common import pictures
 from common.errors import UserError
 from common.incoming import Unfit, read_bytes
 from distill.people.annotations import KeypointFile, Skipped
-from distill.people.crops import CONVERTERS, GREY, colour_table, cut_out, transform_points, warp
+from distill.people.crops import colour_table, cut_out, transform_points, warp
+from distill.people.person_sets import CONVERTERS, GREY
 from distill.people.picture_maps import CHANNELS, PictureMaps, cell_map, through_crops
 from distill.people.views import Views, draw_view
 

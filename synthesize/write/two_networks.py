@@ -21,7 +21,7 @@ from synthesize.compiler import Compiled
 from synthesize.place import memories
 from synthesize.place.reserved import NOTHING, Reserved
 from synthesize.program.program import Program, RegisterWrite
-from synthesize.write import pose_outputs, project
+from synthesize.write import headers, pose_outputs, project
 
 Compile = Callable[[Reserved], Compiled]
 """Compiles one network beside what is reserved."""
@@ -100,19 +100,19 @@ def write_project(
     expected = pair.first.known_answer(samples[0])
     answer = two.known_answer(pair.second.known_answer(samples[1]))
     name = c_string(two.name)
-    sample = project.sample_macro("SECOND_INPUT", two, samples[1])
+    sample = headers.sample_macro("SECOND_INPUT", two, samples[1])
     more = {
-        "second_network.h": project.guarded(
+        "second_network.h": headers.guarded(
             "SECOND_NETWORK_H",
             f'#define SECOND_NAME "{name}"\n#define SECOND_OUTPUT_COUNT {len(two.outputs)}u\n',
         ),
-        "second_registers.h": project.registers_header(
+        "second_registers.h": headers.registers_header(
             two, units[1], "second_outputs[SECOND_OUTPUT_COUNT]"
         ),
-        "second_weights.h": project.weights_header(two),
-        "second_input.h": project.guarded("SECOND_INPUT_H", _input_table(two)),
-        "second_sample.h": project.guarded(
-            "SECOND_SAMPLE_H", sample + "\n" + project.word_macro("SECOND_OUTPUT", answer)
+        "second_weights.h": headers.weights_header(two),
+        "second_input.h": headers.guarded("SECOND_INPUT_H", _input_table(two)),
+        "second_sample.h": headers.guarded(
+            "SECOND_SAMPLE_H", sample + "\n" + headers.word_macro("SECOND_OUTPUT", answer)
         ),
     }
     return project.write_project(
@@ -176,11 +176,11 @@ def clearing(program: Program, other: Program) -> Program:
         else:
             comment = f"clear what {other.name} has set"
             cleared.append(RegisterWrite(write.address, 0, comment, write.size))
-    control, layers = project.split_initialisation(program.registers)
+    control, layers = headers.split_initialisation(program.registers)
     return replace(program, registers=(*stopped, *control, *cleared, *layers), _cache={})
 
 
 def _is_control(address: int) -> bool:
     """Whether a register controls a quadrant as a whole."""
     found = memory_map.locate(address)
-    return found is not None and project.is_control(found)
+    return found is not None and headers.is_control(found)

@@ -18,19 +18,9 @@ import torch
 from ai8x_models.preprocess import to_grey
 from ai8x_models.skeleton import FLIP_KEYPOINTS
 from common.errors import UserError
-from distill.people.crops import (
-    GREY,
-    Augmentation,
-    CropDataset,
-    PeopleSet,
-    PersonSource,
-    Picture,
-    SyntheticSet,
-    evaluation_crop,
-    transform_points,
-    warp,
-)
+from distill.people.crops import Augmentation, CropDataset, evaluation_crop, transform_points, warp
 from distill.people.mixture import Mixture, open_set
+from distill.people.person_sets import GREY, PeopleSet, PersonSource, Picture, SyntheticSet
 from distill.people.recipe import SetConfig
 from distill.tasks.grey.points import Points, points_of
 from distill.tasks.grey.recipe import GreyRecipe, GreyRun

@@ -13,7 +13,8 @@ from ai8x_models.point_reader import as_bytes, read_points, real
 from ai8x_models.students import Student
 from distill.engine.loss import distillation_loss
 from distill.engine.module import TrainedModule, output_weights
-from distill.people.crops import GREY, to_input
+from distill.people.crops import to_input
+from distill.people.person_sets import GREY
 from distill.tasks.grey.data import fractions_of
 from distill.tasks.grey.detectors import Detector
 from distill.tasks.grey.metrics import grey_pck

@@ -11,7 +11,7 @@ from common.console import program
 from common.errors import UserError
 
 if TYPE_CHECKING:
-    from distill.people.crops import PersonSource
+    from distill.people.person_sets import PersonSource
 
 
 def _parser(verb: str, purpose: str) -> argparse.ArgumentParser:
@@ -47,7 +47,7 @@ def _people(options: argparse.Namespace) -> PersonSource:
         raise UserError("name a set with --annotations and --images, or --synthetic N pictures")
     if options.size % 8 or options.size < 32:
         raise UserError(f"--size is {options.size}; it must be a multiple of 8, at least 32")
-    from distill.people.crops import PeopleSet, SyntheticSet
+    from distill.people.person_sets import PeopleSet, SyntheticSet
 
     if photographs:
         return PeopleSet(options.annotations, options.images, options.limit)

@@ -22,16 +22,9 @@ from ai8x_models.skeleton import LSP14_TO_18
 from ai8x_models.student_file import load_student
 from ai8x_models.students import Student
 from distill.people.annotations import KeypointFile
-from distill.people.crops import (
-    CROP_FACTOR,
-    GREY,
-    Augmentation,
-    CropDataset,
-    PersonSource,
-    person_box,
-    to_input,
-)
+from distill.people.crops import CROP_FACTOR, Augmentation, CropDataset, person_box, to_input
 from distill.people.metrics import Pck, pck, relative_errors, torso_lengths
+from distill.people.person_sets import GREY, PersonSource
 from distill.tasks.pose.teacher_maps import TeacherNetwork, teacher_of
 from distill.tasks.pose.teachers.openpose import read_teacher_file
 

@@ -32,9 +32,9 @@ from ai8x_models.student_file import read_checkpoint
 from ai8x_models.thresholds import DEFAULTS, DecodeSettings, from_extras
 from common.console import command_line
 from common.errors import UserError
-from distill.people.crops import PeopleSet
 from distill.people.film import RATE, SCRIPTS, SIDE, Frame, film
 from distill.people.panned import Pan, panned, photographs
+from distill.people.person_sets import PeopleSet
 from distill.tasks.pose.evaluate import load_network, predict
 
 Points = npt.NDArray[np.float64]

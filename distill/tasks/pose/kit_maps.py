@@ -18,8 +18,9 @@ from ai8x_models.maps import read_maps as read_file
 from ai8x_models.overlay import write_picture
 from ai8x_models.students import Student
 from common.errors import UserError
-from distill.people.crops import GREY, Augmentation, CropDataset, PersonSource
+from distill.people.crops import Augmentation, CropDataset
 from distill.people.metrics import Pck, pck
+from distill.people.person_sets import GREY, PersonSource
 from distill.tasks.pose.evaluate import load_network
 
 

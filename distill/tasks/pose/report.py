@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 
 from ai8x_models.overlay import draw_people, write_picture
-from distill.people.crops import Augmentation, CropDataset, PersonSource
+from distill.people.crops import Augmentation, CropDataset
 from distill.people.metrics import relative_errors, torso_lengths
+from distill.people.person_sets import PersonSource
 from distill.tasks.pose.evaluate import CropResult, evaluate_crops, load_network
 from distill.tasks.pose.whole import evaluate_files, whole_table
 

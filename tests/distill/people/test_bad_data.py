@@ -14,7 +14,8 @@ import torch
 
 from common.errors import UserError
 from distill.people.annotations import Skipped
-from distill.people.crops import Augmentation, CropDataset, FilePicture, PeopleSet
+from distill.people.crops import Augmentation, CropDataset
+from distill.people.person_sets import FilePicture, PeopleSet
 from distill.people.synthetic import write_set
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from distill.people.crops import Augmentation, CropDataset, SyntheticSet, collate
+from distill.people.crops import Augmentation, CropDataset, collate
+from distill.people.person_sets import SyntheticSet
 
 
 def test_crops_and_targets_come_out_as_for_photographs() -> None:

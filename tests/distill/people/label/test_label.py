@@ -12,12 +12,12 @@ import pytest
 
 from common.console import STOPPED
 from distill.__main__ import main
-from distill.people.crops import PeopleSet
 from distill.people.label import run as running
 from distill.people.label.agreement import agreement
 from distill.people.label.crew import Candidate
 from distill.people.label.judge import Known, Settings, label_picture
 from distill.people.label.poses import NAMES, Pose, alike, without_doubles
+from distill.people.person_sets import PeopleSet
 from tests.helpers import tiny_labellers as tiny
 
 pytest.importorskip("onnxruntime")

@@ -17,8 +17,8 @@ from ai8x_models.student_file import save_student
 from ai8x_models.students import Student
 from distill.__main__ import main
 from distill.people.annotations import KeypointFile
-from distill.people.crops import PeopleSet
 from distill.people.metrics import pck, torso_lengths
+from distill.people.person_sets import PeopleSet
 from distill.people.synthetic import write_set
 from distill.tasks.pose.evaluate import (
     CropResult,

@@ -12,7 +12,8 @@ import torch
 from ai8x_models.student_file import save_student
 from ai8x_models.students import Student
 from distill.__main__ import main
-from distill.people.crops import Augmentation, CropDataset, SyntheticSet
+from distill.people.crops import Augmentation, CropDataset
+from distill.people.person_sets import SyntheticSet
 from evalkit.__main__ import main as evalkit
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.fold import fold_batchnorm

@@ -17,8 +17,9 @@ from ai8x_models.students import Student
 from common.errors import UserError
 from distill.__main__ import main
 from distill.engine.muon import Muon
-from distill.people.crops import Augmentation, CropDataset, SyntheticSet, collate, to_input
+from distill.people.crops import Augmentation, CropDataset, collate, to_input
 from distill.people.metrics import pck
+from distill.people.person_sets import SyntheticSet
 from distill.tasks import pose
 from distill.tasks.pose.teacher_maps import load_any_teacher
 from distill.tasks.pose.teachers.openpose import LightweightOpenPose, save_teacher

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from ai8x_models.preprocess import prepare
-from distill.people.crops import Augmentation, CropDataset, PeopleSet
+from distill.people.crops import Augmentation, CropDataset
+from distill.people.person_sets import PeopleSet
 from distill.people.synthetic import write_set
 
 
