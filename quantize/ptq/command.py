@@ -12,6 +12,10 @@ from common.files import write_file
 from common.texts import console
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from quantize.ptq.data import Calibration
+    from quantize.ptq.net import Net
     from quantize.ptq.run import Result
 
 
@@ -27,6 +31,10 @@ def add_onnx(commands: Any) -> None:
     parser.add_argument(
         "-o", "--out", type=Path, help="quantised model to write: .onnx, or .pth.tar (checkpoint)"
     )
+    parser.add_argument(
+        "--judge", type=Path, metavar="FOLDER|FILE.npy",
+        help="other pictures or inputs, to compare with the model on (those of --calibrate)",
+    )  # fmt: skip
     parser.add_argument("--count", type=int, default=256, help="inputs to use (%(default)s)")
     parser.add_argument(
         "--input-range", type=float, nargs=2, default=(-1.0, 1.0), metavar=("BLACK", "WHITE"),
@@ -65,12 +73,14 @@ def run_onnx(options: argparse.Namespace) -> None:
     if options.out is None:
         raise UserError("name the file to write with -o")
     span = (options.input_range[0], options.input_range[1])
+
+    def source(path: Path) -> Callable[[Net], Calibration]:
+        return lambda net: data.load(path, net.ops["input"].shape, net.layout, options.count, span)
+
     result = quantize(
-        options.model,
-        lambda net: data.load(
-            options.calibrate, net.ops["input"].shape, net.layout, options.count, span
-        ),
-        options.bits, options.approximate, lambda text: print(f"... {console(text)}", flush=True),
+        options.model, source(options.calibrate), options.bits, options.approximate,
+        lambda text: print(f"... {console(text)}", flush=True),
+        source(options.judge) if options.judge is not None else None,
     )  # fmt: skip
     write(result, options.out)
     if options.floating is not None:

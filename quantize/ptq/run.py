@@ -85,6 +85,7 @@ def quantize(
     widths: Sequence[int] = WIDTHS,
     approximate: bool = False,
     progress: Progress = lambda text: None,
+    fresh: Callable[[Net], Calibration] | None = None,
 ) -> Result:
     """Quantise a model.
 
@@ -94,6 +95,7 @@ def quantize(
         widths: weight bits to choose from; the widest that fits is tried first.
         approximate: replace what the chip does not have by the nearest thing it has.
         progress: called with what happens next.
+        fresh: gives other data, to compare with the model on; None: the calibration's.
 
     Raises:
         UserError: the model, the data or the memory is not enough; everything is named.
@@ -125,6 +127,9 @@ def quantize(
         net, student, floating, {INPUT: unit, **values}, allocation,
         _per_layer(student, floating, trial), {}, None, None, list(net.notes),
     )  # fmt: skip
+    if fresh is not None:
+        data = fresh(net)
+        chip = _rounded(torch.from_numpy(data.inputs) / unit)
     _compare(path, result, lowered, data, chip)
     return result
 
