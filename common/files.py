@@ -7,6 +7,7 @@ import errno
 import hashlib
 import io
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -34,12 +35,22 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Give a place beside ``path`` to write to; what is there at the end becomes ``path``.
 
     It ends as ``path`` does. Nothing is left of it when the block fails. The folder is made where
-    it is missing.
+    it is missing. A link stays and its target is replaced; a device or a pipe stays and is written
+    to.
 
     Raises:
         OSError: as :func:`replace_file`.
     """
     _check_name(path, "file")
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with tempfile.TemporaryDirectory() as folder:
+            partial = Path(folder) / path.name
+            yield partial
+            with partial.open("rb") as source, path.open("wb") as target:
+                shutil.copyfileobj(source, target)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:

@@ -50,7 +50,7 @@ def named(name: str, shape: tuple[int, ...] | None = None) -> StudentSpec | nn.M
     distinct = {id(_spec(value)): key for key, value in (own or ready).items()}
     if len(distinct) != 1:
         raise UserError(
-            f"{path} has {len(distinct)} networks ({', '.join(found)}); choose one as {path}:NAME"
+            f"{path} has {len(found)} networks ({', '.join(found)}); choose one as {path}:NAME"
             if found
             else f"{path} has no network; let it hold a StudentSpec, or a torch module or a class "
             "of one"
@@ -73,9 +73,10 @@ def _run(path: Path) -> dict[str, Any]:
 def _failed(path: Path, error: BaseException) -> UserError:
     """A file's own mistake in a sentence."""
     trace = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
-    line = getattr(error, "lineno", None) or (trace[-1].lineno if trace else "?")
+    line = getattr(error, "lineno", None) or (trace[-1].lineno if trace else None)
     reason = " ".join(str(error).split())
-    return UserError(f"{path} line {line}: {type(error).__name__}: {reason}")
+    where = f"{path} line {line}" if line else f"{path}"
+    return UserError(f"{where}: {type(error).__name__}: {reason}")
 
 
 def _is_network(value: Any) -> bool:
@@ -106,7 +107,8 @@ def _made(
         if shape is not None:
             given = {"num_channels": shape[0], "dimensions": tuple(shape[1:])}
         parameters = inspect.signature(value).parameters
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        own = getattr(value, "__init__", None) is not nn.Module.__init__
+        if not own or not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
             given = {key: v for key, v in given.items() if key in parameters}
         try:
             value = value(**given)

@@ -84,8 +84,10 @@ def main(arguments: list[str]) -> int:
     from pose78 import estimator, looking, results, sources
 
     files = sources.files_of(options.sources)
-    for out in (options.json, options.csv):
+    outputs = [out for out in (options.json, options.csv) if out is not None]
+    for out in outputs:
         _writable(out)
+    _distinct(outputs, files)
     model = estimator.load(options.model)
     with contextlib.ExitStack() as stack:
         eyes = stack.enter_context(_eyes(options, model))
@@ -150,10 +152,22 @@ def _wait(page: Page) -> None:
             time.sleep(1)
 
 
+def _distinct(outputs: list[Path], files: list[Path]) -> None:
+    """Refuse two results in one file, and a result in place of what is looked at."""
+    if len({out.resolve() for out in outputs}) < len(outputs):
+        raise UserError(f"--json and --csv both name {outputs[0]}; give each a file of its own")
+    looked = {file.resolve() for file in files}
+    for out in outputs:
+        if out.resolve() in looked:
+            raise UserError(f"{out} is looked at, it would be lost; write the result elsewhere")
+
+
 def _writable(path: Path | None) -> None:
     """Refuse a file that cannot be written before the work rather than after it."""
     if path is None:
         return
+    if not path.name:
+        raise UserError("the name of a result is empty; name a file")
     if path.is_dir():
         raise UserError(f"cannot write {path}: it is a folder; name a file in it")
     try:

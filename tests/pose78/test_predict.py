@@ -169,3 +169,17 @@ def test_the_json_is_what_pycocotools_reads(tmp_path: Path) -> None:
     truth.createIndex()
     loaded = truth.loadRes(str(out))
     assert len(loaded.getAnnIds(imgIds=[1])) == len(json.loads(out.read_text())) > 0
+
+
+def test_results_replace_neither_each_other_nor_what_is_looked_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "people.png"
+    shutil.copy(PEOPLE, picture)
+    before, both = picture.read_bytes(), str(tmp_path / "results")
+    assert main(["predict", str(picture), "--json", str(picture)]) == 2
+    assert "is looked at" in capsys.readouterr().err
+    assert main(["predict", str(picture), "--json", both, "--csv", both]) == 2
+    assert "a file of its own" in capsys.readouterr().err
+    assert picture.read_bytes() == before
+    assert not Path(both).exists()
