@@ -40,7 +40,7 @@ TASK = Task(
                 "crops": Kind(
                     f"{HERE}.recipe:Recipe",
                     f"{HERE}.train:train_student",
-                    RECIPES / "seed-distill.yaml",
+                    RECIPES / "crops.yaml",
                 ),
             },
         ),
