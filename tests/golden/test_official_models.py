@@ -127,7 +127,7 @@ def test_their_models_compute_the_same_here(ai8x: ModuleType, folder: Path, name
     with torch.no_grad():
         here = student(x.reshape(2, *student.spec.input_shape))
     for value, wanted in zip(here, outputs_of(other, student, x), strict=True):
-        torch.testing.assert_close(value.flatten(1), wanted.flatten(1), rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(value.flatten(1), wanted.flatten(1), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
