@@ -13,6 +13,7 @@ from importlib import import_module
 
 from common.console import call_as, command_line
 from common.errors import UserError
+from pose78.shipped import as_files
 
 HELP = ("-h", "--help")
 
@@ -24,6 +25,11 @@ def _as_given(arguments: list[str]) -> list[str]:
 def _behind(*words: str) -> Callable[[list[str]], list[str]]:
     """Puts words before the arguments."""
     return lambda arguments: [*words, *arguments]
+
+
+def _of_students(spelled: Callable[[list[str]], list[str]]) -> Callable[[list[str]], list[str]]:
+    """Lets students that come with the package be named where a checkpoint is expected."""
+    return lambda arguments: as_files(spelled(arguments))
 
 
 def _task_verb(verb: str) -> Callable[[list[str]], list[str]]:
@@ -62,13 +68,13 @@ VERBS: dict[str, Verb] = {
     "label": Verb("label a folder of pictures", "distill.__main__", _behind("pose", "label")),
     "quantize": Verb("integers of a trained student", "quantize.__main__"),
     "compile": Verb("write the C project of a network", "synthesize.__main__",
-                    _behind("compile")),
+                    _of_students(_behind("compile"))),
     "report": Verb("draw a network on the chip as a page", "pose78.commands.report"),
     "run": Verb("run a firmware ELF on the virtual kit", "evalkit.__main__", _behind("run")),
     "view": Verb("watch the student, a board or the virtual kit in the browser",
                  "pose78.commands.view"),
     "flash": Verb("write a firmware ELF into a board", "evalkit.__main__", _behind("flash")),
-    "eval": Verb("accuracy of checkpoints", "distill.__main__", _task_verb("eval")),
+    "eval": Verb("accuracy of checkpoints", "distill.__main__", _of_students(_task_verb("eval"))),
     "export": Verb("people seen by a board or the virtual kit as COCO JSON",
                    "evalkit.__main__", _behind("export")),
     "doctor": Verb("what is installed, and what is missing for what", "pose78.commands.doctor"),

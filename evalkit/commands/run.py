@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ai8x_models.maps import write_maps
-from common.console import program
+from common.console import program, progress
 from common.errors import UserError
 from common.files import write_file
 from common.texts import console
@@ -104,7 +104,9 @@ def main(given: list[str]) -> int:
         print(f"waiting for a debugger: target remote :{server.port}", file=sys.stderr)
         server.serve()
     try:
-        reached = _run(kit, arguments)
+        with progress(title="modelled time", unit="ms") as bar:
+            kit.on_time = lambda seconds: bar.update(int(1000 * seconds) - bar.n)
+            reached = _run(kit, arguments)
     finally:
         _write_outputs(kit, arguments)
     if not reached:

@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     check_writable(options.output)
     from pose78.checking import check
-    from pose78.estimator import shipped
+    from pose78.shipped import shipped
     from synthesize.report import page
 
     verdict = check(shipped().get(options.network, options.network))

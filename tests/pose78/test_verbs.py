@@ -133,3 +133,16 @@ def test_a_report_of_whatever_can_be_checked(
     assert main(["report", "net.py"]) == 1
     assert "does not fit: " in capsys.readouterr().out
     assert not (tmp_path / "report.html").exists()
+
+
+def test_students_are_named_to_the_verbs_that_take_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pose78.shipped import shipped
+
+    native = str(shipped()["native"])
+    assert VERBS["compile"].spelled(["native", "--out", "p"]) == ["compile", native, "--out", "p"]
+    assert VERBS["eval"].spelled(["lift", "lift"]) == ["lift", "eval", str(shipped()["lift"])]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "native").touch()
+    assert VERBS["compile"].spelled(["native"]) == ["compile", "native"]
