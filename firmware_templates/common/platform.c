@@ -57,9 +57,12 @@ static void drain_receiver(void)
 void UART0_IRQHandler(void)
 {
     if (receive_direct) return; /* the DMA empties the FIFO now */
-    if (UART0_INT_FL & UART_INT_RX_OVERRUN) receive_lost = receive_lost + 1;
-    UART0_INT_FL = UART_INT_RX_OVERRUN | UART_INT_RX_THRESHOLD;
+    if (UART0_INT_FL & UART_INT_RX_OVERRUN) {
+        UART0_INT_FL = UART_INT_RX_OVERRUN;
+        receive_lost = receive_lost + 1;
+    }
     drain_receiver();
+    UART0_INT_FL = UART_INT_RX_THRESHOLD; /* of a full FIFO it would come back, and the interrupt */
 }
 
 /* Give the DMA the longest piece of the ring that is not interrupted by the ring's end.
