@@ -42,13 +42,15 @@ void SysTick_Handler(void) {}
 static void drain_receiver(void)
 {
     uint32_t head = receive_head;
-    while (!(UART0_STATUS & UART_STATUS_RX_EMPTY)) {
-        const uint8_t byte = (uint8_t)UART0_FIFO;
-        if (head - receive_tail < RECEIVE_SIZE) {
-            receive_ring[head % RECEIVE_SIZE] = byte;
-            ++head;
-        } else {
-            receive_lost = receive_lost + 1;
+    for (uint32_t level; (level = UART_STATUS_RX_LEVEL(UART0_STATUS)) != 0;) {
+        for (; level > 0; --level) {
+            const uint8_t byte = (uint8_t)UART0_FIFO;
+            if (head - receive_tail < RECEIVE_SIZE) {
+                receive_ring[head % RECEIVE_SIZE] = byte;
+                ++head;
+            } else {
+                receive_lost = receive_lost + 1;
+            }
         }
     }
     receive_head = head;

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from evalkit.hardware.clocks import TICK, Clock, ClockEvent
 from evalkit.hardware.peripherals.base import Peripheral, flags, whole
-from evalkit.hardware.peripherals.dma import RECEIVE_CHUNK
 from synthesize.chip.fields import (
     CLEARED_BY_1,
     CLEARS_ITSELF,
@@ -66,7 +65,7 @@ class _Arrival:
     since: where it stood when the first of them began.
     each: what it counts for each.
     count: how many until the planned event.
-    channel: the DMA channel they are for; without, they are taken in when the program looks.
+    channel: the DMA channel they are for, if any.
     """
 
     clock: Clock
@@ -150,10 +149,13 @@ class Uart(Peripheral):
         self._line_busy = False
         self._incoming = bytearray()
         self._arriving: _Arrival | None = None
+        self._quiet_until = 0  # no character comes before this cycle of the processor
+        self._input_row = f"{name} in"
+        machine.clocks.core.listeners.append(self._clock_changed)
 
     def reset(self) -> None:
         """Registers and FIFOs; bytes under way from outside are not lost."""
-        self._settle()
+        self.settle()
         super().reset()
         self._tx.clear()
         self._rx.clear()
@@ -166,12 +168,12 @@ class Uart(Peripheral):
 
     def read(self, offset: int, size: int) -> int:
         """Bus read; the program sees what has arrived by now."""
-        self._settle()
+        self.settle()
         return super().read(offset, size)
 
     def write(self, offset: int, size: int, value: int) -> None:
         """Bus write; what arrived before is taken in before."""
-        self._settle()
+        self.settle()
         super().write(offset, size, value)
 
     def under_way(self) -> str | None:
@@ -278,7 +280,7 @@ class Uart(Peripheral):
     @property
     def unsent(self) -> int:
         """Characters from outside that have not arrived yet."""
-        self._settle()
+        self.settle()
         return len(self._incoming)
 
     def next_change(self) -> int | None:
@@ -296,7 +298,7 @@ class Uart(Peripheral):
         if channel is None:
             count = self._until_noticed()
         else:
-            count = min(RECEIVE_CHUNK, self.machine.dma.room(channel))
+            count = self.machine.dma.room(channel)
         clock, ticks = self.character(0)
         count = min(count, len(self._incoming))
         arriving = _Arrival(clock, clock.count(), ticks * TICK, count, channel)
@@ -308,6 +310,7 @@ class Uart(Peripheral):
             arriving.event.cancel()
         end = arriving.since + arriving.count * arriving.each
         arriving.event = arriving.clock.at(end, self._arrived)
+        self._note_next(arriving)
 
     def _until_noticed(self) -> int:
         """How many characters it takes to reach the threshold of the FIFO, or to overrun it."""
@@ -315,10 +318,10 @@ class Uart(Peripheral):
         threshold = max(1, self.field("CTRL", "rx_thd_val"))
         return threshold - level if level < threshold else FIFO_DEPTH + 1 - level
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Take in the characters that have arrived since an event; the program looks at them."""
         arriving = self._arriving
-        if arriving is None or arriving.channel is not None:
+        if arriving is None or self.machine.cpu.cycles < self._quiet_until:
             return
         passed = (arriving.clock.count() - arriving.since) // arriving.each
         count = min(passed, arriving.count - 1)
@@ -326,15 +329,28 @@ class Uart(Peripheral):
             self._take(arriving, count)
             arriving.since += count * arriving.each
             arriving.count -= count
+        self._note_next(arriving)
+
+    def _note_next(self, arriving: _Arrival) -> None:
+        """Until when there is nothing to take in, so that the program may look as often as it likes."""
+        time = arriving.clock.time_of(arriving.since + arriving.each)
+        self._quiet_until = self.machine.clocks.cycle_of(time)
+
+    def _clock_changed(self) -> None:
+        self._quiet_until = 0
 
     def _replan(self) -> None:
         """A setting has changed: what is noticed may come earlier; the next character is on."""
-        self._settle()
+        self.settle()
         arriving = self._arriving
-        if arriving is None or arriving.channel is not None:
+        if arriving is None:
             return
-        whole = self._dma_channel("rx_en", self.machine.dma.receive_channel) is None
-        arriving.count = min(self._until_noticed() if whole else 1, len(self._incoming))
+        channel = self._dma_channel("rx_en", self.machine.dma.receive_channel)
+        if channel is not None and channel == arriving.channel:
+            return
+        arriving.channel = None
+        wanted = self._until_noticed() if channel is None else 1
+        arriving.count = min(wanted, len(self._incoming))
         self._plan_arrival(arriving)
 
     def _arrived(self) -> None:
@@ -345,24 +361,23 @@ class Uart(Peripheral):
 
     def _take(self, arriving: _Arrival, count: int) -> None:
         """The next ``count`` characters have come."""
-        begin, end = (
-            arriving.clock.time_of(arriving.since + n * arriving.each) for n in (0, count)
-        )
-        self.machine.recorder.add(f"{self.name} in", "receive", begin, end)
+        begin = arriving.clock.time_of(arriving.since)
+        end = arriving.clock.time_of(arriving.since + count * arriving.each)
+        self.machine.recorder.add(self._input_row, "receive", begin, end)
         piece = bytes(self._incoming[:count])
         del self._incoming[:count]
         channel = self._dma_channel("rx_en", self.machine.dma.receive_channel)
         if channel is not None and self.machine.dma.room(channel) >= count:
             self.machine.dma.put(channel, piece)
         else:
-            for byte in piece:
-                self._take_in(byte)
+            self._take_in(piece)
 
-    def _take_in(self, byte: int) -> None:
-        if len(self._rx) == FIFO_DEPTH:
+    def _take_in(self, piece: bytes) -> None:
+        """Characters for the FIFO, which loses those that it has no room for."""
+        room = FIFO_DEPTH - len(self._rx)
+        self._rx.extend(piece[:room])
+        if len(piece) > room:
             self._raise_flag("rx_ov")
-        else:
-            self._rx.append(byte)
         if len(self._rx) >= max(1, self.field("CTRL", "rx_thd_val")):
             self._raise_flag("rx_thd")
 
