@@ -69,3 +69,10 @@ class Shot:
 def brightness(heat: NDArray[np.int32], largest: int) -> NDArray[np.uint8]:
     """Maps int32 as brightness: 0 and below are 0, ``largest`` is 255."""
     return np.asarray(np.clip(heat / max(largest, 1), 0, 1) * 255, np.uint8)
+
+
+def heat_bytes(shot: Shot) -> tuple[list[int], bytes] | None:
+    """Shape and bytes of a shot's heatmaps, row by row."""
+    if shot.heat is None:
+        return None
+    return list(shot.heat.shape), np.ascontiguousarray(shot.heat).tobytes()
