@@ -142,7 +142,7 @@ def convolve(data: Int8, kernels: Kernels, pad: tuple[int, int]) -> Int32:
 
 
 def _fields(data: Int8, width: int, pad: tuple[int, int], kind: np.dtype) -> Floats:
-    """What a kernel row sees at every place of every padded row: [row * column, width * channel]."""
+    """What a kernel row sees at each place of a padded row: [row * column, width * channel]."""
     channels, rows, columns = data.shape
     padded = np.empty((rows + 2 * pad[0], columns + 2 * pad[1], channels), kind)
     padded[: pad[0]] = padded[pad[0] + rows :] = 0

@@ -5,56 +5,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, ClassVar
 
 from evalkit.hardware.clocks import TICK, Clock, ClockEvent
-from evalkit.hardware.peripherals.base import Peripheral, flags, whole
-from synthesize.chip.fields import (
-    CLEARED_BY_1,
-    CLEARS_ITSELF,
-    INERT,
-    STATUS,
-    UNMODELLED,
-    Field,
-    Register,
-)
+from evalkit.hardware.peripherals.base import Peripheral
+from evalkit.hardware.peripherals.uart_registers import FIFO_DEPTH, REGISTERS, levels
+from synthesize.chip.fields import Register
 
 if TYPE_CHECKING:
     from evalkit.hardware.machine import Machine
 
-FIFO_DEPTH = 8
-"""Bytes in each direction (max78000.h, MXC_UART_FIFO_DEPTH)."""
-
 _IBRO = 2
 """CTRL.bclksrc."""
-
-_INTERRUPTS = {"rx_ferr": 0, "rx_par": 1, "cts_ev": 2, "rx_ov": 3, "rx_thd": 4, "tx_he": 6}
-_STATUS = Register(
-    "STATUS",
-    tuple(
-        Field(name, lsb, width, STATUS)
-        for name, lsb, width in (
-            *(("tx_busy", 0, 1), ("rx_busy", 1, 1), ("rx_em", 4, 1), ("rx_full", 5, 1)),
-            *(("tx_em", 6, 1), ("tx_full", 7, 1), ("rx_lvl", 8, 4), ("tx_lvl", 12, 4)),
-        )
-    ),
-)
-
-
-@cache
-def _levels(sends: bool, receives: bool, rx: int, tx: int) -> int:
-    """STATUS for characters on the line and so many in the FIFOs."""
-    return _STATUS.encode(
-        tx_busy=int(sends),
-        rx_busy=int(receives),
-        rx_em=int(rx == 0),
-        rx_full=int(rx == FIFO_DEPTH),
-        tx_em=int(tx == 0),
-        tx_full=int(tx == FIFO_DEPTH),
-        rx_lvl=rx,
-        tx_lvl=tx,
-    )
 
 
 @dataclass
@@ -84,58 +46,7 @@ class Uart(Peripheral):
         low_power: UART3, whose clock source 0 is the IBRO instead of the peripheral clock.
     """
 
-    REGISTERS: ClassVar[dict[int, Register]] = {
-        0x00: Register(
-            "CTRL",
-            (
-                Field("rx_thd_val", 0, 4),
-                Field("par_en", 4, 1, UNMODELLED),
-                Field("par_eo", 5, 1, INERT),
-                Field("par_md", 6, 1, INERT),
-                Field("cts_dis", 7, 1, INERT),
-                Field("tx_flush", 8, write=CLEARS_ITSELF),
-                Field("rx_flush", 9, write=CLEARS_ITSELF),
-                Field("char_size", 10, 2),
-                Field("stopbits", 12),
-                Field("hfc_en", 13, 1, UNMODELLED),
-                Field("rtsdc", 14, 1, INERT),
-                Field("bclken", 15),
-                Field("bclksrc", 16, 2),
-                Field("dpfe_en", 18, 1, UNMODELLED),
-                Field("bclkrdy", 19, 1, STATUS),
-                Field("ucagm", 20, 1, INERT),
-                Field("fdm", 21, 1, UNMODELLED),
-                Field("desm", 22, 1, UNMODELLED),
-            ),
-        ),
-        0x04: _STATUS,
-        0x08: flags("INT_EN", _INTERRUPTS),
-        0x0C: Register(
-            "INT_FL",
-            (
-                *(Field(name, bit, write=CLEARED_BY_1) for name, bit in _INTERRUPTS.items()),
-                # Drivers clear all bits, those without a flag included.
-                Field("none_5", 5, 1, INERT, write=CLEARED_BY_1),
-                Field("none_7", 7, 25, INERT, write=CLEARED_BY_1),
-            ),
-        ),
-        0x10: Register("CLKDIV", (Field("clkdiv", 0, 20),)),
-        0x14: Register("OSR", (Field("osr", 0, 3, INERT),)),
-        0x18: whole("TXPEEK", kind=STATUS),
-        0x1C: Register("PNR", (Field("cts", 0, 1, STATUS), Field("rts", 1, 1, INERT))),
-        0x20: whole("FIFO"),
-        0x30: Register(
-            "DMA",
-            (
-                Field("tx_thd_val", 0, 4, INERT),
-                Field("tx_en", 4),
-                Field("rx_thd_val", 5, 4, INERT),
-                Field("rx_en", 9),
-            ),
-        ),
-        0x34: Register("WKEN", (Field("any", 0, 3, INERT),)),
-        0x38: Register("WKFL", (Field("any", 0, 3, STATUS),)),
-    }
+    REGISTERS: ClassVar[dict[int, Register]] = REGISTERS
 
     def __init__(
         self, machine: Machine, name: str, base: int, irq: int, low_power: bool = False
@@ -215,7 +126,7 @@ class Uart(Peripheral):
     def read_status(self) -> int:
         """Levels of the FIFOs and of the line."""
         tx, rx = len(self._tx), len(self._rx)
-        return _levels(self._line_busy or tx > 0, self._arriving is not None, rx, tx)
+        return levels(self._line_busy or tx > 0, self._arriving is not None, rx, tx)
 
     # ---- sending -------------------------------------------------------------------------------
 
@@ -332,7 +243,7 @@ class Uart(Peripheral):
         self._note_next(arriving)
 
     def _note_next(self, arriving: _Arrival) -> None:
-        """Until when there is nothing to take in, so that the program may look as often as it likes."""
+        """Until when there is nothing to take in, however often the program looks."""
         time = arriving.clock.time_of(arriving.since + arriving.each)
         self._quiet_until = self.machine.clocks.cycle_of(time)
 
