@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_models.skeleton import KEYPOINTS
-from common.console import command_line
+from common.console import command_line, say
 from common.errors import UserError
 from common.files import whole_file, write_file
 from distill.people.drawn import bones, figure
@@ -281,7 +281,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("video", type=Path, help="file to write, .mp4 or .avi")
     options = parser.parse_args(arguments)
     beside = write_film(SCRIPTS[options.script], options.video)
-    print(f"{options.video}, truth in {beside}")
+    say(f"{options.video}, truth in {beside}")
     return 0
 
 

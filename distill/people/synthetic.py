@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_models.skeleton import COCO17, KEYPOINTS, to_coco17
-from common.console import command_line
+from common.console import command_line, say
 from common.errors import UserError
 from common.files import whole_folder, write_file
 from distill.people.drawn.bones import placed, posed
@@ -156,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="seed of the first picture (0)")
     parser.add_argument("--size", type=int, default=192, help="side of a picture in pixels (192)")
     options = parser.parse_args(arguments)
-    print(write_set(options.folder, options.count, options.seed, options.size))
+    say(str(write_set(options.folder, options.count, options.seed, options.size)))
     return 0
 
 

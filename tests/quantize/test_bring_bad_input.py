@@ -65,7 +65,7 @@ DATA: list[tuple[Callable[[Path], Path], str]] = [
     (texts, "it holds no numbers"),
     (constant, "every value is 0.5"),
     (code, "not a readable .npy file"),
-    (empty_folder, "holds no JPEG or PNG pictures"),
+    (empty_folder, "holds no pictures"),
     (lambda folder: folder / "missing", "there is no such thing here"),
 ]
 
