@@ -19,7 +19,7 @@ from synthesize.ai8x import options as official_options
 from synthesize.chip import measured
 from synthesize.compiler import Compiled, compile_graph, compile_network
 from synthesize.graph import cut
-from synthesize.legal import rules
+from synthesize.legal import limits_page
 from synthesize.place.reserved import Reserved, starting_at
 from synthesize.read import checkpoint
 from synthesize.read.yaml import language
@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_network(show_)
     show_.set_defaults(run=_show, untrained=True)
     for name, source, what in (
-        ("limits", rules.documentation, "limits"),
+        ("limits", limits_page.documentation, "limits"),
         ("keys", language.documentation, "keys of network descriptions"),
         ("measured", measured.documentation, "times of real chips"),
         ("options", official_options.documentation, "options of ai8x-synthesis"),

@@ -48,7 +48,7 @@ def as_run(layer: Layer) -> Layer:
 
     Source: ai8x-synthesis ``izer/backend/max7800x.py`` ("Use Conv2d").
     """
-    if layer.dilation == 1:
+    if layer.dilation == 1 or layer.kernel[0] not in limits.DILATED_LENGTHS:
         return layer
     size = (-(-layer.in_shape[1] // layer.dilation), layer.dilation)
     weight = None

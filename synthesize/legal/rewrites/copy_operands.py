@@ -3,10 +3,10 @@
 The operands of an element-wise layer, and the parts of a concatenation beyond 64 channels, lie
 interleaved word by word in data memory, and no other layer of the MAX78000 can read such a tensor
 (its read pointer has no gap). Parts of a smaller concatenation lie side by side, which ties their
-places, so a tensor can be part of only one. A Conv1d whose dilation is long writes around its output
-as well. A pass-through layer makes an interleaved copy. It
-cannot move data to other processors, so a part of a concatenation is copied by a convolution with
-the unit matrix: 64 * 2**1 / 128 = 1, exact for every value.
+places, so a tensor can be part of only one. A Conv1d whose dilation is long writes around its
+output as well. A pass-through layer makes an interleaved copy. It cannot move data to other
+processors, so a part of a concatenation is copied by a convolution with the unit matrix:
+64 * 2**1 / 128 = 1, exact for every value.
 """
 
 from __future__ import annotations

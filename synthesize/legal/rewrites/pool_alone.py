@@ -24,8 +24,8 @@ def pool_alone(graph: Graph) -> Graph:
         channels = layer.in_shape[0]
         first = replace(
             layer, name=name, op="passthrough", kernel=(1, 1), stride=(1, 1), pad=(0, 0),
-            output_pad=(0, 0), dilation=1, weight=None, bias=None, bits=8, output_shift=0, activation="none",
-            wide=False, out_shape=(channels, *layer.pooled),
+            output_pad=(0, 0), dilation=1, weight=None, bias=None, bits=8, output_shift=0,
+            activation="none", wide=False, out_shape=(channels, *layer.pooled),
         )  # fmt: skip
         rest = replace(
             layer, inputs=(name,), in_shape=first.out_shape, join="concat", pool=None,
