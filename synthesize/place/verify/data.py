@@ -215,17 +215,21 @@ class Data:
         if not len(both):
             return
         offset = both % limits.DATA_INSTANCE_WORDS
-        pixel_in = (offset - place.in_offset // 4) // (place.passes * layer.operands)
-        size = _LANES if layer.wide else 1
-        stride = place.out_passes * (place.write_gap + 1) * size
-        pixel_out = (offset - place.out_offset // 4) // stride - _pixels_written(layer)[0]
+        read_at = (offset - place.in_offset // 4) // layer.operands
+        pixel_in, pass_in = np.divmod(read_at, place.passes)
+        step = (place.write_gap + 1) * (_LANES if layer.wide else 1)
+        pixel_out, pass_out = np.divmod((offset - place.out_offset // 4) // step, place.out_passes)
+        pixel_out -= _pixels_written(layer)[0]
         layer = _in_rows(layer)
         if self._packed(layer):
             last = _read_pixels(layer) - 1
             pixels = (pixel_in[:, None] * _LANES + np.arange(_LANES)).clip(max=last)
-            early = pixel_out < _complete_after(layer, pixels).max(axis=1)
+            complete = _complete_after(layer, pixels).max(axis=1)
         else:
-            early = pixel_out < _complete_after(layer, pixel_in)
+            complete = _complete_after(layer, pixel_in)
+        early = pixel_out < complete
+        if layer.op == "passthrough":  # it writes each pass before it reads the next
+            early |= (pixel_out == complete) & (pass_out < pass_in)
         if early.any():
             word = int(both[np.argmax(early)])
             self._report(
