@@ -216,7 +216,9 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     network = load_network(options.checkpoint)
-    sets = [(KeypointFile(annotations), images) for annotations, images in options.sets]
+    sets = [
+        (KeypointFile(annotations, nobody=True), images) for annotations, images in options.sets
+    ]
     seen = gather(network, sets, options.size, options.limit)
     people = sum(len(one.picture.truth.points) for one in seen)
     empty = sum(one.picture.truth.empty for one in seen)
