@@ -15,7 +15,7 @@ from pathlib import Path
 from ai8x_models.codec import STRIDE
 from ai8x_models.skeleton import GROUP_ORDER, KEYPOINTS, LIMBS, LOOP_LIMBS
 from ai8x_models.thresholds import SAMPLES, SCORE_PRIOR, fixed
-from common.console import command_line
+from common.console import command_line, say
 from common.files import write_file
 
 HEADER = Path(__file__).resolve().parent.parent / "firmware_templates/decoder/pose_tables.h"
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         return 0 if current else 1
     write_file(options.output, text)
-    print(options.output)
+    say(str(options.output))
     return 0
 
 

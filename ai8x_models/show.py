@@ -30,7 +30,7 @@ from ai8x_models.overlay import compose, write_picture
 from ai8x_models.preprocess import prepare, read_picture
 from ai8x_models.skeleton import KEYPOINTS, NUM_HEATMAPS, NUM_PAFS
 from ai8x_models.thresholds import DecodeSettings
-from common.console import command_line
+from common.console import command_line, say
 from common.errors import UserError
 from common.incoming import read_json
 
@@ -167,7 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, required=True, help="overlay to write (.png)")
     options = parser.parse_args(arguments)
     print(show(options.picture, options.maps, options.report, options.output))
-    print(f"overlay: {options.output}")
+    say(f"overlay: {options.output}")
     return 0
 
 

@@ -24,13 +24,16 @@ SCORE_PRIOR = 3
 KEY = "decoder"
 """Under which a checkpoint's extras and the compiler's report hold the values."""
 
+MAX_SCORE = 32.0 - 2**-15
+"""Highest score that the C decoder can ask for."""
+
 # Lowest and highest value; for the C decoder's formats see fixed().
 _RANGES: dict[str, tuple[float, float]] = {
     "peak": (0.0, 4.0 - 2**-16),
     "affinity": (0.0, 8.0 - 2**-27),
     "agreement": (1 / SAMPLES, 1.0),
     "min_keypoints": (1, 18),
-    "min_score": (0.0, 32.0 - 2**-15),
+    "min_score": (0.0, MAX_SCORE),
     "max_people": (1, 8),
 }
 

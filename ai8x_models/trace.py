@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -38,7 +38,18 @@ _PREFIX = "model."
 
 
 class TraceError(ValueError):
-    """A model that holds something no student can describe; one sentence names it."""
+    """A model that holds something no student can describe.
+
+    Attributes:
+        obstacles: a sentence for everything of that kind; empty when the graph cannot be read.
+        spec: the rest of the model, with the nearest thing in place of each of them.
+    """
+
+    def __init__(
+        self, text: str, obstacles: tuple[str, ...] = (), spec: StudentSpec | None = None
+    ) -> None:
+        super().__init__(text)
+        self.obstacles, self.spec = obstacles, spec
 
 
 @dataclass(frozen=True)
@@ -49,13 +60,13 @@ class _Value:
         sources: layers (or the input) that hold it on the chip.
         shape: of the data on the chip, the batch included.
         join: how the sources are combined.
-        left: what the application has to compute of them; empty for data on the chip.
+        left: what the application has to compute of them, in order; empty for data on the chip.
     """
 
     sources: tuple[str, ...]
     shape: tuple[int, ...]
     join: str = "concat"
-    left: str = ""
+    left: tuple[str, ...] = ()
 
 
 def trace(
@@ -93,6 +104,8 @@ def trace(
         note(f"{left} comes last and is left to the application; the output is what it reads")
     shape = (*input_shape, 1, 1)[:3]
     spec = StudentSpec(name, (shape[0], shape[1], shape[2]), tuple(walk.specs), walk.outputs)
+    if walk.obstacles:
+        raise TraceError("; ".join(walk.obstacles), tuple(walk.obstacles), spec)
     return _checked(_filled(spec, walk.modules, model.training), walk, example)
 
 
@@ -125,6 +138,7 @@ class _Walk:
         self.results: dict[str, torch.Tensor] = {}
         self.outputs: tuple[str, ...] = ()
         self.left: list[str] = []
+        self.obstacles: dict[str, None] = {}
         self.number = 0
 
     def visit(self, node: fx.Node) -> None:
@@ -144,9 +158,9 @@ class _Walk:
         value = self.values.get(node.name) if isinstance(node, fx.Node) else None
         if value is None:
             raise TraceError(f"{user.name}: {node} is no data of the network")
-        if value.left:
-            raise TraceError(f"{value.left} is not possible between layers")
-        return value
+        for word in value.left:
+            self.obstacles[f"{word} is not possible between layers"] = None
+        return replace(value, left=())
 
     def _leave(self, node: fx.Node, word: str) -> _Value | None:
         """Something the chip does not have: possible where no layer reads it."""
@@ -154,10 +168,9 @@ class _Walk:
         sources = [source for value in known if value is not None for source in value.sources]
         if not sources:
             return None
-        for value in known:
-            if value is not None and value.left:
-                word = value.left
-        return _Value(tuple(dict.fromkeys(sources)), _shape(node), left=word)
+        left = [earlier for value in known if value is not None for earlier in value.left]
+        left = list(dict.fromkeys([*left, word]))
+        return _Value(tuple(dict.fromkeys(sources)), _shape(node), left=tuple(left))
 
     def _module(self, node: fx.Node) -> _Value | None:
         target = str(node.target).removeprefix(_PREFIX)
@@ -170,7 +183,7 @@ class _Walk:
             word = f"{target} ({type(module).__name__})"
             if not list(module.parameters()) or hasattr(module, "in_software"):
                 return self._leave(node, word)
-            raise TraceError(f"{word} is no layer of the chip; use those of ai8x_models.ai8x")
+            return self._instead(node, module, target)
         if len(node.args) > 1:
             values = [self._value(a, node) for a in node.args]
             sources = tuple(self._single(value) for value in values)
@@ -178,6 +191,23 @@ class _Walk:
         else:
             value = self._value(node.args[0], node)
         return self._layer(node, module, value, target)
+
+    def _instead(self, node: fx.Node, module: nn.Module, target: str) -> _Value:
+        """The nearest thing to a layer that the chip does not have: a convolution of its size."""
+        word = f"{target} ({type(module).__name__})"
+        self.obstacles[f"{word} is no layer of the chip; use those of ai8x_models.ai8x"] = None
+        value = self._value(node.args[0], node)
+        inside, outside = value.shape, _shape(node)
+        if inside[2:] != outside[2:] or len(outside) not in (3, 4):
+            return replace(value, shape=outside)
+        name, one_d = self._name(target), len(outside) == 3
+        kernel = 1 if getattr(module, "kernel_size", (1,))[0] == 1 else 3
+        self.specs.append(LayerSpec(
+            name, self._single(value), inside[1], outside[1], kernel=kernel,
+            op="conv1d" if one_d else "conv2d", padding=kernel // 2, activation="none",
+            batchnorm=False,
+        ))  # fmt: skip
+        return _Value((name,), outside)
 
     def _layer(self, node: fx.Node, module: FusedLayer, value: _Value, target: str) -> _Value:
         name = self._name(target)
@@ -255,7 +285,7 @@ class _Walk:
             if value is None:
                 raise TraceError(f"output {result}: no layer computes it")
             if value.left:
-                self.left.append(value.left)
+                self.left += value.left
                 found += value.sources
             else:
                 found.append(self._single(value))

@@ -8,10 +8,10 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec, TextIO
 
 from common.errors import UserError
-from common.texts import console
+from common.texts import console, one_line
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -41,11 +41,13 @@ def command_line(work: Callable[Given, int | None]) -> Callable[Given, int]:
     @functools.wraps(work)
     def guarded(*arguments: Given.args, **named: Given.kwargs) -> int:
         try:
+            _refuse_empty(arguments[0] if arguments and arguments[0] is not None else sys.argv[1:])
             status = work(*arguments, **named) or 0
             sys.stdout.flush()
             return status
         except UserError as error:
-            print(f"error: {console(str(error))}", file=sys.stderr)
+            text = console(str(error)) if error.listed else one_line(str(error))
+            print(f"error: {text}", file=sys.stderr)
             return REFUSED
         except BrokenPipeError:  # whoever read our output has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -55,7 +57,7 @@ def command_line(work: Callable[Given, int | None]) -> Callable[Given, int]:
                 raise
             name = error.filename or "the output"
             print(
-                f"error: cannot read or write {console(str(name))}: {error.strerror}",
+                f"error: cannot read or write {one_line(str(name))}: {error.strerror}",
                 file=sys.stderr,
             )
             return REFUSED
@@ -64,6 +66,28 @@ def command_line(work: Callable[Given, int | None]) -> Callable[Given, int]:
             return STOPPED
 
     return guarded
+
+
+def _refuse_empty(arguments: Any) -> None:
+    """No file, name or number is empty; a shell's variable that is not set is.
+
+    Raises:
+        UserError: an argument, or what an option is given behind ``=``, is empty.
+    """
+    before = ""
+    for argument in arguments if isinstance(arguments, (list, tuple)) else ():
+        option, sign, value = str(argument).partition("=")
+        if sign and option.startswith("--") and not value:
+            raise UserError(f"what {option} is given is empty; name something, or leave it out")
+        if argument == "":
+            where = f" behind {before}" if before else ""
+            raise UserError(f"an argument{where} is empty; name something, or leave it out")
+        before = str(argument)
+
+
+def say(text: str, file: TextIO | None = None) -> None:
+    """Print a line of results; what does not print in it, as in names of files, is escaped."""
+    print(one_line(text), file=file, flush=True)
 
 
 def progress(

@@ -6,4 +6,9 @@ class UserError(ValueError):
 
     The message is one sentence that says what is wrong, where, what the limit is, and a way out.
     Command lines print it as ``error: <message>`` and exit with status 2.
+
+    Attributes:
+        listed: the message is a sentence and a list under it, a line each.
     """
+
+    listed = False

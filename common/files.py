@@ -168,6 +168,35 @@ def _remove_abandoned(place: Path) -> None:
         os.close(lock)
 
 
+def check_writable(path: Path, folder: bool = False) -> None:
+    """Find out before the work whether a result can be written; a missing folder is made.
+
+    Args:
+        path: of the result.
+        folder: whether it is a folder, which is made too.
+
+    Raises:
+        UserError: it cannot; nothing but empty folders is left.
+    """
+    try:
+        if folder:
+            path.mkdir(parents=True, exist_ok=True)
+            place = path / "result"
+        elif path.is_dir():
+            raise UserError(f"cannot write {path}: it is a folder; name a file in it")
+        elif path.exists() and not path.is_file():
+            return  # a device or a pipe; opening one may already say something to it
+        else:
+            _check_name(path, "file")
+            place = Path(os.path.realpath(path))
+            place.parent.mkdir(parents=True, exist_ok=True)
+        # Only trying tells: a folder may refuse files whatever its permissions say.
+        with workplace(place.parent) as trial:
+            (trial / place.name).touch()
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+
+
 def _check_name(path: Path, kind: str) -> None:
     """OSError for ``''``, ``.``, ``..`` and ``/``, which name no place of their own."""
     if path.name in ("", ".."):

@@ -18,6 +18,13 @@ MAX_PIXELS = 50_000_000
 
 MAX_BYTES = 256 * 1024 * 1024
 
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jp2"),
+)
+"""What the names of pictures in a folder end in, in small letters."""
+
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
+
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000")
 
 _PNG = b"\x89PNG\r\n\x1a\n"

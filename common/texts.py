@@ -62,6 +62,16 @@ def console(text: str) -> str:
     return "".join(c if c in "\n\t" else _visible(c) for c in text)
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return ``1 picture``, ``2 pictures``; ``many`` where it is not ``one`` with an s."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
+def people(number: int) -> str:
+    """Return ``1 person``, ``2 people``."""
+    return counted(number, "person", "people")
+
+
 def is_plain(name: str) -> bool:
     """Whether a name is 1 to ``MAX_NAME`` characters that all print."""
     return 0 < len(name) <= MAX_NAME and name.isprintable()

@@ -27,7 +27,7 @@ from evalkit.hardware.boot import in_sram
 from evalkit.hardware.faults import KitFault
 from evalkit.hardware.machine import IDLE, LIMIT, WALL, Machine
 from evalkit.hardware.scheduler import SECOND
-from evalkit.wire import protocol
+from evalkit.wire import pieces, protocol
 from synthesize.chip import memory_map
 
 DEFAULT_SECONDS = 30.0
@@ -244,7 +244,7 @@ class Kit:
         Raises:
             ValueError: a frame is missing or does not fit.
         """
-        collector = protocol.MapCollector()
+        collector = pieces.MapCollector()
         for frame in self.frames:
             if frame.type == protocol.MAP:
                 collector.add(frame.payload)

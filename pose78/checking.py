@@ -50,6 +50,7 @@ class Verdict:
         layers: name, input, output, bits, kernel words and cycles of every layer as it runs.
         compiled: what the compiler made; None when it does not fit.
         hint: what would make it fit, where that is known.
+        notes: what else should be known, as of what is left to the application.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Verdict:
     layers: tuple[dict[str, Any], ...]
     compiled: Compiled | None = None
     hint: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def milliseconds(self) -> float | None:
@@ -67,12 +69,14 @@ class Verdict:
 
     def text(self) -> str:
         """Table and verdict for a terminal."""
+        notes = [f"note: {note}" for note in self.notes]
         if self.compiled is not None:
-            return f"{table.table(self.compiled)}fits\n"
+            return table.table(self.compiled) + "\n".join([*notes, "fits"]) + "\n"
         lines = []
         if self.cycles is not None:
             lines += [f"{self.name}: {self.cycles:,} cycles, {self.milliseconds} ms at 50 MHz"]
             lines += [_row(layer) for layer in (_HEAD, *self.layers)]
+        lines += notes
         lines += [f"does not fit: {problem}" for problem in self.problems]
         lines += [self.hint] if self.hint else []
         return "\n".join(lines) + "\n"
@@ -82,7 +86,7 @@ class Verdict:
         plain = {
             "name": self.name, "fits": self.fits, "cycles": self.cycles,
             "milliseconds": self.milliseconds, "problems": list(self.problems),
-            "hint": self.hint, "layers": list(self.layers),
+            "hint": self.hint, "notes": list(self.notes), "layers": list(self.layers),
         }  # fmt: skip
         return json.dumps(plain, indent=1) + "\n"
 
@@ -125,11 +129,13 @@ def check(
         weights: integer checkpoint of a network description; by default the one beside it.
 
     Raises:
-        UserError: there is no such network, or it cannot be read.
+        UserError: there is no such network, it cannot be read, or something is given that it says
+            itself.
     """
     if not isinstance(network, (str, Path)):
         return _undecided(network, shape, bits)
     path = Path(network)
+    _refuse_idle(path, shape, bits, weights)
     if path.suffix in (".yaml", ".yml"):
         return _described(path, None if weights is None else Path(weights))
     if path.suffix == ".onnx":
@@ -141,6 +147,21 @@ def check(
     return _undecided(named(str(network), shape), shape, bits)
 
 
+def _refuse_idle(path: Path, shape: Any, bits: Bits | None, weights: Any) -> None:
+    """Refuse what would change nothing.
+
+    Raises:
+        UserError: as said.
+    """
+    described = path.suffix in (".yaml", ".yml")
+    if weights is not None and not described:
+        raise UserError(f"--weights goes with a network description (.yaml), not with {path}")
+    if bits is not None and described:
+        raise UserError(f"{path} says its weight bits itself; leave --bits out")
+    if shape is not None and ".py" not in path.name:
+        raise UserError(f"{path} says its input itself; leave --input out")
+
+
 def _undecided(
     network: StudentSpec | nn.Module, shape: tuple[int, ...] | None, bits: Bits | None
 ) -> Verdict:
@@ -148,6 +169,11 @@ def _undecided(
     spec = getattr(network, "spec", network)
     if hasattr(spec, "describe"):
         student_spec = cast("StudentSpec", spec)
+        if shape is not None and tuple(shape) != tuple(student_spec.input_shape):
+            own = "x".join(map(str, student_spec.input_shape))
+            raise UserError(
+                f"{student_spec.name} says itself that it reads {own}; leave --input out"
+            )
         chosen = bits if bits is not None else recipe_bits(student_spec.name)
         return judge(untrained(student_spec, chosen))
     from pose78 import foreign
@@ -164,8 +190,11 @@ def _of(understood: Understood, bits: Bits | None) -> Verdict:
         if not understood.obstacles:
             raise
         verdict = Verdict(spec.name, False, None, (str(error),), ())
+    verdict = replace(verdict, notes=understood.notes)
     if understood.obstacles:
-        problems = tuple(dict.fromkeys((*understood.obstacles, *verdict.problems)))
+        # Sizes that do not chain are no fault of the network where something stands in for a part.
+        own = () if verdict.cycles is None else verdict.problems
+        problems = tuple(dict.fromkeys((*understood.obstacles, *own)))
         return replace(verdict, fits=False, problems=problems, compiled=None)
     return replace(verdict, hint=_narrower(spec)) if bits is None else verdict
 
@@ -186,17 +215,25 @@ def _onnx(path: Path, bits: Bits | None) -> Verdict:
     from synthesize.read.onnx import network as onnx_network
 
     try:
-        return judge(onnx_network.load(path).graph)
+        graph = onnx_network.load(path).graph
     except UserError:
         from pose78 import foreign
 
         return _of(foreign.onnx(path), bits)
+    return _settled(graph, path, bits)
+
+
+def _settled(graph: Graph, path: Path, bits: Bits | None) -> Verdict:
+    """A network that has its integers."""
+    if bits is not None:
+        raise UserError(f"{path} holds integers, whose bits are settled; leave --bits out")
+    return judge(graph)
 
 
 def _stored(path: Path, bits: Bits | None) -> Verdict:
     """A checkpoint, of integers or of floats."""
     try:
-        return judge(student.load(checkpoint.load(path)))
+        graph = student.load(checkpoint.load(path))
     except UserError:
         if path.suffix == ".npz" or not path.is_file():
             raise
@@ -205,7 +242,8 @@ def _stored(path: Path, bits: Bits | None) -> Verdict:
         understood = foreign.float_checkpoint(path)
         if understood is None:
             raise
-    return _undecided(understood.spec, None, bits)
+        return _undecided(understood.spec, None, bits)
+    return _settled(graph, path, bits)
 
 
 def recipe_bits(name: str) -> Bits:
@@ -309,7 +347,7 @@ def _failing(described: Graph, error: UserError) -> Verdict:
 
 def _about(problem: str, error: UserError) -> bool:
     """Whether a sentence says what the compiler said, or the sum of it."""
-    return problem == str(error) or (
+    return str(error) in problem or (
         problem.startswith("weight memory") and "kernel words" in str(error)
     )
 

@@ -138,10 +138,11 @@ class Model:
         """Who counts as a person, with another least score; UserError when it is out of range."""
         if threshold is None:
             return self.settings
-        try:
-            return replace(self.settings, min_score=threshold)
-        except ValueError as error:
-            raise UserError(f"the threshold: {error}") from None
+        if not 0 <= threshold <= thresholds.MAX_SCORE:
+            raise UserError(
+                f"the threshold is {threshold}; 0 to {thresholds.MAX_SCORE:g} are possible"
+            )
+        return replace(self.settings, min_score=threshold)
 
 
 def shipped() -> dict[str, Path]:

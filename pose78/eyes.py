@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ai8x_models.preprocess import prepare, to_picture
 from common.errors import UserError
+from common.texts import counted
 from evalkit.host.serial.links import Link
 from evalkit.host.serial.session import Answer, Session
 from pose78.estimator import Model, Person
@@ -114,7 +115,7 @@ class Proven(Board):
 
     def told(self) -> str:
         """See :class:`Eyes`."""
-        answers = "1 answer is" if self._proven == 1 else f"{self._proven} answers are"
+        answers = counted(self._proven, "answer is", "answers are")
         return f"{answers} equal to the integer student's, map by map and point by point"
 
     def _judge(self, picture: Pixels, answer: Answer) -> None:

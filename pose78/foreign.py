@@ -7,6 +7,7 @@ have, and a sentence for every such thing.
 from __future__ import annotations
 
 import tempfile
+import traceback
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,10 +29,12 @@ class Understood:
     Attributes:
         spec: its layers.
         obstacles: a sentence for everything that stands in them for something the chip lacks.
+        notes: what else should be known, as of what comes last and is left to the application.
     """
 
     spec: StudentSpec
     obstacles: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def module(network: nn.Module, shape: Shape | None, name: str = "") -> Understood:
@@ -57,12 +60,73 @@ def module(network: nn.Module, shape: Shape | None, name: str = "") -> Understoo
             "(in Python: check(module, shape))"
         )
     shape = tuple(int(size) for size in shape)
+    _tried(network, shape, name)
     if not any(isinstance(part, FusedLayer) for part in network.modules()):
         return _exported(network, shape, name)
+    notes: list[str] = []
     try:
-        return Understood(trace(network.eval(), shape, name).spec)
+        spec = trace(network.eval(), shape, name, notes.append).spec
     except TraceError as error:
-        raise UserError(f"{name}: {error}") from None
+        if error.spec is None:
+            raise UserError(f"{name}: {error}") from None
+        return Understood(error.spec, error.obstacles)
+    return Understood(spec, (), tuple(notes))
+
+
+def _tried(network: nn.Module, shape: Shape, name: str) -> None:
+    """Let a module look at zeros once, so that a shape it does not take is said in our words.
+
+    Raises:
+        UserError: its code fails; the layer or the line of its file is named.
+    """
+    import torch
+
+    from ai8x_models.layers import FusedLayer
+
+    entered: list[tuple[str, nn.Module, Shape]] = []
+    hooks = []
+    for path, part in network.named_modules():
+        if isinstance(part, FusedLayer) or not list(part.children()):
+            hooks.append(part.register_forward_pre_hook(
+                lambda part, given, path=path: entered.append((path, part, _size(given)))
+            ))  # fmt: skip
+            hooks.append(part.register_forward_hook(lambda *_: entered.pop() and None))
+    try:
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, *shape))
+    except Exception as error:  # it is the module's own code that runs
+        raise _untaken(name, shape, entered, error) from None
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _untaken(
+    name: str, shape: Shape, entered: list[tuple[str, nn.Module, Shape]], error: Exception
+) -> UserError:
+    """Why a module does not take an input, and where."""
+    asked = "x".join(map(str, shape))
+    remedy = "give the shape of one input that it reads, as in --input 3,128,128"
+    if entered:
+        path, part, size = entered[0]
+        op = getattr(part, "op", part)
+        reads = getattr(op, "in_channels", getattr(op, "in_features", None))
+        wants = f"reads {reads} channels and" if reads is not None else ""
+        where = f"layer {path or name} ({type(part).__name__}) {wants}".rstrip()
+        given = "x".join(map(str, size[1:]))
+        return UserError(f"{name} does not take {asked}: {where} is given {given}; {remedy}")
+    own = [frame for frame in traceback.extract_tb(error.__traceback__)
+           if "site-packages" not in frame.filename and frame.filename != __file__]  # fmt: skip
+    line = f"{own[-1].filename} line {own[-1].lineno} ({own[-1].line})" if own else "its code"
+    if isinstance(error, RuntimeError):
+        return UserError(f"{name} does not take {asked}: {line} fails; {remedy}")
+    reason = " ".join(str(error).split())[:200]
+    return UserError(f"{name}: {line}: {type(error).__name__}: {reason}")
+
+
+def _size(given: tuple[Any, ...]) -> Shape:
+    """The shape of the first tensor that a module is given."""
+    return next((tuple(value.shape) for value in given if hasattr(value, "shape")), ())
 
 
 def _exported(network: nn.Module, shape: Shape, name: str) -> Understood:
@@ -96,7 +160,7 @@ def onnx(path: Path, name: str = "") -> Understood:
     if not spec.layers:
         raise UserError(f"{name or path}: it holds no layers; nothing of it runs on the chip")
     spec = replace(spec, name=name or path.stem)
-    return Understood(spec, (*map(str, net.obstacles), *too_wide(spec)))
+    return Understood(spec, (*map(str, net.obstacles), *too_wide(spec)), tuple(net.notes))
 
 
 def float_checkpoint(path: Path) -> Understood | None:

@@ -7,9 +7,11 @@ import sys
 import webbrowser
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TextIO
 
-from common.console import progress
+from common.console import progress, say
 from common.errors import UserError
+from common.texts import counted, one_line
 from evalkit.host.stream.feed import DONE, LIVE
 from evalkit.host.stream.player import Gate
 from evalkit.host.viewer.board import Board
@@ -22,6 +24,8 @@ from pose78.sources import View, frames_in, is_webcam, views_of
 from pose78.watching import shot_of
 
 Found = tuple[View, Pixels | None, list[Person] | str]
+_KINDS = 4
+"""Kinds of other files that a line names."""
 
 
 class Page:
@@ -50,8 +54,8 @@ class Page:
 
 
 @contextlib.contextmanager
-def shown(port: int, open_page: bool) -> Iterator[Page]:
-    """Serve the viewer's page while the block lasts.
+def shown(port: int, open_page: bool, told: TextIO | None = None) -> Iterator[Page]:
+    """Serve the viewer's page while the block lasts; its address goes to ``told``.
 
     Raises:
         UserError: the port is in use.
@@ -59,7 +63,7 @@ def shown(port: int, open_page: bool) -> Iterator[Page]:
     board = Board()
     server = Server(board, port)
     server.start()
-    print(f"viewer: {server.url}", flush=True)
+    say(f"viewer: {server.url}", told)
     if open_page:
         webbrowser.open(server.url)
     try:
@@ -77,6 +81,7 @@ def look(
     page: Page | None = None,
     size: int = 128,
     threads: int | None = None,
+    told: TextIO | None = None,
 ) -> tuple[list[Seen], int]:
     """Look at all files; what is found goes to the terminal, the album and the page.
 
@@ -87,6 +92,7 @@ def look(
         page: shows them.
         size: side of the network's input in pixels.
         threads: pictures at a time, where the eyes can do several; default: one per processor.
+        told: where people are told of; default: standard output.
 
     Returns:
         Everybody who was seen, and how many files could not be read.
@@ -106,10 +112,10 @@ def look(
                 bar.update()
                 if pixels is None or isinstance(found, str):
                     broken += 1
-                    bar.write(f"left out: {found}", file=sys.stderr)
+                    bar.write(one_line(f"left out: {found}"), file=sys.stderr)
                     continue
                 seen.append((view.bare(), found))
-                bar.write(f"{view.name}: {_people(found)}", file=sys.stdout)
+                bar.write(one_line(f"{view.name}: {_people(found)}"), file=told or sys.stdout)
                 if album is not None:
                     album.add(view, pixels, found)
                 if page is not None:
@@ -137,15 +143,29 @@ def _look_at(eyes: Eyes, view: View) -> Found:
 def _people(people: Sequence[Person]) -> str:
     if not people:
         return "nobody"
-    count = "1 person" if len(people) == 1 else f"{len(people)} people"
-    return f"{count} ({', '.join(f'{person.score:.2f}' for person in people)})"
+    scores = ", ".join(f"{person.score:.2f}" for person in people)
+    return f"{counted(len(people), 'person', 'people')} ({scores})"
 
 
-def summary(seen: Sequence[Seen], broken: int, seconds: float, told: str = "") -> str:
-    """What was seen, in a line, and what the eyes say of it in another."""
+def summary(
+    seen: Sequence[Seen], left_out: int, seconds: float, told: str = "", others: Sequence[Path] = ()
+) -> str:
+    """What was seen, in a line, and what the eyes say of it in another.
+
+    Args:
+        seen: everybody.
+        left_out: sources and files that could not be read.
+        seconds: that it took.
+        told: by the eyes.
+        others: files that are neither pictures nor videos.
+    """
     people = sum(len(found) for _, found in seen)
-    pictures = "1 picture" if len(seen) == 1 else f"{len(seen)} pictures"
-    who = "1 person" if people == 1 else f"{people} people"
+    who = counted(people, "person", "people")
     rate = f", {len(seen) / seconds:.1f} a second" if seen and seconds > 0 else ""
-    left = f"; {broken} left out" if broken else ""
-    return "\n".join(filter(None, (told, f"{who} in {pictures}{rate}{left}")))
+    left = f"; {left_out} left out" if left_out else ""
+    if others:
+        kinds = sorted({file.suffix.lower() or "without suffix" for file in others})
+        shown = ", ".join([*kinds[:_KINDS], *(["..."] if len(kinds) > _KINDS else [])])
+        left += f"; {counted(len(others), 'file')} of other kinds passed over ({shown})"
+    line = one_line(f"{who} in {counted(len(seen), 'picture')}{rate}{left}")
+    return "\n".join(filter(None, (told, line)))

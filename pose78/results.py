@@ -25,9 +25,9 @@ import numpy.typing as npt
 from ai8x_models.overlay import draw_people, write_picture
 from ai8x_models.skeleton import COCO17_TO_18
 from common.errors import UserError
-from common.files import whole_file
+from common.files import check_writable, whole_file
 from pose78.estimator import Person
-from pose78.sources import View, rate_of
+from pose78.sources import View, is_video, rate_of
 
 Pixels = npt.NDArray[np.uint8]
 Seen = tuple[View, Sequence[Person]]
@@ -89,10 +89,7 @@ class Album:
     _video: _Video | None = None
 
     def __post_init__(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"cannot write {self.folder}: {error.strerror or error}") from None
+        check_writable(self.folder, folder=True)
 
     def __enter__(self) -> Album:
         return self
@@ -108,12 +105,11 @@ class Album:
         drawn = drawing(pixels, people)
         if view.frame is None:
             self.close()
-            suffix = view.file.suffix.lower()
-            write_picture(self._path(view.file, suffix if suffix in _PLAIN else ".png"), drawn)
+            write_picture(self._path(view.file), drawn)
             return
         if view.frame == 0:
             self.close()
-            self._video = _Video(self._path(view.file, ".mp4"), drawn.shape, rate_of(view.file))
+            self._video = _Video(self._path(view.file), drawn.shape, rate_of(view.file))
         assert self._video is not None
         self._video.add(drawn, view.seconds)
 
@@ -123,14 +119,20 @@ class Album:
             self._video.close()
         self._video = None
 
-    def _path(self, file: Path, suffix: str) -> Path:
-        own = file.stem.replace(":", "-")
-        stem, number = own, 1
-        while f"{stem}{suffix}" in self._names.values():
+    def _path(self, file: Path) -> Path:
+        own = Path(drawn_name(file))
+        name, number = own, 1
+        while name.name in self._names.values():
             number += 1
-            stem = f"{own}-{number}"
-        self._names[file] = f"{stem}{suffix}"
-        return self.folder / self._names[file]
+            name = own.with_stem(f"{own.stem}-{number}")
+        self._names[file] = name.name
+        return self.folder / name
+
+
+def drawn_name(file: Path) -> str:
+    """What the annotated copy of a picture, video or webcam is called, if that is still free."""
+    suffix = ".mp4" if is_video(file) else file.suffix.lower()
+    return file.stem.replace(":", "-") + (suffix if suffix in (*_PLAIN, ".mp4") else ".png")
 
 
 def drawing(pixels: Pixels, people: Sequence[Person]) -> Pixels:

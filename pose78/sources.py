@@ -18,10 +18,8 @@ import numpy.typing as npt
 
 from ai8x_models.preprocess import read_picture
 from common.errors import UserError
-from common.pictures import open_video
+from common.pictures import SUFFIXES, VIDEO_SUFFIXES, open_video
 
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -51,42 +49,73 @@ class View:
         return View(self.file, self.frame, lambda: _gone(self.file), self.seconds)
 
 
-def files_of(sources: Sequence[str]) -> list[Path]:
-    """The files that some sources name, in order, each once.
+@dataclass
+class Found:
+    """What sources name.
+
+    Attributes:
+        files: to look at, in order, each once.
+        missing: a sentence for every source that names nothing.
+        others: files of other kinds in the folders and globs, which are passed over.
+    """
+
+    files: list[Path]
+    missing: list[str]
+    others: list[Path]
+
+
+def find(sources: Sequence[str]) -> Found:
+    """The files that some sources name.
 
     Raises:
-        UserError: a source does not exist, a folder or glob holds nothing to look at, a webcam is
-            not the only source.
+        UserError: none of them names anything, or a webcam is not the only source.
     """
     webcams = [source for source in sources if is_webcam(source)]
     if webcams and len(sources) > 1:
         raise UserError(f"{webcams[0]} never ends; name it as the only source")
     if webcams:
-        return [Path(webcams[0])]
+        return Found([Path(webcams[0])], [], [])
     found: dict[Path, None] = {}
+    missing: list[str] = []
+    others: list[Path] = []
     for source in sources:
-        found.update(dict.fromkeys(_files(source)))
-    return list(found)
+        try:
+            files = _files(source)
+        except UserError as error:
+            missing.append(str(error))
+            continue
+        known = [file for file in files if _is_known(file) or str(file) == source]
+        others += (file for file in files if file not in known)
+        found.update(dict.fromkeys(known))
+    if not found:
+        raise UserError("; ".join(missing))
+    return Found(list(found), missing, others)
 
 
 def _files(source: str) -> list[Path]:
+    """Everything behind a source; what is hidden in a folder is not there for us."""
     path = Path(source)
     if path.is_dir():
-        return _known(sorted(path.iterdir()), source)
-    if path.exists():
+        files = sorted(p for p in path.iterdir() if not p.name.startswith("."))
+    elif path.exists():
         return [path]
-    if glob.has_magic(source):
-        return _known([Path(name) for name in sorted(glob.glob(source, recursive=True))], source)
-    raise UserError(f"{source} does not exist; name a picture, a folder, a glob, a video or webcam")
+    else:
+        files = [Path(name) for name in sorted(glob.glob(source, recursive=True))]
+    if not (files or path.is_dir()):
+        raise UserError(
+            f"{source} does not exist; name a picture, a folder, a glob, a video or webcam"
+        )
+    files = [file for file in files if file.is_file()]
+    if not any(map(_is_known, files)):
+        raise UserError(
+            f"{source} holds nothing to look at ({', '.join((*SUFFIXES, *VIDEO_SUFFIXES))})"
+        )
+    return files
 
 
-def _known(files: list[Path], source: str) -> list[Path]:
-    """Those that look like pictures or videos."""
-    suffixes = (*PICTURES, *VIDEOS)
-    chosen = [file for file in files if file.suffix.lower() in suffixes and file.is_file()]
-    if not chosen:
-        raise UserError(f"{source} holds nothing to look at ({', '.join(suffixes)})")
-    return chosen
+def _is_known(file: Path) -> bool:
+    """Whether a file looks like a picture or a video."""
+    return file.suffix.lower() in (*SUFFIXES, *VIDEO_SUFFIXES)
 
 
 def is_webcam(source: str | Path) -> bool:
@@ -97,7 +126,7 @@ def is_webcam(source: str | Path) -> bool:
 
 def is_video(file: Path) -> bool:
     """Whether a source has one view after the other: a video by its name, or a webcam."""
-    return file.suffix.lower() in VIDEOS or is_webcam(file)
+    return file.suffix.lower() in VIDEO_SUFFIXES or is_webcam(file)
 
 
 def views_of(file: Path) -> Iterator[View]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import runpy
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import nn
 
 from ai8x_models.students import SPECS, Student, StudentSpec
 from common.errors import UserError
+from pose78.estimator import shipped
 
 _RUN = "<run_path>"
 """What :mod:`runpy` calls a file's module: classes with it were made in the file itself."""
@@ -28,14 +30,14 @@ def named(name: str, shape: tuple[int, ...] | None = None) -> StudentSpec | nn.M
     Raises:
         UserError: there is none, or more than one to choose from, or the file does not run.
     """
-    if name in SPECS:
-        return SPECS[name]
+    if name in shipped():
+        return _described(name)
     file, _, wanted = name.partition(".py:")
     path = Path(f"{file}.py" if wanted else file)
     if path.suffix != ".py":
         raise UserError(
-            f"{name} is neither a student ({', '.join(SPECS)}) nor a file this command reads (.py, "
-            ".yaml, .onnx, .pth.tar)"
+            f"{name} is neither a student ({', '.join(shipped())}) nor a file this command reads "
+            "(.py, .yaml, .onnx, .pth.tar)"
         )
     if not path.is_file():
         raise UserError(f"{path} does not exist; name a Python file with a student or torch module")
@@ -57,6 +59,15 @@ def named(name: str, shape: tuple[int, ...] | None = None) -> StudentSpec | nn.M
         )
     key = next(iter(distinct.values()))
     return _made(path, key, content[key], found, shape)
+
+
+def _described(name: str) -> StudentSpec:
+    """A student of this package; those whose sizes are parameters are what their weights say."""
+    from ai8x_models.student_file import load_student
+
+    return (
+        SPECS[name] if name in SPECS else replace(load_student(shipped()[name])[0].spec, name=name)
+    )
 
 
 def _run(path: Path) -> dict[str, Any]:

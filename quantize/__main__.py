@@ -17,8 +17,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from common.console import command_line, program
-from common.texts import console
+from common.console import command_line, program, say
+from common.texts import counted
 from quantize.ptq.command import add_onnx, run_onnx
 
 COMMANDS = ("convert", "bits", "equalize", "onnx", "project")
@@ -95,14 +95,14 @@ def convert(checkpoint: Path, out: Path, compact: bool = False) -> None:
         extras = {"clipping_method": "MAX_BIT_SHIFT"}
         kept = {"epoch": found.get("epoch", 0), "arch": str(found.get("arch", ""))}
         write_checkpoint({**kept, "state_dict": state, "extras": extras}, out)
-        print(f"integer checkpoint written to {out}; compile it with its network description")
+        say(f"integer checkpoint written to {out}; compile it with its network description")
         return
     student, data = load_student(checkpoint)
     to_integer(student)
     described = {"network", "input", "outputs", "mode"}
     extras = {k: v for k, v in data["extras"].items() if k not in described}
     save_student(student, out, data["epoch"], integer_extras(student, extras), compact)
-    print(f"integer student written to {out}")
+    say(f"integer student written to {out}")
 
 
 def _equalize(options: argparse.Namespace) -> None:
@@ -116,7 +116,7 @@ def _equalize(options: argparse.Namespace) -> None:
     images = calibration_images(options.images, options.count, size, channels)
     levelled = equalize(fold_batchnorm(student), images)
     save_student(student, options.out, data["epoch"], {})
-    print(f"{levelled} channels levelled; float student written to {options.out}")
+    say(f"{counted(levelled, 'channel')} levelled; float student written to {options.out}")
 
 
 def _choose(options: argparse.Namespace) -> None:
@@ -130,8 +130,8 @@ def _choose(options: argparse.Namespace) -> None:
         options.widths,
         options.max_cycles,
     )
-    print(console(" ".join(f"{name}={bits}" for name, bits in found.bits.items())))
-    print(f"bits per layer written to {options.out}")
+    say(" ".join(f"{name}={bits}" for name, bits in found.bits.items()))
+    say(f"bits per layer written to {options.out}")
 
 
 @command_line

@@ -27,7 +27,7 @@ import numpy as np
 from ai8x_models.layers import ONE, FusedConv1d, FusedConvTranspose2d, FusedLayer, FusedLinear
 from ai8x_models.layers.fused import both
 from ai8x_models.students import INPUT, LayerSpec, Student
-from common.console import command_line
+from common.console import command_line, say
 from common.errors import UserError
 from common.files import write_file
 
@@ -268,7 +268,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     student, _ = load_student(options.checkpoint)
     save(student, options.out)
-    print(f"ONNX model written to {options.out}")
+    say(f"ONNX model written to {options.out}")
     return 0
 
 

@@ -27,6 +27,7 @@ from ai8x_models.layers import FusedLayer
 from ai8x_models.student_file import read_checkpoint, save_student
 from ai8x_models.students import Student
 from ai8x_models.trace import TraceError, trace
+from common.console import say
 from common.errors import UserError
 
 
@@ -41,7 +42,7 @@ def run_project(options: argparse.Namespace) -> None:
     try:
         student = trace(
             model.eval(), shape, options.model.rpartition(":")[2],
-            lambda text: print(f"note: {text}"),
+            lambda text: say(f"note: {text}"),
         )  # fmt: skip
     except TraceError as error:
         raise UserError(f"{options.model}: {error}") from error
@@ -49,7 +50,7 @@ def run_project(options: argparse.Namespace) -> None:
         _calibrated(student, options)
     to_integer(student)
     save_student(student, options.out, int(data.get("epoch") or 0), integer_extras(student, {}))
-    print(f"integer student written to {options.out}; it describes itself to the compiler")
+    say(f"integer student written to {options.out}; it describes itself to the compiler")
 
 
 def _shape(text: str) -> tuple[int, ...]:

@@ -19,9 +19,8 @@ from torch import Tensor
 from ai8x_models.preprocess import grey_bytes, prepare, read_picture
 from ai8x_models.students import INPUT, Student, inputs_of
 from common.errors import UserError
+from common.pictures import SUFFIXES
 from quantize.calibrate import BITS, choose_shift, real_output
-
-PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 @torch.no_grad()
@@ -105,10 +104,10 @@ def calibration_images(folder: Path, count: int, size: int, channels: int = 3) -
     if channels not in (1, 3):
         raise UserError(f"the student's input has {channels} channels; pictures have 3, or 1 grey")
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder; name one with JPEG, PNG or WebP pictures")
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES)
+        raise UserError(f"{folder} is no folder; name one with pictures")
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
     if not paths:
-        raise UserError(f"{folder} holds no JPEG, PNG or WebP pictures; name another folder")
+        raise UserError(f"{folder} holds no pictures ({', '.join(SUFFIXES)}); name another folder")
     if count < 1:
         raise UserError(f"{count} calibration pictures are too few; use at least 1")
     chosen = paths[:: max(1, len(paths) // count)][:count]

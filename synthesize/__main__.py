@@ -9,17 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from common.console import command_line, program
+from common.console import command_line, program, say
 from common.errors import UserError
 from common.files import write_file
 from common.incoming import read_array
-from common.texts import console
 from synthesize.ai8x import compare, description, shipped
 from synthesize.ai8x import options as official_options
 from synthesize.chip import measured
 from synthesize.compiler import Compiled, compile_graph, compile_network
 from synthesize.graph import cut
-from synthesize.legal import rules
+from synthesize.legal import limits_page
 from synthesize.place.reserved import Reserved, starting_at
 from synthesize.read import checkpoint
 from synthesize.read.yaml import language
@@ -90,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_network(show_)
     show_.set_defaults(run=_show, untrained=True)
     for name, source, what in (
-        ("limits", rules.documentation, "limits"),
+        ("limits", limits_page.documentation, "limits"),
         ("keys", language.documentation, "keys of network descriptions"),
         ("measured", measured.documentation, "times of real chips"),
         ("options", official_options.documentation, "options of ai8x-synthesis"),
@@ -190,7 +189,7 @@ def _compile_named(
 
 def _warn(compiled: Compiled) -> None:
     for warning in compiled.warnings:
-        print(f"warning: {console(warning)}", file=sys.stderr)
+        say(f"warning: {warning}", sys.stderr)
 
 
 def read_sample(path: Path) -> np.ndarray:
@@ -301,7 +300,7 @@ def _write_description(compiled: Compiled, sample: np.ndarray, out: Path) -> Non
     try:
         description.write(out, compiled.legal, compiled.placement, sample)
     except UserError as error:
-        print(f"warning: no {description.YAML_NAME} written: {error}", file=sys.stderr)
+        say(f"warning: no {description.YAML_NAME} written: {error}", sys.stderr)
 
 
 def _compare(compiled: Compiled, sample: np.ndarray | None, path: Path) -> bool:
@@ -311,11 +310,11 @@ def _compare(compiled: Compiled, sample: np.ndarray | None, path: Path) -> bool:
     for reason, count in explained.items():
         print(f"{count} differences of a known kind: {reason}")
     if not found:
-        print(f"same final state as {path}: {len(ours.words)} words, {len(ours.kernels)} kernels")
+        say(f"same final state as {path}: {len(ours.words)} words, {len(ours.kernels)} kernels")
         return True
-    print(f"{len(found)} differences from {path}; the first:", file=sys.stderr)
+    say(f"{len(found)} differences from {path}; the first:", sys.stderr)
     for difference in found[:MAX_SHOWN]:
-        print(f"  {difference}", file=sys.stderr)
+        say(f"  {difference}", sys.stderr)
     return False
 
 
@@ -339,7 +338,7 @@ def _print(options: argparse.Namespace) -> int:
 
 def _networks(options: argparse.Namespace) -> int:
     for path in shipped.write_all(options.out):
-        print(path)
+        say(str(path))
     return 0
 
 

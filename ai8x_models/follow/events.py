@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ai8x_models.follow.fixed import quotient
-from ai8x_models.follow.tracker import POINTS, TRACKS, Told
+from ai8x_models.follow.likeness import POINTS
+from ai8x_models.follow.tracker import TRACKS, Told
 
 PEOPLE, ABOVE, FLAT = range(3)
 NO_LIGHT = 255

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ai8x_models.follow.fixed import clamp, quotient
-from ai8x_models.follow.tracker import MOST_SIDE, Region, Told
+from ai8x_models.follow.likeness import MOST_SIDE
+from ai8x_models.follow.tracker import Region, Told
 
 _TIGHT = 288
 _SEARCHED = 20

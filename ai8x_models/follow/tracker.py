@@ -7,30 +7,31 @@ milliseconds.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from ai8x_models.follow.fixed import Integers, clamp, kernel, quotient, toward
+from ai8x_models.follow.fixed import Integers, clamp, quotient, toward
+from ai8x_models.follow.likeness import (
+    POINTS,
+    Tracked,
+    likeness,
+    size_of,
+    tracks_beside,
+    without_strays,
+)
 
-POINTS = 18
 TRACKS = 8
 PEOPLE = 8
-MOST_SIDE = 1023
-"""Pixels a side of a camera picture."""
 
 _LEAST_MS, _MOST_MS, _LONG_MS = 5, 250, 1000
 _MOST_PLACE, _MOST_SPEED = 1 << 23, 1 << 20
-_LEAST_SIZE = 128
-_COMMON = 3
 _SPEED_SHARE, _DECAY_SHARE, _GROW_SHARE, _SHRINK_SHARE = 300, 64, 1024, 256
 _MOST_CUTOFF, _MOST_PRODUCT, _ANGLE = 64 << 8, 611000, 3294
-_AGAIN, _BESIDE, _ASTRAY = 1500, 1500, 1500
+_AGAIN = 1500
 _NEW_POINTS = 4
-_FAR = 0xE0000000
 
 
 class Region(NamedTuple):
@@ -105,109 +106,6 @@ def region_people(region: Region, input_side: int, people: Sequence[Integers]) -
     return moved
 
 
-def _zeros() -> Integers:
-    return np.zeros(POINTS, np.int64)
-
-
-@dataclass(eq=False)
-class Tracked:
-    """``tracked_t``: one track; ``place`` and ``speeds`` are int64 [2, 18]."""
-
-    seen: int = 0
-    number: int = 0
-    missed: int = 0
-    unseen: int = 0
-    size: int = 0
-    speed: list[int] = field(default_factory=lambda: [0, 0])
-    place: Integers = field(default_factory=lambda: np.zeros((2, POINTS), np.int64))
-    speeds: Integers = field(default_factory=lambda: np.zeros((2, POINTS), np.int64))
-    value: Integers = field(default_factory=_zeros)
-    missing: Integers = field(default_factory=_zeros)
-
-    def near(self) -> Integers:
-        """Places in Q4, int64 [2, 18], bounded to 16 bits."""
-        return np.clip((self.place + 128) >> 8, -32768, 32767)
-
-    def middle(self) -> tuple[int, int] | None:
-        """Twice the middle of the box around the points, Q4; None without points."""
-        known = self.value > 0
-        if not known.any():
-            return None
-        q4 = ((self.place + 128) >> 8)[:, known]
-        low, high = q4.min(axis=1), q4.max(axis=1)
-        return int(low[0] + high[0]), int(low[1] + high[1])
-
-
-def _box(points: Integers) -> tuple[Integers, Integers]:
-    """Corners of the box around a person's points; zeros without points."""
-    known = points[points[:, 2] > 0, :2]
-    if not len(known):
-        return np.zeros(2, np.int64), np.zeros(2, np.int64)
-    return known.min(axis=0), known.max(axis=0)
-
-
-def _size(points: Integers) -> int:
-    low, high = _box(points)
-    return clamp(int((high - low).max()), _LEAST_SIZE, 16 * MOST_SIDE)
-
-
-def _squared(dx: Integers, dy: Integers) -> Integers:
-    far = (np.abs(dx) >= 32768) | (np.abs(dy) >= 32768)
-    return np.where(far, _FAR, dx * dx + dy * dy)
-
-
-def _middle_likeness(track: Tracked, points: Integers, size: int) -> int:
-    known = track.middle()
-    if known is None or not (points[:, 2] > 0).any():
-        return 0
-    low, high = _box(points)
-    away = [
-        np.array([clamp(known[i] >> 1, -32768, 32767) - (int(low[i] + high[i]) >> 1)])
-        for i in range(2)
-    ]
-    return int(kernel(size * size >> 4, _squared(*away))[0]) >> 1
-
-
-def _likeness(track: Tracked, points: Integers, found_size: int) -> int:
-    size = max(track.size, found_size)
-    common = (track.value > 0) & (points[:, 2] > 0)
-    count = int(common.sum())
-    if count < _COMMON:
-        return _middle_likeness(track, points, size)
-    away = track.near()[:, common] - points[common, :2].T
-    return int(kernel(size * size >> 6, _squared(away[0], away[1])).sum()) // count
-
-
-def _track_likeness(one: Tracked, other: Tracked) -> int:
-    size = max(one.size, other.size)
-    common = (one.value > 0) & (other.value > 0)
-    count = int(common.sum())
-    if count < _COMMON:
-        return 0
-    away = one.near()[:, common] - other.near()[:, common]
-    return int(kernel(size * size >> 6, _squared(away[0], away[1])).sum()) // count
-
-
-def _tracks_beside(tracks: Sequence[Tracked]) -> set[int]:
-    """Tracks that are expected where another one is."""
-    beside: set[int] = set()
-    for (one, first), (other, second) in itertools.combinations(enumerate(tracks), 2):
-        if first.seen and second.seen and _track_likeness(first, second) >= _BESIDE:
-            beside |= {one, other}
-    return beside
-
-
-def _without_strays(track: Tracked, points: Integers, hold_ms: int) -> Integers:
-    """A person without the points that lie astray, if they are fewer than half of those known."""
-    size = max(track.size, _size(points))
-    known = (track.value > 0) & (points[:, 2] > 0) & (track.missing <= hold_ms)
-    away = track.near() - points[:, :2].T
-    astray = known & (kernel(size * size >> 6, _squared(away[0], away[1])) < _ASTRAY)
-    if 2 * astray.sum() >= known.sum():
-        return points
-    return np.where(astray[:, None], 0, points)
-
-
 def _share(cutoff: Integers, ms: int) -> Integers:
     angle = np.minimum(cutoff * ms, _MOST_PRODUCT) * _ANGLE >> 12
     return np.asarray((angle << 12) // (angle + 32768))
@@ -261,7 +159,7 @@ class Tracker:
                 self._move_on(track, ms)
         like = self._compare(people)
         pairs = self._match(like, len(people))
-        beside = _tracks_beside(self.tracks)
+        beside = tracks_beside(self.tracks)
         for index, track in enumerate(self.tracks):
             if track.seen and index in pairs:
                 self._seen(track, people[pairs[index]], ms, index in beside)
@@ -278,10 +176,10 @@ class Tracker:
     def _compare(self, people: Sequence[Integers]) -> Integers:
         like = np.zeros((TRACKS, len(people)), np.int64)
         for index, points in enumerate(people):
-            size = _size(points)
+            size = size_of(points)
             for number, track in enumerate(self.tracks):
                 if track.seen:
-                    like[number, index] = _likeness(track, points, size)
+                    like[number, index] = likeness(track, points, size)
         return like
 
     def _match(self, like: Integers, count: int) -> dict[int, int]:
@@ -343,10 +241,10 @@ class Tracker:
 
     def _seen(self, track: Tracked, points: Integers, ms: int, beside: bool) -> None:
         if beside:
-            points = _without_strays(track, points, self.settings.hold_ms)
+            points = without_strays(track, points, self.settings.hold_ms)
         else:
             self._correct_speed(track, points, ms)
-        size = _size(points)
+        size = size_of(points)
         share = _GROW_SHARE if size > track.size else _SHRINK_SHARE
         track.size = toward(track.size, size, share)
         self._found(track, points, ms, beside)
@@ -399,7 +297,7 @@ def _begin(points: Integers) -> Tracked:
     """A track whose points were all just found."""
     return Tracked(
         seen=1,
-        size=_size(points),
+        size=size_of(points),
         place=points[:, :2].T * 256,
         value=points[:, 2].copy(),
         missing=np.where(points[:, 2] > 0, 0, 65535),

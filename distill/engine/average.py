@@ -14,6 +14,7 @@ import torch
 
 from ai8x_models.student_file import load_student, save_student
 from ai8x_models.students import Student
+from common.console import say
 from common.errors import UserError
 
 
@@ -56,5 +57,5 @@ def main(arguments: list[str] | None = None) -> int:
     names = [str(path) for path in options.students]
     student = mean([student for student, _ in loaded], names)
     save_student(student, options.output, 0, {"mean_of": len(names)})
-    print(options.output)
+    say(str(options.output))
     return 0

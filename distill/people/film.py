@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_models.skeleton import KEYPOINTS
-from common.console import command_line
+from common.console import command_line, say
 from common.errors import UserError
 from common.files import whole_file, write_file
-from distill.people import synthetic as drawn
+from distill.people.drawn import bones, figure
 
 Points = npt.NDArray[np.float64]
 
@@ -120,24 +120,24 @@ SCRIPTS: dict[str, Script] = {
 def _leg(body: dict[str, Points], side: str, sign: float, phase: float, swing: float) -> None:
     angle = np.deg2rad(30 * swing) * np.sin(phase)
     bend = np.deg2rad(45 * swing) * max(0.0, np.cos(phase))
-    hip = np.array([sign * drawn._HIP, 0, 0])
+    hip = np.array([sign * bones.HIP, 0, 0])
     thigh = np.array([sign * 0.03, np.cos(angle), np.sin(angle)])
     shin = np.array([0, np.cos(angle - bend), np.sin(angle - bend)])
     body[side + "hip"] = hip
-    body[side + "knee"] = hip + drawn._THIGH * thigh
-    body[side + "ankle"] = body[side + "knee"] + drawn._SHIN * shin
+    body[side + "knee"] = hip + bones.THIGH * thigh
+    body[side + "ankle"] = body[side + "knee"] + bones.SHIN * shin
     body[side + "toe"] = body[side + "ankle"] + (sign * 0.015, 0.035, 0.07)
 
 
 def _arm(body: dict[str, Points], side: str, sign: float, angle: float, up: bool) -> None:
-    shoulder = body["neck"] + (sign * drawn._SHOULDER, 0.01, 0)
+    shoulder = body["neck"] + (sign * bones.SHOULDER, 0.01, 0)
     upper = np.array([sign * 0.12, np.cos(angle), np.sin(angle)])
     lower = np.array([sign * 0.05, np.cos(angle + 0.3), np.sin(angle + 0.3)])
     if up:
         upper, lower = np.array([sign * 0.5, -0.85, 0.1]), np.array([-sign * 0.1, -0.99, 0.1])
     body[side + "shoulder"] = shoulder
-    body[side + "elbow"] = shoulder + drawn._UPPER_ARM * upper
-    body[side + "wrist"] = body[side + "elbow"] + drawn._FOREARM * lower
+    body[side + "elbow"] = shoulder + bones.UPPER_ARM * upper
+    body[side + "wrist"] = body[side + "elbow"] + bones.FOREARM * lower
 
 
 def body_at(phase: float, swing: float, hand: bool) -> dict[str, Points]:
@@ -148,12 +148,12 @@ def body_at(phase: float, swing: float, hand: bool) -> dict[str, Points]:
         swing: 0 standing, 1 walking.
         hand: the right hand is up.
     """
-    body = {"neck": np.array([0, -drawn._TORSO, 0.0])}
+    body = {"neck": np.array([0, -bones.TORSO, 0.0])}
     for sign, side, late in ((-1.0, "r_", 0.0), (1.0, "l_", np.pi)):
         _leg(body, side, sign, phase + late, swing)
         arm = -np.deg2rad(25 * swing) * np.sin(phase + late)
         _arm(body, side, sign, float(arm), hand and side == "r_")
-    body.update(drawn.head_at(body["neck"] + (0, -drawn._HEAD_UP, 0.015), 0.0))
+    body.update(bones.head_at(body["neck"] + (0, -bones.HEAD_UP, 0.015), 0.0))
     return body
 
 
@@ -187,32 +187,32 @@ def _posed(actor: Actor, second: float, side: int) -> tuple[dict[str, Points], f
     facing = actor.facing
     if facing is None:
         facing = float(np.rad2deg(np.arctan2(change[0], max(change[1], 0.3 * height))))
-    turn = drawn._rotation_y(facing + actor.turning * second)
-    unit = height * side * drawn.SUPERSAMPLE
-    place = np.array([x * side * drawn.SUPERSAMPLE, y * side * drawn.SUPERSAMPLE - _FEET * unit, 0])
+    turn = bones.rotation_y(facing + actor.turning * second)
+    unit = height * side * figure.SUPERSAMPLE
+    place = np.array(
+        [x * side * figure.SUPERSAMPLE, y * side * figure.SUPERSAMPLE - _FEET * unit, 0]
+    )
     return {name: turn @ point * unit + place for name, point in body.items()}, float(unit)
 
 
 def frame_at(script: Script, second: float, background: npt.NDArray[np.uint8], side: int) -> Frame:
     """One picture of a film; ``background`` is uint8 [side * 2, side * 2, 3]."""
-    canvas = drawn._Canvas(background.copy())
+    canvas = figure.Canvas(background.copy())
     posed = [(i, _posed(actor, second, side)) for i, actor in enumerate(script.actors)]
     there = {i: pose for i, pose in posed if pose is not None}
     # Whoever stands lower in the picture is nearer.
     for index in sorted(there, key=lambda i: there[i][0]["l_hip"][1] + _FEET * there[i][1]):
         canvas.current = index
-        style = drawn._style(np.random.default_rng(script.actors[index].seed))
-        drawn._draw_person(canvas, *there[index], style)
+        style = figure.clothes(np.random.default_rng(script.actors[index].seed))
+        figure.draw_person(canvas, *there[index], style)
     people = {}
     for index, (at, _) in there.items():
-        points = drawn._keypoints(at)
-        drawn._visibility(points, canvas.owner, index)
-        seen = points[:, 2] > 0
-        points[seen, :2] = (points[seen, :2] + 0.5) / drawn.SUPERSAMPLE - 0.5
-        if seen.any():
+        points = figure.keypoints_of(at)
+        figure.look_at(points, canvas.owner, index)
+        if points[:, 2].any():
             people[index] = points
     grain = np.random.default_rng(round(second * 1000))
-    return Frame(drawn._finish(canvas.pixels, grain), people)
+    return Frame(figure.finished(canvas.pixels, grain), people)
 
 
 def film(script: Script, side: int = SIDE, rate: float = RATE, seed: int = 0) -> Iterator[Frame]:
@@ -224,8 +224,8 @@ def film(script: Script, side: int = SIDE, rate: float = RATE, seed: int = 0) ->
         rate: pictures a second.
         seed: of the background.
     """
-    canvas = side * drawn.SUPERSAMPLE
-    background = drawn._background(np.random.default_rng(seed), canvas, canvas)
+    canvas = side * figure.SUPERSAMPLE
+    background = figure.backdrop(np.random.default_rng(seed), canvas, canvas)
     for index in range(round(script.seconds * rate)):
         yield frame_at(script, index / rate, background, side)
 
@@ -281,7 +281,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("video", type=Path, help="file to write, .mp4 or .avi")
     options = parser.parse_args(arguments)
     beside = write_film(SCRIPTS[options.script], options.video)
-    print(f"{options.video}, truth in {beside}")
+    say(f"{options.video}, truth in {beside}")
     return 0
 
 

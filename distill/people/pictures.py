@@ -26,7 +26,6 @@ from distill.people.person_sets import CONVERTERS, GREY
 from distill.people.picture_maps import CHANNELS, PictureMaps, cell_map, through_crops
 from distill.people.views import Views, draw_view
 
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 MARGIN = 0.15  # of a person's extent, around the marked points, where unmarked ones may be
 SEEN = 0.15  # a teacher's heatmap value from which unlabelled people are not called background
 
@@ -54,7 +53,9 @@ class Pictures:
         self.images, self.labelled, self.rotate = images, annotations is not None, rotate
         self.skipped = Skipped()
         if annotations is None:
-            names = sorted(p.name for p in images.iterdir() if p.suffix.lower() in PICTURES)
+            names = sorted(
+                p.name for p in images.iterdir() if p.suffix.lower() in pictures.SUFFIXES
+            )
             nobody = np.zeros((0, 18, 3), np.float32)
             self.entries = [Entry(name, nobody, np.zeros((0, 4), np.float32)) for name in names]
         else:

@@ -28,7 +28,7 @@ from common.errors import UserError
 from evalkit.commands import replay
 from evalkit.host.stream import pictures
 from evalkit.kit import Kit
-from evalkit.wire import protocol
+from evalkit.wire import pieces, protocol
 
 TARGET_PER_SECOND = 10.0
 """Further answers for each second of wall time on two cores."""
@@ -118,7 +118,7 @@ def _ask(kit: Kit, image: NDArray[np.uint8], number: int, maps: int) -> protocol
 def _outputs_of(frames: Sequence[protocol.Frame], counts: dict[int, int]) -> int:
     """How many outputs have all their maps among some frames; remembered in ``counts``."""
     if len(frames) not in counts:
-        collector = protocol.MapCollector()
+        collector = pieces.MapCollector()
         for frame in frames:
             if frame.type == protocol.MAP:
                 collector.add(frame.payload)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from common.console import say
 from common.files import write_file
 from evalkit.host import board_report
 from evalkit.host.flash import command, find_openocd, flash
@@ -37,12 +38,12 @@ def main(given: list[str]) -> int:
     rows = []
     for project in projects:
         row = _on_board(project, options, openocd) if options.port else _on_kit(project)
-        print(f"{row.network}: {row.verdict}", flush=True)
+        say(f"{row.network}: {row.verdict}")
         rows.append(row)
     board = f"board at {options.port}" if options.port else "virtual kit"
     write_file(options.out, board_report.as_json(rows, board, options.note))
     write_file(options.out.with_suffix(".html"), board_report.page(rows, board, options.note))
-    print(f"{options.out}, {options.out.with_suffix('.html')}")
+    say(f"{options.out}, {options.out.with_suffix('.html')}")
     return 0 if all(row.good for row in rows) else 1
 
 

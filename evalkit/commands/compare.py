@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from common.console import say
 from evalkit.dump import compare_dumps
 
 
@@ -15,5 +16,5 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("second", type=Path)
     options = parser.parse_args(arguments)
     difference = compare_dumps(options.first, options.second)
-    print(difference or "the dumps are equal")
+    say(difference or "the dumps are equal")
     return 1 if difference else 0

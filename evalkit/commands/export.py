@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from common.console import say
 from common.errors import UserError
-from common.texts import console, one_line
+from common.files import check_writable
+from common.texts import console, counted, people
 from evalkit.host import coco
 from evalkit.host.stream import sources
 from evalkit.host.stream.shots import Shot
@@ -27,20 +29,15 @@ class Collector:
 
     def hello(self, hello: protocol.Hello, source: str) -> None:
         """Say who answers."""
-        print(
-            f"{source}: network {one_line(hello.network)}, checksum {hello.checksum:08x}",
-            flush=True,
-        )
+        say(f"{source}: network {hello.network}, checksum {hello.checksum:08x}")
 
     def shot(self, shot: Shot) -> None:
         """Keep it."""
         self.shots.append(shot)
         poses = shot.poses
         micros = poses.input_us + poses.inference_us + poses.decode_us
-        print(
-            f"{shot.name}: {len(poses.people)} people, {micros / 1000:.2f} ms on the board",
-            flush=True,
-        )
+        who = people(len(poses.people))
+        say(f"{shot.name}: {who}, {micros / 1000:.2f} ms on the board")
 
     def log(self, text: str) -> None:
         """Print it."""
@@ -59,12 +56,13 @@ def main(given: list[str]) -> int:
     options = parser.parse_args(given)
     if options.count is not None and options.count < 1:
         raise UserError(f"--count is {options.count}; at least one picture is needed")
+    check_writable(options.output)
     collector = Collector()
     feed = sources.feed(options, collector, options.count or 1 << 31)
     feed.start()
     feed.wait()
     feed.check()
     shots = collector.shots[: options.count]
-    people = coco.write(shots, options.output)
-    print(f"{options.output}: {people} people in {len(shots)} pictures")
+    found = coco.write(shots, options.output)
+    say(f"{options.output}: {people(found)} in {counted(len(shots), 'picture')}")
     return 0

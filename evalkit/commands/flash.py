@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from common.console import program
+from common.console import program, say
 from evalkit.host.flash import check_firmware, command, find_openocd, flash
 
 
@@ -24,7 +24,7 @@ def main(given: list[str]) -> int:
     options = parser.parse_args(given)
     check_firmware(options.firmware)
     openocd = find_openocd(options.openocd)
-    print(f"flashing {options.firmware} ...", flush=True)
+    say(f"flashing {options.firmware} ...")
     scripts, reset, erase = options.scripts, options.under_reset, options.mass_erase
     flash(command(openocd, options.firmware, scripts, reset, erase))
     print("flashed and verified; the board runs it now")

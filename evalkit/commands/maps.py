@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from ai8x_models.maps import Maps, write_maps
 from ai8x_models.preprocess import fit
+from common.console import say
 from common.errors import UserError
+from common.texts import counted
 from evalkit.host.serial.links import BAUD, KitLink, Link, SerialLink
 from evalkit.host.serial.session import Session
 from evalkit.host.stream.pictures import Photographs
@@ -75,5 +77,5 @@ def main(given: list[str]) -> int:
     finally:
         link.close()
     write_maps(options.output, outputs, names)
-    print(f"{options.output}: maps of {len(names)} pictures")
+    say(f"{options.output}: maps of {counted(len(names), 'picture')}")
     return 0

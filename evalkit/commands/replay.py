@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from common.console import say
 from common.errors import UserError
 from common.incoming import read_arrays
-from common.texts import console
 from evalkit.dump import LayerDump
 from evalkit.hardware.cnn import Cnn, KitFault
 from synthesize.chip import limits, memory_map, registers
@@ -242,6 +242,6 @@ def main(arguments: list[str]) -> int:
     try:
         print(replay(options.trace, options.dump_layers))
     except (KitFault, ReplayError) as error:
-        print(f"FAIL: {console(str(error))}", file=sys.stderr)
+        say(f"FAIL: {error}", sys.stderr)
         return 1
     return 0

@@ -7,6 +7,7 @@ import signal
 import webbrowser
 from collections.abc import Callable
 
+from common.console import say
 from common.texts import console
 from evalkit.host.stream import sources
 from evalkit.host.stream.feed import Feed
@@ -67,7 +68,7 @@ def _serve(server: Server, feed: Feed, open_page: bool) -> None:
     server.connect(feed.player, lambda wanted: setattr(feed, "want_heat", wanted))
     server.start()
     # Before the feed starts, whose thread prints the log: two prints at once may share a line.
-    print(f"viewer: {server.url} (Ctrl-C ends it)", flush=True)
+    say(f"viewer: {server.url} (Ctrl-C ends it)")
     feed.start()
     if open_page:
         webbrowser.open(server.url)

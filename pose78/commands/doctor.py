@@ -6,8 +6,10 @@ import argparse
 import importlib.util
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+_TRAIN = "pip install 'pose78[train]'"
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,12 @@ class Need:
 
 
 def _package(*names: str) -> Callable[[], str]:
-    """All of these Python packages."""
-    return lambda: " ".join(names) if all(map(importlib.util.find_spec, names)) else ""
+    """All of these Python packages; the names of those that are installed, if all are."""
+    return lambda: "" if _lacking(names) else " ".join(names)
+
+
+def _lacking(names: Sequence[str]) -> list[str]:
+    return [name for name in names if importlib.util.find_spec(name) is None]
 
 
 def _program(*names: str) -> Callable[[], str]:
@@ -51,15 +57,24 @@ def _ports() -> str:
 
 NEEDS = (
     Need("pictures to skeletons", _package("numpy", "cv2"), "pip install pose78"),
-    Need("students and training", _package("torch", "lightning", "omegaconf"),
-         "pip install 'pose78[train]'"),
+    Need("networks in ONNX files", _package("onnx"), "pip install pose78"),
+    Need("students and training",
+         _package("torch", "lightning", "omegaconf", "scipy", "tensorboard"), _TRAIN),
+    Need("labels, ONNX teachers", _package("onnxruntime"), _TRAIN),
+    Need("the transformer teacher", _package("transformers"), _TRAIN),
+    Need("curves and plots", _package("matplotlib"), _TRAIN),
     Need("ARM firmware", _compiler, "pip install 'pose78[toolchain]', or arm-none-eabi-gcc"),
     Need("the virtual kit", _package("unicorn", "elftools"), "pip install 'pose78[kit]'"),
     Need("watching a board", _ports, "pip install 'pose78[view]'"),
     Need("flashing a board", _program("openocd"), "install OpenOCD 0.12 with MAX78000 support"),
     Need("the viewer in a browser", _program("xdg-open", "open", "firefox", "chromium"),
          "open the address it prints in any browser"),
+    Need("this documentation", _package("sphinx", "myst_parser", "furo"),
+         "pip install 'pose78[docs]'"),
 )  # fmt: skip
+
+
+_WIDTH = max(len(need.what) for need in NEEDS)
 
 
 def main(arguments: list[str]) -> int:
@@ -74,5 +89,5 @@ def main(arguments: list[str]) -> int:
     for need in NEEDS:
         found = need.found()
         missing += not found
-        print(f"  {need.what:<24} {found or f'MISSING: {need.remedy}'}")
+        print(f"  {need.what:<{_WIDTH}} {found or f'MISSING: {need.remedy}'}")
     return 1 if missing else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from pose78.looking import Page, Seen
 
 HTTP = 8078
+STANDARD = Path("-")
+"""Standard output as the name of a result."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,7 +29,8 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog="pose78 predict",
         description="Find people, by an integer student whose answers are those of the chip. What "
-        "cannot be read is named and left out. Exit status 2: nothing could be looked at.",
+        "cannot be read is named and left out. Exit status 1: something was left out, 2: nothing "
+        "could be looked at.",
     )
     result.add_argument(
         "sources", nargs="+", metavar="SOURCE",
@@ -60,8 +64,10 @@ def _add_eyes(group: argparse._ArgumentGroup) -> None:
 def _add_outputs(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--save", type=Path, metavar="DIR",
                        help="write annotated pictures and videos there")  # fmt: skip
-    group.add_argument("--json", type=Path, metavar="FILE", help="write COCO keypoint results")
-    group.add_argument("--csv", type=Path, metavar="FILE", help="write a line for every point")
+    group.add_argument("--json", type=Path, metavar="FILE",
+                       help="write COCO keypoint results (-: to standard output)")  # fmt: skip
+    group.add_argument("--csv", type=Path, metavar="FILE",
+                       help="write a line for every point (-: to standard output)")  # fmt: skip
     group.add_argument("--show", action="store_true", help="show it on a page in the browser")
     group.add_argument("--http", type=int, default=HTTP, metavar="PORT",
                        help="port of that page (%(default)s)")  # fmt: skip
@@ -69,11 +75,11 @@ def _add_outputs(group: argparse._ArgumentGroup) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Command line; 2 when nothing at all could be looked at.
+    """Command line; 1 when something was left out, 2 when nothing at all could be looked at.
 
     Raises:
-        UserError: a source does not exist, a setting is out of range, the firmware or the board
-            does not serve, or a result cannot be written.
+        UserError: no source exists, a setting is out of range, the firmware or the board does not
+            serve, or a result cannot be written.
     """
     options = parser().parse_args(arguments)
     if options.threads is not None and not 1 <= options.threads <= 256:
@@ -83,27 +89,33 @@ def main(arguments: list[str]) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from pose78 import estimator, looking, results, sources
 
-    files = sources.files_of(options.sources)
+    found = sources.find(options.sources)
     outputs = [out for out in (options.json, options.csv) if out is not None]
-    for out in outputs:
-        _writable(out)
-    _distinct(outputs, files)
+    _check_outputs(outputs, options.save, found.files)
+    # Results on standard output are alone there.
+    told = sys.stderr if STANDARD in outputs else sys.stdout
     model = estimator.load(options.model)
+    model.settings_for(options.threshold)
     with contextlib.ExitStack() as stack:
         eyes = stack.enter_context(_eyes(options, model))
-        page = stack.enter_context(looking.shown(options.http, not options.no_browser)) \
+        page = stack.enter_context(looking.shown(options.http, not options.no_browser, told)) \
             if options.show else None  # fmt: skip
         album = None if options.save is None else stack.enter_context(results.Album(options.save))
+        for sentence in found.missing:
+            _say(f"left out: {sentence}")
         started = time.monotonic()
-        seen, broken = looking.look(eyes, files, album, page, model.size, options.threads)
+        seen, broken = looking.look(
+            eyes, found.files, album, page, model.size, options.threads, told
+        )
         seconds = time.monotonic() - started
         if album is not None:
             album.close()
         _write(options, seen)
-        print(looking.summary(seen, broken, seconds, eyes.told()))
+        left_out = broken + len(found.missing)
+        print(looking.summary(seen, left_out, seconds, eyes.told(), found.others), file=told)
         if page is not None:
             _wait(page)
-    return 0 if seen else 2
+    return 2 if not seen else 1 if left_out else 0
 
 
 @contextlib.contextmanager
@@ -129,50 +141,52 @@ def _eyes(options: argparse.Namespace, model: Model) -> Iterator[Eyes]:
 def _say(text: str) -> None:
     """What a board says; it is no result."""
     from common.console import note
+    from common.texts import one_line
 
-    note(text)
+    note(one_line(text))
 
 
 def _write(options: argparse.Namespace, seen: list[Seen]) -> None:
     from common.files import write_file
     from pose78 import results
 
-    if options.json is not None:
-        write_file(options.json, results.coco_text(seen))
-    if options.csv is not None:
-        write_file(options.csv, results.csv_text(seen))
+    for out, text_of in ((options.json, results.coco_text), (options.csv, results.csv_text)):
+        if out == STANDARD:
+            sys.stdout.write(text_of(seen))
+        elif out is not None:
+            write_file(out, text_of(seen))
 
 
 def _wait(page: Page) -> None:
     """Until somebody has seen enough."""
     page.ended()
-    print("Ctrl-C closes the page", flush=True)
+    _say("Ctrl-C closes the page")
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             time.sleep(1)
 
 
-def _distinct(outputs: list[Path], files: list[Path]) -> None:
-    """Refuse two results in one file, and a result in place of what is looked at."""
+def _check_outputs(outputs: list[Path], folder: Path | None, files: list[Path]) -> None:
+    """Refuse what cannot be written before the work rather than after it.
+
+    So are two results in one file, and a result in place of what is looked at.
+    """
+    from common.files import check_writable
+    from pose78.results import drawn_name
+
     if len({out.resolve() for out in outputs}) < len(outputs):
         raise UserError(f"--json and --csv both name {outputs[0]}; give each a file of its own")
     looked = {file.resolve() for file in files}
     for out in outputs:
         if out.resolve() in looked:
             raise UserError(f"{out} is looked at, it would be lost; write the result elsewhere")
-
-
-def _writable(path: Path | None) -> None:
-    """Refuse a file that cannot be written before the work rather than after it."""
-    if path is None:
+        if out != STANDARD:
+            check_writable(out)
+    if folder is None:
         return
-    if not path.name:
-        raise UserError("the name of a result is empty; name a file")
-    if path.is_dir():
-        raise UserError(f"cannot write {path}: it is a folder; name a file in it")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
-    if not os.access(path.parent, os.W_OK):
-        raise UserError(f"cannot write {path}: the folder {path.parent} takes no files")
+    check_writable(folder, folder=True)
+    lost = [file for file in files if (folder / drawn_name(file)).resolve() in looked]
+    if lost:
+        raise UserError(
+            f"--save names {folder}, where {lost[0]} is, which would be lost; name another folder"
+        )

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common.console import say
 from common.errors import UserError
 from common.files import write_file
 from common.texts import console
@@ -79,7 +80,7 @@ def run_onnx(options: argparse.Namespace) -> None:
 
     result = quantize(
         options.model, source(options.calibrate), options.bits, options.approximate,
-        lambda text: print(f"... {console(text)}", flush=True),
+        lambda text: say(f"... {text}"),
         source(options.judge) if options.judge is not None else None,
     )  # fmt: skip
     write(result, options.out)
@@ -88,7 +89,7 @@ def run_onnx(options: argparse.Namespace) -> None:
     if options.report is not None:
         write_file(options.report, json.dumps(as_data(result), indent=1) + "\n")
     print(console(as_text(result)), end="")
-    print(f"quantised model written to {options.out}")
+    say(f"quantised model written to {options.out}")
 
 
 def write(result: Result, out: Path) -> None:

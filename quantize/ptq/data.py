@@ -9,9 +9,9 @@ import numpy as np
 
 from ai8x_models.preprocess import grey_bytes, prepare, read_picture
 from common.errors import UserError
+from common.pictures import SUFFIXES
 from quantize.ptq.net import Shape
 
-PICTURES = (".jpg", ".jpeg", ".png")
 MAX_VALUES = 1 << 28
 
 
@@ -112,9 +112,9 @@ def _pictures(folder: Path, shape: Shape, count: int, span: tuple[float, float])
             f"the network reads {channels}x{rows}x{columns}, which pictures cannot give (3 "
             "channels, or 1 grey, and a square); save inputs as .npy instead"
         )
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES)
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
     if not paths:
-        raise UserError(f"{folder} holds no JPEG or PNG pictures; name another folder")
+        raise UserError(f"{folder} holds no pictures ({', '.join(SUFFIXES)}); name another folder")
     chosen = paths[:: max(1, len(paths) // count)][:count]
     fitted = [prepare(read_picture(path), rows) for path in chosen]
     bytes_ = np.stack([f.data if channels == 3 else grey_bytes(f.pixels) for f in fitted])

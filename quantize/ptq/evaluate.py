@@ -38,6 +38,19 @@ def outputs(net: Net, x: Tensor) -> dict[str, Tensor]:
     return {name: found[op] for name, op in net.outputs}
 
 
+@torch.no_grad()
+def along(path: list[Op], x: Tensor) -> Tensor | None:
+    """What a path of operations, each reading the last one, makes of inputs [N, C, H, W].
+
+    None where one of them is computed only after a rewrite.
+    """
+    for op in path:
+        if op.kind not in _KINDS:
+            return None
+        x = compute(op, [x])
+    return x
+
+
 def compute(op: Op, inputs: list[Tensor]) -> Tensor:
     """One operation; activation and limits included."""
     value = _KINDS[op.kind](op, inputs)
@@ -77,6 +90,11 @@ def _pool(op: Op, inputs: list[Tensor]) -> Tensor:
     return pool(inputs[0], op.window, op.step)
 
 
+def _affine(op: Op, inputs: list[Tensor]) -> Tensor:
+    factor, offset = _parameters(op)
+    return inputs[0] * factor[:, None, None] + offset[:, None, None]
+
+
 _KINDS: dict[str, Callable[[Op, list[Tensor]], Tensor]] = {
     "conv2d": _conv,
     "conv1d": _conv,
@@ -87,4 +105,5 @@ _KINDS: dict[str, Callable[[Op, list[Tensor]], Tensor]] = {
     "concat": lambda op, x: torch.cat(x, 1),
     "flatten": lambda op, x: x[0].flatten(1)[:, :, None, None],
     "act": lambda op, x: x[0],
+    "affine": _affine,
 }

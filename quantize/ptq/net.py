@@ -17,6 +17,7 @@ axis has one column, flat data has one pixel. Kinds of operations:
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -81,6 +82,19 @@ class Op:
 
 
 @dataclass(eq=False)
+class Norm:
+    """What the first batch norm of a network knows of the data it was trained on.
+
+    ``front`` are the operations from the input to its own input, before any rewrite;
+    ``deviation`` is the standard deviation of each channel there in training, [channels].
+    """
+
+    node: str
+    front: list[Op]
+    deviation: np.ndarray
+
+
+@dataclass(eq=False)
 class Net:
     """A network: operations in running order, and what the user should know about it.
 
@@ -98,6 +112,8 @@ class Net:
     """By output that the application computes: the tensor in front of that."""
     input_span: tuple[float, float] | None = None
     """What a model that is quantised already allows its input to be."""
+    norm: Norm | None = None
+    """Its first batch norm, where nothing but layers of its own stands before it."""
     views: dict[str, str] = field(default_factory=dict)
     """By tensor of the model: the order of its axes (see :mod:`quantize.ptq.read.views`)."""
 
@@ -153,6 +169,15 @@ class Net:
                     op = stack.pop()
                     done.setdefault(op.name, op)
         self.ops = done
+
+    def front(self, op: Op) -> list[Op]:
+        """Copies of the operations from the input to ``op``; none where it is no single path."""
+        path = [op]
+        while path[0].name != INPUT:
+            if len(path[0].inputs) != 1:
+                return []
+            path.insert(0, self.source(path[0]))
+        return [copy.copy(step) for step in path[1:]]
 
     def of(self, *kinds: str) -> Iterator[Op]:
         """The operations of some kinds; a copy, so that the network may change meanwhile."""

@@ -14,6 +14,8 @@ from synthesize.place.bits import allocate, graph_of
 class UnfitNetwork(UserError):
     """A network that holds things the chip does not have; the message lists them all."""
 
+    listed = True
+
 
 def trouble(net: Net, spec: StudentSpec) -> str | None:
     """The complete list of obstacles, and whether memory would suffice without them.

@@ -136,22 +136,52 @@ def quantize(
 
 SPAN = 4.0
 """How often the range of its own quantisation inputs may leave, or leave unused."""
+SPREAD = 16.0
+"""How far the spread in front of the first batch norm may be from that of training; statistics of
+a network that has seen a few batches are several times off."""
+USUAL = 16.0
+"""Inputs beyond this are worth a remark: networks are trained on numbers about one."""
 
 
 def _check_span(net: Net, inputs: np.ndarray) -> None:
-    """Refuse data of another range than a model was quantised for.
+    """Refuse data of another range than a model was quantised for or trained on.
 
     Raises:
         UserError: both ranges are named.
     """
-    if net.input_span is None:
-        return
-    most, known = float(np.abs(inputs).max()), max(abs(end) for end in net.input_span)
-    if not known / (4 * SPAN) <= most <= SPAN * known:
-        raise UserError(
-            f"calibration data reaches {most:g}, but the model's own quantisation is made for "
-            f"about {known:g}; give inputs as the model reads them"
+    most = float(np.abs(inputs).max())
+    if net.input_span is not None:
+        known = max(abs(end) for end in net.input_span)
+        if not known / (4 * SPAN) <= most <= SPAN * known:
+            raise UserError(
+                f"calibration data reaches {most:g}, but the model's own quantisation is made for "
+                f"about {known:g}; give inputs as the model reads them"
+            )
+    elif not _check_spread(net, inputs, most) and most > USUAL:
+        net.notes.append(
+            f"inputs reach {most:g}, and nothing in the model says whether it was trained on such; "
+            "give them as it reads them"
         )
+
+
+def _check_spread(net: Net, inputs: np.ndarray, most: float) -> bool:
+    """Compare data with what the first batch norm saw in training; whether that was possible."""
+    norm = net.norm
+    seen = None
+    if norm is not None:
+        seen = evaluate.along(norm.front, some(torch.from_numpy(inputs), TRIALS))
+    if norm is None or seen is None or seen[:, 0].numel() < 2:
+        return False
+    alive = norm.deviation > 1e-3 * norm.deviation.max()
+    spread = seen.transpose(0, 1).flatten(1).std(1).numpy()[alive] / norm.deviation[alive]
+    ratio = float(np.median(spread))
+    if not 1 / SPREAD <= ratio <= SPREAD:
+        raise UserError(
+            f"calibration data reaches {most:g} and spreads {ratio:.3g} times as far as what the "
+            f"model was trained on, by the statistics of {norm.node}; give inputs as the model "
+            "reads them"
+        )
+    return True
 
 
 def _rounded(x: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from common import files
-from common.console import command_line
+from common.console import command_line, say
 from common.errors import UserError
 from synthesize.ai8x import compare, generator
 from synthesize.ai8x.vendor_page import Row, page
@@ -248,7 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.names and not any(name in case.name for name in options.names):
             continue
         rows.append(judge(found, case, options.work.resolve()))
-        print(f"{rows[-1].name}: {rows[-1].outcome}: {rows[-1].text}", flush=True)
+        say(f"{rows[-1].name}: {rows[-1].outcome}: {rows[-1].text}")
     if options.out is not None:
         files.write_file(options.out, page(rows, generator.TESTED_COMMIT))
     return 1 if any(row.outcome == "differs" for row in rows) else 0

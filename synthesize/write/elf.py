@@ -21,7 +21,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.console import command_line
+from common.console import command_line, say
 from common.errors import UserError
 from common.files import workplace
 
@@ -224,5 +224,5 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--board", default="fthr", help=f"{' or '.join(BOARDS)} (default: fthr)")
     arguments = parser.parse_args(argv)
     path = build(arguments.project, arguments.cache, baud=arguments.baud, board=arguments.board)
-    print(path)
+    say(str(path))
     return 0

@@ -15,6 +15,7 @@ import pytest
 
 from common.errors import UserError
 from common.files import (
+    check_writable,
     checksum,
     replace_file,
     whole_file,
@@ -199,3 +200,20 @@ def test_a_pipe_is_written_to_and_stays(tmp_path: Path) -> None:
     finally:
         os.close(reader)
     assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_whether_a_result_can_be_written_is_found_out_without_writing_it(tmp_path: Path) -> None:
+    check_writable(tmp_path / "new" / "a.json")
+    check_writable(tmp_path / "drawn", folder=True)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == []
+    assert [path.name for path in (tmp_path / "drawn").iterdir()] == []
+    (tmp_path / "file").touch()
+    for path, folder in ((tmp_path / "file" / "a", False), (tmp_path / "file", True)):
+        with pytest.raises(UserError, match="cannot write"):
+            check_writable(path, folder)
+    with pytest.raises(UserError, match="it is a folder"):
+        check_writable(tmp_path)
+    if Path("/proc/self").is_dir():  # takes no files, whatever its permissions say
+        with pytest.raises(UserError, match="cannot write /proc/x"):
+            check_writable(Path("/proc/x"))
+    check_writable(Path(os.devnull))

@@ -89,3 +89,10 @@ def test_any_value_can_be_shown_in_a_message() -> None:
     assert texts.shown(deep) == "a list"
     assert texts.shown(list(range(1000))) == "a list of 1000 entries"
     assert len(texts.shown("x" * 1_000_000)) == 60
+
+
+def test_one_is_not_many() -> None:
+    assert texts.people(1) == "1 person"
+    assert texts.people(0) == "0 people"
+    assert texts.counted(1, "picture") == "1 picture"
+    assert texts.counted(2, "picture") == "2 pictures"

@@ -10,7 +10,7 @@ import pytest
 from common.errors import UserError
 from evalkit.hardware.scheduler import SECOND
 from evalkit.kit import Kit
-from evalkit.wire import protocol
+from evalkit.wire import pieces, protocol
 from evalkit.wire.protocol import Frame, encode, image_frames
 from synthesize.compiler import Compiled, compile_network
 from synthesize.read import checkpoint
@@ -62,7 +62,7 @@ def send(kit: Kit, *frames: Frame) -> None:
 def answer(kit: Kit, network: Network) -> list[np.ndarray]:
     """Wait for the maps of one picture."""
     count = sum(out.shape[0] for out in network[0].program.outputs)
-    collector = protocol.MapCollector()
+    collector = pieces.MapCollector()
     for _ in range(count):
         frame = kit.run_until_frame(protocol.MAP, protocol.ERROR)
         assert frame.type == protocol.MAP, frame.payload

@@ -15,7 +15,7 @@ from common.errors import UserError
 from distill.tasks.lift.fixed import millimetres, view_bytes
 from distill.tasks.lift.student import load_lifter
 from evalkit.kit import Kit
-from evalkit.wire import protocol
+from evalkit.wire import pieces, protocol
 from evalkit.wire.protocol import Frame, encode, image_frames
 from synthesize.__main__ import main
 from synthesize.compiler import Compiled, compile_network
@@ -133,7 +133,7 @@ def test_both_networks_come_back_after_a_failed_test(kit: Kit, pipeline: Pipelin
 def test_maps_are_those_of_the_first_network(kit: Kit, pipeline: Pipeline) -> None:
     image = prepare(read_picture(PEOPLE)).pixels
     send(kit, *image_frames(image, 11, want_maps=True))
-    collector = protocol.MapCollector()
+    collector = pieces.MapCollector()
     while (frame := kit.run_until_frame(protocol.MAP, protocol.POSES3D)).type == protocol.MAP:
         collector.add(frame.payload)
     lifted = frame.payload

@@ -10,7 +10,7 @@ import pytest
 from evalkit.camera import Camera
 from evalkit.hardware.scheduler import SECOND
 from evalkit.kit import Kit
-from evalkit.wire import protocol
+from evalkit.wire import pieces, protocol
 from evalkit.wire.protocol import Frame
 from synthesize.compiler import Compiled
 from tests.helpers.live_board import (
@@ -90,12 +90,12 @@ def test_picture_on_request(firmware: Path) -> None:
     kit.run_until_frame(protocol.POSES)
     for step in (1, 4):
         send(kit, [protocol.show_frame(step)])
-        collector = protocol.PictureCollector()
+        collector = pieces.PictureCollector()
         picture = None
         while picture is None:
             picture = collector.add(kit.run_until_frame(protocol.PICTURE).payload)
         number, pixels = picture
-        whole = protocol.rgb565(camera.sent[number].data, 128, 128)
+        whole = pieces.rgb565(camera.sent[number].data, 128, 128)
         np.testing.assert_array_equal(pixels, whole[::step, ::step])
         poses = [protocol.parse_poses(f.payload) for f in kit.frames if f.type == protocol.POSES]
         assert poses[-1].number in (number, number - 1)

@@ -17,7 +17,7 @@ from ai8x_models.follow.tracker import Region, Told, Tracker, region_people
 from distill.people.synthetic import make_scene
 from evalkit.camera import Camera
 from evalkit.kit import Kit
-from evalkit.wire import protocol
+from evalkit.wire import pieces, protocol
 from synthesize.compiler import Compiled
 from tests.helpers.live_board import (
     SHIPPED,
@@ -197,7 +197,7 @@ def test_a_host_that_knows_nothing_of_this_sees_skeletons(easy: Board) -> None:
     kit = Kit(easy.firmware, camera=camera)
     watch(kit, 6)
     kit.uart_write(protocol.encode(protocol.show_frame(1)))
-    collector = protocol.PictureCollector()
+    collector = pieces.PictureCollector()
     picture = None
     while picture is None:
         picture = collector.add(kit.run_until_frame(protocol.PICTURE).payload)
@@ -206,4 +206,4 @@ def test_a_host_that_knows_nothing_of_this_sees_skeletons(easy: Board) -> None:
         kit.run_until_frame(protocol.TRACKS)
     region = next(t.region for t in tracks_of(kit) if t.number == number)
     data = crop_rgb565(camera.sent[number].data, SIDE, Region(*region), 128)
-    np.testing.assert_array_equal(pixels, protocol.rgb565(data, 128, 128))
+    np.testing.assert_array_equal(pixels, pieces.rgb565(data, 128, 128))

@@ -14,7 +14,7 @@ from ai8x_models.thresholds import DecodeSettings
 from common.errors import UserError
 from evalkit.camera import Camera
 from evalkit.kit import Kit
-from evalkit.wire import protocol
+from evalkit.wire import pieces, protocol
 from synthesize.compiler import Compiled, compile_network
 from synthesize.read import checkpoint
 from synthesize.read import student as frontend
@@ -101,7 +101,7 @@ def test_live_pose_keeps_the_maps_in_the_boards_memory(tmp_path: Path) -> None:
     kit.run_until(lambda: len(paces(kit)) >= 2, max_seconds=30)
     answers = [f.payload for f in kit.frames if f.type == protocol.POSES][:2]
     for number, payload in enumerate(answers):
-        pixels = protocol.rgb565(camera.sent[number].data, SIDE, SIDE)
+        pixels = pieces.rgb565(camera.sent[number].data, SIDE, SIDE)
         chw = (pixels.astype(np.int16) - 128).astype(np.int8).transpose(2, 0, 1)
         expected = people_part(compiled, chw, OWN)
         assert len(expected) >= 112

@@ -12,7 +12,7 @@ import pytest
 
 from evalkit.camera import Camera
 from evalkit.kit import Kit
-from evalkit.wire import protocol
+from evalkit.wire import pieces, protocol
 from synthesize.__main__ import main as synthesize
 from synthesize.compiler import compile_network
 from synthesize.read import checkpoint
@@ -87,7 +87,7 @@ def test_frame_injection_with_the_vendor_sdk(tmp_path: Path, board: str) -> None
     people = 0
     for number, scene in enumerate(scenes(2)):
         data = rgb565_bytes(np.ascontiguousarray(scene[:SIDE, :SIDE]))
-        send(kit, protocol.image_frames(protocol.rgb565(data, SIDE, SIDE), number))
+        send(kit, protocol.image_frames(pieces.rgb565(data, SIDE, SIDE), number))
         payload = kit.run_until_frame(protocol.POSES, protocol.ERROR).payload
         assert payload[16:] == expected_people(shipped(), data)
         people += len(protocol.parse_poses(payload).people)

@@ -18,9 +18,10 @@ import pytest
 from ai8x_models.skeleton import DRAWN_LIMBS as LIMBS
 from evalkit.__main__ import main
 from evalkit.host.serial.links import Link, LinkLost, SerialLink
-from evalkit.host.stream.feed import GONE, LIVE, Feed, LiveFeed, Options, ReplayFeed
+from evalkit.host.stream.feed import GONE, LIVE, Feed, LiveFeed, Options
 from evalkit.host.stream.pictures import Photographs, Picture
 from evalkit.host.stream.recording import Recorder
+from evalkit.host.stream.replay import ReplayFeed
 from evalkit.host.viewer.board import Board
 from tests.helpers.browser import Browser, browser
 from tests.helpers.fake_board import STANDING, FakeBoard, FakeLink, hello, plugged_in

@@ -12,8 +12,9 @@ import pytest
 
 import pose78
 from ai8x_models.preprocess import read_picture
-from evalkit.host.stream.feed import Feed, LiveFeed, Options, ReplayFeed
+from evalkit.host.stream.feed import Feed, LiveFeed, Options
 from evalkit.host.stream.pictures import Photographs, Video
+from evalkit.host.stream.replay import ReplayFeed
 from evalkit.host.viewer.board import Board
 from pose78.estimator import Model
 from pose78.watching import StudentFeed

@@ -13,7 +13,7 @@ from ai8x_models.skeleton import NUM_HEATMAPS
 from distill.people.synthetic import make_scene
 from evalkit.camera import Camera
 from evalkit.kit import Kit
-from evalkit.wire import protocol
+from evalkit.wire import pieces, protocol
 from synthesize.__main__ import main as synthesize
 from synthesize.compiler import Compiled, compile_network
 from synthesize.graph import reference
@@ -69,7 +69,7 @@ def paces(kit: Kit) -> list[protocol.Pace]:
 
 def expected_people(compiled: Compiled, data: bytes) -> bytes:
     """The people part of the poses frame that the Python pipeline makes of camera bytes."""
-    pixels = protocol.rgb565(data, SIDE, SIDE)
+    pixels = pieces.rgb565(data, SIDE, SIDE)
     return expected_from_chw(
         compiled, (pixels.astype(np.int16) - 128).astype(np.int8).transpose(2, 0, 1)
     )

@@ -100,7 +100,7 @@ def test_a_module_that_does_not_say_what_it_reads(
     assert main(["check", file, "--input", "3,32,32", "--bits", "4"]) == 0
     said(capsys)
     assert main(["check", file, "--input", "3,32"]) == 2
-    assert "torch cannot export the module" in said(capsys)
+    assert "Net does not take 3x32: layer body.0.conv (Conv2d) reads 3 channels" in said(capsys)
     assert main(["check", file, "--input", "three"]) == 2
     assert "--input is 'three'; give channels" in said(capsys)
 
@@ -112,9 +112,79 @@ def test_a_model_of_ai8x_training(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "fits" in said(capsys)
     assert main(["check", str(file), "--input", "3,16,16"]) == 0
     said(capsys)
-    file.write_text(AI8X.replace("self.conv2(self.conv1(x))", "self.conv2(self.conv1(x)).sin()"))
-    assert main(["check", f"{file}:model", "--input", "3,32,32"]) == 2
-    assert "sin" in said(capsys)
+    assert main(["check", f"{file}:Model", "--input", "1,32,32"]) == 0
+    said(capsys)
+    file.write_text(AI8X.replace("num_channels, 32, 3", "3, 32, 3"))
+    assert main(["check", f"{file}:model", "--input", "1,32,32"]) == 2
+    text = said(capsys)
+    assert "layer conv1 (FusedConv2dReLU) reads 3 channels and is given 1x32x32" in text
+    assert "Given groups" not in text
+
+
+def test_everything_between_the_layers_of_a_model_is_named_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    between = AI8X.replace("self.conv1(x)", "self.odd(self.conv1(x).sin().cos())").replace(
+        "self.fc = ", "self.odd = nn.Conv2d(32, 32, 5, padding=2)\n        self.fc = "
+    )
+    file = tmp_path / "model.py"
+    file.write_text(between)
+    assert main(["check", f"{file}:model", "--input", "3,32,32", "--json"]) == 1
+    answer = json.loads(said(capsys))
+    named = "\n".join(answer["problems"])
+    for sentence in ("sin() is not possible", "cos() is not possible", "odd (Conv2d) is no layer"):
+        assert sentence in named
+    assert len(answer["problems"]) == 3
+    assert answer["cycles"] > 10_000
+
+
+def test_what_is_left_to_the_application_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "model.py"
+    file.write_text(AI8X.replace("x.size(0), -1))", "x.size(0), -1)).sin().cos()"))
+    assert main(["check", f"{file}:model", "--input", "3,32,32"]) == 0
+    text = said(capsys)
+    assert text.count("note: ") == 2
+    assert "sin" in text
+    last = write(tmp_path, activation="").replace("net.py", "last.py")
+    plain = Path(last).with_name("net.py").read_text()
+    Path(last).write_text(plain.replace("flatten(1))", "flatten(1)).sin()"))
+    assert main(["check", last]) == 0
+    assert "(Sin): Sin comes last and is left to the application" in said(capsys)
+
+
+def test_a_line_of_the_module_that_fails_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path, activation="undefined")
+    assert main(["check", file]) == 2
+    text = said(capsys)
+    assert "NameError" in text
+    assert "net.py line " in text
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (["--student", "native", "--input", "3,64,64"], "says its input itself"),
+        (["--student", "lift", "--weights", "x.npz"], "--weights goes with a network description"),
+        ([str(shipped()["lift"]), "--bits", "4"], "whose bits are settled"),
+        ([str(ROOT / "networks" / "lift.yaml"), "--bits", "4"], "says its weight bits itself"),
+    ],
+)
+def test_options_that_would_change_nothing_are_refused(
+    given: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", *given]) == 2
+    assert sentence in said(capsys)
+
+
+def test_a_limit_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
+    wide = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 16, 3, padding=1))
+    problems = pose78.check(wide, (3, 256, 256)).problems
+    assert problems
+    assert not [p for p in problems for other in problems if p != other and p in other]
 
 
 def test_a_module_in_python_and_bits_that_would_do() -> None:

@@ -134,6 +134,18 @@ def test_a_folder_in_place_of_a_file(
     assert not out.exists()
 
 
+@pytest.mark.parametrize("command", cases("reads"))
+def test_an_empty_name(
+    command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [a if a != "IN" else "" for a in named(command, command.reads, OUT=tmp_path / "out")]
+    assert call(command, given) == 2
+    said = capsys.readouterr().err
+    refused(said)
+    assert "is empty" in said
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("command", cases("writes"))
 def test_an_output_that_cannot_be_written(
     command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -15,7 +15,7 @@ import pose78
 from ai8x_models.preprocess import prepare, read_picture
 from pose78.__main__ import main
 from pose78.estimator import Model
-from pose78.sources import files_of
+from pose78.sources import find
 from synthesize.graph import reference
 from synthesize.read import checkpoint, student
 
@@ -58,7 +58,7 @@ def test_a_threshold_drops_the_unsure(model: Model) -> None:
     assert model.predict(PEOPLE, threshold=31.0) == []
     between = (every[0].score + every[-1].score) / 2
     assert 0 < len(model.predict(PEOPLE, threshold=between)) < len(every)
-    with pytest.raises(pose78.UserError, match="min_score is 99"):
+    with pytest.raises(pose78.UserError, match="threshold is 99"):
         model.predict(PEOPLE, threshold=99)
 
 
@@ -89,10 +89,10 @@ def test_broken_files_are_named_and_counted(
     status = main(["predict", str(folder), "--json", str(out), "--csv", str(tmp_path / "r.csv"),
                    "--save", str(tmp_path / "drawn")])  # fmt: skip
     said = capsys.readouterr()
-    assert status == 0
+    assert status == 1
     assert "000010.jpg is no picture" in said.err
     assert "000011.mp4 is no video" in said.err
-    assert said.out.splitlines()[-1].endswith("2 left out")
+    assert "; 2 left out; 1 file of other kinds passed over (.txt)" in said.out.splitlines()[-1]
     results = json.loads(out.read_text())
     assert {entry["image_id"] for entry in results} == {7, 12}
     for entry in results:
@@ -138,11 +138,13 @@ def test_globs_and_repeated_names(tmp_path: Path) -> None:
     for name in ("a.png", "b.jpg", "c.txt"):
         (tmp_path / name).touch()
     glob, one = str(tmp_path / "*"), str(tmp_path / "b.jpg")
-    assert [path.name for path in files_of([one, glob])] == ["b.jpg", "a.png"]
+    found = find([one, glob])
+    assert [path.name for path in found.files] == ["b.jpg", "a.png"]
+    assert [path.name for path in found.others] == ["c.txt"]
     with pytest.raises(pose78.UserError, match="does not exist"):
-        files_of([str(tmp_path / "d.png")])
+        find([str(tmp_path / "d.png")])
     with pytest.raises(pose78.UserError, match="holds nothing to look at"):
-        files_of([str(tmp_path / "*.txt")])
+        find([str(tmp_path / "*.txt")])
 
 
 def test_pictures_of_one_name_are_told_apart(tmp_path: Path) -> None:
@@ -183,3 +185,90 @@ def test_results_replace_neither_each_other_nor_what_is_looked_at(
     assert "a file of its own" in capsys.readouterr().err
     assert picture.read_bytes() == before
     assert not Path(both).exists()
+
+
+def test_a_missing_source_is_named_and_left_out_beside_good_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert main(["predict", str(tmp_path / "no.jpg"), str(PEOPLE), str(empty)]) == 1
+    said = capsys.readouterr()
+    assert "no.jpg does not exist" in said.err
+    assert f"{empty} holds nothing to look at" in said.err
+    assert said.out.splitlines()[-1].endswith("2 left out")
+    assert main(["predict", str(PEOPLE)]) == 0
+
+
+def test_pictures_of_every_suffix_are_looked_at(tmp_path: Path) -> None:
+    from PIL import Image
+
+    from common.pictures import SUFFIXES
+
+    for suffix in SUFFIXES:
+        Image.open(PEOPLE).convert("L" if suffix == ".pgm" else "RGB").save(tmp_path / f"a{suffix}")
+    assert main(["predict", str(tmp_path), "--save", str(tmp_path / "drawn")]) == 0
+    assert len(list((tmp_path / "drawn").iterdir())) == len(SUFFIXES)
+
+
+@pytest.mark.parametrize("threshold", ["nan", "inf", "-1"])
+def test_a_threshold_that_is_none_is_named_as_it_was_given(
+    threshold: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(PEOPLE), f"--threshold={threshold}"]) == 2
+    said = capsys.readouterr().err
+    assert f"threshold is {float(threshold)}; 0 to 32 are possible" in said
+    assert "min_score" not in said
+
+
+def test_results_on_standard_output_are_alone_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["predict", str(PEOPLE), "--json", "-"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)
+    assert "people.png: " in said.err
+    assert main(["predict", str(PEOPLE), "--csv", "-"]) == 0
+    assert capsys.readouterr().out.startswith("picture,person,score")
+    assert main(["predict", str(PEOPLE), "--csv", "-", "--json", "-"]) == 2
+    assert not any(tmp_path.iterdir())
+
+
+def test_drawings_do_not_replace_what_is_looked_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(PEOPLE, tmp_path / "a.png")
+    assert main(["predict", str(tmp_path), "--save", str(tmp_path)]) == 2
+    assert "which would be lost" in capsys.readouterr().err
+    assert (tmp_path / "a.png").read_bytes() == PEOPLE.read_bytes()
+
+
+def test_names_of_files_do_not_speak_to_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a\x1b[31m\n.png", "b\x1b[2J\nerror: no\n.png"):
+        (tmp_path / name).write_bytes(PEOPLE.read_bytes())
+    (tmp_path / "b\x1b[2J\nerror: no\n.png").write_text("no picture")
+    assert main(["predict", str(tmp_path), str(tmp_path / "\x1b[1m\nx.jpg")]) == 1
+    said = capsys.readouterr()
+    assert "\x1b" not in said.out + said.err
+    assert len(said.out.splitlines()) == 2
+    assert len(said.err.splitlines()) == 2
+    assert main(["predict", "\x1b[1m\n.jpg"]) == 2
+    assert capsys.readouterr().err == (
+        "error: \\x1b[1m\\n.jpg does not exist; name a picture, a folder, a glob, a video or "
+        "webcam\n"
+    )
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv", "--save"])
+def test_a_place_that_takes_no_files_is_found_before_the_work(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = "/proc/x" if Path("/proc").is_dir() else str(tmp_path / "a" / "b")
+    (tmp_path / "a").touch()
+    assert main(["predict", str(PEOPLE), option, place]) == 2
+    said = capsys.readouterr()
+    assert f"error: cannot write {place}" in said.err
+    assert not said.out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -67,3 +68,68 @@ def test_the_doctor_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> 
     said = capsys.readouterr().out
     assert status == ("MISSING" in said)
     assert "numpy cv2" in said
+
+
+def test_the_doctor_knows_every_package_that_an_extra_installs() -> None:
+    """Under the names they are imported by."""
+    import re
+
+    from pose78.commands import doctor
+    from tests.helpers.places import REPOSITORY
+
+    text = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+    imported = {"pyelftools": "elftools", "pyserial": "serial", "myst-parser": "myst_parser"}
+    extras = re.findall(r"^(kit|toolchain|view|train|docs) = \[(.*)\]", text, re.MULTILINE)
+    names = [n for _, line in extras for n in re.findall(r'"([\w-]+)', line)]
+    assert len(extras) == 5
+    known = Path(doctor.__file__).read_text(encoding="utf-8")
+    assert [n for n in names if f'"{imported.get(n, n)}"' not in known] == []
+
+
+STUDENTS = "(grey, lift, native, seed, tiny)"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["check", "nobody"], ["check", "--student", "nobody"], ["report", "nobody"],
+        ["predict", "x.png", "--model", "nobody"], ["view", "--model", "nobody"],
+    ],
+)  # fmt: skip
+def test_every_command_knows_the_same_students(
+    given: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.png").touch()
+    assert main(given) == 2
+    assert STUDENTS in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["grey", "lift", "native", "seed", "tiny"])
+def test_every_student_can_be_checked(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--student", name]) == 0
+    assert capsys.readouterr().out.startswith(f"{name}: ")
+
+
+def test_a_report_of_whatever_can_be_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+    from torch import nn
+
+    from quantize.ptq.module import export
+
+    monkeypatch.chdir(tmp_path)
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU())
+    export(net, torch.zeros(1, 3, 16, 16), tmp_path / "mine.onnx")
+    assert main(["report", "mine.onnx"]) == 0
+    assert "<title>mine" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    (tmp_path / "report.html").unlink()
+    (tmp_path / "net.py").write_text(
+        "from dataclasses import replace\nfrom ai8x_models.students import SPECS\n"
+        "net = replace(SPECS['seed'], name='net')\n"
+    )
+    assert main(["report", "net.py"]) == 1
+    assert "does not fit: " in capsys.readouterr().out
+    assert not (tmp_path / "report.html").exists()

@@ -65,7 +65,7 @@ DATA: list[tuple[Callable[[Path], Path], str]] = [
     (texts, "it holds no numbers"),
     (constant, "every value is 0.5"),
     (code, "not a readable .npy file"),
-    (empty_folder, "holds no JPEG or PNG pictures"),
+    (empty_folder, "holds no pictures"),
     (lambda folder: folder / "missing", "there is no such thing here"),
 ]
 
@@ -218,3 +218,44 @@ def test_a_file_in_no_folder_is_refused_before_any_work(
     out = tmp_path / "no" / "q.onnx"
     assert main([str(model), "--calibrate", str(data), "-o", str(out)]) == 2
     assert "its folder does not exist" in capsys.readouterr().err
+
+
+def normed(folder: Path, trained: bool = True) -> Path:
+    """A convolution and a batch norm whose statistics are those of inputs of -1 to 1."""
+    model = Float(3, 8, 8)
+    weight = np.random.default_rng(1).normal(0, 0.4, (4, 3, 1, 1)).astype(np.float32)
+    model.add("Conv", "x", model.constant(weight))
+    variance = (weight[:, :, 0, 0] ** 2).sum(1) / 3 if trained else np.ones(4)
+    mean = np.full(4, 0.01 if trained else 0.0)
+    ones, zeros = model.real(1, 1, 1, 1), model.real(0, 0, 0, 0)
+    model.add("BatchNormalization", model.last, ones, zeros, model.real(*mean),
+              model.real(*variance))  # fmt: skip
+    model.add("Relu")
+    return model.save(folder / f"normed{trained}.onnx")
+
+
+@pytest.mark.parametrize(("factor", "refusal"), [(1, ""), (4, ""), (127.5, "127 times as far"),
+                                                 (1 / 255, "0.00391 times")])  # fmt: skip
+def test_data_unlike_that_of_training_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], factor: float, refusal: str
+) -> None:
+    data = np.random.default_rng(0).uniform(-1, 1, (16, 3, 8, 8)) * factor
+    np.save(tmp_path / "data.npy", data.astype(np.float32))
+    arguments = [str(normed(tmp_path)), "--calibrate", str(tmp_path / "data.npy")]
+    if refusal:
+        said = refused(arguments, tmp_path / "q.onnx", capsys)
+        assert refusal in said
+        assert "by the statistics of" in said
+    else:
+        assert main([*arguments, "-o", str(tmp_path / "q.onnx")]) == 0
+
+
+def test_large_inputs_without_any_statistics_are_remarked_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = np.random.default_rng(0).uniform(0, 255, (16, 3, 8, 8)).astype(np.float32)
+    np.save(tmp_path / "data.npy", data)
+    for model in (plain(tmp_path), normed(tmp_path, trained=False)):
+        arguments = [str(model), "--calibrate", str(tmp_path / "data.npy")]
+        assert main([*arguments, "-o", str(tmp_path / "q.onnx")]) == 0
+        assert "nothing in the model says whether" in capsys.readouterr().out

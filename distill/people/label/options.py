@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from common.console import program
+from common.console import program, say
 
 
 def _parser(verb: str, purpose: str) -> argparse.ArgumentParser:
@@ -39,7 +39,7 @@ def label(arguments: list[str]) -> int:
         options.pictures, tuple(options.networks), options.out, options.annotations,
         Shard.parse(options.shard), options.drop_empty,
     )  # fmt: skip
-    print(f"{options.out}: {labelled(request)}")
+    say(f"{options.out}: {labelled(request)}")
     return 0
 
 
@@ -54,5 +54,5 @@ def merge(arguments: list[str]) -> int:
 
     content = merged(options.shards)
     write_labels(content, options.out)
-    print(f"{options.out}: {summary(content)}")
+    say(f"{options.out}: {summary(content)}")
     return 0

@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ai8x_models.skeleton import COCO17
 from common.errors import UserError
 from common.files import write_file
 from common.incoming import read_json
+from common.texts import counted
 from distill.people.annotations import MAX_ANNOTATION_BYTES
-from distill.people.label.poses import NAMES
 
-_CATEGORY = {"id": 1, "name": "person", "keypoints": list(NAMES), "skeleton": []}
+_CATEGORY = {"id": 1, "name": "person", "keypoints": list(COCO17), "skeleton": []}
 
 
 def compose(
@@ -74,8 +75,9 @@ def summary(content: Mapping[str, Any]) -> str:
     somebody = sum(kinds[0] > 0 for kinds in by_image.values())
     empty = sum(not kinds for kinds in by_image.values())
     text = (
-        f"{len(by_image)} pictures: {people} people in {somebody} of them, {regions} regions to "
-        f"ignore, {empty} pictures without anybody"
+        f"{counted(len(by_image), 'picture')}: {counted(people, 'person', 'people')} in {somebody} "
+        f"of them, {counted(regions, 'region')} to ignore, {counted(empty, 'picture')} without "
+        "anybody"
     )
     broken = content["broken"]
     if broken:

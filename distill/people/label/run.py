@@ -13,6 +13,7 @@ import numpy as np
 
 from common.console import progress
 from common.errors import UserError
+from common.pictures import SUFFIXES
 from distill.people.annotations import Skipped, read_pixels
 from distill.people.label.crew import Crew
 from distill.people.label.journal import Journal
@@ -23,7 +24,6 @@ from distill.people.label.truth import Truth
 log = logging.getLogger(__name__)
 
 VERSION = 1
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _listed(request: Request) -> _Listed:
     if not names:
         raise UserError(
             f"{request.pictures} holds no pictures; files that end with "
-            f"{', '.join(sorted(SUFFIXES))} are looked at"
+            f"{', '.join(SUFFIXES)} are looked at"
         )
     return _Listed([(number, name, {}) for number, name in enumerate(names, 1)], None)
 

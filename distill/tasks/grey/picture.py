@@ -15,6 +15,7 @@ from ai8x_models.overlay import draw_people, write_picture
 from ai8x_models.point_reader import real
 from ai8x_models.preprocess import grey_bytes, prepare, read_picture
 from ai8x_models.show import load_report
+from common.console import say
 from common.errors import UserError
 from common.files import write_array
 from distill.tasks.grey.module import usual_points
@@ -92,7 +93,7 @@ def show(arguments: list[str]) -> int:
     placed[:, 2] = found[:, 2]
     print(describe(placed.astype(np.float64), scheme))
     write_picture(options.output, overlay(picture, placed, scheme))
-    print(f"overlay: {options.output}")
+    say(f"overlay: {options.output}")
     return 0
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from common.console import say
 from common.errors import UserError
 from distill.tasks.lift.cameras import normalise
 from distill.tasks.lift.data import Views, Windows, open_motion
@@ -117,5 +118,5 @@ def main(arguments: list[str], prog: str = "eval") -> int:
         print(joint_table(lifters, errors))
     if options.pictures:
         names = [lifter.name for lifter in lifters]
-        print(f"pictures: {compare_pictures(options.pictures, names, found, views, truth)}")
+        say(f"pictures: {compare_pictures(options.pictures, names, found, views, truth)}")
     return 0

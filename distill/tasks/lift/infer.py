@@ -17,8 +17,10 @@ import torch
 from ai8x_models.maps import read_maps
 from ai8x_models.overlay import write_picture
 from ai8x_models.show import load_outputs
+from common.console import say
 from common.errors import UserError
 from common.files import write_array, write_file
+from common.texts import counted
 from distill.tasks.lift.keypoints import Found, files_of, normalise_known, read, sequence
 from distill.tasks.lift.lifters import Lifter, load
 from distill.tasks.lift.picture import pose_picture
@@ -58,7 +60,7 @@ def infer(arguments: list[str]) -> int:
     for path in files_of(options.keypoints):
         people, without = read(path)
         if not people:
-            print(f"{path.name}: nobody whose hips are known")
+            say(f"{path.name}: nobody whose hips are known")
             continue
         lifted, views, poses = lift_people(lifter, people)
         annotations = [
@@ -72,7 +74,7 @@ def infer(arguments: list[str]) -> int:
                 name = f"{path.stem}.{person.number}.png"
                 write_picture(options.output / name, pose_picture(view, pose, ""))
         note = f", {without} without hips left out" if without else ""
-        print(f"{path.name}: {len(lifted)} poses lifted{note}")
+        say(f"{path.name}: {counted(len(lifted), 'pose')} lifted{note}")
     return 0
 
 
@@ -112,5 +114,5 @@ def show(arguments: list[str]) -> int:
     write_picture(options.output, pose_picture(normalise_known(person.joints), pose, "chip"))
     for name, (x, y, z) in zip(JOINTS, pose.tolist(), strict=True):
         print(f"  {name:<12}{x:7.2f}{y:7.2f}{z:7.2f} m")
-    print(f"picture: {options.output}")
+    say(f"picture: {options.output}")
     return 0

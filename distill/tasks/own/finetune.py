@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from ai8x_models.student_file import load_student, save_student
 from ai8x_models.students import INPUT, Student
-from common.console import command_line, progress
+from common.console import command_line, progress, say
 from common.errors import UserError
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.ptq.correct import correct_biases
@@ -131,7 +131,7 @@ def run(options: argparse.Namespace) -> None:
     teacher = copy.deepcopy(student).eval()
     finetune(calibrated(student, teacher, data, options.bits), teacher, data, labels, settings)
     save_student(student, options.out, options.epochs, {"real_value_of_one": factors})
-    print(f"quantisation-aware student written to {options.out}; convert it with quantize convert")
+    say(f"quantisation-aware student written to {options.out}; convert it with quantize convert")
 
 
 @command_line

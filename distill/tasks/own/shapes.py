@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from common.console import command_line
+from common.console import command_line, say
 from common.errors import UserError
+from common.texts import counted
 
 CLASSES = ("circle", "cross", "ring", "square", "star", "triangle")
 SIDE = 32
@@ -100,7 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="another seed, other pictures")
     options = parser.parse_args(arguments)
     write(options.out, options.count, options.seed)
-    print(f"{options.count} pictures of {len(CLASSES)} classes written to {options.out}")
+    say(f"{counted(options.count, 'picture')} of {len(CLASSES)} classes written to {options.out}")
     return 0
 
 

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from ai8x_models.overlay import draw_people
+from common.console import say
 from common.errors import UserError
 from common.files import write_file
 from distill.people.annotations import KeypointFile, read_pixels
@@ -256,5 +257,5 @@ def main(arguments: list[str] | None = None) -> int:
     write_curves(results, page.with_suffix(".csv"))
     write_file(page, page_text(results, drawn, last, command))
     print(whole_table(results))
-    print(page)
+    say(str(page))
     return 0

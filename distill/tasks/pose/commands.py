@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.console import program
+from common.console import program, say
 from common.errors import UserError
+from common.texts import counted
 
 if TYPE_CHECKING:
     from distill.people.person_sets import PersonSource
@@ -89,7 +90,7 @@ def export(arguments: list[str]) -> int:
     from distill.tasks.pose.onnx_float import export
 
     export(options.checkpoint, options.out, options.size)
-    print(f"ONNX model written to {options.out}")
+    say(f"ONNX model written to {options.out}")
     return 0
 
 
@@ -104,7 +105,7 @@ def crops(arguments: list[str]) -> int:
     from distill.tasks.pose.kit_maps import write_crops
 
     count = write_crops(people, options.size, options.count, options.out)
-    print(f"{count} crops written to {options.out}")
+    say(f"{counted(count, 'crop')} written to {options.out}")
     return 0
 
 
@@ -132,7 +133,7 @@ def curves(arguments: list[str]) -> int:
     from distill.tasks.pose.plots import write_curves
 
     write_curves(options.runs, options.out)
-    print(f"curves of {len(options.runs)} runs written to {options.out}")
+    say(f"curves of {counted(len(options.runs), 'run')} written to {options.out}")
     return 0
 
 
@@ -145,5 +146,5 @@ def plot(arguments: list[str]) -> int:
     from distill.tasks.pose.plots import draw
 
     for path in draw(options.docs, options.out):
-        print(f"drawn: {path}")
+        say(f"drawn: {path}")
     return 0

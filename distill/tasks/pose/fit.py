@@ -21,6 +21,7 @@ import numpy as np
 from ai8x_models import thresholds
 from ai8x_models.student_file import read_checkpoint, write_atomically
 from ai8x_models.thresholds import DecodeSettings
+from common.console import say
 from common.errors import UserError
 from distill.people.annotations import KeypointFile
 from distill.people.judge import RIGHT, WRONG, Score, judge, score
@@ -225,5 +226,5 @@ def main(arguments: list[str] | None = None) -> int:
     )
     if options.output is not None:
         save(options.checkpoint, options.output, found.settings)
-        print(options.output)
+        say(str(options.output))
     return 0

@@ -30,7 +30,7 @@ from ai8x_models.follow.tracker import Region, Told, Tracker, TrackerSettings, r
 from ai8x_models.skeleton import NUM_HEATMAPS
 from ai8x_models.student_file import read_checkpoint
 from ai8x_models.thresholds import DEFAULTS, DecodeSettings, from_extras
-from common.console import command_line
+from common.console import command_line, say
 from common.errors import UserError
 from distill.people.film import RATE, SCRIPTS, SIDE, Frame, film
 from distill.people.panned import Pan, panned, photographs
@@ -274,7 +274,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, films in _films(options):
         for follow in (False, True):
             score = _measure(films, follow, options)
-            print(score.line(f"{name}, {'followed' if follow else 'whole picture'}"), flush=True)
+            say(score.line(f"{name}, {'followed' if follow else 'whole picture'}"))
     return 0
 
 

@@ -25,15 +25,14 @@ from evalkit.hardware.cnn.engine import Engine, Memories, Result
 from evalkit.hardware.cnn.memory import BiasMemory, DataMemory, WeightMemory
 from evalkit.hardware.cnn.plan import Layer
 from evalkit.hardware.cnn.runner import Fifos, Runner
+from evalkit.hardware.cnn.selftest import self_test
+from evalkit.hardware.cnn.windows import PAGE, memory_pages
 from evalkit.hardware.faults import KitFault
 from synthesize.chip import limits, memory_map, registers
 from synthesize.chip.registers import CTRL, Place, Register
 
 Words = NDArray[np.uint32]
 Observer = Callable[[Layer, Result], None]
-
-_PAGE = 14
-"""Memories begin and end at multiples of 16 KiB."""
 
 
 class Cnn:
@@ -62,13 +61,13 @@ class Cnn:
         self.engine = Engine(self.memories)
         self.fifos = Fifos()
         self._runner = Runner(self)
-        self._pages: dict[int, tuple[str, int, int, int]] = _page_table()
+        self._pages: dict[int, tuple[str, int, int, int]] = memory_pages()
 
     # ---- bus -----------------------------------------------------------------------------------
 
     def write(self, address: int, size: int, value: int) -> None:
         """One bus write of ``size`` bytes (1, 2 or 4)."""
-        page = self._pages.get(address >> _PAGE)
+        page = self._pages.get(address >> PAGE)
         if page is None:
             self._write_register(address, size, value)
             return
@@ -92,8 +91,8 @@ class Cnn:
         """32-bit words to consecutive addresses; the same as as many single writes."""
         at = 0
         while at < len(words):
-            page = self._pages.get((address + 4 * at) >> _PAGE)
-            room = (((address + 4 * at) >> _PAGE) + 1 << _PAGE) - (address + 4 * at)
+            page = self._pages.get((address + 4 * at) >> PAGE)
+            room = (((address + 4 * at) >> PAGE) + 1 << PAGE) - (address + 4 * at)
             count = min(len(words) - at, room // 4)
             self._write_piece(address + 4 * at, words[at : at + count], page)
             at += count
@@ -118,7 +117,7 @@ class Cnn:
 
     def read(self, address: int, size: int) -> int:
         """One bus read of ``size`` bytes."""
-        page = self._pages.get(address >> _PAGE)
+        page = self._pages.get(address >> PAGE)
         if page is None:
             return self._read_register(address, size)
         kind, quadrant, index, base = page
@@ -233,7 +232,8 @@ class Cnn:
         status = register.mask_of(registers.STATUS)
         self.registers[address] = self.register(address) & status | value & ~status
         if register is registers.TEST:
-            self._self_test(place.quadrant, address, value)
+            done = self_test(self.memories, place.quadrant, value)
+            self.registers[address] = self.register(address) & ~status | done
         elif register is registers.SRAM and registers.SRAM.get(value, "pd"):
             self._forget(place.quadrant)
 
@@ -276,29 +276,6 @@ class Cnn:
         if size != 4 or address & 3:
             raise KitFault.at(address, f"registers take aligned 32-bit accesses, not {8 * size}")
         return place
-
-    def _self_test(self, quadrant: int, address: int, value: int) -> None:
-        """BIST and zeroisation: done at once, always passed, memories left at zero."""
-        test = registers.TEST
-        cleared: tuple[tuple[str, Callable[[int], None]], ...] = (
-            ("s", self.memories.data.fill_zero),
-            ("m", self.memories.weights.fill_zero),
-            ("t", lambda _: None),
-            ("b", self.memories.bias.fill_zero),
-        )
-        done = 0
-        for letter, clear in cleared:
-            run = test.get(value, f"{letter}bistrun")
-            zero = test.get(value, f"{letter}ramz")
-            if run or zero:
-                clear(quadrant)
-            done |= test.encode(**{f"{letter}allbdone": run, f"{letter}allzdone": zero})
-        if value & (test.encode(sbistrun=1, mbistrun=1, tbistrun=1, bbistrun=1)):
-            done |= test.encode(bistdone=1)
-        if value & (test.encode(sramz=1, mramz=1, tramz=1, bramz=1)):
-            done |= test.encode(zerodone=1)
-        status = test.mask_of(registers.STATUS)
-        self.registers[address] = self.register(address) & ~status | done
 
     def _forget(self, quadrant: int) -> None:
         self.memories.data.forget(quadrant)
@@ -400,18 +377,3 @@ _CTRL_ADDRESS = tuple(registers.global_address(q, CTRL) for q in range(limits.QU
 _SRAM_ADDRESS = tuple(registers.global_address(q, registers.SRAM) for q in range(limits.QUADRANTS))
 _CLOCK = CTRL.by_name["clk_en"].mask
 _ASLEEP = registers.SRAM.by_name["ds"].mask | registers.SRAM.by_name["pd"].mask
-
-
-def _page_table() -> dict[int, tuple[str, int, int, int]]:
-    """(kind, quadrant, index, base address) of every 16 KiB page that holds a memory."""
-    pages = {}
-    size = 1 << _PAGE
-    first = memory_map.QUADRANT_BASE >> _PAGE
-    for page in range(first, memory_map.CNN_END >> _PAGE):
-        where = memory_map.locate(page << _PAGE)
-        if where is None or where.kind in ("fifo", "register"):
-            continue
-        base = (page << _PAGE) - where.offset
-        pages[page] = (where.kind, where.quadrant, where.index, base)
-    assert size <= memory_map.WEIGHT_STRIDE
-    return pages

@@ -8,20 +8,16 @@ between blocks.
 
 from __future__ import annotations
 
-import struct
 from typing import Any
 
 from common.errors import UserError
-from evalkit.hardware.boot import in_sram
 from evalkit.hardware.core import timing
 from evalkit.hardware.core.binding import BlockHook, ReadHook, WriteHook, bind
+from evalkit.hardware.core.frames import Frames
 from evalkit.hardware.elf import INSTALL_HINT
 from evalkit.hardware.faults import KitFault
 
 _NOWHERE = 0xFFFF_FF00
-_EXC_RETURN = 0xFFFF_FFE1
-_IT_STATE = 0x0600_FC00
-"""Of XPSR: how many of the next instructions are conditional, and on what."""
 _WFI = 0xBF30
 _WFE = 0xBF20
 _BRANCH_TO_SELF = (b"\xfe\xe7", b"\xff\xf7\xfe\xff")
@@ -66,11 +62,7 @@ class Cpu:
         self._binding = bind(self.uc, self.stop_with)
         self._read, self._write = self._binding.read, self._binding.write
         self._ids: dict[str, int] = {}
-        core = ("R0", "R1", "R2", "R3", "R12", "LR", "XPSR")
-        floating = (*(f"S{i}" for i in range(16)), "FPSCR")
-        self._core_ids = [self._id(name) for name in core]
-        self._floating_ids = [self._id(name) for name in floating]
-        self._tail_ids = [self._id(name) for name in ("SP", "PC")]
+        self._frames = Frames(self._binding, self._id)
         self._pc_id = self._id("PC")
         self._mask_ids = [self._id(name) for name in ("PRIMASK", "FAULTMASK")]
         self.cycles = 0
@@ -158,7 +150,8 @@ class Cpu:
     @property
     def interrupts_masked(self) -> bool:
         """PRIMASK or FAULTMASK is set."""
-        return any(self._read(mask) & 1 for mask in self._mask_ids)
+        primask, faultmask = self._mask_ids
+        return bool((self._read(primask) | self._read(faultmask)) & 1)
 
     # ---- running -------------------------------------------------------------------------------
 
@@ -261,10 +254,13 @@ class Cpu:
 
         def on_block(_handle: Any, address: int, size: int) -> None:
             try:
-                if address in plain and self.cycles < self.deadline:
+                if self.cycles < self.deadline:
                     self.cycles += plain[address]
-                else:
-                    self._on_block(uc, address, size)
+                    return
+            except KeyError:
+                pass
+            try:
+                self._on_block(uc, address, size)
             except BaseException as error:
                 self._binding.failed(error)
 
@@ -383,48 +379,15 @@ class Cpu:
 
     def enter_exception(self, handler: int) -> None:
         """Push the frame and go to a handler."""
-        save_floating = self.floating_active
-        words = self._binding.read_all(self._core_ids)
-        status = words[6]
-        words[6:] = [self._pc, status & ~0x3FF | 1 << 24]
-        if save_floating:
-            words += [*self._binding.read_all(self._floating_ids), 0]
-        stack = self.register("SP")
-        frame = (stack - 4 * len(words)) & ~7
-        if frame != stack - 4 * len(words):
-            words[7] |= 1 << 9  # the frame was aligned to 8 bytes
-        self._need_stack(frame, 4 * len(words), "the registers of an exception cannot be saved")
-        self.uc.mem_write(frame, struct.pack(f"<{len(words)}I", *words))
-        self.set_register("SP", frame)
-        if status & _IT_STATE:  # what is left of an IT block is the interrupted code's (B1.5.6)
-            self.set_register("XPSR", status & ~_IT_STATE)
-        self.set_register("LR", _EXC_RETURN | (0 if save_floating else 0x10) | 8)
+        self._frames.push(self._pc, self.floating_active)
         self._pc = handler & ~1
         self.set_register("PC", handler | 1)
         self._resume_at = None
         self.floating_active = False
         self.cycles += timing.EXCEPTION_ENTRY
 
-    def _need_stack(self, frame: int, size: int, what: str) -> None:
-        if frame & 3 or not in_sram(frame, size):
-            raise self._at_pc(
-                f"{what}: the stack would be at 0x{frame & 0xFFFF_FFFF:08x}, where there is no RAM"
-            )
-
     def leave_exception(self) -> None:
         """Pop the frame after the handler has jumped to an EXC_RETURN value."""
-        floating = not self.pc & 0x10
-        frame = self.register("SP")
-        count = 26 if floating else 8
-        self._need_stack(frame, 4 * count, "an exception returns")
-        words = struct.unpack(f"<{count}I", self._binding.read_memory(frame, 4 * count))
-        padding = 4 if words[7] >> 9 & 1 else 0
-        restored = [*words[:6], words[7] & ~(1 << 9 | 0x1FF)]
-        self._binding.write_all(self._core_ids, restored)
-        if floating:
-            self._binding.write_all(self._floating_ids, words[8:25])
-        self._binding.write_all(self._tail_ids, (frame + 4 * count + padding, words[6] | 1))
-        self._pc = words[6] & ~1
-        self.floating_active = floating
+        self._pc, self.floating_active = self._frames.pop(self.pc)
         self._resume_at = None
         self.cycles += timing.EXCEPTION_RETURN

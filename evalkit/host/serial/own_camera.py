@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.wire import protocol
+from evalkit.wire import pieces, protocol
 from evalkit.wire.protocol import Frame
 
 PATIENCE_SECONDS = 3.0
@@ -46,7 +46,7 @@ class OwnCamera:
         self.pace: protocol.Pace | None = None
         self._step = step
         self._asked = -PATIENCE_SECONDS
-        self._collector = protocol.PictureCollector()
+        self._collector = pieces.PictureCollector()
         self._poses: deque[tuple[int, bytes]] = deque(maxlen=_KEPT)
         self._tracks: deque[tuple[int, bytes]] = deque(maxlen=_KEPT)
         self._told = -1

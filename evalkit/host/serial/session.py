@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ai8x_models.skeleton import NUM_HEATMAPS, NUM_KEYPOINTS, NUM_PAFS
 from common.errors import UserError
 from evalkit.host.serial.links import Link, LinkLost
-from evalkit.wire import protocol
+from evalkit.wire import pieces, protocol
 from evalkit.wire.protocol import Frame
 
 HELLO_SECONDS = 3.0
@@ -178,7 +178,7 @@ class Session:
         on_line = size * _BITS_PER_BYTE / (self.link.baud or 115200)
         end = self.link.clock() + ANSWER_SECONDS + on_line
         answer: Answer | None = None
-        collector = protocol.MapCollector()
+        collector = pieces.MapCollector()
         lifted = b""
         while (left := end - self.link.clock()) > 0:
             frame = self.next_frame(left)
@@ -207,13 +207,13 @@ class Session:
         # An answer to a picture sent before, which came too late.
         return answer if answer.poses.number == number else None
 
-    def _add_map(self, collector: protocol.MapCollector, frame: Frame) -> None:
+    def _add_map(self, collector: pieces.MapCollector, frame: Frame) -> None:
         try:
             collector.add(frame.payload)
         except ValueError as error:
             raise LinkLost(f"{self.link.name} sends maps that do not fit: {error}") from None
 
-    def _all_maps(self, collector: protocol.MapCollector) -> list[NDArray[np.int32]] | None:
+    def _all_maps(self, collector: pieces.MapCollector) -> list[NDArray[np.int32]] | None:
         """The maps of all outputs; None while some are missing."""
         try:
             maps = collector.maps()

@@ -9,9 +9,8 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -26,15 +25,13 @@ from evalkit.host.serial.session import Answer, Session, heatmaps
 from evalkit.host.stream.follower import Follower
 from evalkit.host.stream.pictures import Camera, Picture, shown
 from evalkit.host.stream.player import Gate, Player
-from evalkit.host.stream.recording import Recorder, read_recording
+from evalkit.host.stream.recording import Recorder
 from evalkit.host.stream.shots import Shot, brightness
 from evalkit.wire import protocol
 
 RETRY_SECONDS = 1.0
 _LISTEN_SECONDS = 0.5
 _SILENT_SECONDS = 5.0
-_REPLAY_GAP_SECONDS = 1.0
-_REPLAY_LOOK_SECONDS = 0.2
 
 WAITING, LIVE, GONE, DONE = "waiting", "live", "gone", "done"
 
@@ -343,59 +340,3 @@ class LiveFeed(Feed):
 
     def _now(self) -> float:
         return time.monotonic() - self._begin
-
-
-class ReplayFeed(Feed):
-    """A recording, at the pace it was made, again and again unless ``repeat`` is False."""
-
-    def __init__(self, listener: Listener, path: Path, repeat: bool = True) -> None:
-        super().__init__(listener)
-        self._path = path
-        self._repeat = repeat
-        self._who: protocol.Hello | None = None
-
-    def _run(self) -> None:
-        said = ""
-        while not self._stop.is_set():
-            try:
-                self._play(read_recording(self._path))
-            except UserError as error:
-                if not self._repeat:
-                    raise
-                self.listener.status(GONE, str(error))
-                if str(error) != said:
-                    said = str(error)
-                    self.listener.log(said)
-            if not self._repeat:
-                break
-            self._stop.wait(RETRY_SECONDS)
-        self.listener.status(DONE, "finished")
-
-    def _play(self, entries: Iterator[protocol.Hello | Shot]) -> None:
-        last: float | None = None
-        count = 0
-        for entry in entries:
-            if isinstance(entry, protocol.Hello):
-                if entry != self._who:  # not again at every turn
-                    self._who = entry
-                    self.listener.hello(entry, f"recording {self._path.name}")
-                self.listener.status(LIVE, f"{self._path.name} was made of network {entry.network}")
-                continue
-            gap = 0.0 if last is None else entry.seconds - last
-            last = entry.seconds
-            if self._repeat and self._stop.wait(min(max(gap, 0.0), _REPLAY_GAP_SECONDS)):
-                return
-            while not self.player.open(_REPLAY_LOOK_SECONDS):
-                if self._stop.is_set():
-                    return
-            count += 1
-            self.listener.shot(entry)
-        if not count:
-            raise UserError(f"{self._path} holds no pictures; record some with --record")
-
-
-def heat_bytes(shot: Shot) -> tuple[list[int], bytes] | None:
-    """Shape and bytes of a shot's heatmaps, row by row."""
-    if shot.heat is None:
-        return None
-    return list(shot.heat.shape), np.ascontiguousarray(shot.heat).tobytes()

@@ -19,8 +19,6 @@ from common import pictures as incoming
 from common.errors import UserError
 from common.incoming import Unfit, read_bytes
 
-PHOTOGRAPHS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 _SHOWN_SIDE = 640
 _SHOWN_QUALITY = 88
 
@@ -59,9 +57,9 @@ class Photographs:
     def __init__(self, path: Path) -> None:
         self.name = path.name
         files = sorted(path.iterdir()) if path.is_dir() else [path]
-        self.files = [file for file in files if file.suffix.lower() in PHOTOGRAPHS]
+        self.files = [file for file in files if file.suffix.lower() in incoming.SUFFIXES]
         if not self.files:
-            raise UserError(f"{path} has no photographs ({', '.join(PHOTOGRAPHS)})")
+            raise UserError(f"{path} has no photographs ({', '.join(incoming.SUFFIXES)})")
 
     def pictures(self, repeat: bool, first: int = 0) -> Iterator[Picture]:
         """See :class:`Camera`; a file that cannot be read is a UserError.
@@ -110,7 +108,7 @@ def open_camera(path: Path) -> Camera:
     """
     if not path.exists():
         raise UserError(f"camera {path} does not exist; name a folder of photographs or a video")
-    if path.is_file() and path.suffix.lower() in VIDEOS:
+    if path.is_file() and path.suffix.lower() in incoming.VIDEO_SUFFIXES:
         return Video(path)
     return Photographs(path)
 

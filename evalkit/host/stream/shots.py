@@ -10,12 +10,6 @@ from numpy.typing import NDArray
 from ai8x_models.preprocess import to_picture
 from evalkit.wire import protocol
 
-BONES_3D = (
-    (0, 1), (1, 2), (2, 3), (0, 4), (4, 5), (5, 6), (0, 7), (7, 8), (8, 9), (9, 10), (8, 11),
-    (11, 12), (12, 13), (8, 14), (14, 15), (15, 16),
-)  # fmt: skip
-"""Pairs of 3D joints to join with a line; 0 is the pelvis, then those of docs/protocol.md."""
-
 
 @dataclass(frozen=True, eq=False)
 class Shot:
@@ -69,3 +63,10 @@ class Shot:
 def brightness(heat: NDArray[np.int32], largest: int) -> NDArray[np.uint8]:
     """Maps int32 as brightness: 0 and below are 0, ``largest`` is 255."""
     return np.asarray(np.clip(heat / max(largest, 1), 0, 1) * 255, np.uint8)
+
+
+def heat_bytes(shot: Shot) -> tuple[list[int], bytes] | None:
+    """Shape and bytes of a shot's heatmaps, row by row."""
+    if shot.heat is None:
+        return None
+    return list(shot.heat.shape), np.ascontiguousarray(shot.heat).tobytes()

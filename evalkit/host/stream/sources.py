@@ -10,9 +10,10 @@ from common.console import program
 from common.errors import UserError
 from evalkit.host.serial import links
 from evalkit.host.serial.links import KitLink, Link, SerialLink, has_own_camera
-from evalkit.host.stream.feed import Feed, Listener, LiveFeed, Options, ReplayFeed
+from evalkit.host.stream.feed import Feed, Listener, LiveFeed, Options
 from evalkit.host.stream.pictures import open_camera
 from evalkit.host.stream.recording import Recorder, read_recording
+from evalkit.host.stream.replay import ReplayFeed
 from evalkit.wire import protocol
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 from common.errors import UserError
-from evalkit.host.stream.pictures import VIDEOS, Video, decoded, read_photograph, shown
+from common.pictures import VIDEO_SUFFIXES
+from evalkit.host.stream.pictures import Video, decoded, read_photograph, shown
 from evalkit.host.stream.player import Gate, Player
 
 MOST_BYTES = 256 << 20
@@ -65,7 +66,7 @@ class Orders:
             return 409, _NO_DROPS
         name = Path(name.replace("\\", "/")).name or "picture"
         try:
-            if Path(name).suffix.lower() in VIDEOS:
+            if Path(name).suffix.lower() in VIDEO_SUFFIXES:
                 player.visit(Video(self._kept(name, body)))
             else:
                 player.drop(decoded(name, body))

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from quantize.ptq.net import INPUT, Op, one_by_one
+from quantize.ptq.net import INPUT, Norm, Op, one_by_one
 from quantize.ptq.read import shapes, views
 from quantize.ptq.read.kernels import convolution, linear, transposed
 from quantize.ptq.read.reader import Reader, label
@@ -94,6 +94,9 @@ def batch_normalization(reader: Reader, node: Node) -> Op:
     if view[:2] != "NC":
         return foreign(reader, node, f"batch norm of axes {view}", "channels in front")
     shape = (1, -1, *(1,) * (len(view) - 2))
+    trained = bool((mean != 0).any() or (variance != 1).any())
+    if reader.net.norm is None and trained and (front := reader.net.front(source)):
+        reader.net.norm = Norm(label(node), front, np.sqrt(variance).reshape(-1))
     return affine(reader, node, source, gain.reshape(shape), (offset - mean * gain).reshape(shape))
 
 

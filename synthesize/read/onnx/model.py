@@ -27,6 +27,9 @@ MAX_NODES = 10_000
 LEAST_OPSET = 13
 """QuantizeLinear and DequantizeLinear have their present form since this version."""
 
+_NAMELESS = ("", "graph", "main", "main_graph", "tf2onnx", "torch_jit", "torch-jit-export")
+"""What exporters call a graph that has no name."""
+
 BITS_KEY = "pose78.weight_bits"
 """Metadata of a model: JSON, bits by name of the weight initialiser."""
 
@@ -186,13 +189,18 @@ def _model(path: str, proto: Any) -> Model:
     }
     return Model(
         path=path,
-        name=_name(graph.name) or Path(path).stem,
+        name=_network_name(_name(graph.name), path),
         inputs=inputs,
         outputs=tuple(_name(value.name) for value in graph.output),
         constants=constants,
         nodes=tuple(_node(path, i, node) for i, node in enumerate(graph.node)),
         bits=_bits(path, {_name(entry.key): _name(entry.value) for entry in proto.metadata_props}),
     )
+
+
+def _network_name(stated: str, path: str) -> str:
+    """What the network is called; exporters that know no name put a word of their own."""
+    return Path(path).stem if stated in _NAMELESS else stated
 
 
 def _bits(path: str, metadata: Mapping[str, str]) -> dict[str, int]:

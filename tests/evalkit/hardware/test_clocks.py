@@ -198,8 +198,7 @@ def time_until(chip: Chip, done: Callable[[], object], step: int) -> int:
     raise AssertionError("it never happened")
 
 
-@pytest.mark.parametrize("name", STARTED)
-def test_a_quarter_of_the_clock_makes_the_rest_four_times_as_long(sleeper: Path, name: str) -> None:
+def check_the_rest_is_four_times_as_long(sleeper: Path, name: str) -> None:
     chip = Chip(Kit(sleeper))
     step = MICROSECOND // 2
     whole = time_until(chip, STARTED[name](chip), 4 * step)
@@ -211,6 +210,21 @@ def test_a_quarter_of_the_clock_makes_the_rest_four_times_as_long(sleeper: Path,
     gcr.write(0x08, 4, gcr.read(0x08, 4) | DIVIDE_BY_4)
     rest = time_until(chip, done, 16 * step)
     assert rest == pytest.approx(4 * (whole - whole // 3), abs=40 * step)
+
+
+@pytest.mark.parametrize("name", STARTED)
+def test_a_quarter_of_the_clock_makes_the_rest_four_times_as_long(sleeper: Path, name: str) -> None:
+    check_the_rest_is_four_times_as_long(sleeper, name)
+
+
+@pytest.mark.parametrize("name", STARTED)
+def test_the_check_sees_a_peripheral_that_is_not_told(
+    sleeper: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What runs on a clock counts on, and comes when it was planned, as if nothing had changed."""
+    monkeypatch.setattr(Clock, "set_frequency", lambda clock, frequency: None)
+    with pytest.raises(AssertionError, match=r"it never happened|=="):
+        check_the_rest_is_four_times_as_long(sleeper, name)
 
 
 def test_a_camera_that_gets_its_clock_from_the_chip_slows_down(sleeper: Path) -> None:

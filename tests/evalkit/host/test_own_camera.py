@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evalkit.host.serial.own_camera import PATIENCE_SECONDS, OwnCamera, Seen, enlarged
-from evalkit.wire import protocol
+from evalkit.wire import pieces, protocol
 from evalkit.wire.protocol import Frame
 from synthesize.write import self_test
 from tests.helpers.fake_board import STANDING, poses
@@ -19,7 +19,7 @@ def pixels(rows: int, columns: int, seed: int = 0) -> bytes:
     return np.random.default_rng(seed).bytes(2 * rows * columns)
 
 
-def pieces(number: int, data: bytes, rows: int, columns: int, most: int = 100) -> list[Frame]:
+def cut(number: int, data: bytes, rows: int, columns: int, most: int = 100) -> list[Frame]:
     """Picture frames of at most ``most`` bytes of pixels."""
     return [
         Frame(
@@ -41,7 +41,7 @@ def answer(number: int) -> Frame:
 
 def test_pixels_repeat_their_highest_bits() -> None:
     data = bytes((0xFF, 0xFF, 0x00, 0x00, 0xF8, 0x00, 0x07, 0xE0, 0x00, 0x1F, 0x84, 0x10))
-    rgb = protocol.rgb565(data, 1, 6)[0].tolist()
+    rgb = pieces.rgb565(data, 1, 6)[0].tolist()
     assert rgb == [[255, 255, 255], [0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255],
                    [132, 130, 132]]  # fmt: skip
 
@@ -50,19 +50,19 @@ def test_pixels_repeat_their_highest_bits() -> None:
 def test_picture_and_skeletons_of_one_number_belong_together(poses_first: bool) -> None:
     camera = OwnCamera(2)
     data = pixels(8, 6)
-    picture = pieces(7, data, 8, 6, most=24)
+    picture = cut(7, data, 8, 6, most=24)
     frames = [answer(6), answer(7), *picture] if poses_first else [*picture, answer(6), answer(7)]
     (seen,) = feed(camera, frames)
     assert protocol.parse_poses(seen.payload).number == 7
-    np.testing.assert_array_equal(seen.pixels, protocol.rgb565(data, 8, 6))
+    np.testing.assert_array_equal(seen.pixels, pieces.rgb565(data, 8, 6))
     assert feed(camera, [answer(7)]) == []
 
 
 def test_picture_with_a_piece_missing_is_forgotten() -> None:
     camera = OwnCamera(1)
-    first = pieces(1, pixels(8, 6), 8, 6, most=24)
+    first = cut(1, pixels(8, 6), 8, 6, most=24)
     del first[1]
-    second = pieces(2, pixels(8, 6, 1), 8, 6, most=24)
+    second = cut(2, pixels(8, 6, 1), 8, 6, most=24)
     seen = feed(camera, [*first, answer(1), *second, answer(2)])
     assert [protocol.parse_poses(s.payload).number for s in seen] == [2]
 
@@ -81,7 +81,7 @@ def test_pictures_are_asked_for_one_by_one_and_again_when_none_comes() -> None:
     assert (request.type, request.payload) == (protocol.SHOW, b"\4\0")
     assert camera.request(10.1) is None
     assert camera.request(10.0 + PATIENCE_SECONDS) is not None
-    feed(camera, pieces(1, pixels(4, 4), 4, 4))
+    feed(camera, cut(1, pixels(4, 4), 4, 4))
     assert camera.request(10.2 + PATIENCE_SECONDS) is not None
 
 

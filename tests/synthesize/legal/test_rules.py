@@ -12,7 +12,7 @@ import pytest
 from common.errors import UserError
 from synthesize.graph import shapes
 from synthesize.graph.ir import Graph, Input, Layer, Output, Pool
-from synthesize.legal import rules
+from synthesize.legal import limits_page, rules
 from synthesize.legal.messages import message
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -78,6 +78,10 @@ def eltwise(operands: int, channels: int = 4, **options: object) -> Layer:
 def linear(rows: int, flatten: bool = True, channels: int = 4, pool: Pool | None = None) -> Layer:
     kernel = (1, 1)
     return conv(channels, rows, rows, op="linear", kernel=kernel, flatten=flatten, pool=pool)
+
+
+def dilated(length: int, rows: int = 32, **options: object) -> Layer:
+    return conv(4, rows, 1, op="conv1d", kernel=(length, 1), dilation=9, **options)
 
 
 # rule -> (a layer just inside, a layer just outside, words of the sentence)
@@ -208,6 +212,21 @@ CASES: dict[str, tuple[Callable[[], Layer], Callable[[], Layer], str]] = {
         lambda: linear(2, flatten=False),
         "a linear layer on 2x2 data needs 'flatten'",
     ),
+    "dilated_kernel": (
+        lambda: dilated(3),
+        lambda: dilated(4),
+        "a kernel of length 4 with dilation 9 reaches over 28 samples",
+    ),
+    "dilated_padding": (
+        lambda: dilated(2),
+        lambda: dilated(2, pad=(1, 0)),
+        "padding 1 with dilation 9 is not possible",
+    ),
+    "dilated_pooling": (
+        lambda: dilated(3, rows=64),
+        lambda: dilated(3, rows=64, pool=Pool("max", (2, 1), (2, 1))),
+        "pooling cannot be combined with dilation 9",
+    ),
 }
 
 
@@ -269,7 +288,7 @@ def test_check_notices_shapes_that_do_not_chain() -> None:
 
 
 def test_limits_page_is_generated_from_the_rules() -> None:
-    assert (ROOT / "docs" / "limits.md").read_text(encoding="utf-8") == rules.documentation()
+    assert (ROOT / "docs" / "limits.md").read_text(encoding="utf-8") == limits_page.documentation()
 
 
 def test_sentences_are_filled_completely() -> None:

@@ -11,7 +11,8 @@ from common.errors import UserError
 from synthesize.chip import limits
 from synthesize.graph.ir import Graph
 from synthesize.place import memories, verify
-from synthesize.place.bits import Problem, allocate, graph_of, with_bits
+from synthesize.place.bits import allocate, graph_of, with_bits
+from synthesize.place.choices import Problem
 from synthesize.place.search import search
 
 SEED = SPECS["seed"]

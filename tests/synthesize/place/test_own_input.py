@@ -19,7 +19,7 @@ from synthesize.compiler import build_program
 from synthesize.graph import ir, reference
 from synthesize.graph.hardware import channels_per_pass
 from synthesize.graph.hints import Hints, LayerHint
-from synthesize.graph.ir import INPUT, Graph, Input, Layer, Output
+from synthesize.graph.ir import INPUT, Graph, Input, Layer, Output, Pool
 from synthesize.place import by_hand, verify
 from synthesize.place.placement import Placement
 from tests.helpers.networks import Builder
@@ -144,3 +144,19 @@ def test_a_second_reader_of_such_an_input_is_found() -> None:
     hints = (LayerHint(0x1, 0xF, 0, 0x100), LayerHint(0x1, 0xF, 0, 0x200))
     findings = [str(f) for f in verify.check(graph, by_hand.by_hand(graph, Hints(hints, True)))]
     assert any("layer b" in sentence and "it reads input" in sentence for sentence in findings)
+
+
+def test_a_layer_without_weights_writes_a_pass_before_it_reads_the_next() -> None:
+    """Two passes of 48 channels: the first word of the output may not lie on the second one."""
+    pool = Pool("max", (1, 1), (2, 1))
+    layer = Layer("a", "passthrough", (INPUT,), (96, 4, 1), (96, 2, 1), pool=pool)
+    graph = Graph("g", Input((96, 4, 1)), (layer,), (Output("a", "a", 0, 96),))
+    mask = (1 << 48) - 1
+
+    def findings(word: int) -> list[str]:
+        hint = LayerHint(mask, mask, in_offset=4 * 8, out_offset=4 * word)
+        placement = by_hand.by_hand(graph, Hints((hint,), False))
+        return [str(finding) for finding in verify.check(graph, placement)]
+
+    assert findings(8) == []
+    assert any("overwrites its own input, input," in sentence for sentence in findings(9))

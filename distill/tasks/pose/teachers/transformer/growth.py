@@ -136,7 +136,8 @@ def draw(costs: list[Cost], path: Path) -> None:
         from matplotlib import pyplot
     except ImportError:
         raise UserError(
-            "the picture needs matplotlib; install it with pip install matplotlib, or leave out -o"
+            "the picture needs matplotlib; install it with pip install 'pose78[train]', or "
+            "leave out -o"
         ) from None
     figure, panels = pyplot.subplots(1, 2, figsize=(9, 3.6))
     for kind, label in KINDS.items():

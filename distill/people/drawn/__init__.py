@@ -1,0 +1,1 @@
+"""Drawn people: bodies in space, and how they are drawn."""
