@@ -32,6 +32,9 @@ OLD_PROTOCOL = 1001
 MAX_PICKLE_BYTES = 1 << 20
 """Of everything but the tensors; a checkpoint of ours has 22,000, and one byte can become 200."""
 
+_PLACES = ("PUT", "LONG_BINPUT")
+"""Opcodes that remember an object in a place of any number."""
+
 _TOO_LONG = f"what describes its tensors is longer than {MAX_PICKLE_BYTES} bytes"
 
 MAX_ELEMENTS = 16 * 1024 * 1024
@@ -166,7 +169,7 @@ def _check_places(stream: Any) -> None:
     stream.seek(start)
     try:
         for opcode, argument, _ in pickletools.genops(head):
-            if opcode.name in ("PUT", "LONG_BINPUT") and argument > MAX_PICKLE_BYTES:
+            if opcode.name in _PLACES and int(argument or 0) > MAX_PICKLE_BYTES:
                 raise ArchiveError(f"it remembers an object in place {argument}")
     except ValueError as error:
         if len(head) > MAX_PICKLE_BYTES and "exhausted" in str(error):
