@@ -344,12 +344,13 @@ site: $(ready) $(docs_ready) ## build the documentation as a site: build/site/in
 recording := $(or $(POSE78_SHARED),../shared)/golden/pose659/trace.npz
 
 .PHONY: bench
-bench: | $(ready) ## speed of data preparation, compiler and kit here, of the C decoder on the kit
+bench: | $(ready) ## speed of the front door, data preparation, compiler and kit here, of the C decoder on the kit
 	+@$(keep) $(injection)
 	$(py) -m distill.people.bench
 	$(py) -m tests.bench.decoder_cycles
 	$(py) -m tests.bench.compile_times
 	$(py) -m tests.bench.integer_student
+	$(py) -m tests.bench.front_door
 	$(py) -m evalkit bench $(injection) --picture docs/images/people.png \
 	  $(if $(wildcard $(recording)),--trace $(recording))
 
