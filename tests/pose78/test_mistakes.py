@@ -7,12 +7,13 @@ folder in place of a file, an output that cannot be written.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from pose78.shipped import shipped
+from tests.helpers import refusals
+from tests.helpers.refusals import refused
 
 PEOPLE = str(Path(__file__).resolve().parents[2] / "docs" / "images" / "people.png")
 LIFT = str(shipped()["lift"])
@@ -74,19 +75,8 @@ COMMANDS = (
 
 
 def call(command: Command, arguments: list[str]) -> int:
-    """The exit status, whether the command returns it or argparse raises it."""
-    try:
-        return int(import_module(command.module).main([*command.first, *arguments]))
-    except SystemExit as end:
-        return int(end.code or 0)
-
-
-def refused(said: str) -> None:
-    """One sentence, the last line; before it there is usage at most."""
-    lines = [line for line in said.splitlines() if not line.startswith(("[", "warning"))]
-    assert "error: " in lines[-1]
-    assert len([line for line in lines if "error: " in line]) == 1
-    assert "Traceback" not in said
+    """The exit status."""
+    return refusals.call(command.module, [*command.first, *arguments])
 
 
 def named(command: Command, text: str, **paths: Path) -> list[str]:

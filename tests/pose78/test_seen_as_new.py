@@ -10,7 +10,6 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ import torch
 from pose78.shipped import shipped
 from tests.helpers.front_door import make
 from tests.helpers.places import REPOSITORY
-from tests.pose78.test_mistakes import refused
+from tests.helpers.refusals import call, refused
 
 PEOPLE = REPOSITORY / "docs" / "images" / "people.png"
 EVALKIT, COMPILER, QUANTIZE = "evalkit.__main__", "synthesize.__main__", "quantize.__main__"
@@ -127,13 +126,6 @@ def places(folder: Path) -> dict[str, Path]:
                (("heat", 19), ("paf", 38))]  # fmt: skip
     (folder / "REPORT").write_text(json.dumps({"outputs": outputs}))
     return {"PEOPLE": PEOPLE, "LIFT": shipped()["lift"], "MAPS": folder / "MAPS.npz"}
-
-
-def call(module: str, given: list[str]) -> int:
-    try:
-        return int(import_module(module).main(given))
-    except SystemExit as end:
-        return int(end.code or 0)
 
 
 @pytest.mark.parametrize("name", ROWS)
