@@ -349,9 +349,11 @@ bench: | $(ready) ## speed of data preparation, compiler and kit here, of the C 
 	$(py) -m distill.people.bench
 	$(py) -m tests.bench.decoder_cycles
 	$(py) -m tests.bench.compile_times
+	$(py) -m tests.bench.official_time
 	$(py) -m tests.bench.integer_student
 	$(py) -m evalkit bench $(injection) --picture docs/images/people.png \
 	  $(if $(wildcard $(recording)),--trace $(recording))
+	$(py) -m tests.bench.kit_answers $(injection) --checkpoint "$$CHECKPOINT"
 
 .PHONY: test
 test: $(ready) ## run the quick tests (ARGS="-k name" is passed on to pytest)
