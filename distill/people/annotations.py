@@ -45,8 +45,11 @@ class Skipped:
         )
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read an annotation file, with a plain sentence when it cannot be used."""
+def read_json(path: Path, nobody: bool = False) -> dict[str, Any]:
+    """Read an annotation file, with a plain sentence when it cannot be used.
+
+    ``nobody``: pictures without any annotation say something, too.
+    """
     try:
         data = incoming.read_json(path, MAX_ANNOTATION_BYTES)
     except OSError as error:
@@ -56,7 +59,7 @@ def read_json(path: Path) -> dict[str, Any]:
     for key in ("images", "annotations", "categories"):
         if not isinstance(data, dict) or not isinstance(data.get(key), list):
             raise UserError(f"{path} has no list '{key}'; expected COCO keypoint annotations")
-        if not data[key]:
+        if not data[key] and not (nobody and key == "annotations"):
             raise UserError(f"{path}: its list '{key}' is empty, so there is nothing to learn")
     return data
 
@@ -73,6 +76,10 @@ def _is_numbers(values: object, count: int) -> bool:
 class KeypointFile:
     """The usable content of a COCO keypoint file.
 
+    Args:
+        path: the file.
+        nobody: whether a set of pictures without anybody is of use.
+
     Attributes:
         raw: the file as read.
         names: the keypoints' names, of the first category that has any.
@@ -82,9 +89,9 @@ class KeypointFile:
         skipped: what is left out, and why.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, nobody: bool = False) -> None:
         self.path, self.skipped = path, Skipped()
-        self.raw = read_json(path)
+        self.raw = read_json(path, nobody)
         people = [c for c in self.raw["categories"] if isinstance(c, dict) and c.get("keypoints")]
         if not people:
             raise UserError(f"{path}: no category lists keypoints; expected a person category")

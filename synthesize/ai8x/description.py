@@ -216,6 +216,8 @@ def _computation(layer: Layer) -> dict[str, str]:
     entry["operation"] = _OPERATION[layer.op]
     if layer.op == "conv1d":
         entry["kernel_size"] = str(layer.kernel[0])
+        if layer.dilation > 1:
+            entry["dilation"] = str(layer.dilation)
     elif layer.op in ("conv2d", "convtranspose2d"):
         entry["kernel_size"] = f"{layer.kernel[0]}x{layer.kernel[1]}"
     if layer.op == "convtranspose2d":

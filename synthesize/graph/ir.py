@@ -11,9 +11,10 @@ A :class:`Graph` has one :class:`Input`, layers in running order and named outpu
    before joining unless ``pool_first`` is False.
 3. *operation* (``op``):
    ``conv2d`` (weights [out, in, rows, columns]; zero padding), ``conv1d`` (the same on data with
-   one column), ``convtranspose2d`` (stride 2: data is spread with zeros, then convolved; weights
-   already turned round, [out, in, rows, columns]), ``linear`` (weights [out, in, 1, 1]; with
-   ``flatten`` the pooled data [C, H, W] is first laid out as C * H * W channels of 1x1),
+   one column; its taps may be ``dilation`` samples apart), ``convtranspose2d`` (stride 2: data is
+   spread with zeros, then convolved; weights already turned round, [out, in, rows, columns]),
+   ``linear`` (weights [out, in, 1, 1]; with ``flatten`` the pooled data [C, H, W] is first laid out
+   as C * H * W channels of 1x1),
    ``passthrough``, or, only before legalisation, ``upsample`` (every pixel repeated ``stride``
    times, nearest neighbour).
 4. *scale*: ``acc = sum(x * w) + 128 * bias``; a wide layer outputs ``acc`` (32 bits), any other
@@ -124,6 +125,7 @@ class Layer:
     kernel: Pair = (1, 1)
     stride: Pair = (1, 1)
     pad: Pair = (0, 0)
+    dilation: int = 1
     output_pad: Pair = (0, 0)
     flatten: bool = False
     reshape: Pair | None = None
@@ -191,6 +193,8 @@ class Layer:
             parts.append(
                 f"k{pair_text(self.kernel)} s{pair_text(self.stride)} p{pair_text(self.pad)}"
             )
+        if self.dilation > 1:
+            parts.append(f"d{self.dilation}")
         if self.join != "concat":
             parts.append(self.join)
         if self.pool:

@@ -181,7 +181,7 @@ def convolve(layer: Layer, data: np.ndarray) -> np.ndarray:
     out, _, k_rows, k_cols = weight.shape
     channels, rows, cols = data.shape
     step_r, step_c = layer.stride if layer.op != "convtranspose2d" else (1, 1)
-    out_rows, out_cols = rows - k_rows + 1, cols - k_cols + 1
+    out_rows, out_cols = rows - (k_rows - 1) * layer.dilation, cols - k_cols + 1
     # Rows are laid out one after the other, so that every tap reads one contiguous run of pixels;
     # the sums that straddle two rows are cut off at the end.
     run_length = (out_rows - 1) * cols + out_cols
@@ -190,7 +190,7 @@ def convolve(layer: Layer, data: np.ndarray) -> np.ndarray:
     taps = weight.astype(kind)
     for r in range(k_rows):
         for c in range(k_cols):
-            start = r * cols + c
+            start = r * layer.dilation * cols + c
             acc[:, :run_length] += taps[:, :, r, c] @ flat[:, start : start + run_length]
     return acc.reshape(out, out_rows, cols)[:, ::step_r, :out_cols:step_c]
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from synthesize.chip import limits, memory_map
-from synthesize.graph.hardware import pixels_flattened
+from synthesize.graph.hardware import as_run, pixels_flattened
 from synthesize.graph.ir import Graph, Input, Layer, Output
 from synthesize.graph.masks import bits_of
 from synthesize.place.memories import bias_numbers, used_words
@@ -53,7 +53,7 @@ def weight_blocks(graph: Graph, placement: Placement) -> tuple[MemoryBlock, ...]
 
 def kernel_stream(layer: Layer, place: LayerPlace) -> np.ndarray:
     """Return the kernel words of one layer, uint8 [processors, words, 9]."""
-    kernels = _numbered_kernels(layer, place)
+    kernels = _numbered_kernels(as_run(layer), place)
     processors, count, taps = kernels.shape
     group = 8 // layer.bits
     pad = -count % group

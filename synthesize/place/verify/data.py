@@ -7,6 +7,8 @@ the pixel has been read before that output pixel is complete.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from synthesize.chip import limits, memory_map
@@ -15,6 +17,8 @@ from synthesize.place.placement import LayerPlace, Placement
 from synthesize.place.verify.finding import Finding
 
 _NOBODY = -1
+_LONGEST = 3
+"""Length of a dilated kernel whose first row of outputs is of no use."""
 _LANES = limits.PROCESSORS_PER_INSTANCE
 _SIZE = limits.DATA_INSTANCES * limits.DATA_INSTANCE_WORDS
 
@@ -59,9 +63,16 @@ class Data:
 
     def _in_range(self, layer: Layer, place: LayerPlace) -> bool:
         words = limits.DATA_INSTANCE_WORDS
-        last = int(self._written_words(layer, place)[:, -1].max())
-        end = place.out_offset // 4 + last + (_LANES if layer.wide else 1)
-        pixels = layer.in_shape[1] * layer.in_shape[2]
+        touched = self._touched_words(layer, place)
+        begin, end = int(touched.min()), int(touched.max()) + 1
+        if begin < 0:
+            self._report(
+                layer,
+                f"it begins to write {4 * -begin} bytes before a data memory begins, a row of "
+                f"{layer.dilation} samples in front of its output; use a larger offset",
+            )
+            return False
+        pixels = _read_pixels(layer)
         reads = place.in_offset // 4 + pixels * place.passes * layer.operands
         if place.streaming:
             reads = 0
@@ -162,6 +173,16 @@ class Data:
         number = np.arange(place.out_passes)
         return pixel[None, :] * place.out_passes * step * size + (number * step * size)[:, None]
 
+    def _touched_words(self, layer: Layer, place: LayerPlace) -> np.ndarray:
+        """Return the words of an output instance that a layer writes, those of no use as well."""
+        size = _LANES if layer.wide else 1
+        step = place.out_passes * (place.write_gap + 1) * size
+        first, count = _pixels_written(layer)
+        pixel = np.arange(first, first + count)[:, None] * step
+        number = np.arange(place.out_passes)[None, :] * (place.write_gap + 1) * size
+        words = (place.out_offset // 4 + pixel + number).ravel()
+        return (words[:, None] + np.arange(size)).ravel()
+
     def _write(self, layer: Layer, place: LayerPlace, read: np.ndarray | None = None) -> None:
         """Let a layer write; ``read`` are the words it reads, None where that is a ring."""
         relative = self._written_words(layer, place) + place.out_offset // 4
@@ -170,9 +191,8 @@ class Data:
         )
         ids = self._ids(layer.name, layer.out_shape)
         instances = _instances_written(layer, processors)
-        touched = (instances[:, None, None] * limits.DATA_INSTANCE_WORDS + relative).ravel()
-        if layer.wide:
-            touched = (touched[:, None] + np.arange(_LANES)).ravel()
+        words = self._touched_words(layer, place)
+        touched = (instances[:, None] * limits.DATA_INSTANCE_WORDS + words).ravel()
         if read is not None:
             self._check_own_input(layer, place, touched, read)
         self.content[touched] = _NOBODY
@@ -199,8 +219,10 @@ class Data:
         pixel_in, pass_in = np.divmod(read_at, place.passes)
         step = (place.write_gap + 1) * (_LANES if layer.wide else 1)
         pixel_out, pass_out = np.divmod((offset - place.out_offset // 4) // step, place.out_passes)
+        pixel_out -= _pixels_written(layer)[0]
+        layer = _in_rows(layer)
         if self._packed(layer):
-            last = layer.in_shape[1] * layer.in_shape[2] - 1
+            last = _read_pixels(layer) - 1
             pixels = (pixel_in[:, None] * _LANES + np.arange(_LANES)).clip(max=last)
             complete = _complete_after(layer, pixels).max(axis=1)
         else:
@@ -268,6 +290,36 @@ class Data:
 
     def _report(self, layer: Layer, sentence: str) -> None:
         self.findings.append(Finding(layer.name, at(layer) + sentence))
+
+
+def _rows(layer: Layer) -> int:
+    """Return the rows in which a dilated Conv1d sees its samples."""
+    return -(-layer.in_shape[1] // layer.dilation)
+
+
+def _read_pixels(layer: Layer) -> int:
+    """Return the pixels a layer reads: a dilated Conv1d whole rows."""
+    if layer.dilation > 1:
+        return _rows(layer) * layer.dilation
+    return layer.in_shape[1] * layer.in_shape[2]
+
+
+def _pixels_written(layer: Layer) -> tuple[int, int]:
+    """Return the first pixel a layer writes, counted from its output's, and how many there are."""
+    if layer.dilation > 1:
+        return -layer.dilation * (layer.kernel[0] == _LONGEST), _rows(layer) * layer.dilation
+    return 0, layer.out_shape[1] * layer.out_shape[2]
+
+
+def _in_rows(layer: Layer) -> Layer:
+    """Return the convolution in two dimensions, 3x3 with padding 1, that a dilated one is."""
+    if layer.dilation == 1:
+        return layer
+    size = (_rows(layer), layer.dilation)
+    return replace(
+        layer, dilation=1, kernel=(3, 3), pad=(1, 1),
+        in_shape=(layer.in_shape[0], *size), out_shape=(layer.out_shape[0], *size),
+    )  # fmt: skip
 
 
 def _complete_after(layer: Layer, pixel: np.ndarray) -> np.ndarray:

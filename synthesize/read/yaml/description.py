@@ -337,8 +337,10 @@ def _layer(
     bits = entry.bits or (stored.bits if stored else 8)
     prefix = ir.label(entry.where, name)
     weight = bias = None
+    kernel, dilation = entry.kernel, 1
     if stored is not None:
-        weight = layer_weights(prefix, entry, bits, stored)
+        weight, dilation = layer_weights(prefix, entry, bits, stored)
+        kernel = int(weight.shape[2]), int(weight.shape[3])
         bias = stored.stored_bias()
         if bias is not None and len(bias) != len(weight):
             raise UserError(
@@ -355,9 +357,10 @@ def _layer(
         join=entry.join or "concat",
         pool=_pool(entry, entry.in_dim or shapes[inputs[0]][1:]),
         pool_first=entry.pool_first,
-        kernel=((entry.kernel[0] - 1) * entry.dilation + 1, entry.kernel[1]),
+        kernel=kernel,
         stride=entry.stride,
         pad=entry.pad,
+        dilation=dilation,
         output_pad=entry.output_pad,
         flatten=entry.flatten,
         reshape=None if first else entry.in_dim,
