@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai8x_models.preprocess import fit
+from common.console import progress
 from common.errors import UserError
 from evalkit.commands import replay
 from evalkit.host.stream import pictures
@@ -72,7 +73,7 @@ def measure_firmware(
     watch.lap()
     images = _pictures(hello.input_shape, photograph)
     poses = None
-    for number in range(count + 1):
+    for number in progress(range(count + 1), title="pictures", unit="picture"):
         poses = _ask(kit, next(images), number, hello.outputs if want_maps else 0)
         watch.lap()
     assert poses is not None

@@ -46,6 +46,7 @@ def test_run_goes_all_the_way_and_the_second_call_compiles_nothing(tmp_path: Pat
         assert wanted in first.stdout
     assert "of     768 words" in first.stdout
     assert f"overlay: {tmp_path}/overlay.png" in first.stdout
+    assert '"decode"' in (tmp_path / "timeline.html").read_text(encoding="utf-8")
     compiled = (tmp_path / "project" / "firmware.elf").stat().st_mtime_ns
     second = make(tmp_path, "run")
     assert second.returncode == 0

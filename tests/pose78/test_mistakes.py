@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from pose78.estimator import shipped
+from pose78.shipped import shipped
 
 PEOPLE = str(Path(__file__).resolve().parents[2] / "docs" / "images" / "people.png")
 LIFT = str(shipped()["lift"])

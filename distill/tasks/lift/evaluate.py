@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.console import say
+from common.console import progress, say
 from common.errors import UserError
 from distill.tasks.lift.cameras import normalise
 from distill.tasks.lift.data import Views, Windows, open_motion
@@ -62,7 +62,7 @@ def lift_all(
     batch = windows.batch(list(range(len(windows))))
     middle = window_reach(window)[0]
     found = []
-    for lifter in lifters:
+    for lifter in progress(lifters, title="lifting", unit="network"):
         before, after = window_reach(lifter.window)
         part = batch["view"][:, middle - before : middle + after + 1]
         found.append(lifter(normalise(part)))
