@@ -28,7 +28,7 @@ HEART = [
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("detector", "size", "steps"),
-    [("simple", 32, 250), ("efficientnet", 64, 200), ("code", 32, 250)],
+    [("simple", 32, 250), ("efficientnet", 64, 320), ("code", 32, 250)],
 )
 def test_detectors_learn_eight_pictures_by_heart(
     detector: str, size: int, steps: int, tmp_path: Path

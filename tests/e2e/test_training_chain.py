@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from ai8x_models.student_file import load_student
 from distill.__main__ import main as distill
@@ -27,7 +28,8 @@ def test_ten_images_can_be_learnt_by_heart(tmp_path: Path) -> None:
     """Data, targets, loss, optimiser, schedule and decoding: PCK 0.99, or one of them is wrong."""
     settings = [
         # At 96 pixels the cells are fine enough: decoding perfect maps gives PCK 1.0.
-        *QUICK, "student=tiny", "size=96", "epochs=1", "samples_per_epoch=1800", "batch=10",
+        *QUICK, "kind=crops", "student=tiny", "size=96", "epochs=1", "samples_per_epoch=1800",
+        "batch=10",
         "learning_rate=4e-3", "warmup_steps=20", "decay_fraction=0.5", "weight_decay=0",
         "train=[{annotations: 'synthetic:10:1'}]", "validation=[{annotations: 'synthetic:1:1'}]",
         "augment={scale: [1.3, 1.3], rotate: 0, shift: 0, flip: 0, colour: 0, cutout: 0}",
@@ -71,7 +73,10 @@ def test_a_hundred_validation_crops_on_the_kit(
     scores = re.findall(r"\| (?:integer student, here|firmware) \| ([\d.]+) \|", table)
     assert len(scores) == 2
     assert scores[0] == scores[1]
-    assert shared is None or float(scores[0]) > 40
+    if shared is not None:  # a hundred of the thousand that docs/results.yaml speaks of
+        results = yaml.safe_load((REPOSITORY / "docs" / "results.yaml").read_text())["students"]
+        (known,) = (entry["integer"] for entry in results if entry["name"] == name)
+        assert abs(float(scores[0]) - known) < 5
 
 
 def test_from_nothing_to_firmware(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

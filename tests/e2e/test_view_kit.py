@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ai8x_models.decode_fixed import decode_fixed
 from ai8x_models.preprocess import prepare, read_picture
 from evalkit.host.serial.links import KitLink, LinkLost
 from evalkit.host.serial.session import Session
@@ -22,6 +21,7 @@ from evalkit.wire.protocol import Frame, encode
 from synthesize.__main__ import main as synthesize
 from synthesize.write import elf as build
 from tests.helpers.fake_board import STANDING, FakeBoard, FakeLink, poses
+from tests.helpers.live_board import shipped, twin_people
 from tests.helpers.places import REPOSITORY
 
 SHIPPED = REPOSITORY / "ai8x_models" / "checkpoints" / "native-q.pth.tar"
@@ -44,9 +44,8 @@ def test_skeletons_are_those_of_the_maps(tmp_path: Path) -> None:
     picture = prepare(read_picture(PEOPLE))
     answer = session.look(picture.pixels, 1, want_maps=True)
     steps = json.loads((elf.parent / "report.json").read_text())["outputs"]
-    units = [round(-np.log2(output["step"])) for output in steps]
-    assert [m.shape[0] for m in answer.maps] == [19, 38]
-    expected = decode_fixed(*(m.astype(np.int64) for m in answer.maps), *units)
+    maps = {step["name"]: m for step, m in zip(steps, answer.maps, strict=True)}
+    expected = twin_people(shipped(), maps)
     assert len(expected) == len(answer.poses.people) > 0
     for want, got in zip(expected, answer.poses.people, strict=True):
         points = np.asarray(want.points, float) / (16, 16, 2**15)

@@ -103,7 +103,10 @@ class Cpu:
     def watch_alignment(self, base: int, size: int) -> None:
         """Accesses to registers in this range that are not aligned are faults.
 
-        The emulator turns an unaligned read into aligned ones before a device sees it.
+        The emulator turns an unaligned read into aligned ones before a device sees it.  Before it
+        calls us it brings back the state of the instruction that accesses, and with it what then
+        was left of an IT block; the code that goes on has that compiled in and never clears it, so
+        that the next block would begin in the middle of an IT block.
         """
         kinds = self._unicorn.UC_HOOK_MEM_READ | self._unicorn.UC_HOOK_MEM_WRITE
         self._binding.hook_accesses(kinds, self._on_access, base, base + size - 1)
@@ -114,6 +117,8 @@ class Cpu:
             self.stop_with(
                 KitFault(f"unaligned access of {bits} bits at 0x{address:08x}, a register", address)
             )
+            return
+        self._frames.leave_it_block()
 
     def read_memory(self, address: int, size: int) -> bytes:
         """Bytes of flash or SRAM."""

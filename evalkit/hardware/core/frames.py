@@ -55,9 +55,14 @@ class Frames:
         _need_stack(frame, 4 * len(words), what, pc)
         binding.uc.mem_write(frame, struct.pack(f"<{len(words)}I", *words))
         binding.write(self._sp, frame)
-        if status & _IT_STATE:  # what is left of an IT block is the interrupted code's (B1.5.6)
-            binding.write(self._xpsr, status & ~_IT_STATE)
+        self.leave_it_block()  # what is left of it is the interrupted code's (B1.5.6)
         binding.write(self._lr, _EXC_RETURN | (0 if floating else 0x10) | 8)
+
+    def leave_it_block(self) -> None:
+        """Let no instruction be conditional that is not so by an IT instruction to come."""
+        status = self._binding.read(self._xpsr)
+        if status & _IT_STATE:
+            self._binding.write(self._xpsr, status & ~_IT_STATE)
 
     def pop(self, way_back: int) -> tuple[int, bool]:
         """Restore what ``push`` saved.
