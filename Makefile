@@ -349,10 +349,12 @@ bench: | $(ready) ## speed of the front door, data preparation, compiler and kit
 	$(py) -m distill.people.bench
 	$(py) -m tests.bench.decoder_cycles
 	$(py) -m tests.bench.compile_times
+	$(py) -m tests.bench.official_time
 	$(py) -m tests.bench.integer_student
 	$(py) -m tests.bench.front_door
 	$(py) -m evalkit bench $(injection) --picture docs/images/people.png \
 	  $(if $(wildcard $(recording)),--trace $(recording))
+	$(py) -m tests.bench.kit_answers $(injection) --checkpoint "$$CHECKPOINT"
 
 pytest = $(words) $(py) -m pytest -q -n $(WORKERS) --maxprocesses 8 --dist loadfile
 

@@ -169,7 +169,7 @@ def check_shapes(graph: Graph) -> None:
     """
     for layer in graph.layers:
         try:
-            shapes = [graph.shape(n) for n in layer.inputs]
+            shapes = [graph.shape_read(layer, n) for n in layer.inputs]
             joined = joined_shape(layer.join, shapes, layer.stacked)
         except ValueError as error:
             raise UserError(f"{at(layer)}{error}; make the shapes equal") from error

@@ -21,6 +21,7 @@ from synthesize.graph import shapes
 from synthesize.graph.hardware import as_run, channels_per_pass, hardware_pad
 from synthesize.graph.ir import ACTIVATIONS, OPERATIONS, Graph, Layer, at
 from synthesize.legal.dilated import DILATED_RULES
+from synthesize.legal.kept import KEPT_RULES
 from synthesize.legal.messages import message
 
 Values = dict[str, Any] | None
@@ -363,4 +364,4 @@ def linear_data(graph: Graph, layer: Layer) -> Values:
     return {"rows": layer.pooled[0], "cols": layer.pooled[1]}
 
 
-LAYER_RULES += DILATED_RULES
+LAYER_RULES += (*DILATED_RULES, *KEPT_RULES)

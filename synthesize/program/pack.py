@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from synthesize.chip import limits, memory_map
-from synthesize.graph.hardware import as_run, pixels_flattened
+from synthesize.graph.hardware import as_run, channels_per_pass, pixels_flattened
 from synthesize.graph.ir import Graph, Input, Layer, Output
 from synthesize.graph.masks import bits_of
 from synthesize.place.memories import bias_numbers, used_words
@@ -173,6 +173,22 @@ def _instances(mask: int) -> list[tuple[int, list[tuple[int, int]]]]:
         instance, lane = divmod(processor, limits.PROCESSORS_PER_INSTANCE)
         result.setdefault(instance, []).append((index, lane))
     return sorted(result.items())
+
+
+def cleared_blocks(graph: Graph, placement: Placement) -> tuple[MemoryBlock, ...]:
+    """Return the zeros that the data buffer holds before the first inference."""
+    if graph.buffer is None or placement.buffer is None:
+        return ()
+    channels, rows, cols = graph.buffer.shape
+    words = np.zeros(rows * cols * channels_per_pass(channels)[0], np.uint32)
+    return tuple(
+        MemoryBlock(
+            memory_map.instance_address(instance) + placement.buffer.offset,
+            words,
+            f"data buffer {graph.buffer.name}, data memory {instance}",
+        )
+        for instance, _ in _instances(placement.buffer.processors)
+    )
 
 
 def output_map(layer: Layer, place: LayerPlace, index: int, output: Output) -> OutputMap:

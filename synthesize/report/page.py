@@ -90,8 +90,9 @@ def page(compiled: Compiled, known: Known | None = None) -> str:
 @lru_cache(maxsize=1)
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
-    )
+        autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True,
+        optimized=False,  # it is filled once
+    )  # fmt: skip
     return environment.from_string(_resource("page.html"))
 
 

@@ -165,6 +165,25 @@ def test_pooling_and_sums_around_it_are_made_possible(pool: bool, joined: bool) 
     run(compile_graph(far_chain(pool, joined)), (4, 200, 1))
 
 
+@pytest.mark.parametrize(("samples", "dilations"), [
+    (60, (9, 11)), (60, (9, 16)), (67, (13, 23)), (88, (20, 30)), (200, (31, 9)),
+])  # fmt: skip
+def test_one_behind_the_other(samples: int, dilations: tuple[int, int]) -> None:
+    """The second reads, in part, what the first has made of unwritten memory behind its input."""
+    rng = np.random.default_rng(5)
+    layers: list[Layer] = []
+    shape, source = (4, samples, 1), INPUT
+    for number, dilation in enumerate(dilations):
+        layers.append(layer_reading(
+            [shape], name=f"n{number}", where=Where(), op="conv1d", inputs=(source,),
+            kernel=(2, 1), dilation=dilation, weight=rng.integers(-128, 128, (4, 4, 2, 1)),
+            output_shift=-2,
+        ))  # fmt: skip
+        shape, source = layers[-1].out_shape, layers[-1].name
+    graph = Graph("two", Input((4, samples, 1)), tuple(layers), (Output("y", source, 0, 4),))
+    run(compile_graph(graph), (4, samples, 1))
+
+
 def test_the_description_says_it_as_it_is(tmp_path: Path) -> None:
     compiled = compile_graph(far_chain(False, True))
     sample = np.random.default_rng(0).integers(-128, 128, (4, 200, 1))

@@ -106,8 +106,9 @@ def _shape_input(layer: Layer, data: NDArray) -> NDArray:
 def missing_pixels(layer: Layer, known: Bools, used: Bools) -> Bools | None:
     """Input pixels, bool [row, column], that nobody wrote; None where all are there.
 
-    Only the end of the last row may be missing: programs round their input up to whole rows and
-    leave the outputs that this spoils unused. Anything else is a fault.
+    Only pixels of the last row behind its first may be missing: programs round their input up to
+    whole rows and leave unused what this spoils; that may lie there when the next layer does the
+    same. Anything else is a fault.
 
     Args:
         known: as ``read_input`` returns them.
@@ -117,8 +118,7 @@ def missing_pixels(layer: Layer, known: Bools, used: Bools) -> Bools | None:
     if not missing.any():
         return None
     first = int(np.flatnonzero(missing.reshape(-1))[0])
-    tail = missing.reshape(-1)[first:]
-    if first == 0 or len(tail) >= layer.columns or not tail.all():
+    if first == 0 or missing.size - first >= layer.columns:
         raise _unwritten(layer, known, used)
     return missing
 

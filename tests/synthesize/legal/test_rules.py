@@ -273,7 +273,7 @@ def test_wide_is_last() -> None:
 
 def test_every_rule_has_a_case() -> None:
     names = {rule.__name__ for rule in rules.LAYER_RULES + rules.GRAPH_RULES}  # type: ignore[operator]
-    assert names == {*CASES, "number_of_layers", "outputs", "wide_is_last"}
+    assert names == {*CASES, "number_of_layers", "outputs", "wide_is_last", "inserted_rows"}
 
 
 def test_check_raises_the_first_sentence() -> None:
