@@ -38,8 +38,9 @@ EXTRAS = ("kit", "toolchain", "view", "train", "dev")
 
 _KNOWN_BETTER = {"unicorn": "GPL-2.0 (the library; its binding for Python says BSD)"}
 
-_LOCK_HEAD = """# Every package that the project's own checks run with, and the hash of its
-# file, for Linux on x86-64 and CPython 3.11: pip install --require-hashes --no-deps -r requirements.lock
+_LOCK_HEAD = """# Every package that the project's own checks run with, and the hash of its file,
+# for Linux on x86-64 and CPython 3.11:
+#     pip install --require-hashes --no-deps -r requirements.lock
 # Written by python -m tests.supply lock; python -m tests.supply check compares.
 # +cpu: torch's own build without an accelerator; another build has another hash.
 """
