@@ -288,6 +288,9 @@ def load_recipe(path: Path | None, overrides: list[str], kind: type[AnyRun]) -> 
         raise
     except (OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError) as error:
         message = " ".join(str(error).split())
+        key = getattr(error, "full_key", None)
+        if key:  # the library appends its own names of things
+            message = f"{key}: {message.partition(' full_key:')[0]}"
         where = f"recipe {path}" if path else "recipe"
         changed = f" with {' '.join(overrides)}" if overrides else ""
         raise UserError(f"{where}{changed}: {message}") from None
