@@ -4,8 +4,8 @@
 # What a user names is taken as it is written, a $$ in it as well: make expands none of it here, and
 # recipes hand it on in quoted variables of the environment, so that no shell does either.
 named := PYTHON VENV PIP_FLAGS TASK BUILD IMAGE CHECKPOINT CHECKPOINTS NETWORK SAMPLE DATA TEACHER \
-  SECONDS SET BACKEND PORT CAMERA REPLAY BAUD FOLLOW BOARD FIRMWARE STUDENT TEACHER_KIND PICTURES \
-  NETWORKS LABELS COUNT ONNX ARGS AI8X_URL AI8X_FOLDER AI8X_SYNTHESIS AI8X_PYTHON AI8X_BASE
+  SECONDS WORKERS SET BACKEND PORT CAMERA REPLAY BAUD FOLLOW BOARD FIRMWARE STUDENT TEACHER_KIND \
+  PICTURES NETWORKS LABELS COUNT ONNX ARGS AI8X_URL AI8X_FOLDER AI8X_SYNTHESIS AI8X_PYTHON AI8X_BASE
 $(foreach name,$(named),$(if $(filter command environment,$(firstword $(origin $(name)))),\
   $(eval override $(name) := $$(value $(name)))))
 # Names of targets and words can hold no character that means something to make or a shell.
@@ -60,13 +60,13 @@ DATA        ?= data
 TEACHER     ?=
 # How long `make fuzz` runs each target.
 SECONDS ?= 600
+# How many processes `make test` runs tests in: a number, or auto for as many as cores, at most 8.
+WORKERS ?= auto
 # Settings of a recipe, key=value, e.g. SET="epochs=2 accelerator=cpu".
 SET         ?=
 # Who writes the C project: this project's own compiler, or ai8x-synthesis (see ai8x.mk).
 BACKEND     ?= pose78
-export PYTHON PIP_FLAGS IMAGE CHECKPOINT CHECKPOINTS NETWORK SAMPLE DATA TEACHER SET PORT CAMERA \
-  REPLAY FIRMWARE PICTURES NETWORKS LABELS ONNX ARGS
-$(foreach name,TASK SECONDS BACKEND,$(call plain,$(name)))
+$(foreach name,TASK SECONDS WORKERS BACKEND,$(call plain,$(name)))
 
 py    := $(VENV)/bin/python
 # Puts the words of a variable where +NAME stands.
@@ -344,22 +344,27 @@ site: $(ready) $(docs_ready) ## build the documentation as a site: build/site/in
 recording := $(or $(POSE78_SHARED),../shared)/golden/pose659/trace.npz
 
 .PHONY: bench
-bench: | $(ready) ## speed of data preparation, compiler and kit here, of the C decoder on the kit
+bench: | $(ready) ## speed of the front door, data preparation, compiler and kit here, of the C decoder on the kit
 	+@$(keep) $(injection)
 	$(py) -m distill.people.bench
 	$(py) -m tests.bench.decoder_cycles
 	$(py) -m tests.bench.compile_times
+	$(py) -m tests.bench.official_time
 	$(py) -m tests.bench.integer_student
+	$(py) -m tests.bench.front_door
 	$(py) -m evalkit bench $(injection) --picture docs/images/people.png \
 	  $(if $(wildcard $(recording)),--trace $(recording))
+	$(py) -m tests.bench.kit_answers $(injection) --checkpoint "$$CHECKPOINT"
+
+pytest = $(words) $(py) -m pytest -q -n $(WORKERS) --maxprocesses 8 --dist loadfile
 
 .PHONY: test
-test: $(ready) ## run the quick tests (ARGS="-k name" is passed on to pytest)
-	$(words) $(py) -m pytest -q +ARGS
+test: $(ready) ## run the quick tests (ARGS="-k name" is passed on to pytest; ARGS=-n0: in one process)
+	$(pytest) +ARGS
 
 .PHONY: test-long
 test-long: $(ready) ## run every test, the long ones too
-	$(words) $(py) -m pytest -q -m "long or not long" +ARGS
+	$(pytest) -m "long or not long" +ARGS
 
 .PHONY: fuzz
 fuzz: $(ready) ## fuzz the C pose decoder and frame receiver for SECONDS each (needs clang with libFuzzer)
@@ -372,6 +377,10 @@ lint: $(ready) ## ruff (style, imports, format) and mypy (types)
 	$(py) -m mypy
 
 ##@ Housekeeping
+
+# Behind all definitions: what is exported counts as given, and ?= would leave it empty.
+export PYTHON PIP_FLAGS IMAGE CHECKPOINT CHECKPOINTS NETWORK SAMPLE DATA TEACHER SET PORT CAMERA \
+  REPLAY FIRMWARE PICTURES NETWORKS LABELS ONNX ARGS
 
 .PHONY: setup
 setup: $(ready) ## make the virtual environment and install the dependencies

@@ -68,12 +68,12 @@ DRAWN_LIMBS: tuple[tuple[int, int], ...] = tuple(
 GROUP_ORDER: tuple[int, ...] = (6, 10, 7, 8, 11, 12, 0, 1, 2, 3, 4, 5, 14, 15, 17, 16, 18, 9, 13)
 
 
-def _swap(name: str) -> str:
+def mirrored(name: str) -> str:
     """Name of the same point on the other side of the body."""
     return {"r_": "l_", "l_": "r_"}.get(name[:2], name[:2]) + name[2:]
 
 
-FLIP_KEYPOINTS: tuple[int, ...] = tuple(KEYPOINTS.index(_swap(name)) for name in KEYPOINTS)
+FLIP_KEYPOINTS: tuple[int, ...] = tuple(KEYPOINTS.index(mirrored(name)) for name in KEYPOINTS)
 FLIP_HEATMAPS: tuple[int, ...] = (*FLIP_KEYPOINTS, BACKGROUND)
 FLIP_LIMBS: tuple[int, ...] = tuple(
     LIMBS.index((FLIP_KEYPOINTS[a], FLIP_KEYPOINTS[b])) for a, b in LIMBS
@@ -95,6 +95,15 @@ COCO17_TO_18: tuple[int, ...] = (0, 15, 14, 17, 16, 5, 2, 6, 3, 7, 4, 11, 8, 12,
 # Leeds Sports Pose, 14 points: right leg upwards, left leg downwards, right arm inwards, left
 # arm outwards, neck, head top.  The head top has no counterpart here.
 LSP14_TO_18: tuple[int, ...] = (10, 9, 8, 11, 12, 13, 4, 3, 2, 5, 6, 7, 1, -1)
+
+# The 17 joints of a pose in 3D, in the order in which Human3.6M's are usually published.
+JOINTS_3D: tuple[str, ...] = (
+    "pelvis", "r_hip", "r_knee", "r_ankle", "l_hip", "l_knee", "l_ankle", "spine", "thorax",
+    "neck", "head_top", "l_shoulder", "l_elbow", "l_wrist", "r_shoulder", "r_elbow", "r_wrist",
+)  # fmt: skip
+PARENTS_3D: tuple[int, ...] = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 9, 8, 11, 12, 8, 14, 15)
+BONES_3D: tuple[tuple[int, int], ...] = tuple((p, j) for j, p in enumerate(PARENTS_3D) if p >= 0)
+"""(parent, joint) of every bone, by joint."""
 
 _NECK, _R_SHOULDER, _L_SHOULDER = 1, 2, 5
 

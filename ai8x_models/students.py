@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 from ai8x_models.layer_spec import LayerSpec
 from ai8x_models.layers import FusedLayer, Mode
+from ai8x_models.skeleton import NUM_HEATMAPS as HEATMAPS
+from ai8x_models.skeleton import NUM_PAFS as PAFS
 
 __all__ = ["HEATMAPS", "INPUT", "PAFS", "SPECS", "LayerSpec", "Student", "StudentSpec"]
 
 INPUT = "input"
-HEATMAPS, PAFS = 19, 38  # 18 keypoints + background; 19 limbs x 2
 
 
 @dataclass(frozen=True)

@@ -86,8 +86,16 @@ def _refuse_empty(arguments: Any) -> None:
 
 
 def say(text: str, file: TextIO | None = None) -> None:
-    """Print a line of results; what does not print in it, as in names of files, is escaped."""
-    print(one_line(text), file=file, flush=True)
+    """Print a line of results; what does not print in it, as in names of files, is escaped.
+
+    A bar that is shown meanwhile is not disturbed.
+    """
+    out = file or sys.stdout
+    if "tqdm" in sys.modules:
+        note(one_line(text), out)
+    else:
+        print(one_line(text), file=out)
+    out.flush()
 
 
 def progress(
@@ -99,7 +107,7 @@ def progress(
     """
     from tqdm import tqdm
 
-    return tqdm(items, desc=title, total=total, unit=unit, leave=False, disable=None)
+    return tqdm(items, desc=one_line(title), total=total, unit=unit, leave=False, disable=None)
 
 
 @contextlib.contextmanager
@@ -117,8 +125,23 @@ def program(usual: str) -> str:
     return _called[-1] if _called else usual
 
 
-def note(text: str) -> None:
-    """A line on standard error that does not disturb a bar."""
+def note(text: str, file: TextIO | None = None) -> None:
+    """A line, on standard error unless said otherwise, that does not disturb a bar."""
     from tqdm import tqdm
 
-    tqdm.write(text, file=sys.stderr)
+    tqdm.write(text, file=file or sys.stderr)
+
+
+@contextlib.contextmanager
+def stages(title: str, count: int) -> Iterator[Callable[[str], None]]:
+    """A bar over work that has no loop: call what it gives with the name of each stage in turn."""
+    with progress(title=title, total=count, unit="stage") as bar:
+        begun = 0
+
+        def begin(name: str) -> None:
+            nonlocal begun
+            bar.update(1 if begun else 0)
+            bar.set_postfix_str(name)
+            begun += 1
+
+        yield begin

@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,9 +16,16 @@ from typing import TYPE_CHECKING
 
 from common.errors import UserError
 
+if sys.platform != "win32":
+    import fcntl
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+
+_PLACE = ".pose78-part-"
+"""How the name of a folder begins in which something is being written."""
 
 
 def replace_file(path: Path, content: bytes | memoryview) -> None:
@@ -51,30 +59,25 @@ def whole_file(path: Path) -> Iterator[Path]:
             with partial.open("rb") as source, path.open("wb") as target:
                 shutil.copyfileobj(source, target)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    try:
-        yield partial
-        os.replace(partial, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise
+    with workplace(path.parent) as place:
+        yield place / path.name
+        os.replace(place / path.name, path)
 
 
 @contextlib.contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """Give an empty folder beside ``path``; at the end it takes the place of ``path``.
 
-    What was there stays when the block fails.
+    What was there stays when the block fails. A link stays and its target is replaced.
 
     Raises:
         OSError: it cannot be made, or put into its place.
     """
     _check_name(path, "folder")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".part-") as temporary:
-        staging, old = Path(temporary) / path.name, Path(temporary) / "old" / path.name
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
+    with workplace(path.parent) as place:
+        staging, old = place / path.name, place / "old" / path.name
         staging.mkdir()
         yield staging
         old.parent.mkdir()
@@ -86,6 +89,83 @@ def whole_folder(path: Path) -> Iterator[Path]:
             if old.exists():
                 old.rename(path)
             raise
+
+
+@contextlib.contextmanager
+def workplace(folder: Path) -> Iterator[Path]:
+    """Give an empty folder within ``folder``, made where it is missing; it goes at the end.
+
+    A process that is killed leaves its own behind. The next one that works here finds it without an
+    owner and removes it: the lock on it is the kernel's and ends with the process.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _sweep(folder)
+    place, lock = _own_place(folder)
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _own_place(folder: Path) -> tuple[Path, int | None]:
+    """A new folder and the open file that keeps it, None where folders cannot be locked."""
+    while True:
+        place = Path(tempfile.mkdtemp(dir=folder, prefix=_PLACE))
+        try:
+            lock = _lock(place)
+        except BlockingIOError:  # somebody sweeps it, who was quicker
+            continue
+        if place.exists():
+            return place, lock
+        if lock is not None:
+            os.close(lock)
+
+
+def _lock(place: Path) -> int | None:
+    """Keep a folder; BlockingIOError when somebody else does."""
+    try:
+        handle = os.open(place, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        if isinstance(error, BlockingIOError):
+            raise
+        return None
+    return handle
+
+
+_swept: set[str] = set()
+"""Folders this process has looked through; once is enough."""
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the places of processes that are no more."""
+    known = os.path.realpath(folder)
+    if known in _swept:
+        return
+    _swept.add(known)
+    with contextlib.suppress(OSError):
+        for place in folder.glob(f"{_PLACE}*"):
+            if place.is_dir() and not place.is_symlink():
+                _remove_abandoned(place)
+
+
+def _remove_abandoned(place: Path) -> None:
+    try:
+        lock = _lock(place)
+    except BlockingIOError:
+        return
+    if lock is not None:
+        shutil.rmtree(place, ignore_errors=True)
+        os.close(lock)
 
 
 def check_writable(path: Path, folder: bool = False) -> None:
@@ -111,10 +191,8 @@ def check_writable(path: Path, folder: bool = False) -> None:
             place = Path(os.path.realpath(path))
             place.parent.mkdir(parents=True, exist_ok=True)
         # Only trying tells: a folder may refuse files whatever its permissions say.
-        with tempfile.NamedTemporaryFile(
-            dir=place.parent, prefix=f".{place.stem}.", suffix=place.suffix
-        ):
-            return
+        with workplace(place.parent) as trial:
+            (trial / place.name).touch()
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from typing import Any
 
@@ -25,6 +26,8 @@ SUFFIXES = (
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000")
+
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 _TOO_LARGE = f"it has more than {MAX_PIXELS // 1_000_000} million pixels; make it smaller"
 
@@ -57,6 +60,8 @@ def decode(content: bytes, flags: int = cv2.IMREAD_COLOR) -> np.ndarray[Any, Any
     columns, rows = size_of(content)
     if columns * rows > MAX_PIXELS:
         raise Unfit(_TOO_LARGE)
+    if content.startswith(_PNG):
+        _check_chunks(content)
     try:
         picture = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     except cv2.error:
@@ -64,6 +69,20 @@ def decode(content: bytes, flags: int = cv2.IMREAD_COLOR) -> np.ndarray[Any, Any
     if picture is None:
         raise Unfit("it cannot be decoded; convert it to JPEG or PNG")
     return picture
+
+
+def _check_chunks(content: bytes) -> None:
+    """Look at the lengths that parts of a PNG file state: memory is taken before they are read.
+
+    Raises:
+        Unfit: a part is longer than the file.
+    """
+    at = len(_PNG)
+    while at + 8 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, at)
+        at += 12 + length  # length and kind in front, a checksum behind
+        if at > len(content) and kind != b"IEND":
+            raise Unfit("it is cut off, or damaged")
 
 
 def open_video(path: str) -> cv2.VideoCapture:

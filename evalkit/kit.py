@@ -57,6 +57,7 @@ class Kit:
         machine: the chip, for whoever needs more.
         board: what is around it.
         camera: as given, opened.
+        on_time: called with the modelled seconds, a hundred times in each, while it runs.
     Raises:
         UserError: the image is unusable, or the emulator is not installed.
     """
@@ -66,6 +67,7 @@ class Kit:
     ) -> None:
         self.machine = Machine(elf.load(firmware))
         self.camera = _opened(camera)
+        self.on_time: Callable[[float], object] = lambda seconds: None
         self.board = Board(self.machine, self.camera)
         self._parser = protocol.Parser()
         self._console = self.machine.uarts[0]
@@ -119,6 +121,7 @@ class Kit:
     ) -> bool:
         while True:
             reason = self._run_slice(min(self.machine.now + _SLICE, end), check)
+            self.on_time(self.seconds)
             if reason == IDLE:
                 return condition is None or (check is not None and check())
             if reason == WALL:

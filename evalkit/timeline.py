@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.files import write_file
-from common.texts import markup, script
+from common.texts import counted, markup, script
 from evalkit.hardware.scheduler import SECOND
 from evalkit.hardware.spans import Span
 
@@ -18,28 +18,44 @@ if TYPE_CHECKING:
 ROWS = ("bus", "accelerator", "layers", "processor", "UART0", "UART1", "UART2")
 """Rows from top to bottom; others follow."""
 LAYERS = "layers"
+DECODERS = ("people_find", "pose_decode")
+"""Functions of the firmware that find people in maps; the first that there is."""
+DECODE = "decode"
+_REACH = 4
+"""Decoding is looked at together with layers that took at least a quarter of the time until it."""
 _GAP = SECOND // 100_000
 """Between two layers of one inference passes less."""
 
 _PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>Timeline of {title}</title><style>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Timeline of {title}</title><style>
 body {{ font: 14px system-ui, sans-serif; margin: 1.5em; color: #222; background: #fff }}
-svg {{ width: 100%; display: block; border: 1px solid #ccc; cursor: grab }}
+svg {{ width: 100%; display: block; border: 1px solid #ccc; cursor: grab; touch-action: pan-y }}
 table {{ border-collapse: collapse; margin-top: 1em }}
 td, th {{ padding: 2px 10px; text-align: left; border-bottom: 1px solid #eee }}
+@media (max-width: 500px) {{
+  body {{ margin: .7em; font-size: 13px }}
+  td, th {{ padding: 2px 5px }}
+}}
 td.n {{ text-align: right; font-variant-numeric: tabular-nums }}
 </style></head><body>
 <h1>Timeline of {title}</h1>
-<p>{summary} Wheel: zoom. Drag: move. Point at a bar: what it is and how long it took.
+<p>{summary} Wheel: zoom. Drag: move. Point at or touch a bar: what it is and how long it took.
+<output id="told"></output>
 <button id="near">the network</button> <button id="all">everything</button></p>
-<svg id="view" height="{height}"></svg>
+<svg id="view"></svg>
 <table><thead><tr><th>row</th><th>what</th><th>from (ms)</th><th>took (µs)</th></tr></thead>
 <tbody>
 {table}</tbody></table>
 <script>
-const rows = {data}, total = {total}, left = 100, rowHeight = 28;
+const rows = {data}, total = {total}, left = 100;
+// Rows whose bars are short have room for names that stand upright.
+const heights = rows.map(([title]) => ["layers", "processor"].includes(title) ? 56 : 28);
+const bottom = heights.reduce((sum, height) => sum + height, 8);
 const svg = document.getElementById("view"), ns = "http://www.w3.org/2000/svg";
 const colours = ["#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677", "#aa3377"];
+const inks = ["#fff", "#000", "#fff", "#000", "#000", "#fff"];
 const near = {near};
 let [from, to] = near;
 function add(name, attributes, parent, text) {{
@@ -52,25 +68,39 @@ function add(name, attributes, parent, text) {{
 function draw() {{
   const width = svg.clientWidth - left, scale = width / (to - from);
   svg.replaceChildren();
+  svg.setAttribute("height", bottom + 26);
+  let y = 8;
   rows.forEach(([title, spans], row) => {{
-    const y = 8 + row * rowHeight;
+    const high = heights[row] - 8;
     spans.forEach(([name, start, end], i) => {{
       if (end < from || start > to) return;
       const x0 = left + Math.max(0, (start - from) * scale);
       const x1 = left + Math.min(width, (end - from) * scale);
-      const bar = add("rect", {{x: x0, y: y, width: Math.max(1, x1 - x0), height: rowHeight - 8,
+      const bar = add("rect", {{x: x0, y: y, width: Math.max(1, x1 - x0), height: high,
         fill: colours[i % colours.length]}}, svg);
-      add("title", {{}}, bar, name + ": " + ((end - start) * 1000).toFixed(1) + " µs from "
-        + start.toFixed(3) + " ms");
-      if (x1 - x0 > 7 * name.length + 6)
-        add("text", {{x: x0 + 3, y: y + 14, "font-size": 11, fill: "#fff"}}, svg, name);
+      const what = name + ": " + ((end - start) * 1000).toFixed(1) + " µs from "
+        + start.toFixed(3) + " ms";
+      add("title", {{}}, bar, what);
+      bar.addEventListener("click", () => document.getElementById("told").textContent = what);
+      const style = {{"font-size": 10, fill: inks[i % inks.length], "pointer-events": "none"}};
+      if (x1 - x0 > 5.8 * name.length + 4)
+        add("text", {{x: x0 + 2, y: y + high / 2 + 4, ...style}}, svg, name);
+      else if (x1 - x0 > 9 && high > 5.8 * name.length + 4)
+        add("text", {{transform: `translate(${{(x0 + x1) / 2 + 3}} ${{y + high - 3}}) rotate(-90)`,
+          ...style}}, svg, name);
     }});
-    add("text", {{x: 6, y: y + 14, "font-size": 12}}, svg, title);
+    add("text", {{x: 6, y: y + high / 2 + 4, "font-size": 12}}, svg, title);
+    y += heights[row];
   }});
-  const step = Math.pow(10, Math.floor(Math.log10((to - from) / 4)));
-  for (let t = Math.ceil(from / step) * step; t <= to; t += step)
-    add("text", {{x: left + (t - from) * scale, y: 8 + rows.length * rowHeight + 14,
-      "font-size": 10, fill: "#666"}}, svg, t.toFixed(step < 1 ? 2 : 0) + " ms");
+  // A mark every 1, 2 or 5 times a power of ten, as close as their texts allow.
+  const least = 75 / scale, power = Math.pow(10, Math.floor(Math.log10(least)));
+  const step = power * [1, 2, 5, 10].find(n => n * power >= least);
+  const digits = Math.max(0, -Math.floor(Math.log10(step)));
+  for (let n = Math.ceil(from / step); n * step <= to; n++)
+    if (left + (n * step - from) * scale < svg.clientWidth - 50)
+      add("text", {{x: left + (n * step - from) * scale, y: bottom + 14,
+        "font-size": 10, fill: "#666", "class": "mark"}}, svg,
+        (n * step).toFixed(digits) + " ms");
 }}
 svg.addEventListener("wheel", event => {{
   event.preventDefault();
@@ -80,7 +110,7 @@ svg.addEventListener("wheel", event => {{
   to = Math.min(total, at + (to - at) * factor);
   draw();
 }});
-svg.addEventListener("mousemove", event => {{
+svg.addEventListener("pointermove", event => {{
   if (event.buttons !== 1) return;
   const shift = -event.movementX / (svg.clientWidth - left) * (to - from);
   const kept = Math.max(-from, Math.min(total - to, shift));
@@ -95,6 +125,36 @@ window.addEventListener("resize", draw);
 draw();
 </script></body></html>
 """
+
+
+def watch_decoding(machine: Machine) -> None:
+    """Let the timeline show when the firmware looks for people in the maps.
+
+    Call it before the firmware runs; without such a function nothing is shown.
+    """
+    symbols = machine.firmware.symbols
+    address = next((symbols[name][0] for name in DECODERS if name in symbols), None)
+    if address is None:
+        return
+    import unicorn
+
+    cpu, hook = machine.cpu, unicorn.UC_HOOK_CODE
+    begun: list[int] = []
+    watched: set[int] = set()
+
+    def left(*_: object) -> None:
+        if begun:
+            machine.recorder.add("processor", DECODE, begun.pop(), machine.now)
+
+    def entered(*_: object) -> None:
+        begun.append(machine.now)
+        back = cpu.register("LR") & ~1
+        # Where it returns to is known only now; no code has begun there before its first call.
+        if back not in watched:
+            watched.add(back)
+            cpu.uc.hook_add(hook, left, None, back, back)
+
+    cpu.uc.hook_add(hook, entered, None, address & ~1, address & ~1)
 
 
 def collect(machine: Machine) -> list[tuple[str, list[Span]]]:
@@ -125,12 +185,11 @@ def write_timeline(machine: Machine, path: str | Path) -> None:
     summary = (
         f"{machine.now / SECOND * 1e3:.1f} ms of modelled time, "
         f"{machine.cycles:,} processor cycles (an estimate for each instruction), "
-        f"{machine.accelerator.cnn.inferences} inferences."
+        f"{counted(machine.accelerator.cnn.inferences, 'inference')}."
     )
     page = _PAGE.format(
         title=title,
         summary=summary,
-        height=34 + 28 * len(rows),
         table="".join(_table_row(name, span) for name, spans in rows for span in spans[:200]),
         data=script([[name, [_milliseconds(s) for s in spans]] for name, spans in rows]),
         total=script(total / SECOND * 1e3),
@@ -149,7 +208,8 @@ def layer_names(report: Path) -> dict[str, str]:
 
 
 def last_inference(rows: list[tuple[str, list[Span]]], total: int) -> tuple[int, int]:
-    """The time around the last run of the layers, in picoseconds; all of it where none ran."""
+    """The time around the last run of the layers and the decoding behind it, in picoseconds; all
+    of it where none ran."""
     spans = dict(rows).get(LAYERS, [])
     if not spans:
         return 0, total
@@ -157,7 +217,10 @@ def last_inference(rows: list[tuple[str, list[Span]]], total: int) -> tuple[int,
     while first and spans[first].start - spans[first - 1].end <= _GAP:
         first -= 1
     start, end = spans[first].start, spans[-1].end
-    margin = max((end - start) * 2 // 5, SECOND // 1000)
+    margin = max((end - start) // 5, SECOND // 1000)
+    decoded = [s.end for s in dict(rows).get("processor", []) if s.name == DECODE]
+    # Where much is said in between, the layers would be a sliver again.
+    end = max([end, *(at for at in decoded if end <= at <= end + _REACH * (end - start))])
     return max(0, start - margin), min(total, end + margin)
 
 

@@ -13,6 +13,7 @@ from importlib import import_module
 
 from common.console import call_as, command_line
 from common.errors import UserError
+from pose78.shipped import as_files
 
 HELP = ("-h", "--help")
 
@@ -26,15 +27,22 @@ def _behind(*words: str) -> Callable[[list[str]], list[str]]:
     return lambda arguments: [*words, *arguments]
 
 
-def _task_verb(verb: str) -> Callable[[list[str]], list[str]]:
+def _compile(arguments: list[str]) -> list[str]:
+    """Students of the package may be named where a checkpoint is expected."""
+    return ["compile", *as_files(arguments)]
+
+
+def _task_verb(
+    verb: str, read: Callable[[list[str]], list[str]] = _as_given
+) -> Callable[[list[str]], list[str]]:
     """Puts the verb behind the task, if one is named, and the usual task otherwise."""
 
     def spelled(arguments: list[str]) -> list[str]:
         from distill.tasks import TASKS
 
         if arguments and arguments[0] in TASKS:
-            return [arguments[0], verb, *arguments[1:]]
-        return [verb, *arguments]
+            return [arguments[0], verb, *read(arguments[1:])]
+        return [verb, *read(arguments)]
 
     return spelled
 
@@ -62,13 +70,13 @@ VERBS: dict[str, Verb] = {
     "label": Verb("label a folder of pictures", "distill.__main__", _behind("pose", "label")),
     "quantize": Verb("integers of a trained student", "quantize.__main__"),
     "compile": Verb("write the C project of a network", "synthesize.__main__",
-                    _behind("compile")),
+                    _compile),
     "report": Verb("draw a network on the chip as a page", "pose78.commands.report"),
     "run": Verb("run a firmware ELF on the virtual kit", "evalkit.__main__", _behind("run")),
     "view": Verb("watch the student, a board or the virtual kit in the browser",
                  "pose78.commands.view"),
     "flash": Verb("write a firmware ELF into a board", "evalkit.__main__", _behind("flash")),
-    "eval": Verb("accuracy of checkpoints", "distill.__main__", _task_verb("eval")),
+    "eval": Verb("accuracy of checkpoints", "distill.__main__", _task_verb("eval", as_files)),
     "export": Verb("people seen by a board or the virtual kit as COCO JSON",
                    "evalkit.__main__", _behind("export")),
     "doctor": Verb("what is installed, and what is missing for what", "pose78.commands.doctor"),

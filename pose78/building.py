@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pose78.estimator import find
+from pose78.shipped import find
 
 
 def compile_project(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from common.console import progress
 from common.errors import UserError
 from synthesize.chip import limits
 from synthesize.chip.cycles import STARTUP_CYCLES
@@ -201,7 +202,7 @@ def _of(understood: Understood, bits: Bits | None) -> Verdict:
 
 def _narrower(spec: StudentSpec) -> str:
     """Whether fewer bits would make a network fit that has 8; empty when it needs none."""
-    for bits in (8, 4, 2, 1):
+    for bits in progress((8, 4, 2, 1), title="weight bits", unit="width"):
         try:
             compile_graph(untrained(spec, bits))
         except UserError:

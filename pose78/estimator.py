@@ -20,6 +20,7 @@ from ai8x_models.show import Output, PoseMaps, pose_maps
 from ai8x_models.skeleton import KEYPOINTS, NUM_HEATMAPS, NUM_PAFS
 from common.errors import UserError
 from pose78.parallel import in_order
+from pose78.shipped import find
 from synthesize.graph import quick
 from synthesize.graph.ir import Graph
 from synthesize.legal import rewrites
@@ -27,8 +28,6 @@ from synthesize.read import checkpoint, student
 from synthesize.report.table import step_of
 
 Pixels = npt.NDArray[np.uint8]
-CHECKPOINTS = Path(__file__).resolve().parent.parent / "ai8x_models" / "checkpoints"
-SUFFIX = "-q.pth.tar"
 
 
 @dataclass(frozen=True)
@@ -143,28 +142,6 @@ class Model:
                 f"the threshold is {threshold}; 0 to {thresholds.MAX_SCORE:g} are possible"
             )
         return replace(self.settings, min_score=threshold)
-
-
-def shipped() -> dict[str, Path]:
-    """The integer students that come with the package, by name."""
-    return {p.name.removesuffix(SUFFIX): p for p in sorted(CHECKPOINTS.glob(f"*{SUFFIX}"))}
-
-
-def find(name: str | Path) -> Path:
-    """The checkpoint that is meant: a student of the package by name, or a file.
-
-    Raises:
-        UserError: there is no such student and no such file.
-    """
-    known = shipped()
-    if str(name) in known:
-        return known[str(name)]
-    if not Path(name).is_file():
-        raise UserError(
-            f"{name} is neither a student of this package ({', '.join(known)}) nor a "
-            "checkpoint file"
-        )
-    return Path(name)
 
 
 def load(name: str | Path = "native") -> Model:

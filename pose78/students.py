@@ -13,7 +13,7 @@ from torch import nn
 
 from ai8x_models.students import SPECS, Student, StudentSpec
 from common.errors import UserError
-from pose78.estimator import shipped
+from pose78.shipped import shipped
 
 _RUN = "<run_path>"
 """What :mod:`runpy` calls a file's module: classes with it were made in the file itself."""

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from ai8x_models.student_file import load_student
 from common.console import progress
-from common.errors import UserError
-from common.files import write_file
+from common.files import check_writable, write_file
 from quantize.fold import fold_batchnorm
 from quantize.sensitivity import calibration_images, sensitivity
 from synthesize.chip import limits
@@ -92,8 +91,7 @@ def write_bits(
     Raises:
         UserError: as :func:`choose_bits`, or the file cannot be written.
     """
-    if not out.parent.is_dir():
-        raise UserError(f"cannot write {out}: its folder does not exist; make it first")
+    check_writable(out)
     found, costs = choose_bits(checkpoint, images, count, widths, max_cycles)
     write_file(out, recipe(found, costs, checkpoint.name))
     return found

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ai8x_models.layers import BIAS_MAX, SHIFT_LIMIT, FusedLayer, shift_for_limit
 from ai8x_models.students import INPUT, Student, inputs_of
+from common.console import progress
 from common.errors import UserError
 
 Inputs = tuple[Tensor, ...]
@@ -98,7 +99,7 @@ def calibrate(student: Student, bits: Mapping[str, int], images: Tensor) -> dict
     modules = {spec.name: layer for spec, layer in student.steps()}
     specs = {spec.name: spec for spec in student.spec.layers}
     groups = {name: group for group in student.spec.tied for name in group}
-    for name, spec in specs.items():
+    for name, spec in progress(specs.items(), title="calibrating", unit="layer"):
         if name in rounded:
             continue
         group = groups.get(name, (name,))

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ai8x_models.layers import FusedLayer
 from ai8x_models.students import INPUT, Student, inputs_of
+from common.console import progress
 from common.errors import UserError
 
 CLIPPING = 0.97  # a channel this high on the calibration pictures counts as clipped
@@ -46,7 +47,7 @@ def equalize(student: Student, images: Tensor) -> int:
         raise UserError("only a float student with folded batch norm can be equalised")
     student.eval()
     scaled = 0
-    for number in range(ROUNDS):
+    for number in progress(range(ROUNDS), title="equalising", unit="round"):
         changed = 0
         values = {INPUT: images}
         for spec, layer in student.steps():

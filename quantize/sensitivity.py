@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ai8x_models.preprocess import grey_bytes, prepare, read_picture
 from ai8x_models.students import INPUT, Student, inputs_of
+from common.console import progress as bar
 from common.errors import UserError
 from common.pictures import SUFFIXES
 from quantize.calibrate import BITS, choose_shift, real_output
@@ -111,6 +112,7 @@ def calibration_images(folder: Path, count: int, size: int, channels: int = 3) -
     if count < 1:
         raise UserError(f"{count} calibration pictures are too few; use at least 1")
     chosen = paths[:: max(1, len(paths) // count)][:count]
-    fitted = [prepare(read_picture(path), size) for path in chosen]
+    reading = bar(chosen, title="reading", unit="picture")
+    fitted = [prepare(read_picture(path), size) for path in reading]
     data = [one.data if channels == 3 else grey_bytes(one.pixels) for one in fitted]
     return torch.from_numpy(np.stack(data)).float() / 128

@@ -196,6 +196,7 @@ def build_program(legal: Graph, placement: Placement) -> Program:
         input_blocks=pack.input_blocks(legal.input, placement, legal.layers[0].stacked),
         fifo=_fifo(placement),
         startup_cycles=STARTUP_CYCLES,
+        cleared=pack.cleared_blocks(legal, placement),
     )
 
 

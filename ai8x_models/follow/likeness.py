@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ai8x_models.follow.fixed import Integers, clamp, kernel
+from ai8x_models.skeleton import NUM_KEYPOINTS
 
-POINTS = 18
+POINTS = NUM_KEYPOINTS
 MOST_SIDE = 1023
 """Pixels a side of a camera picture."""
 

@@ -14,8 +14,9 @@ import torch
 
 from ai8x_models.student_file import load_student, save_student
 from ai8x_models.students import Student
-from common.console import say
+from common.console import progress, say
 from common.errors import UserError
+from common.files import check_writable
 
 
 def mean(students: Sequence[Student], names: Sequence[str]) -> Student:
@@ -53,7 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("students", type=Path, nargs="+", help="float students of one network")
     parser.add_argument("-o", "--output", type=Path, required=True, help="student to write")
     options = parser.parse_args(arguments)
-    loaded = [load_student(path) for path in options.students]
+    check_writable(options.output)
+    files = progress(options.students, title="reading", unit="student")
+    loaded = [load_student(path) for path in files]
     names = [str(path) for path in options.students]
     student = mean([student for student, _ in loaded], names)
     save_student(student, options.output, 0, {"mean_of": len(names)})

@@ -90,6 +90,7 @@ class Console(L.Callback):
     def __init__(self, watched: Watched) -> None:
         self.watched = watched
         self.bar: tqdm | None = None
+        self.judged: tqdm | None = None
         self.losses: list[Tensor] = []
         self.started = 0.0
         self.best = -math.inf if watched.higher else math.inf
@@ -112,8 +113,25 @@ class Console(L.Callback):
                 self.bar.set_postfix(loss=f"{float(self.losses[-1]):.4f}")
 
     def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Do not count validation in the speed."""
-        self.started, self.stopped = self.started, time.perf_counter()
+        """Do not count validation in the speed; it has a bar of its own."""
+        self.stopped = time.perf_counter()
+        if trainer.is_global_zero and sys.stderr.isatty():
+            total = int(sum(trainer.num_val_batches))
+            self.judged = progress(title="validation", total=total, unit="batch")
+
+    def on_validation_batch_end(
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int,
+        dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
+        """Move that bar."""
+        if self.judged is not None:
+            self.judged.update()
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Take it away."""
+        if self.judged is not None:
+            self.judged.close()
+            self.judged = None
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """One line: loss, speed, and the watched figure when there was a validation."""

@@ -7,7 +7,6 @@ stops a run of hours nor goes unnoticed.
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from common import incoming, pictures
 from common.errors import UserError
 from common.incoming import Unfit, read_bytes
 
+_MOST = 1e6  # of any number in a file: pictures have fewer columns
 TOLERANCE = 1.0  # pixels that a point may lie outside its picture (annotators click on edges)
 MAX_ANNOTATION_BYTES = 1 << 30  # all of COCO has a quarter of it
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
@@ -45,8 +45,11 @@ class Skipped:
         )
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read an annotation file, with a plain sentence when it cannot be used."""
+def read_json(path: Path, nobody: bool = False) -> dict[str, Any]:
+    """Read an annotation file, with a plain sentence when it cannot be used.
+
+    ``nobody``: pictures without any annotation say something, too.
+    """
     try:
         data = incoming.read_json(path, MAX_ANNOTATION_BYTES)
     except OSError as error:
@@ -56,22 +59,45 @@ def read_json(path: Path) -> dict[str, Any]:
     for key in ("images", "annotations", "categories"):
         if not isinstance(data, dict) or not isinstance(data.get(key), list):
             raise UserError(f"{path} has no list '{key}'; expected COCO keypoint annotations")
-        if not data[key]:
+        if not data[key] and not (nobody and key == "annotations"):
             raise UserError(f"{path}: its list '{key}' is empty, so there is nothing to learn")
     return data
 
 
 def _is_numbers(values: object, count: int) -> bool:
-    """Whether ``values`` is a list of ``count`` finite numbers."""
+    """Whether ``values`` is a list of ``count`` finite numbers, none of them beyond a picture."""
     return (
         isinstance(values, list)
         and len(values) == count
-        and all(isinstance(v, int | float) and math.isfinite(v) for v in values)
+        and all(isinstance(v, int | float) and abs(v) < _MOST for v in values)
     )
+
+
+def _is_picture(entry: object) -> bool:
+    """Whether an entry of the file has an id and a file name, and no size that is none."""
+    return (
+        isinstance(entry, dict)
+        and isinstance(entry.get("id"), int)
+        and isinstance(entry.get("file_name"), str)
+        and all(
+            isinstance(entry.get(side, 1), int | float) and 0 < entry.get(side, 1) < _MOST
+            for side in ("width", "height")
+        )
+    )
+
+
+def _names_points(category: object) -> bool:
+    """Whether a category of the file lists names of keypoints."""
+    names = category.get("keypoints") if isinstance(category, dict) else None
+    return isinstance(names, list) and bool(names) and all(isinstance(n, str) for n in names)
 
 
 class KeypointFile:
     """The usable content of a COCO keypoint file.
+
+    Args:
+        path: the file.
+        nobody: whether a set of pictures without anybody is of use.
 
     Attributes:
         raw: the file as read.
@@ -82,21 +108,20 @@ class KeypointFile:
         skipped: what is left out, and why.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, nobody: bool = False) -> None:
         self.path, self.skipped = path, Skipped()
-        self.raw = read_json(path)
-        people = [c for c in self.raw["categories"] if isinstance(c, dict) and c.get("keypoints")]
+        self.raw = read_json(path, nobody)
+        people = [c for c in self.raw["categories"] if _names_points(c)]
         if not people:
             raise UserError(f"{path}: no category lists keypoints; expected a person category")
         self.names: list[str] = people[0]["keypoints"]
         self.joints, self.category = len(self.names), people[0].get("id")
         images = []
         for index, entry in enumerate(self.raw["images"]):
-            usable = isinstance(entry, dict) and isinstance(entry.get("id"), int)
-            if usable and isinstance(entry.get("file_name"), str):
+            if _is_picture(entry):
                 images.append(entry)
             else:
-                self.skipped.add("picture entries without id or file name", f"entry {index}")
+                self.skipped.add("picture entries without id, file name or size", f"entry {index}")
         self.images = sorted(images, key=lambda entry: entry["id"])
         self._by_image: dict[int, list[dict[str, Any]]] = {i["id"]: [] for i in images}
         for index, annotation in enumerate(self.raw["annotations"]):
@@ -104,10 +129,11 @@ class KeypointFile:
 
     def _sort_in(self, index: int, annotation: Any) -> None:
         """File an annotation under its picture, if it has one."""
-        if not isinstance(annotation, dict) or annotation.get("image_id") not in self._by_image:
+        number = annotation.get("image_id") if isinstance(annotation, dict) else None
+        if not isinstance(number, int) or number not in self._by_image:
             self.skipped.add("annotations of no listed picture", f"entry {index}")
         elif annotation.get("category_id", self.category) == self.category:
-            self._by_image[annotation["image_id"]].append(annotation)
+            self._by_image[number].append(annotation)
 
     def annotations_of(self, image: dict[str, Any]) -> list[dict[str, Any]]:
         """Annotations of a picture, crowds too, whose keypoints and box are well formed."""

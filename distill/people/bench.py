@@ -18,6 +18,7 @@ import torch
 
 from ai8x_models.codec import encode_batch
 from ai8x_models.decode import decode, decode_single
+from common.console import progress
 from distill.people.crops import Augmentation, CropDataset, collate
 from distill.people.person_sets import MAX_SIDE, PeopleSet, SyntheticSet
 from distill.people.synthetic import write_set
@@ -65,12 +66,15 @@ def measure() -> dict[str, float]:
             decode(heat[index], pafs[index])
         return BATCH
 
+    found = _rates({"targets, 3 people": targets, "crops with targets": loader})
+    found |= measure_files()
+    return found | _rates({"decode, one person": single, "decode, any number": several})
+
+
+def _rates(steps: dict[str, Callable[[], int]]) -> dict[str, float]:
+    """:func:`rate` of each."""
     return {
-        "targets, 3 people": rate(targets),
-        "crops with targets": rate(loader),
-        **measure_files(),
-        "decode, one person": rate(single),
-        "decode, any number": rate(several),
+        name: rate(step) for name, step in progress(steps.items(), title="measuring", unit="stage")
     }
 
 
@@ -91,7 +95,7 @@ def measure_files(count: int = 32) -> dict[str, float]:
             collate([crops[index % len(crops)] for index in range(BATCH)])
             return BATCH
 
-        return {"decode 640 x 480 JPEG": rate(decode), "crops from such files": rate(loader)}
+        return _rates({"decode 640 x 480 JPEG": decode, "crops from such files": loader})
 
 
 def main(arguments: list[str] | None = None) -> int:

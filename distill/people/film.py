@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_models.skeleton import KEYPOINTS
-from common.console import command_line, say
+from common.console import command_line, progress, say
 from common.errors import UserError
 from common.files import whole_file, write_file
 from distill.people.drawn import bones, figure
@@ -288,7 +288,9 @@ def _write_video(
             f"{path} cannot be written as a video; name a file that ends in .mp4 or .avi"
         )
     try:
-        for index, frame in enumerate(film(script)):
+        total = round(script.seconds * RATE)
+        frames = progress(film(script), title="film", total=total, unit="picture")
+        for index, frame in enumerate(frames):
             writer.write(cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2BGR))
             people[index] = frame.people
     finally:

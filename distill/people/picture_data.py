@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import ConcatDataset, DataLoader, WeightedRandomSampler
-from tqdm import tqdm
 
+from common.console import progress
 from common.files import checksum
 from distill.engine.module import Reporting
 from distill.people.crops import Augmentation, CropDataset
@@ -97,7 +97,7 @@ class PictureData(Reporting):
             assert self.look is not None
             by_name = {entry.name: entry for entry in pictures.entries}
             title = f"teacher's maps of {pictures.images}"
-            with tqdm(total=missing, desc=title, leave=False, disable=None) as bar:
+            with progress(title=title, total=missing, unit="picture") as bar:
 
                 def read(name: str) -> np.ndarray | None:
                     bar.update()

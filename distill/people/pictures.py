@@ -66,7 +66,7 @@ class Pictures:
         self.maps: PictureMaps | None = None
 
     def _read(self, annotations: Path) -> list[Entry]:
-        content = KeypointFile(annotations)
+        content = KeypointFile(annotations, nobody=True)
         convert = CONVERTERS[content.joints][0]
         entries = []
         for image in content.images:

@@ -24,14 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai8x_models.preprocess import fit
+from common.console import progress
 from common.errors import UserError
 from evalkit.commands import replay
 from evalkit.host.stream import pictures
 from evalkit.kit import Kit
 from evalkit.wire import pieces, protocol
 
-TARGET_PER_SECOND = 10.0
-"""Further answers for each second of wall time on two cores."""
+TARGET_ANSWER_MS = 1e3 * 2 / 30
+"""Processor time of a further answer: 30 a second of two cores."""
 TARGET_FIRST_S = 3.0
 TARGET_REPLAY_S = 1.0
 
@@ -72,7 +73,7 @@ def measure_firmware(
     watch.lap()
     images = _pictures(hello.input_shape, photograph)
     poses = None
-    for number in range(count + 1):
+    for number in progress(range(count + 1), title="pictures", unit="picture"):
         poses = _ask(kit, next(images), number, hello.outputs if want_maps else 0)
         watch.lap()
     assert poses is not None
@@ -151,8 +152,8 @@ def verdicts(result: dict[str, Any]) -> list[str]:
             f"{result['further_answers_per_wall_s']:.1f}/s of wall time; processor time"
             f" {cpu['median']:.0f} ms each ({cpu['least']:.0f} to {cpu['most']:.0f}),"
             f" {1e3 / cpu['median']:.1f}/s",
-            f"at least {TARGET_PER_SECOND:g}/s",
-            result["further_answers_per_wall_s"] >= TARGET_PER_SECOND,
+            f"at most {TARGET_ANSWER_MS:.0f} ms",
+            cpu["median"] <= TARGET_ANSWER_MS,
         ),
         (
             "boot to first answer",

@@ -11,8 +11,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from common.console import say
-from common.files import write_file
+from common.console import progress, say
+from common.files import check_writable, write_file
 from evalkit.host import board_report
 from evalkit.host.flash import command, find_openocd, flash
 from evalkit.host.serial.links import BAUD, KitLink, SerialLink
@@ -35,8 +35,9 @@ def main(given: list[str]) -> int:
     options = parser.parse_args(given)
     projects = [board_report.expected(folder) for folder in options.projects]
     openocd = find_openocd(options.openocd) if options.port else ""
+    check_writable(options.out)
     rows = []
-    for project in projects:
+    for project in progress(projects, title="networks", unit="network"):
         row = _on_board(project, options, openocd) if options.port else _on_kit(project)
         say(f"{row.network}: {row.verdict}")
         rows.append(row)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from common.console import say
+from common.console import note, progress, say
 from common.errors import UserError
 from common.files import check_writable
+from common.pictures import SUFFIXES
 from common.texts import console, counted, people
 from evalkit.host import coco
 from evalkit.host.stream import sources
@@ -15,14 +18,15 @@ from evalkit.wire import protocol
 
 
 class Collector:
-    """A listener that prints what happens.
+    """A listener that prints what happens; ``moved`` is called for every picture.
 
     Attributes:
         shots: everything that came.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, moved: Callable[[], object] = lambda: None) -> None:
         self.shots: list[Shot] = []
+        self._moved = moved
 
     def status(self, state: str, text: str) -> None:
         """Not shown."""
@@ -34,6 +38,7 @@ class Collector:
     def shot(self, shot: Shot) -> None:
         """Keep it."""
         self.shots.append(shot)
+        self._moved()
         poses = shot.poses
         micros = poses.input_us + poses.inference_us + poses.decode_us
         who = people(len(poses.people))
@@ -41,7 +46,14 @@ class Collector:
 
     def log(self, text: str) -> None:
         """Print it."""
-        print(console(text), flush=True)
+        note(console(text), sys.stdout)
+
+
+def _pictures_in(camera: Path | None) -> int | None:
+    """How many pictures a camera shows, where that is known before."""
+    if camera is None or not camera.is_dir():
+        return None
+    return sum(file.suffix.lower() in SUFFIXES for file in camera.iterdir())
 
 
 def main(given: list[str]) -> int:
@@ -57,10 +69,12 @@ def main(given: list[str]) -> int:
     if options.count is not None and options.count < 1:
         raise UserError(f"--count is {options.count}; at least one picture is needed")
     check_writable(options.output)
-    collector = Collector()
-    feed = sources.feed(options, collector, options.count or 1 << 31)
-    feed.start()
-    feed.wait()
+    total = options.count or _pictures_in(options.camera)
+    with progress(title="pictures", total=total, unit="picture") as bar:
+        collector = Collector(bar.update)
+        feed = sources.feed(options, collector, options.count or 1 << 31)
+        feed.start()
+        feed.wait()
     feed.check()
     shots = collector.shots[: options.count]
     found = coco.write(shots, options.output)

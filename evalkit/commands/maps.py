@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from ai8x_models.maps import Maps, write_maps
 from ai8x_models.preprocess import fit
-from common.console import say
+from common.console import progress, say
 from common.errors import UserError
+from common.files import check_writable
 from common.texts import counted
 from evalkit.host.serial.links import BAUD, KitLink, Link, SerialLink
 from evalkit.host.serial.session import Session
@@ -38,14 +39,14 @@ def collect(
     _, rows, columns = hello.input_shape
     names: list[str] = []
     maps: list[list[NDArray[np.int32]]] = []
-    for number, picture in enumerate(camera.pictures(repeat=False)):
+    total = len(camera.files) if count is None else min(count, len(camera.files))
+    shown = progress(camera.pictures(repeat=False), title="pictures", total=total, unit="picture")
+    for number, picture in enumerate(shown):
         if number == count:
             break
         pixels = fit(picture.pixels, rows, columns).pixels
         maps.append(session.look(pixels, number & 0xFFFF, want_maps=True).maps)
         names.append(picture.name)
-        if len(names) % 10 == 0:
-            print(f"{len(names)} pictures", flush=True)
     return names, [np.stack(found) for found in zip(*maps, strict=True)]
 
 
@@ -66,8 +67,7 @@ def main(given: list[str]) -> int:
     options = parser.parse_args(given)
     if options.count is not None and options.count < 1:
         raise UserError(f"--count is {options.count}; at least one picture is needed")
-    if not options.output.parent.is_dir():
-        raise UserError(f"cannot write {options.output}: its folder does not exist; make it first")
+    check_writable(options.output)
     if not options.camera.exists():
         raise UserError(f"camera {options.camera} does not exist; name a folder of photographs")
     camera = Photographs(options.camera)

@@ -8,16 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ai8x_models.maps import write_maps
-from common.console import program
+from common.console import program, progress
 from common.errors import UserError
-from common.files import write_file
+from common.files import check_writable, write_file
 from common.texts import console
 from evalkit.dump import LayerDump
 from evalkit.gdb import GdbServer
 from evalkit.hardware.around.ov7692 import FITS, Source
 from evalkit.hardware.scheduler import SECOND
 from evalkit.kit import COLOUR_BARS, DEFAULT_SECONDS, DEFAULT_WALL_SECONDS, Kit
-from evalkit.timeline import write_timeline
+from evalkit.timeline import watch_decoding, write_timeline
 from evalkit.wire import protocol
 
 CAMERA_PATIENCE = 0.5
@@ -89,9 +89,12 @@ def main(given: list[str]) -> int:
         UserError: unusable image, limit reached, or the firmware did something wrong.
     """
     arguments = _arguments(given)
+    _check_outputs(arguments)
     kit = Kit(arguments.firmware, camera=_camera(arguments))
     kit.machine.restarts = not arguments.no_restart
     kit.machine.on_reset = _TellResets()
+    if arguments.timeline:
+        watch_decoding(kit.machine)
     if arguments.dump_layers:
         kit.machine.accelerator.cnn.observer = LayerDump(Path(arguments.dump_layers))
     if arguments.send:
@@ -104,12 +107,24 @@ def main(given: list[str]) -> int:
         print(f"waiting for a debugger: target remote :{server.port}", file=sys.stderr)
         server.serve()
     try:
-        reached = _run(kit, arguments)
+        with progress(title="modelled time", unit="ms") as bar:
+            kit.on_time = lambda seconds: bar.update(int(1000 * seconds) - bar.n)
+            reached = _run(kit, arguments)
     finally:
         _write_outputs(kit, arguments)
     if not reached:
         raise UserError(f"the firmware went to sleep without sending {arguments.until!r}")
     return _status(kit)
+
+
+def _check_outputs(arguments: argparse.Namespace) -> None:
+    """Refuse what cannot be written before the run rather than after it."""
+    named = (arguments.uart, arguments.uart_raw, arguments.maps, arguments.timeline)
+    for name in (*named, arguments.display):
+        if name is not None and name != "-":
+            check_writable(Path(name))
+    if arguments.dump_layers is not None:
+        check_writable(Path(arguments.dump_layers), folder=True)
 
 
 class _TellResets:

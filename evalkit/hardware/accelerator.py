@@ -22,6 +22,13 @@ SIZE = memory_map.CNN_END - memory_map.CNN_BASE
 
 _QUADRANT_MASK = memory_map.QUADRANT_STRIDE - 1
 _FIRST_QUADRANT = memory_map.QUADRANT_BASE - BASE
+_INSTANCE_BYTES = memory_map.DATA_STRIDE
+_FIRST_WORDS = {
+    (memory_map.instance_address(instance, 0) - BASE) // _INSTANCE_BYTES: instance
+    * limits.DATA_INSTANCE_WORDS
+    for instance in range(limits.DATA_INSTANCES)
+}
+"""Number of the first word of each data memory instance, by its place on the bus."""
 
 
 class Accelerator:
@@ -74,6 +81,7 @@ class Accelerator:
         self._check_usable(offset)
         inner = offset - _FIRST_QUADRANT & _QUADRANT_MASK
         if size == 4 and offset >= _FIRST_QUADRANT and inner >= memory_map.WEIGHT_OFFSET:
+            self._readable = False
             self._block_start, self._next = offset, offset + 4
             self._block.append(value)
             self._block_pc = self.machine.program_counter()
@@ -90,10 +98,9 @@ class Accelerator:
 
     def read(self, offset: int, size: int) -> int:
         """Bus read at an offset from BASE."""
-        quadrant, inner = divmod(offset - _FIRST_QUADRANT, memory_map.QUADRANT_STRIDE)
-        inner -= memory_map.DATA_OFFSET
-        if self._readable and self._next < 0 and inner >= 0:
-            index = quadrant * (4 * memory_map.DATA_STRIDE // 4) + (inner >> 2)
+        first = _FIRST_WORDS.get(offset // _INSTANCE_BYTES)
+        if first is not None and self._readable:
+            index = first + offset % _INSTANCE_BYTES // 4
             if self._known[index]:
                 self._last_read_cycle = self._cpu.cycles
                 if size == 4 and not offset & 3:
@@ -102,8 +109,10 @@ class Accelerator:
         self.flush()
         self._check_usable(offset)
         self.sync()
-        value = self.cnn.read(BASE + offset, size) if inner < 0 else self._read_data(offset, size)
-        if inner >= 0 and not self.cnn.running:
+        if first is None:
+            return self.cnn.read(BASE + offset, size)
+        value = self._read_data(offset, size)
+        if not self.cnn.running:
             self._readable = True
             self._first_read_cycle = self._last_read_cycle = self._cpu.cycles
         return value

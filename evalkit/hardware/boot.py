@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from common.errors import UserError
+from synthesize.chip.memory_map import FLASH_BASE, FLASH_SIZE
 
 if TYPE_CHECKING:
     from evalkit.hardware.machine import Machine
 
-FLASH_BASE, FLASH_SIZE = 0x1000_0000, 512 * 1024
 SRAM_BASE, SRAM_SIZE = 0x2000_0000, 128 * 1024
 PERIPHERAL_BASE, PERIPHERAL_SIZE = 0x4000_0000, 0x20_0000
 SYSTEM_BASE, SYSTEM_SIZE = 0xE000_0000, 0x10_0000

@@ -29,12 +29,15 @@ from evalkit.hardware.peripherals.wut import Wut
 if TYPE_CHECKING:
     from evalkit.hardware.machine import Machine
 
-_SLOT = 10
+SLOT = 10
 """Peripherals are at multiples of 1 KiB."""
 
 
 class Inventory:
-    """The peripherals, each by its name and in ``peripherals``; a part of ``Machine``."""
+    """The peripherals, each by its name and in ``peripherals``; a part of ``Machine``.
+
+    ``slots`` says who answers, by offset from the peripherals' base address >> ``SLOT``.
+    """
 
     def make_peripherals(self, machine: Machine) -> None:
         """Make and connect everything; ``machine`` is what they are parts of."""
@@ -97,18 +100,14 @@ class Inventory:
 
     def _connect(self) -> None:
         """Who answers at which address, and which clock gates stop whom."""
-        self._slots: dict[int, Peripheral] = {}
+        self.slots: dict[int, Peripheral] = {}
         for peripheral in self.peripherals.values():
-            first = peripheral.base - PERIPHERAL_BASE >> _SLOT
-            last = peripheral.base + max(peripheral.REGISTERS) - PERIPHERAL_BASE >> _SLOT
+            first = peripheral.base - PERIPHERAL_BASE >> SLOT
+            last = peripheral.base + max(peripheral.REGISTERS) - PERIPHERAL_BASE >> SLOT
             for slot in range(first, last + 1):
-                self._slots[slot] = peripheral
+                self.slots[slot] = peripheral
         gated = (self.dma, *self.uarts[:3], *self.gpios[:2], self.pt, *self.i2cs, *self.spis)
         for peripheral in gated:
             peripheral.clock_gate = partial(self.gcr.gated, peripheral.name.lower())
         self.gpios[2].clock_gate = partial(self.lpgcr.gated, "gpio2")
         self.uarts[3].clock_gate = partial(self.lpgcr.gated, "uart3")
-
-    def peripheral_at(self, offset: int) -> Peripheral | None:
-        """Who answers at an offset from the peripherals' base address."""
-        return self._slots.get(offset >> _SLOT)

@@ -30,7 +30,7 @@ from evalkit.hardware.core.cpu import BREAKPOINT, CALL, RETURN, SLEEP, SLEEP_EVE
 from evalkit.hardware.core.system import SVCALL, SystemControl
 from evalkit.hardware.elf import Firmware
 from evalkit.hardware.faults import ChipReset, KitFault
-from evalkit.hardware.inventory import Inventory
+from evalkit.hardware.inventory import SLOT, Inventory
 from evalkit.hardware.peripherals.gcr import IBRO_HZ, RESET_HZ
 from evalkit.hardware.peripherals.uart import Uart
 from evalkit.hardware.polling import Polling
@@ -132,8 +132,8 @@ class Machine(Inventory):
     # ---- bus -----------------------------------------------------------------------------------
 
     def _read(self, offset: int, size: int) -> int:
-        peripheral = self.peripheral_at(offset)
         address = PERIPHERAL_BASE + offset
+        peripheral = self.slots.get(offset >> SLOT)
         if peripheral is None:
             raise KitFault(f"no peripheral is modelled at 0x{address:08x}", address)
         value = peripheral.read(address - peripheral.base, size)
@@ -141,8 +141,8 @@ class Machine(Inventory):
         return value
 
     def _write(self, offset: int, size: int, value: int) -> None:
-        peripheral = self.peripheral_at(offset)
         address = PERIPHERAL_BASE + offset
+        peripheral = self.slots.get(offset >> SLOT)
         if peripheral is None:
             raise KitFault(f"no peripheral is modelled at 0x{address:08x}", address)
         self.polling.forget()

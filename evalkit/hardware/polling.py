@@ -33,7 +33,7 @@ class Polling:
         self._last: tuple[int, int] | None = None
         self._same = 0
         self._moving = 0
-        self._start = 0
+        self._start = 0  # in the processor's cycles, whose length changes only by a write
 
     def forget(self) -> None:
         """The program does something else than wait."""
@@ -54,7 +54,7 @@ class Polling:
         self._same = 0
         self._moving = self._moving + 1 if moves else 0
         if not moves:
-            self._start = self._machine.now
+            self._start = self._machine.cpu.cycles
         if self._moving >= MOVING_LIMIT:
             self._skip(peripheral, step=True)
 
@@ -66,7 +66,8 @@ class Polling:
             times.append(peripheral.next_change())
         known = [t for t in times if t is not None]
         if step or len(known) == 1:
-            length = min(POLL_STEP_MAX, max(POLL_STEP, (machine.now - self._start) // 400))
+            waited = machine.now - machine.clocks.time_of(self._start)
+            length = min(POLL_STEP_MAX, max(POLL_STEP, waited // 400))
             length = min(length, max(machine.system.systick.period // 16, POLL_STEP))
             known.append(machine.now + length)
         machine.let_pass(min(known))

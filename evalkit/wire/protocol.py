@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ai8x_models.skeleton import JOINTS_3D
 from ai8x_models.skeleton import NUM_KEYPOINTS as KEYPOINTS
 from evalkit.wire.framing import MAGIC as MAGIC
 from evalkit.wire.framing import MAX_PAYLOAD as MAX_PAYLOAD
@@ -40,7 +41,7 @@ IMAGE_WANT_MAPS = 2
 
 SHOW_MOST_STEP = 16
 
-JOINTS = 16
+JOINTS = len(JOINTS_3D) - 1
 """Joints of a 3D pose; the pelvis, its origin, is not among them."""
 TICKS_PER_SECOND = 50_000_000
 

@@ -47,10 +47,20 @@ int cnn_disable(void)
     return CNN_OK;
 }
 
+int cnn_clear_buffer(void)
+{
+#ifdef CNN_CLEARED
+    for (const uint32_t *block = cleared_blocks; block[0] != 0; block += 2) {
+        for (uint32_t i = 0; i < block[1]; ++i) WORD_AT(block[0] + 4u * i) = 0;
+    }
+#endif
+    return CNN_OK;
+}
+
 int cnn_init(void)
 {
     cnn_write_registers(init_writes, sizeof init_writes / sizeof init_writes[0]);
-    return CNN_OK;
+    return cnn_clear_buffer();
 }
 
 /* Copy n words; eight at a time, because this is where the loading time goes. */

@@ -60,6 +60,9 @@ typedef struct {
 int cnn_enable(uint32_t clock_source, uint32_t clock_divider);
 /* Stop the state machines and set every quadrant up for configuration. */
 int cnn_init(void);
+/* Forget what the network keeps from one inference to the next (its data buffer), if it keeps any;
+ * cnn_init does so too. */
+int cnn_clear_buffer(void);
 /* Unpack the kernels into weight memory (kept while the power stays on). */
 int cnn_load_weights(void);
 /* Read weight memory back: CNN_OK when its CRC-32 is that of the network's weights. */

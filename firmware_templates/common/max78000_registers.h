@@ -109,7 +109,7 @@ static inline void gpio_function(uint32_t port, uint32_t mask, gpio_function_t f
 #define UART_CTRL_BCLKSRC_IBRO (2u << 16)
 #define UART_CTRL_BCLKRDY (1u << 19)
 #define UART_STATUS_TX_BUSY (1u << 0)
-#define UART_STATUS_RX_EMPTY (1u << 4)
+#define UART_STATUS_RX_LEVEL(status) ((status) >> 8 & 15u) /* characters in the FIFO */
 #define UART_STATUS_TX_FULL (1u << 7)
 #define UART_INT_RX_THRESHOLD (1u << 4)
 #define UART_INT_RX_OVERRUN (1u << 3)

@@ -42,13 +42,15 @@ void SysTick_Handler(void) {}
 static void drain_receiver(void)
 {
     uint32_t head = receive_head;
-    while (!(UART0_STATUS & UART_STATUS_RX_EMPTY)) {
-        const uint8_t byte = (uint8_t)UART0_FIFO;
-        if (head - receive_tail < RECEIVE_SIZE) {
-            receive_ring[head % RECEIVE_SIZE] = byte;
-            ++head;
-        } else {
-            receive_lost = receive_lost + 1;
+    for (uint32_t level; (level = UART_STATUS_RX_LEVEL(UART0_STATUS)) != 0;) {
+        for (; level > 0; --level) {
+            const uint8_t byte = (uint8_t)UART0_FIFO;
+            if (head - receive_tail < RECEIVE_SIZE) {
+                receive_ring[head % RECEIVE_SIZE] = byte;
+                ++head;
+            } else {
+                receive_lost = receive_lost + 1;
+            }
         }
     }
     receive_head = head;
@@ -57,9 +59,12 @@ static void drain_receiver(void)
 void UART0_IRQHandler(void)
 {
     if (receive_direct) return; /* the DMA empties the FIFO now */
-    if (UART0_INT_FL & UART_INT_RX_OVERRUN) receive_lost = receive_lost + 1;
-    UART0_INT_FL = UART_INT_RX_OVERRUN | UART_INT_RX_THRESHOLD;
+    if (UART0_INT_FL & UART_INT_RX_OVERRUN) {
+        UART0_INT_FL = UART_INT_RX_OVERRUN;
+        receive_lost = receive_lost + 1;
+    }
     drain_receiver();
+    UART0_INT_FL = UART_INT_RX_THRESHOLD; /* of a full FIFO it would come back, and the interrupt */
 }
 
 /* Give the DMA the longest piece of the ring that is not interrupted by the ring's end.

@@ -29,8 +29,10 @@ static int check(void)
         input_store_band(i, band);
     }
     platform_alive();
+    cnn_clear_buffer();
     cnn_start();
     if (cnn_wait(CNN_TIMEOUT_US) != CNN_OK) return CNN_FAIL;
+    cnn_clear_buffer();
     return frame_results_crc() == SELF_TEST_ANSWER ? CNN_OK : CNN_FAIL;
 }
 

@@ -180,26 +180,26 @@ static void receive_directly(uint32_t count)
     if (left != 0) receiver_give_up(&receiver);
 }
 
-/* Wait for one byte; gives up on a frame that was begun and does not go on. */
-static void receive_byte(void)
+/* Wait for at least one of `wanted` bytes; gives up on a frame that was begun and does not go on. */
+static void receive_some(uint32_t wanted)
 {
     const uint32_t start = platform_ticks();
-    int byte;
+    uint8_t *space = receiver_space(&receiver);
+    uint32_t count = 0;
     for (;;) {
         platform_mask();
-        platform_alive();
-        byte = platform_read();
-        if (byte >= 0) break;
+        for (int byte; count < wanted && (byte = platform_read()) >= 0;) space[count++] = (uint8_t)byte;
+        if (count > 0) break;
         if (receiver.have != 0 && microseconds(platform_ticks() - start) > SILENCE_US) break;
+        platform_alive();
         platform_sleep();
     }
     platform_unmask();
-    if (byte < 0) {
+    if (count > 0) {
+        receiver_add(&receiver, count);
+    } else {
         receiver_give_up(&receiver);
-        return;
     }
-    *receiver_space(&receiver) = (uint8_t)byte;
-    receiver_add(&receiver, 1);
 }
 
 int main(void)
@@ -224,7 +224,7 @@ int main(void)
         if (receiver.have >= FRAME_HEADER_BYTES && room > DIRECT_BYTES) {
             receive_directly(room);
         } else {
-            receive_byte();
+            receive_some(room);
         }
     }
 }

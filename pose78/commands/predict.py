@@ -128,12 +128,21 @@ def _eyes(options: argparse.Namespace, model: Model) -> Iterator[Eyes]:
     elif options.firmware is not None:
         yield eyes.on_kit(model, options.firmware, options.threshold, _say)
     elif options.kit:
+        from common.console import stages
         from pose78.building import compile_project
+        from synthesize.write.elf import build
 
         eyes.at_least(model, options.threshold)
         with tempfile.TemporaryDirectory(prefix="pose78-") as folder:
-            elf = compile_project(options.model, Path(folder) / "project", "frame-injection")
-            yield eyes.on_kit(model, elf, options.threshold, _say)
+            project = Path(folder) / "project"
+            with stages("virtual kit", 3) as begin:
+                begin("compiling")
+                compile_project(options.model, project, "frame-injection", build=False)
+                begin("building the firmware")
+                elf = build(project)
+                begin("starting")
+                seeing = eyes.on_kit(model, elf, options.threshold, _say)
+            yield seeing
     else:
         yield eyes.Student(model, options.threshold)
 

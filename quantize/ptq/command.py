@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.console import say
+from common.console import note, say
 from common.errors import UserError
-from common.files import write_file
-from common.texts import console
+from common.files import check_writable, write_file
+from common.texts import console, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,8 +59,8 @@ def add_onnx(commands: Any) -> None:
 def run_onnx(options: argparse.Namespace) -> None:
     """Quantise a model and say what it cost."""
     for path in (options.out, options.report, options.floating):
-        if path is not None and not path.parent.is_dir():
-            raise UserError(f"cannot write {path}: its folder does not exist; make it first")
+        if path is not None:
+            check_writable(path)
     from quantize.ptq import data
     from quantize.ptq.report import as_data, as_text
     from quantize.ptq.run import quantize, understand
@@ -80,7 +80,7 @@ def run_onnx(options: argparse.Namespace) -> None:
 
     result = quantize(
         options.model, source(options.calibrate), options.bits, options.approximate,
-        lambda text: say(f"... {text}"),
+        lambda text: note(one_line(f"... {text}")),
         source(options.judge) if options.judge is not None else None,
     )  # fmt: skip
     write(result, options.out)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ai8x_models.preprocess import grey_bytes, prepare, read_picture
+from common.console import progress
 from common.errors import UserError
 from common.pictures import SUFFIXES
 from quantize.ptq.net import Shape
@@ -116,7 +117,8 @@ def _pictures(folder: Path, shape: Shape, count: int, span: tuple[float, float])
     if not paths:
         raise UserError(f"{folder} holds no pictures ({', '.join(SUFFIXES)}); name another folder")
     chosen = paths[:: max(1, len(paths) // count)][:count]
-    fitted = [prepare(read_picture(path), rows) for path in chosen]
+    reading = progress(chosen, title="reading", unit="picture")
+    fitted = [prepare(read_picture(path), rows) for path in reading]
     bytes_ = np.stack([f.data if channels == 3 else grey_bytes(f.pixels) for f in fitted])
     low, high = span
     if not (np.isfinite(span).all() and high > low):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ai8x_models.students import INPUT, Student, inputs_of
+from common.console import progress as bar
 from common.errors import UserError
 from quantize.calibrate import calibrate
 from quantize.equalize import equalize
@@ -209,7 +210,13 @@ def choose_bits(
         if len(set(widths)) == 1:
             raise
     progress("sensitivity of every layer")
-    return allocate(graph, sensitivity(student, chip, widths, progress))
+    with bar(title="sensitivity", total=len(names), unit="layer") as shown:
+
+        def measuring(name: str) -> None:
+            progress(name)
+            shown.update()
+
+        return allocate(graph, sensitivity(student, chip, widths, measuring))
 
 
 def _note_limits(net: Net, seen: dict[str, scales.Range], factors: dict[str, np.ndarray]) -> None:
@@ -271,7 +278,8 @@ def integer_outputs(
 ) -> dict[str, np.ndarray]:
     """Real outputs of the integer student by layer name, [N, C, H, W]."""
     parts: dict[str, list[np.ndarray]] = {name: [] for name in student.spec.outputs}
-    for start in range(0, len(chip), scales.BATCH):
+    batches = range(0, len(chip), scales.BATCH)
+    for start in bar(batches, title="the integer network", unit="batch"):
         maps = student.maps((chip[start : start + scales.BATCH] * 128).double())
         for name, value in zip(student.spec.outputs, maps, strict=True):
             parts[name].append((value * factors[name]).numpy())

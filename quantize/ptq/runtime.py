@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from common.console import progress
 from common.errors import UserError
 from quantize.ptq.net import Net
 
@@ -52,7 +53,7 @@ def run_model(path: Path, net: Net, inputs: np.ndarray) -> list[np.ndarray] | No
         kind = _KINDS.get(feed.type, np.float32)
         rows = [
             session.run(names, {feed.name: inputs[i : i + batch].astype(kind)})
-            for i in range(0, len(inputs), batch)
+            for i in progress(range(0, len(inputs), batch), title="the model", unit="batch")
         ]
     except Exception as error:  # onnxruntime's own exceptions share no class
         reason = (str(error).splitlines() or [type(error).__name__])[0][:160]

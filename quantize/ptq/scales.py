@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor
 
+from common.console import progress
 from quantize.ptq.evaluate import values
 from quantize.ptq.net import CONVOLUTIONS, INPUT, Net, Op
 
@@ -58,7 +59,7 @@ def ranges(net: Net, data: Tensor) -> dict[str, Range]:
     """Watch every tensor on the calibration data, [N, C, H, W]."""
     found = {name: Range() for name in net.ops}
     batches = -(-len(data) // BATCH)
-    for start in range(0, len(data), BATCH):
+    for start in progress(range(0, len(data), BATCH), title="ranges", unit="batch"):
         for op, value in values(net, data[start : start + BATCH]):
             found[op.name].see(value, max(1, SAMPLES // batches))
     return found

@@ -93,6 +93,7 @@ def to_yaml(graph: Graph, placement: Placement) -> str:
         "# Written by pose78: every place is stated, change the network's source instead.",
         f"arch: {_scalar(architecture(graph))}",
         f"dataset: {DATASET}",
+        *_buffer(graph, placement),
         "layers:",
     ]
     for index in range(len(graph.layers)):
@@ -102,6 +103,22 @@ def to_yaml(graph: Graph, placement: Placement) -> str:
         head, *rest = (f"{key}: {value}" for key, value in entry.items())
         lines += [f"  - {head}", *(f"    {line}" for line in rest)]
     return "\n".join(lines) + "\n"
+
+
+def _buffer(graph: Graph, placement: Placement) -> list[str]:
+    """Return the lines that describe the data buffer."""
+    buffer, place = graph.buffer, placement.buffer
+    if buffer is None or place is None:
+        return []
+    channels, rows, cols = buffer.shape
+    return [
+        "data_buffer:",
+        f"  - name: {_scalar(buffer.name)}",
+        f"    processors: 0x{place.processors:016x}",
+        f"    dim: {_list((rows, cols))}",
+        f"    channels: {channels}",
+        f"    offset: 0x{place.offset:04x}",
+    ]
 
 
 def layer_entry(
@@ -117,6 +134,8 @@ def layer_entry(
     entry |= _inputs(graph, index, names)
     entry |= _computation(layer)
     entry |= _place(spot)
+    for key, rows in (("buffer_shift", layer.buffer_shift), ("buffer_insert", layer.buffer_insert)):
+        entry |= {key: str(rows)} if rows else {}
     if any(out.layer == layer.name for out in graph.outputs):
         entry["output"] = "true"
     return entry
@@ -216,6 +235,8 @@ def _computation(layer: Layer) -> dict[str, str]:
     entry["operation"] = _OPERATION[layer.op]
     if layer.op == "conv1d":
         entry["kernel_size"] = str(layer.kernel[0])
+        if layer.dilation > 1:
+            entry["dilation"] = str(layer.dilation)
     elif layer.op in ("conv2d", "convtranspose2d"):
         entry["kernel_size"] = f"{layer.kernel[0]}x{layer.kernel[1]}"
     if layer.op == "convtranspose2d":

@@ -29,6 +29,7 @@ from common.console import command_line
 from common.errors import UserError
 from common.files import whole_folder
 from synthesize.ai8x import compare, description, generated
+from synthesize.chip import memory_map
 from synthesize.compiler import Compiled, compile_network
 from synthesize.program.program import Program
 from synthesize.read import checkpoint
@@ -42,6 +43,8 @@ TEMPLATES = Path(__file__).resolve().parents[2] / "firmware_templates"
 GENERATED = ("cnn.c", "cnn.h", "main.c", "weights.h", "sampledata.h", "sampleoutput.h")
 """Files of the generator that make up its known-answer test."""
 _ROOM = re.compile(r"(#define CNN_NUM_OUTPUTS )(\d+)")
+CODE_BYTES = 24 * 1024
+"""Of flash, for the code of its known-answer test and the stand-in for the SDK."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -73,13 +76,16 @@ def find(environment: Mapping[str, str] | None = None) -> Generator:
     return Generator(folder, str(Path(python).absolute()) if os.sep in python else python)
 
 
-def generate(generator: Generator, source: str | Path, out: str | Path) -> Path:
+def generate(
+    generator: Generator, source: str | Path, out: str | Path, most_words: int | None = None
+) -> Path:
     """Let the public generator write a C project.
 
     Args:
         generator: see :func:`find`.
         source: folder written by :func:`synthesize.ai8x.description.write`, sample included.
         out: folder of the project, replaced as a whole.
+        most_words: of the known answer that the project compares; None: all.
 
     Returns:
         ``out``.
@@ -94,7 +100,7 @@ def generate(generator: Generator, source: str | Path, out: str | Path) -> Path:
     if out.exists() and not ((out / "cnn.c").is_file() and (out / "softmax.c").is_file()):
         raise UserError(f"{out} exists and is no project of the generator; name another folder")
     with whole_folder(out) as staging, tempfile.TemporaryDirectory() as temporary:
-        _run(generator, source, temporary)
+        _run(generator, source, temporary, most_words)
         shutil.copytree(Path(temporary) / PROJECT, staging, dirs_exist_ok=True)
     return out
 
@@ -175,7 +181,22 @@ def load(source: str | Path) -> tuple[Compiled, np.ndarray]:
     return compile_network(weights, source / description.YAML_NAME, sample.shape, True), sample
 
 
-def _run(generator: Generator, source: Path, folder: str) -> None:
+def words_that_fit(program: Program, answer: np.ndarray) -> int | None:
+    """How many words of the known answer leave room for the rest in flash; None: all of them.
+
+    Its C holds the answer as it is, besides the weights and the sample.
+
+    Args:
+        program: ours.
+        answer: the whole answer, as the firmware compares it.
+    """
+    weights = sum(4 * len(block.words) for block in program.weights)
+    sample = int(np.prod(program.input_shape))
+    room = (memory_map.FLASH_SIZE - CODE_BYTES - weights - sample) // 4
+    return None if len(answer) <= room else max(room, 1)
+
+
+def _run(generator: Generator, source: Path, folder: str, most_words: int | None = None) -> None:
     arguments = [
         *(generator.python, "ai8xize.py", "--test-dir", folder, "--prefix", PROJECT),
         *("--config-file", str(source / description.YAML_NAME)),
@@ -187,6 +208,8 @@ def _run(generator: Generator, source: Path, folder: str) -> None:
     ]
     if _streams(source / description.YAML_NAME):
         arguments.append("--fifo")
+    if most_words is not None:
+        arguments += ["--max-checklines", str(most_words)]
     try:
         result = subprocess.run(
             arguments, cwd=generator.folder, capture_output=True, text=True, check=False,
@@ -222,11 +245,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="folder of the project (default: FOLDER/official)")
     parser.add_argument("--firmware", type=Path, help="folder of a project that can be built")
     options = parser.parse_args(arguments)
-    out = generate(find(), options.folder, options.out or options.folder / "official")
+    found_generator = find()
+    out = generate(found_generator, options.folder, options.out or options.folder / "official")
     compiled, sample = load(options.folder)
     found = differences(compiled.program, sample, out)
-    wrong = answer_differences(compiled.program, compiled.known_answer(sample), out)
+    expected = compiled.known_answer(sample)
+    wrong = answer_differences(compiled.program, expected, out)
     if options.firmware is not None:
+        words = words_that_fit(compiled.program, compiled.program.known_answer(expected))
+        if words is not None:
+            # The whole answer has been compared; what is built has as much of it as flash holds.
+            generate(found_generator, options.folder, out, words)
+            print(f"{out}: its test compares the first {words} words, for which flash has room")
         elements = sum(output.addresses.size for output in compiled.program.outputs)
         firmware(out, options.firmware, elements)
     found, explained = compare.explain(found, compiled)

@@ -65,11 +65,18 @@ class Register:
     reset: int = 0
     doc: str = ""
     by_name: dict[str, Field] = field(init=False, repr=False, compare=False)
+    _masks: dict[str, int] = field(init=False, repr=False, compare=False)
+    """Bits by kind and by what writing them does; no two of those have one name."""
 
     def __post_init__(self) -> None:
         complete = _fill_reserved(self.name, self.fields)
         object.__setattr__(self, "fields", complete)
         object.__setattr__(self, "by_name", {f.name: f for f in complete})
+        masks: dict[str, int] = {}
+        for part in complete:
+            for what in (part.kind, part.write):
+                masks[what] = masks.get(what, 0) | part.mask
+        object.__setattr__(self, "_masks", masks)
 
     def encode(self, **values: int) -> int:
         """Register value from field values; fields not given are 0.
@@ -108,15 +115,14 @@ class Register:
         """
         kept = self.mask_of(STATUS)
         by_1, by_0, gone = (
-            sum(f.mask for f in self.fields if f.write == how)
-            for how in (CLEARED_BY_1, CLEARED_BY_0, CLEARS_ITSELF)
+            self._masks.get(how, 0) for how in (CLEARED_BY_1, CLEARED_BY_0, CLEARS_ITSELF)
         )
         plain = value & ~(kept | by_1 | by_0 | gone)
         return plain | old & kept | old & ~value & by_1 | old & value & by_0
 
     def mask_of(self, *kinds: str) -> int:
         """All bits of the fields of these kinds."""
-        return sum(f.mask for f in self.fields if f.kind in kinds)
+        return sum(self._masks.get(kind, 0) for kind in kinds)
 
     def misused(self, value: int) -> Field | None:
         """First reserved or unmodelled field that ``value`` would change from its reset value."""

@@ -41,6 +41,8 @@ MAX_POOL_STRIDE = 16
 MAX_POOL_LAST_OPERANDS = 2
 """Operands allowed when the element-wise operation comes before the pooling."""
 MAX_CONV1D_LENGTH = 9
+DILATED_LENGTHS = (2, 3)
+"""Lengths of Conv1d kernels whose taps may be so far apart that they reach over more samples."""
 CONV2D_KERNELS = ((1, 1), (3, 3))
 MAX_PADDING = 2
 MAX_SHIFT = 15

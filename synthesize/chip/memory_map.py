@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 from synthesize.chip import limits
 
+FLASH_BASE, FLASH_SIZE = 0x1000_0000, 512 * 1024
+"""Bytes (MAX78000 data sheet)."""
+
 CNN_BASE = 0x5000_0000
 CNN_END = 0x5110_0000
 """First address after the window in which every access belongs to the accelerator."""

@@ -26,8 +26,9 @@ def stop_after(graph: Graph, hints: Hints | None, name: str) -> tuple[Graph, Hin
     last = _find(graph, name)
     wanted = {graph.layers[last].name}
     for layer in reversed(graph.layers[: last + 1]):
-        if layer.name in wanted:
-            wanted.update(layer.inputs)
+        buffered = graph.buffer is not None and graph.buffer.name in wanted
+        if layer.name in wanted or (buffered and (layer.buffer_shift or layer.buffer_insert)):
+            wanted.update((layer.name, *layer.inputs))
     kept = [i for i, layer in enumerate(graph.layers[: last + 1]) if layer.name in wanted]
     layers = tuple(graph.layers[i] for i in kept)
     final = layers[-1]

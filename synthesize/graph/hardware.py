@@ -7,6 +7,10 @@ generator.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from synthesize.chip import limits
 from synthesize.graph.ir import Graph, Layer
 
@@ -33,6 +37,34 @@ def pixels_flattened(layer: Layer) -> int:
     """Return the pixels that a flattening layer turns into channels, 1 for any other."""
     rows, cols = layer.pooled
     return rows * cols if layer.flatten else 1
+
+
+def as_run(layer: Layer) -> Layer:
+    """Return a layer as the accelerator computes it; only a dilated Conv1d differs.
+
+    Its samples are taken for the pixels of rows as long as the dilation, so that taps so far apart
+    lie in one column: a 3x3 kernel holds them in its middle column, with padding 1 on all sides.
+    All pixels are computed; those in front of and behind the wanted ones are of no use.
+
+    Source: ai8x-synthesis ``izer/backend/max7800x.py`` ("Use Conv2d").
+    """
+    if layer.dilation == 1 or layer.kernel[0] not in limits.DILATED_LENGTHS:
+        return layer
+    size = (-(-layer.in_shape[1] // layer.dilation), layer.dilation)
+    weight = None
+    if layer.weight is not None:
+        out, inputs, taps, _ = layer.weight.shape
+        weight = np.zeros((out, inputs, 3, 3), np.int64)
+        weight[:, :, 3 - taps :, 1] = layer.weight[:, :, :, 0]
+    return replace(
+        layer, op="conv2d", kernel=(3, 3), pad=(1, 1), dilation=1, weight=weight,
+        in_shape=(layer.in_shape[0], *size), out_shape=(layer.out_shape[0], *size),
+    )  # fmt: skip
+
+
+def pixels_before(layer: Layer) -> int:
+    """Return the pixels that a layer writes in front of its output: a row of a dilated Conv1d."""
+    return layer.dilation if layer.dilation > 1 and layer.kernel[0] == 3 else 0
 
 
 def interleaved(layer: Layer) -> bool:

@@ -25,6 +25,14 @@ class LayerHint:
 
 
 @dataclass(frozen=True)
+class BufferPlace:
+    """Where a data buffer lies: a mask of 64 processors, and a byte offset in the data memories."""
+
+    processors: int
+    offset: int
+
+
+@dataclass(frozen=True)
 class Hints:
     """Placement written by hand, one entry per layer; ``chw``: input format of the first layer."""
 
@@ -32,3 +40,5 @@ class Hints:
     chw: bool = False
     fifo: bool = False
     """The input comes through the FIFOs, whether or not the first layer streams."""
+    buffer: BufferPlace | None = None
+    """Where the data buffer lies, if the network has one."""

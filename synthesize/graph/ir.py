@@ -11,15 +11,20 @@ A :class:`Graph` has one :class:`Input`, layers in running order and named outpu
    before joining unless ``pool_first`` is False.
 3. *operation* (``op``):
    ``conv2d`` (weights [out, in, rows, columns]; zero padding), ``conv1d`` (the same on data with
-   one column), ``convtranspose2d`` (stride 2: data is spread with zeros, then convolved; weights
-   already turned round, [out, in, rows, columns]), ``linear`` (weights [out, in, 1, 1]; with
-   ``flatten`` the pooled data [C, H, W] is first laid out as C * H * W channels of 1x1),
+   one column; its taps may be ``dilation`` samples apart), ``convtranspose2d`` (stride 2: data is
+   spread with zeros, then convolved; weights already turned round, [out, in, rows, columns]),
+   ``linear`` (weights [out, in, 1, 1]; with ``flatten`` the pooled data [C, H, W] is first laid out
+   as C * H * W channels of 1x1),
    ``passthrough``, or, only before legalisation, ``upsample`` (every pixel repeated ``stride``
    times, nearest neighbour).
 4. *scale*: ``acc = sum(x * w) + 128 * bias``; a wide layer outputs ``acc`` (32 bits), any other
    ``clip(floor(acc * 2**shift / 128 + 0.5), -128, 127)`` with
    ``shift = output_shift + 8 - bits``; no scaling without weights.
 5. *activation*: ``none``, ``relu`` or ``abs`` (clipped to 127).
+
+A graph may keep a :class:`DataBuffer` from one inference to the next, zero at first. Layers read it
+by its name; one with ``buffer_shift`` n, a pass-through, reads its rows from n on and moves them to
+its beginning; one with ``buffer_insert`` n writes its result into the last n rows.
 
 All data is int8 [channels, rows, columns]; 1D data has one column. An :class:`Output` is a range
 of channels of a layer. Every layer carries the place it was written at (:class:`Where`), which
@@ -102,6 +107,21 @@ class Input:
         return c // (self.fold * self.fold), h * self.fold, w * self.fold
 
 
+@dataclass(frozen=True)
+class DataBuffer:
+    """Rows of data that stay on the chip from one inference to the next.
+
+    Args:
+        name: by which layers read it.
+        shape: [channels, rows, columns].
+        where: source location.
+    """
+
+    name: str
+    shape: Shape
+    where: Where = field(default_factory=Where)
+
+
 @dataclass(frozen=True, eq=False)
 class Layer:
     """One fused layer; see the module description for the meaning of every field.
@@ -124,10 +144,13 @@ class Layer:
     kernel: Pair = (1, 1)
     stride: Pair = (1, 1)
     pad: Pair = (0, 0)
+    dilation: int = 1
     output_pad: Pair = (0, 0)
     flatten: bool = False
     reshape: Pair | None = None
     stacked: int = 1
+    buffer_shift: int = 0
+    buffer_insert: int = 0
     weight: np.ndarray | None = None
     bias: np.ndarray | None = None
     bits: int = 8
@@ -191,12 +214,17 @@ class Layer:
             parts.append(
                 f"k{pair_text(self.kernel)} s{pair_text(self.stride)} p{pair_text(self.pad)}"
             )
+        if self.dilation > 1:
+            parts.append(f"d{self.dilation}")
         if self.join != "concat":
             parts.append(self.join)
         if self.pool:
             parts.append(str(self.pool) + ("" if self.pool_first else "(last)"))
         if self.flatten:
             parts.append("flatten")
+        for what, rows in (("shift", self.buffer_shift), ("insert", self.buffer_insert)):
+            if rows:
+                parts.append(f"{what} {rows}")
         return " ".join([*parts, self.activation + (" wide" if self.wide else "")])
 
     def text(self) -> str:
@@ -233,12 +261,13 @@ class Graph:
     input: Input
     layers: tuple[Layer, ...]
     outputs: tuple[Output, ...]
+    buffer: DataBuffer | None = None
 
     def __post_init__(self) -> None:
         if not self.layers:
             raise UserError(f"network {self.name} has no layers; describe at least one")
         self._check_names()
-        known = {INPUT}
+        known = {INPUT} | ({self.buffer.name} if self.buffer else set())
         for layer in self.layers:
             if layer.name in known:
                 raise UserError(
@@ -258,6 +287,8 @@ class Graph:
     def _check_names(self) -> None:
         """Names go into listings, C comments and pages, so that they must be plain text."""
         named = [("", "network", self.name or "-")]
+        if self.buffer is not None:
+            named.append((f"{self.buffer.where}: ", "data buffer", self.buffer.name))
         named += [(f"{layer.where}: ", "layer", layer.name) for layer in self.layers]
         named += [("", "output", out.name) for out in self.outputs]
         for where, what, name in named:
@@ -279,8 +310,15 @@ class Graph:
         return next(i for i, layer in enumerate(self.layers) if layer.name == name)
 
     def shape(self, name: str) -> Shape:
-        """Return the shape of the input or of a layer's result."""
+        """Return the shape of the input, of the data buffer or of a layer's result."""
+        if self.buffer is not None and name == self.buffer.name:
+            return self.buffer.shape
         return self.input.shape if name == INPUT else self.layer(name).out_shape
+
+    def shape_read(self, layer: Layer, name: str) -> Shape:
+        """Return the shape of what a layer reads of one of its inputs."""
+        channels, rows, cols = self.shape(name)
+        return channels, rows - layer.buffer_shift, cols
 
     def readers(self, name: str) -> tuple[Layer, ...]:
         """Return the layers that read ``name``."""
@@ -290,6 +328,8 @@ class Graph:
         """Return the stable text form of the whole graph."""
         fold = f" fold {self.input.fold}" if self.input.fold > 1 else ""
         lines = [f"graph {self.name}", f"  input {shape_text(self.input.shape)}{fold}"]
+        if self.buffer is not None:
+            lines.append(f"  buffer {self.buffer.name} {shape_text(self.buffer.shape)}")
         lines += [f"  {layer.text()}" for layer in self.layers]
         for out in self.outputs:
             channels = f"[{out.first}:{out.first + out.channels}]"

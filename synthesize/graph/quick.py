@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthesize.graph import reference
-from synthesize.graph.ir import INPUT, Graph, Layer, Pair
+from synthesize.graph.ir import Graph, Layer, Pair
 
 Buffers = dict[tuple[object, ...], np.ndarray]
 _EXACT = 1 << 24
@@ -37,15 +37,16 @@ class Runner:
 
     def run(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
         """Compute all outputs: arguments, results and errors of ``reference.run``."""
-        values = {INPUT: reference.fold_input(self._graph.input, inputs)}
+        values = reference.first_values(self._graph, inputs)
         for layer in self._graph.layers:
-            given = [values[name] for name in layer.inputs]
+            given = reference.given(values, layer)
             ready = self._ready[layer.name]
             values[layer.name] = (
                 reference.run_layer(layer, given)
                 if ready is None
                 else ready.run(reference.operand(layer, given), self._buffers())
             )
+            reference.keep(values, self._graph, layer)
         return {
             out.name: values[out.layer][out.first : out.first + out.channels].astype(np.int32)
             for out in self._graph.outputs

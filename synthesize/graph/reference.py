@@ -18,13 +18,19 @@ from synthesize.graph.ir import INPUT, Graph, Input, Layer
 _FLOAT32_EXACT = 1 << 24
 
 
-def run(graph: Graph, inputs: np.ndarray | Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def run(
+    graph: Graph,
+    inputs: np.ndarray | Mapping[str, np.ndarray],
+    kept: np.ndarray | None = None,
+) -> dict[str, np.ndarray]:
     """Compute all outputs of a graph.
 
     Args:
         graph: the network, before or after legalisation.
         inputs: integers -128..127 in the described shape (see :class:`Input`), either the array
             itself or a mapping with the key ``"input"``.
+        kept: what the data buffer holds, int8 [channels, rows, columns]; None for zeros, as before
+            the first inference.
 
     Returns:
         int32 [channels, rows, columns] by output name.
@@ -32,7 +38,7 @@ def run(graph: Graph, inputs: np.ndarray | Mapping[str, np.ndarray]) -> dict[str
     Raises:
         UserError: the input has another shape or values outside -128..127.
     """
-    values = run_layers(graph, inputs)
+    values = run_layers(graph, inputs, kept)
     return {
         out.name: values[out.layer][out.first : out.first + out.channels].astype(np.int32)
         for out in graph.outputs
@@ -40,18 +46,49 @@ def run(graph: Graph, inputs: np.ndarray | Mapping[str, np.ndarray]) -> dict[str
 
 
 def run_layers(
-    graph: Graph, inputs: np.ndarray | Mapping[str, np.ndarray]
+    graph: Graph,
+    inputs: np.ndarray | Mapping[str, np.ndarray],
+    kept: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Compute every layer of a graph.
 
     Returns:
-        by layer name (and ``"input"``): int8 [channels, rows, columns], int64 for wide layers.
+        by layer name (and ``"input"``): int8 [channels, rows, columns], int64 for wide layers; by
+        the name of the data buffer what it holds at the end.
     """
     raw = inputs[INPUT] if isinstance(inputs, Mapping) else inputs
-    values = {INPUT: fold_input(graph.input, raw)}
+    values = first_values(graph, raw, kept)
     for layer in graph.layers:
-        values[layer.name] = run_layer(layer, [values[name] for name in layer.inputs])
+        values[layer.name] = run_layer(layer, given(values, layer))
+        keep(values, graph, layer)
     return values
+
+
+def first_values(
+    graph: Graph, raw: np.ndarray, kept: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Return what is there before the first layer: the input and the data buffer, by name."""
+    values = {INPUT: fold_input(graph.input, raw)}
+    if graph.buffer is not None:
+        values[graph.buffer.name] = np.zeros(graph.buffer.shape, np.int8) if kept is None else kept
+    return values
+
+
+def given(values: Mapping[str, np.ndarray], layer: Layer) -> list[np.ndarray]:
+    """Return what a layer reads."""
+    return [values[name][:, layer.buffer_shift :] for name in layer.inputs]
+
+
+def keep(values: dict[str, np.ndarray], graph: Graph, layer: Layer) -> None:
+    """Let a layer that writes to the data buffer do so."""
+    if graph.buffer is None or not (layer.buffer_shift or layer.buffer_insert):
+        return
+    channels, rows, cols = graph.buffer.shape
+    changed = values[graph.buffer.name].copy()
+    first = rows - layer.buffer_insert if layer.buffer_insert else 0
+    result = values[layer.name].reshape(channels, -1, cols)
+    changed[:, first : first + result.shape[1]] = result
+    values[graph.buffer.name] = changed
 
 
 def fold_input(source: Input, raw: np.ndarray) -> np.ndarray:
@@ -181,7 +218,7 @@ def convolve(layer: Layer, data: np.ndarray) -> np.ndarray:
     out, _, k_rows, k_cols = weight.shape
     channels, rows, cols = data.shape
     step_r, step_c = layer.stride if layer.op != "convtranspose2d" else (1, 1)
-    out_rows, out_cols = rows - k_rows + 1, cols - k_cols + 1
+    out_rows, out_cols = rows - (k_rows - 1) * layer.dilation, cols - k_cols + 1
     # Rows are laid out one after the other, so that every tap reads one contiguous run of pixels;
     # the sums that straddle two rows are cut off at the end.
     run_length = (out_rows - 1) * cols + out_cols
@@ -190,7 +227,7 @@ def convolve(layer: Layer, data: np.ndarray) -> np.ndarray:
     taps = weight.astype(kind)
     for r in range(k_rows):
         for c in range(k_cols):
-            start = r * cols + c
+            start = r * layer.dilation * cols + c
             acc[:, :run_length] += taps[:, :, r, c] @ flat[:, start : start + run_length]
     return acc.reshape(out, out_rows, cols)[:, ::step_r, :out_cols:step_c]
 

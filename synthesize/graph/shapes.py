@@ -36,6 +36,7 @@ class Form:
     kernel: Pair = (1, 1)
     stride: Pair = (1, 1)
     pad: Pair = (0, 0)
+    dilation: int = 1
     output_pad: Pair = (0, 0)
     flatten: bool = False
     weight: np.ndarray | None = None
@@ -146,13 +147,15 @@ def _result(prefix: str, form: Form, shape: Shape) -> Shape:
             )
         )
     else:
+        reach = ((form.kernel[0] - 1) * form.dilation + 1, form.kernel[1])
         rows, cols = (
             (n + 2 * p - k) // s + 1
-            for n, s, p, k in zip((rows, cols), form.stride, form.pad, form.kernel, strict=True)
+            for n, s, p, k in zip((rows, cols), form.stride, form.pad, reach, strict=True)
         )
     if min(rows, cols) < 1:
+        apart = f" with dilation {form.dilation}" if form.dilation > 1 else ""
         raise UserError(
-            f"{prefix}the {pair_text(form.kernel)} kernel is larger than the padded data "
+            f"{prefix}the {pair_text(form.kernel)} kernel{apart} is larger than the padded data "
             f"{shape_text(shape)}; pad more or pool less"
         )
     return int(out), rows, cols
@@ -166,7 +169,7 @@ def check_shapes(graph: Graph) -> None:
     """
     for layer in graph.layers:
         try:
-            shapes = [graph.shape(n) for n in layer.inputs]
+            shapes = [graph.shape_read(layer, n) for n in layer.inputs]
             joined = joined_shape(layer.join, shapes, layer.stacked)
         except ValueError as error:
             raise UserError(f"{at(layer)}{error}; make the shapes equal") from error

@@ -18,8 +18,10 @@ from typing import Any
 from common.errors import UserError
 from synthesize.chip import limits, registers
 from synthesize.graph import shapes
-from synthesize.graph.hardware import channels_per_pass, hardware_pad
+from synthesize.graph.hardware import as_run, channels_per_pass, hardware_pad
 from synthesize.graph.ir import ACTIVATIONS, OPERATIONS, Graph, Layer, at
+from synthesize.legal.dilated import DILATED_RULES
+from synthesize.legal.kept import KEPT_RULES
 from synthesize.legal.messages import message
 
 Values = dict[str, Any] | None
@@ -117,6 +119,7 @@ def counted_size(graph: Graph, layer: Layer) -> Values:
     if layer.flatten or layer.op not in OPERATIONS:
         return None
     most = registers.RCNT.by_name["rcnt_max"].maximum + 1
+    layer = as_run(layer)
     pads = hardware_pad(layer)
     factor = layer.stride if layer.op == "convtranspose2d" else (1, 1)
     sizes = [n * f + 2 * p for n, f, p in zip(layer.in_shape[1:], factor, pads, strict=True)]
@@ -359,3 +362,6 @@ def linear_data(graph: Graph, layer: Layer) -> Values:
     if layer.op != "linear" or layer.flatten or layer.pooled == (1, 1):
         return None
     return {"rows": layer.pooled[0], "cols": layer.pooled[1]}
+
+
+LAYER_RULES += (*DILATED_RULES, *KEPT_RULES)

@@ -52,7 +52,7 @@ def check(graph: Graph, hints: Hints) -> None:
         checked = STREAM_RULES
         if not hints.layers[index].streaming:
             # Whole pictures may come through the FIFOs as well.
-            checked = [streaming_channels, streaming_processors] if hints.fifo else []
+            checked = [streaming_channels, streaming_processors, fifo_rows] if hints.fifo else []
         for rule in checked:
             values = rule(graph, hints, index)
             if values is not None:
@@ -88,6 +88,23 @@ def streaming_is_convolution(graph: Graph, hints: Hints, index: int) -> Values:
     layer = graph.layers[index]
     plain = layer.op in ("conv2d", "conv1d") and not layer.flatten
     return None if plain else {"op": layer.op}
+
+
+@stream_rule
+def streaming_dilation(graph: Graph, hints: Hints, index: int) -> Values:
+    """a kernel with dilation {dilation}, which reaches over more than 9 samples, cannot stream; let
+    it wait for its whole input"""
+    dilation = graph.layers[index].dilation
+    return {"dilation": dilation} if dilation > 1 else None
+
+
+def fifo_rows(graph: Graph, hints: Hints, index: int) -> Values:
+    """{samples} samples through the FIFOs are no multiple of the dilation {dilation}, in rows of
+    which they are read; store the input before the start"""
+    layer = graph.layers[index]
+    if index or layer.in_shape[1] % layer.dilation == 0:
+        return None
+    return {"samples": layer.in_shape[1], "dilation": layer.dilation}
 
 
 @stream_rule

@@ -12,7 +12,13 @@ from dataclasses import dataclass, field
 
 from common.errors import UserError
 from synthesize.chip import limits
-from synthesize.graph.hardware import channels_per_pass, interleaved, rollover
+from synthesize.graph.hardware import (
+    as_run,
+    channels_per_pass,
+    interleaved,
+    pixels_before,
+    rollover,
+)
 from synthesize.graph.ir import INPUT, Graph, Layer, at
 from synthesize.place.memories import kernel_words
 from synthesize.place.placement import LayerPlace
@@ -77,6 +83,7 @@ class Buffers:
         for name in (INPUT, *(layer.name for layer in graph.layers)):
             if name not in self.members:
                 self._alone(name)
+        self._read_beyond()
         self._lifetimes()
         self._loads()
         self._tie_passthrough()
@@ -123,9 +130,13 @@ class Buffers:
     def _alone(self, name: str) -> None:
         channels, rows, cols = self.graph.shape(name)
         passes, per_pass = channels_per_pass(channels)
+        before = 0
+        if name != INPUT:
+            layer = self.graph.layer(name)
+            _, rows, cols = as_run(layer).out_shape
+            passes *= 4 if layer.wide else 1  # words per pixel
+            before = pixels_before(layer) * passes
         size = rows * cols * passes * 4
-        if name != INPUT and self.graph.layer(name).wide:
-            size *= 4
         reader = 0 if name == INPUT else self.graph.index(name) + 1
         if reader < self.streaming:
             size = rollover(self.graph, reader) * 4
@@ -139,8 +150,18 @@ class Buffers:
             buffer = Buffer(name, span, size, 0, 0, group=_SHARED, step=step)
         else:
             buffer = Buffer(name, per_pass, size, 0, 0)
-        self.members[name] = Member(len(self.listed), 0, 0, 0)
+        self.members[name] = Member(len(self.listed), 0, before, 0)
         self.listed.append(buffer)
+
+    def _read_beyond(self) -> None:
+        """Make room where a layer reads more than its input: up to whole rows."""
+        for layer in self.graph.layers:
+            if layer.dilation > 1:
+                channels, rows, cols = as_run(layer).in_shape
+                member = self.members[layer.inputs[0]]
+                words = member.word + rows * cols * channels_per_pass(channels)[0]
+                buffer = self.listed[member.buffer]
+                buffer.size = max(buffer.size, 4 * words)
 
     def _join(self, layer: Layer) -> None:
         """Make one buffer for the inputs of a layer that joins several."""

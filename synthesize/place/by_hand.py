@@ -7,12 +7,13 @@ The search for a placement without description is in :mod:`synthesize.place.sear
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from common.errors import UserError
 from synthesize.chip import limits, registers
 from synthesize.graph.hardware import channels_per_pass
-from synthesize.graph.hints import Hints
-from synthesize.graph.ir import Graph, Layer, at
+from synthesize.graph.hints import BufferPlace, Hints
+from synthesize.graph.ir import DataBuffer, Graph, Layer, at
 from synthesize.graph.masks import bit_count, bits_of, first_bit
 from synthesize.place.memories import complete, used_quadrants
 from synthesize.place.placement import LayerPlace, Placement
@@ -54,7 +55,11 @@ def by_hand(graph: Graph, hints: Hints, reserved: Reserved = NOTHING) -> Placeme
     wishes = [hint.bias_quadrants for hint in hints.layers]
     _check_quadrants(graph, wishes, used_quadrants(graph.layers, places, hand=True))
     fifo = hints.fifo or hints.layers[0].streaming
-    return complete(graph, places, wishes, chw=hints.chw, fifo=fifo, hand=True, reserved=reserved)
+    placed = complete(graph, places, wishes, hints.chw, fifo, hand=True, reserved=reserved)
+    if graph.buffer is None or hints.buffer is None:
+        return placed
+    _check_buffer(graph.buffer, hints.buffer)
+    return replace(placed, buffer=hints.buffer)
 
 
 def _output_mask(graph: Graph, hints: Hints, index: int) -> int:
@@ -105,6 +110,24 @@ def _check_gap(layer: Layer, gap: int, out_passes: int) -> None:
         raise UserError(
             f"{at(layer)}a write_gap of {gap} is not possible with {out_passes} output passes, the "
             f"largest is {most}; use a smaller gap or fewer output channels"
+        )
+
+
+def _check_buffer(buffer: DataBuffer, place: BufferPlace) -> None:
+    """Refuse a data buffer whose mask or size does not fit."""
+    channels, rows, cols = buffer.shape
+    passes, per_pass = channels_per_pass(channels)
+    where = f"{buffer.where}: data buffer {buffer.name}: "
+    if bit_count(place.processors) != per_pass:
+        raise UserError(
+            f"{where}{channels} channels need {per_pass} processors, but the mask "
+            f"0x{place.processors:016x} has {bit_count(place.processors)}; correct the mask"
+        )
+    end = place.offset + 4 * rows * cols * passes
+    if end > limits.DATA_INSTANCE_BYTES:
+        raise UserError(
+            f"{where}it ends at byte {end} of a data memory that has {limits.DATA_INSTANCE_BYTES}; "
+            "use a smaller offset or fewer rows"
         )
 
 

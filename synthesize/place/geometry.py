@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from synthesize.chip import limits
 from synthesize.chip.cycles import LayerGeometry, layer_cycles
-from synthesize.graph.hardware import hardware_pad, pixels_flattened
+from synthesize.graph.hardware import as_run, hardware_pad, pixels_flattened
 from synthesize.graph.ir import Layer
 from synthesize.graph.masks import bit_count
 from synthesize.place.placement import LayerPlace
@@ -12,6 +12,7 @@ from synthesize.place.placement import LayerPlace
 
 def geometry(layer: Layer, place: LayerPlace) -> LayerGeometry:
     """Return the geometry of a layer for :mod:`synthesize.chip.cycles`."""
+    layer = as_run(layer)
     pooled = layer.pooled
     columns = layer.out_shape[2]
     if layer.op == "convtranspose2d":

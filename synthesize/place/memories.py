@@ -16,7 +16,7 @@ import numpy as np
 
 from common.errors import UserError
 from synthesize.chip import limits
-from synthesize.graph.hardware import pixels_flattened
+from synthesize.graph.hardware import as_run, pixels_flattened
 from synthesize.graph.ir import Graph, Layer, at
 from synthesize.graph.masks import bit_count, bits_of
 from synthesize.place.placement import LayerPlace, Placement
@@ -95,7 +95,7 @@ def kernel_words(layer: Layer, place: LayerPlace) -> int:
     if layer.weight is None:
         return 0
     count = kernel_count(layer, place)
-    size = layer.kernel[0] * layer.kernel[1]
+    size = _taps(layer)
     per_byte = 8 // layer.bits
     # The generator rounds a last, incomplete group of narrow kernels up like this, which may take
     # some words more than needed, or (kernels of length 5 and 7) one too few.
@@ -105,6 +105,13 @@ def kernel_words(layer: Layer, place: LayerPlace) -> int:
     rest = (count % per_byte) * size * (per_byte - 1)
     generous = (count * size * layer.bits + rest + 71) // 72
     return int(max(generous, needed))
+
+
+def _taps(layer: Layer) -> int:
+    """Return the taps of a kernel as it is stored."""
+    if layer.dilation > 1:
+        layer = as_run(layer)
+    return layer.kernel[0] * layer.kernel[1]
 
 
 def used_words(layer: Layer, place: LayerPlace) -> np.ndarray:
@@ -118,8 +125,8 @@ def used_words(layer: Layer, place: LayerPlace) -> np.ndarray:
     each = pixels_flattened(layer) * place.passes
     numbers = np.array(place.counted(layer.out_shape[0]))
     kernels = numbers[:, None] * each + np.arange(each)
-    byte = kernels.ravel() // (8 // layer.bits) * (layer.kernel[0] * layer.kernel[1])
-    taps = byte[:, None] + np.arange(layer.kernel[0] * layer.kernel[1])
+    byte = kernels.ravel() // (8 // layer.bits) * _taps(layer)
+    taps = byte[:, None] + np.arange(_taps(layer))
     used = np.zeros(place.words, bool)
     used[taps // limits.WEIGHT_WORD_BYTES] = True
     return used

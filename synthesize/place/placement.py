@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from synthesize.chip import limits
+from synthesize.graph.hints import BufferPlace
 from synthesize.graph.masks import bit_count, bits_of, first_bit, last_bit
 from synthesize.place.reserved import NOTHING, Reserved
 
@@ -89,6 +90,7 @@ class Placement:
         by_hand: the offsets and processors come from a network description.
         warnings: sentences worth showing (a hand-written placement that cannot compute what the
             network means).
+        buffer: where the data buffer lies, if the network has one.
         reserved: memory that another network keeps, which this one leaves alone.
     """
 
@@ -99,3 +101,4 @@ class Placement:
     by_hand: bool = False
     warnings: tuple[str, ...] = ()
     reserved: Reserved = NOTHING
+    buffer: BufferPlace | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from synthesize.chip import limits
-from synthesize.graph.hardware import rollover
+from synthesize.graph.hardware import as_run, channels_per_pass, pixels_before, rollover
 from synthesize.graph.ir import INPUT, Graph
 from synthesize.graph.masks import bits_of
 from synthesize.place.placement import Placement
@@ -32,7 +32,7 @@ class Region:
 
 
 def tensor_regions(graph: Graph, placement: Placement) -> tuple[Region, ...]:
-    """Return the regions of the input (unless it is streamed) and of every layer's output.
+    """Return the regions of the input (unless it streams), the data buffer and all outputs.
 
     The output of a layer that streams into the next one is the next one's circular buffer.
     """
@@ -44,10 +44,16 @@ def tensor_regions(graph: Graph, placement: Placement) -> tuple[Region, ...]:
         where = instances_of(first.processors)
         start = first.in_offset // 4
         regions.append(Region(INPUT, where, start, words, -1, _last_read(graph, INPUT, -1)))
+    if graph.buffer is not None and placement.buffer is not None:
+        channels, rows, cols = graph.buffer.shape
+        words = rows * cols * channels_per_pass(channels)[0]
+        where, start = instances_of(placement.buffer.processors), placement.buffer.offset // 4
+        regions.append(Region(graph.buffer.name, where, start, words, -1, len(graph.layers)))
     for index, (layer, spot) in enumerate(zip(graph.layers, placement.layers, strict=True)):
-        words = layer.out_shape[1] * layer.out_shape[2] * spot.out_passes
-        words *= (spot.write_gap + 1) * (4 if layer.wide else 1)
-        start = spot.out_offset // 4
+        _, rows, cols = as_run(layer).out_shape
+        each = spot.out_passes * (spot.write_gap + 1) * (4 if layer.wide else 1)
+        words = rows * cols * each
+        start = spot.out_offset // 4 - pixels_before(layer) * each
         if index + 1 < len(graph.layers) and placement.layers[index + 1].streaming:
             words = rollover(graph, index + 1)
         where = instances_of(spot.output_processors)

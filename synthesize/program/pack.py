@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from synthesize.chip import limits, memory_map
-from synthesize.graph.hardware import pixels_flattened
+from synthesize.graph.hardware import as_run, channels_per_pass, pixels_flattened
 from synthesize.graph.ir import Graph, Input, Layer, Output
 from synthesize.graph.masks import bits_of
 from synthesize.place.memories import bias_numbers, used_words
@@ -53,7 +53,7 @@ def weight_blocks(graph: Graph, placement: Placement) -> tuple[MemoryBlock, ...]
 
 def kernel_stream(layer: Layer, place: LayerPlace) -> np.ndarray:
     """Return the kernel words of one layer, uint8 [processors, words, 9]."""
-    kernels = _numbered_kernels(layer, place)
+    kernels = _numbered_kernels(as_run(layer), place)
     processors, count, taps = kernels.shape
     group = 8 // layer.bits
     pad = -count % group
@@ -175,6 +175,22 @@ def _instances(mask: int) -> list[tuple[int, list[tuple[int, int]]]]:
     return sorted(result.items())
 
 
+def cleared_blocks(graph: Graph, placement: Placement) -> tuple[MemoryBlock, ...]:
+    """Return the zeros that the data buffer holds before the first inference."""
+    if graph.buffer is None or placement.buffer is None:
+        return ()
+    channels, rows, cols = graph.buffer.shape
+    words = np.zeros(rows * cols * channels_per_pass(channels)[0], np.uint32)
+    return tuple(
+        MemoryBlock(
+            memory_map.instance_address(instance) + placement.buffer.offset,
+            words,
+            f"data buffer {graph.buffer.name}, data memory {instance}",
+        )
+        for instance, _ in _instances(placement.buffer.processors)
+    )
+
+
 def output_map(layer: Layer, place: LayerPlace, index: int, output: Output) -> OutputMap:
     """Return where the elements of an output lie in data memory."""
     shape = (output.channels, layer.out_shape[1], layer.out_shape[2])
@@ -207,5 +223,5 @@ def _runs(used: np.ndarray) -> list[tuple[int, int]]:
 
 def _big_endian_words(data: np.ndarray) -> np.ndarray:
     """Return bytes as uint32, the first byte of each word in its highest bits."""
-    padded = np.pad(data, (0, -len(data) % 4))
-    return padded.view(">u4").astype(np.uint32)
+    padded = data.tobytes() + bytes(-len(data) % 4)
+    return np.frombuffer(padded, ">u4").astype(np.uint32)

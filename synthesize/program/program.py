@@ -225,6 +225,7 @@ class Program:
         startup_cycles: cycles before the first layer starts.
         decoder: who counts as a person, for networks whose outputs are pose maps.
         points: how its output is read, for a network with one map per point of one person.
+        cleared: data memory that must be zero before the first inference and is kept from then on.
     """
 
     name: str
@@ -241,6 +242,7 @@ class Program:
     notes: tuple[str, ...] = ()
     decoder: DecodeSettings = DEFAULTS
     points: PointMaps | None = None
+    cleared: tuple[MemoryBlock, ...] = ()
     _cache: dict[str, int] = field(default_factory=dict, repr=False)
 
     @property

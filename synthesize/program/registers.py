@@ -9,14 +9,16 @@ recorded programs of the public generator.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from synthesize.chip import limits
 from synthesize.chip import registers as reg
 from synthesize.graph.hardware import (
+    as_run,
     frame_words,
     hardware_pad,
     line_buffer_words,
+    pixels_before,
     pixels_flattened,
     rollover,
     stream_counts,
@@ -93,8 +95,8 @@ def initialise(graph: Graph, placement: Placement) -> list[RegisterWrite]:
 def configure(graph: Graph, placement: Placement) -> list[RegisterWrite]:
     """Return the writes that configure all layers, and the FIFOs when they are used."""
     writes: list[RegisterWrite] = []
-    for index, (layer, place) in enumerate(zip(graph.layers, placement.layers, strict=True)):
-        context = _Context(graph, placement, index, layer, place)
+    for index, layer in enumerate(graph.layers):
+        context = _context(graph, placement, index)
         for quadrant in placement.quadrants:
             for register, value in layer_registers(context, quadrant):
                 if value:
@@ -102,7 +104,7 @@ def configure(graph: Graph, placement: Placement) -> list[RegisterWrite]:
                     comment = f"{layer.name}, quadrant {quadrant}: {register.name}"
                     writes.append(RegisterWrite(address, value, comment))
             if index == 0 and placement.fifo:
-                frame = reg.IFRM.encode(ifrm=frame_words(layer, placement.chw))
+                frame = reg.IFRM.encode(ifrm=frame_words(as_run(layer), placement.chw))
                 address = reg.global_address(quadrant, reg.IFRM)
                 writes.append(RegisterWrite(address, frame, "words of one input frame"))
     if placement.fifo:
@@ -132,6 +134,14 @@ def start(placement: Placement) -> list[RegisterWrite]:
     value = reg.CTRL.encode(**common, cnn_en=1, **extra)
     writes.append(RegisterWrite(reg.global_address(master, reg.CTRL), value, "start"))
     return writes
+
+
+def _context(graph: Graph, placement: Placement, index: int) -> _Context:
+    """Return a layer as it runs, writing from its first pixel on, wanted or not."""
+    layer, place = graph.layers[index], placement.layers[index]
+    before = pixels_before(layer) * place.out_passes * (4 if layer.wide else 1)
+    place = replace(place, out_offset=place.out_offset - 4 * before)
+    return _Context(graph, placement, index, as_run(layer), place)
 
 
 def layer_registers(c: _Context, quadrant: int) -> Iterator[tuple[reg.Register, int]]:

@@ -294,12 +294,18 @@ def _layer(
     return LayerWeights(name, weight, bias, shift, bits)
 
 
-def spread(weight: np.ndarray, dilation: int) -> np.ndarray:
-    """The undilated kernel, [out, in, (rows - 1) * dilation + 1, 1], of a dilated one in 1D."""
+def spread(weight: np.ndarray, dilation: int) -> tuple[np.ndarray, int]:
+    """Return (kernel, dilation) of a dilated kernel in 1D, as the chip takes it.
+
+    One that reaches over no more samples than a kernel may be long becomes an undilated one with
+    zeros between its taps, [out, in, (rows - 1) * dilation + 1, 1]. Any other stays as it is.
+    """
     outputs, inputs, rows, _ = weight.shape
+    if (rows - 1) * dilation >= limits.MAX_CONV1D_LENGTH:
+        return weight, dilation
     whole = np.zeros((outputs, inputs, (rows - 1) * dilation + 1, 1), weight.dtype)
     whole[:, :, ::dilation] = weight
-    return whole
+    return whole, 1
 
 
 def integers(path: str, name: str, key: str, raw: np.ndarray) -> np.ndarray:

@@ -119,6 +119,7 @@ def _layer(
     join = _one_of(prefix, "join", entry.get("join", "concat"), ir.JOINS)
     kernel = _pair(prefix, "kernel", entry.get("kernel", 1), 1)
     weight = bias = None
+    dilation = 1
     if stored is not None:
         weight, bias = _weights(prefix, op, kernel, stored)
         dilation = _pair(prefix, "dilation", entry.get("dilation", 1), 1)[0]
@@ -127,8 +128,8 @@ def _layer(
                 f"{prefix}'dilation' is {dilation}, but only conv1d can be dilated on the "
                 f"MAX78000, not {op}; remove it and train again"
             )
-        if dilation > 1:
-            weight = spread(weight, dilation)
+        if op == "conv1d":
+            weight, dilation = spread(weight, dilation)
             kernel = int(weight.shape[2]), 1
     return layer_reading(
         [shapes[source] for source in inputs],
@@ -140,6 +141,7 @@ def _layer(
         kernel=kernel,
         stride=_pair(prefix, "stride", entry.get("stride", 1), 1),
         pad=_pair(prefix, "pad", entry.get("pad", 0), 0),
+        dilation=dilation,
         output_pad=_pair(prefix, "output_pad", entry.get("output_pad", 0), 0),
         flatten=bool(entry.get("flatten", False)),
         weight=weight,

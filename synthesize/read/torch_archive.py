@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import pickletools
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -30,6 +31,11 @@ OLD_MAGIC = 0x1950A86A20F9469CFC6C
 OLD_PROTOCOL = 1001
 MAX_PICKLE_BYTES = 1 << 20
 """Of everything but the tensors; a checkpoint of ours has 22,000, and one byte can become 200."""
+
+_PLACES = ("PUT", "LONG_BINPUT")
+"""Opcodes that remember an object in a place of any number."""
+
+_TOO_LONG = f"what describes its tensors is longer than {MAX_PICKLE_BYTES} bytes"
 
 MAX_ELEMENTS = 16 * 1024 * 1024
 """Elements of one tensor; the weight memory holds 3.5 million 1-bit weights."""
@@ -111,6 +117,7 @@ def load(path: Path, most_bytes: int) -> Any:
                 raise ArchiveError("no data.pkl in it")
             root = pickles[0][: -len("data.pkl")]
             with archive.open(pickles[0]) as stream:
+                _check_places(stream)
                 return _Reader(_Counted(stream), archive, root).load()
     except ArchiveError:
         raise
@@ -129,14 +136,19 @@ def load_old(path: Path) -> Any:
     try:
         with path.open("rb") as stream:
             counted = _Counted(stream)
-            if _OldReader(counted, 0).load() != OLD_MAGIC:
+
+            def read(most_bytes: int = 0) -> tuple[Any, _OldReader]:
+                _check_places(stream)
+                reader = _OldReader(counted, most_bytes)
+                return reader.load(), reader
+
+            if read()[0] != OLD_MAGIC:
                 raise ArchiveError("it is no checkpoint of torch")
-            if _OldReader(counted, 0).load() != OLD_PROTOCOL:
+            if read()[0] != OLD_PROTOCOL:
                 raise ArchiveError("an unknown version of the old format")
-            _OldReader(counted, 0).load()
-            reader = _OldReader(counted, path.stat().st_size)
-            content = reader.load()
-            keys = _OldReader(counted, 0).load()
+            read()
+            content, reader = read(path.stat().st_size)
+            keys, _ = read()
             reader.fill(stream, keys)
             return content
     except ArchiveError:
@@ -145,6 +157,24 @@ def load_old(path: Path) -> Any:
         raise ArchiveError("nested too deeply") from error
     except Exception as error:  # a damaged pickle raises almost anything
         raise ArchiveError(str(error).splitlines()[0] if str(error) else "damaged") from error
+
+
+def _check_places(stream: Any) -> None:
+    """Look through the pickle that comes next for places of remembered objects beyond its length.
+
+    Its reader makes room for all places up to the one that is named, 16 bytes each.
+    """
+    start = stream.tell()
+    head = stream.read(MAX_PICKLE_BYTES + 1)
+    stream.seek(start)
+    try:
+        for opcode, argument, _ in pickletools.genops(head):
+            if opcode.name in _PLACES and int(argument or 0) > MAX_PICKLE_BYTES:
+                raise ArchiveError(f"it remembers an object in place {argument}")
+    except ValueError as error:
+        if len(head) > MAX_PICKLE_BYTES and "exhausted" in str(error):
+            raise ArchiveError(_TOO_LONG) from None
+        raise
 
 
 class _Counted:
@@ -160,9 +190,7 @@ class _Counted:
     def _take(self, count: int) -> None:
         self.left -= count
         if self.left < 0:
-            raise ArchiveError(
-                f"what describes its tensors is longer than {MAX_PICKLE_BYTES} bytes"
-            )
+            raise ArchiveError(_TOO_LONG)
 
     def read(self, count: int) -> bytes:
         """Return that many bytes, or fewer at the end."""

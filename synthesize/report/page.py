@@ -5,6 +5,8 @@ What it says is gathered here; how it looks is in ``page.html`` and ``report.css
 
 from __future__ import annotations
 
+import base64
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -21,12 +23,28 @@ from synthesize.report.figures import figures, layer_colour, operation, size
 from synthesize.report.table import PEAK_MACS_PER_CYCLE, facts
 
 
-def write_report(compiled: Compiled, path: str | Path) -> Path:
+@dataclass(frozen=True)
+class Known:
+    """What is known of a network beside what the compiler made.
+
+    Attributes:
+        accuracy: a few sentences, plain text.
+        jpeg: a picture with what the network found in it; empty where there is none.
+        caption: of that picture, plain text.
+    """
+
+    accuracy: str = ""
+    jpeg: bytes = b""
+    caption: str = ""
+
+
+def write_report(compiled: Compiled, path: str | Path, known: Known | None = None) -> Path:
     """Write the page of a compiled network; an older file of that name is replaced.
 
     Args:
         compiled: what the compiler made.
         path: file to write, normally ``report.html``.
+        known: what else is known of the network.
 
     Returns:
         The file.
@@ -35,11 +53,11 @@ def write_report(compiled: Compiled, path: str | Path) -> Path:
         UserError: it cannot be written.
     """
     path = Path(path)
-    write_file(path, page(compiled))
+    write_file(path, page(compiled, known))
     return path
 
 
-def page(compiled: Compiled) -> str:
+def page(compiled: Compiled, known: Known | None = None) -> str:
     """Return the page as text; equal builds give equal pages."""
     report = facts(compiled)
     low, high = energy.estimate(report["cycles"], report["macs"])
@@ -54,6 +72,8 @@ def page(compiled: Compiled) -> str:
         megahertz=limits.CNN_CLOCK_HZ // 1_000_000,
         per_second=f"{limits.CNN_CLOCK_HZ / report['cycles']:.1f}",
         peak=PEAK_MACS_PER_CYCLE,
+        known=known or Known(),
+        jpeg=base64.b64encode(known.jpeg).decode("ascii") if known else "",
         cards=_cards(report, f"{1e3 * low:.2g} to {1e3 * high:.2g}"),
         warnings=compiled.warnings,
         advice=_advice(compiled),
@@ -61,6 +81,7 @@ def page(compiled: Compiled) -> str:
         total={"cycles": f"{report['cycles']:,}", "rate": f"{report['macs_per_cycle']:.0f}"},
         joules=f"{1e3 * low:.2g} to {1e3 * high:.2g}",
         energy=_measurement(),
+        heads=HEADS,
         megamacs=f"{report['macs'] / 1e6:,.1f}",
         checksum=report["checksum"],
     )
@@ -69,8 +90,9 @@ def page(compiled: Compiled) -> str:
 @lru_cache(maxsize=1)
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
-    )
+        autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True,
+        optimized=False,  # it is filled once
+    )  # fmt: skip
     return environment.from_string(_resource("page.html"))
 
 
@@ -150,10 +172,17 @@ def _layers(compiled: Compiled, report: dict[str, Any]) -> list[dict[str, Any]]:
                 "percent": f"{100 * entry['cycles'] / report['cycles']:.1f}",
                 "rate": f"{entry['macs'] / cycles:.0f}",
                 "operation": operation(layer),
-                "cells": _cells(entry),
+                "cells": list(zip(HEADS, _cells(entry), strict=True)),
             }
         )
     return rows
+
+
+HEADS = (
+    *("Input", "Output", "Bits", "Weights, B", "Biases, B", "Kernel words", "Passes"),
+    *("Processors", "Offset in", "Offset out"),
+)
+"""Of the columns of the table of layers, behind name and operation."""
 
 
 def _cells(layer: dict[str, Any]) -> list[str]:

@@ -18,12 +18,12 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.console import command_line, say
 from common.errors import UserError
+from common.files import workplace
 
 ELF_NAME = "firmware.elf"
 
@@ -165,8 +165,8 @@ def _compile(
     target = cache / f"{source.stem}-{digest.hexdigest()[:24]}.o"
     if target.is_file():
         return target
-    with tempfile.TemporaryDirectory(dir=cache) as temporary:
-        out = Path(temporary) / "object.o"
+    with workplace(cache) as place:
+        out = place / "object.o"
         # Relative names keep the debug information free of this machine's folders.
         command = [*arguments, "-I.", "-c", str(relative), "-o", str(out.resolve())]
         command.append(f"-ffile-prefix-map={project.resolve()}=.")
@@ -176,8 +176,8 @@ def _compile(
 
 
 def _link(toolchain: Toolchain, project: Path, objects: list[Path]) -> Path:
-    with tempfile.TemporaryDirectory(dir=project) as temporary:
-        out = Path(temporary) / ELF_NAME
+    with workplace(project) as place:
+        out = place / ELF_NAME
         command = [*toolchain.link_command, "-Wl,-T,standalone/max78000.ld", "-Wl,-e,Reset_Handler"]
         command += [*(str(o.resolve()) for o in objects), "-o", str(out.resolve())]
         _run(command, project, "linking")

@@ -35,6 +35,7 @@ def registers_header(
     body = _write_table("init_writes", init)
     body += _write_table("configure_writes", configure)
     body += _write_table("start_writes", program.start)
+    body += _cleared_table(program)
     for index, out in enumerate(program.outputs):
         body += _channel_table(index, out)
     entries = "".join(
@@ -42,6 +43,18 @@ def registers_header(
     )
     body += f"const cnn_output_t {table} = {{\n{entries}}};\n"
     return guarded("REGISTERS_H", body)
+
+
+def _cleared_table(program: Program) -> str:
+    """Address and words of all data memory to be cleared; nothing when there is none."""
+    if not program.cleared:
+        return ""
+    rows = "".join(
+        f"    0x{block.address:08x}u, {len(block.words)}u, /* {c_comment(block.comment)} */\n"
+        for block in program.cleared
+    )
+    table = f"static const uint32_t cleared_blocks[] = {{\n{rows}    0u,\n}};\n\n"
+    return f"#define CNN_CLEARED 1\n{table}"
 
 
 def split_initialisation(

@@ -95,6 +95,12 @@ def write_project(
             f"{streamed.name}: its input is streamed through FIFOs; two networks in turn both need "
             "an input that fits data memory"
         )
+    for program in (one, two):
+        if program.cleared:
+            raise UserError(
+                f"{program.name}: it keeps a data buffer in data memory, which the other network "
+                "would overwrite; run it alone"
+            )
     if application == "frame-injection-3d":
         _check_lifter(one, two, units[1])
     expected = pair.first.known_answer(samples[0])

@@ -91,3 +91,18 @@ def test_what_the_viewer_reads_loads_neither_torch_nor_the_compiler(name: str) -
         "sys.exit(bool({'torch', 'synthesize'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_bones_of_a_3d_pose_lead_from_the_pelvis_to_its_ends() -> None:
+    names = [(sk.JOINTS_3D[parent], sk.JOINTS_3D[joint]) for parent, joint in sk.BONES_3D]
+    sides = [
+        *((f"{s}_hip", f"{s}_knee") for s in "rl"), *((f"{s}_knee", f"{s}_ankle") for s in "rl"),
+        *((f"{s}_shoulder", f"{s}_elbow") for s in "rl"),
+        *((f"{s}_elbow", f"{s}_wrist") for s in "rl"),
+    ]  # fmt: skip
+    middle = [
+        ("pelvis", "r_hip"), ("pelvis", "l_hip"), ("pelvis", "spine"), ("spine", "thorax"),
+        ("thorax", "neck"), ("neck", "head_top"), ("thorax", "l_shoulder"),
+        ("thorax", "r_shoulder"),
+    ]  # fmt: skip
+    assert sorted(names) == sorted(sides + middle)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -112,6 +113,41 @@ def test_a_name_of_no_place_of_its_own_is_refused(
     with pytest.raises(OSError, match="names no folder of its own"), whole_folder(Path(name)):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_goes_with_the_next_one(tmp_path: Path) -> None:
+    """It dies in the middle of a file and of a folder; another one, which lives, keeps its own."""
+    script = f"""
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, {str(REPOSITORY)!r})
+from common.files import whole_file, whole_folder
+with whole_file(Path("file")) as partial, whole_folder(Path("folder")) as staging:
+    partial.write_text("half")
+    (staging / "x").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    result = subprocess.run([sys.executable, "-c", script], cwd=tmp_path)
+    assert result.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 2
+    (tmp_path / ".pose78-part-link").symlink_to(REPOSITORY)
+    with whole_folder(tmp_path / "folder"):
+        write_file(tmp_path / "file", "whole")
+        command = f"from common.files import write_file; from pathlib import Path; " \
+            f"write_file(Path({str(tmp_path / 'other')!r}), 'whole')"  # fmt: skip
+        subprocess.run([sys.executable, "-c", command], cwd=REPOSITORY, check=True)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [".pose78-part-link", "file", "folder", "other"]
+
+
+def test_a_link_to_a_folder_keeps_leading_to_what_is_written(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "target")
+    for name in ("old", "new"):
+        with whole_folder(link) as staging:
+            (staging / name).touch()
+    assert link.is_symlink()
+    assert [path.name for path in (tmp_path / "target").iterdir()] == ["new"]
 
 
 def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:

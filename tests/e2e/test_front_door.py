@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from common.errors import UserError
+from synthesize.ai8x import generator
 from tests.helpers.front_door import ROOT, make
 
 
@@ -46,6 +49,7 @@ def test_run_goes_all_the_way_and_the_second_call_compiles_nothing(tmp_path: Pat
         assert wanted in first.stdout
     assert "of     768 words" in first.stdout
     assert f"overlay: {tmp_path}/overlay.png" in first.stdout
+    assert '"decode"' in (tmp_path / "timeline.html").read_text(encoding="utf-8")
     compiled = (tmp_path / "project" / "firmware.elf").stat().st_mtime_ns
     second = make(tmp_path, "run")
     assert second.returncode == 0
@@ -89,3 +93,36 @@ def test_a_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
     assert result.returncode == 2
     assert result.stderr.startswith("error: ")
     assert not (tmp_path / "project").exists()
+
+
+@pytest.mark.long
+def test_board_report_of_every_shipped_network(tmp_path: Path) -> None:
+    result = make(tmp_path, "board-report")
+    assert result.returncode == 0, result.stderr
+    facts = json.loads((tmp_path / "board.json").read_text(encoding="utf-8"))
+    rows = facts["networks"]
+    count = len(list((ROOT / "ai8x_models" / "checkpoints").glob("*-q.pth.tar")))
+    assert len({row["checksum"] for row in rows}) == count >= 5
+    for row in rows:
+        assert row["known_answer"], row
+        assert row["verdict"] == "agrees", row
+    assert f"{count} of {count} networks" in (tmp_path / "board.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["native", "tiny", "grey"])
+def test_the_public_generators_c_on_the_virtual_kit(tmp_path: Path, name: str) -> None:
+    try:
+        found = generator.find()
+    except UserError as error:
+        pytest.skip(str(error))
+    if not Path(found.python).is_file():
+        pytest.skip(f"AI8X_PYTHON: there is no {found.python}")
+    task = "grey" if name == "grey" else "pose"
+    checkpoint = f"CHECKPOINT=ai8x_models/checkpoints/{name}-q.pth.tar"
+    result = make(
+        tmp_path, "run", "BACKEND=ai8x", f"TASK={task}", checkpoint,
+        f"AI8X_SYNTHESIS={found.folder}", f"AI8X_PYTHON={found.python}",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "*** PASS ***" in result.stdout

@@ -82,7 +82,7 @@ def recorded(tmp_path: Path) -> Recorded:
         ("PORT", ["view"]),
         ("REPLAY", ["view"]),
         ("PICTURES", ["label", "NETWORKS=a"]),
-        ("LABELS", ["label", "NETWORKS=a"]),
+        ("LABELS", ["label", "NETWORKS=a", "PICTURES=x"]),
     ],
 )
 def test_a_name_is_taken_as_it_is_written(
@@ -92,6 +92,35 @@ def test_a_name_is_taken_as_it_is_written(
     given = [a for a in given if not a.startswith(f"{variable}=")]
     calls = recorded.make(*given, f"{variable}={recorded.odd}")
     assert any(recorded.odd in call for call in calls), calls
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["onnx"], "{build}/network.onnx"),
+        (["label", "PICTURES=x", "NETWORKS=a"], "{build}/labels.json"),
+        (["flash", "FIRMWARE=x"], "x"),
+        (["view", "FIRMWARE=x"], "docs/images/pose.jpg"),
+    ],
+)
+def test_what_is_not_named_has_its_usual_name(
+    recorded: Recorded, arguments: list[str], wanted: str
+) -> None:
+    calls = recorded.make(*arguments)
+    assert any(wanted.format(build=recorded.folder / "build") in call for call in calls), calls
+
+
+def test_without_a_name_the_firmware_that_takes_pictures_is_flashed(recorded: Recorded) -> None:
+    injection = recorded.folder / "build" / "injection" / "firmware.elf"
+    probe = recorded.folder / "probe.mk"
+    probe.write_text("probe:\n\t@echo $(FIRMWARE)\n")
+    assert recorded.run("-f", "Makefile", "-f", str(probe), "probe").stdout == f"{injection}\n"
+
+
+def test_tests_run_in_as_many_processes_as_asked(recorded: Recorded) -> None:
+    calls = recorded.make("test", "WORKERS=3", "ARGS=-k name")
+    assert calls[0][:7] == ["-m", "pytest", "-q", "-n", "3", "--maxprocesses", "8"]
+    assert calls[0][-3:-1] == ["-k", "name"]
 
 
 WORDS = {"SET": "teacher", "ARGS": "test", "NETWORKS": "label", "CHECKPOINTS": "eval"}
@@ -124,7 +153,7 @@ def test_the_environment_is_not_expanded_either(recorded: Recorded) -> None:
     ("variable", "text"),
     [
         *itertools.product(
-            ["BUILD", "VENV", "TASK", "BAUD", "BOARD", "STUDENT", "SECONDS"],
+            ["BUILD", "VENV", "TASK", "BAUD", "BOARD", "STUDENT", "SECONDS", "WORKERS"],
             ["a b", "$(shell touch {harm})", "`touch {harm}`", "a'b", "a;b"],
         ),
         ("BUILD", ""),

@@ -15,12 +15,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from common.console import progress
 from tests.fuzz import guard
 from tests.fuzz.cases import endless
 from tests.fuzz.readers import READERS
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Return 1 when something was found."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("reader", choices=(*READERS, "all"), metavar="READER", nargs="?",
@@ -30,7 +31,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="number of the first file")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="read this file, nothing else")
     parser.add_argument("--keep", type=Path, default=Path("build/fuzz"), metavar="DIR")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.replay:
         READERS[options.reader]()(options.replay)
         return 0
@@ -40,13 +41,17 @@ def main() -> int:
 
 
 def _fuzz(name: str, options: argparse.Namespace) -> bool:
-    end = time.monotonic() + 60 * options.minutes
+    seconds = 60 * options.minutes
 
     def until(files: Iterator[bytes]) -> Iterator[bytes]:
-        for content in itertools.islice(files, options.count):
-            if time.monotonic() > end:
-                return
-            yield content
+        """Files until the time is over."""
+        with progress(title=name, total=round(seconds), unit="s") as bar:
+            for content in itertools.islice(files, options.count):
+                passed = time.monotonic() - started
+                if passed > seconds:
+                    return
+                bar.update(int(passed) - bar.n)
+                yield content
 
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:

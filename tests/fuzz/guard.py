@@ -27,7 +27,8 @@ MAX_SECONDS = 5.0
 _ROOM = 8 << 30
 """Bytes of address space beside what is mapped: a bomb fails before the machine does."""
 
-_PATIENCE = 60.0
+_PATIENCE = 300.0
+"""Seconds by the clock, for readers that wait for something and take no processor time."""
 
 
 @dataclass(frozen=True)

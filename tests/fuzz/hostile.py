@@ -96,6 +96,9 @@ def checkpoints() -> dict[str, bytes]:
             {"state_dict": {"a.op.weight": weight, "a.op.bias": bias}}, {"0": bytes(4)}
         ),
         "a command": archive(shell),
+        "a place far away": archive(b"\x80\x02}r\xff\xff\xff\x0f."),
+        "a place far away, in digits": archive(b"\x80\x02}p268435455\n."),
+        "the old form, a place far away": b"\x80\x02K\x01r\xff\xff\xff\x0f.",
         "an array where a word belongs": _described(
             [_layer(act=Tensor("FloatStorage", "0", 12, (2,), (1,)))]
         ),
@@ -167,6 +170,7 @@ def pictures() -> dict[str, bytes]:
         "JPEG, turned": jpeg(65_535, 65_535, orientation=6),
         "JPEG of four inks": jpeg(60_000, 60_000, components=4),
         "no pixels": png(0, 0, b""),
+        "a part of 2 GB": png(64, 64, b"").replace(b"\0\0\0\0IDAT", b"\x7f\xff\xff\0IDAT"),
         "cut off": png(64, 64, b"")[:40],
         "nothing": b"",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,7 +55,11 @@ def elf() -> Read:
     """Firmware, and 50 ms of it on the virtual kit."""
     from evalkit.kit import Kit
 
-    return lambda path: Kit(path).run_until(None, 0.05, 2.0)
+    def read(path: Path) -> None:
+        gc.collect()  # each emulator keeps a gigabyte of address space until it is collected
+        Kit(path).run_until(None, 0.05, 2.0)
+
+    return read
 
 
 def recording() -> Read:

@@ -41,6 +41,8 @@ class OddBuilder(Builder):
         shape = self.shapes[source]
         if shape[2] != 1:
             return None
+        if shape[1] > 12 and self.chance(0.5):
+            return self.far(source)
         dilation = int(self.rng.integers(2, 5))
         length = int(self.rng.integers(2, (9 - 1) // dilation + 2))
         reach = (length - 1) * dilation + 1
@@ -54,6 +56,14 @@ class OddBuilder(Builder):
             weight[:, :, ::dilation] = made.weight[:, :, ::dilation]
             self.layers[-1] = replace(made, weight=weight)
         return name
+
+    def far(self, source: str) -> str | None:
+        """A 1D convolution that reaches over more samples than a kernel may be long."""
+        rows = self.shapes[source][1]
+        length = int(self.rng.integers(2, 4))
+        dilation = int(self.rng.integers(-(-9 // (length - 1)), (rows - 1) // (length - 1) + 1))
+        layer = self.layer("conv1d", source, kernel=(length, 1), dilation=dilation)
+        return self.add(layer, self.channels(64))
 
     def step(self, source: str) -> str | None:
         """One random layer."""

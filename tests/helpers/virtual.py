@@ -15,6 +15,11 @@ def run_on_kit(program: Program, sample: np.ndarray) -> tuple[dict[str, np.ndarr
     Returns:
         outputs by name (int32 [channels, rows, columns]) and the cycles of the run.
     """
+    return infer(loaded(program), program, sample)
+
+
+def loaded(program: Program) -> Cnn:
+    """A virtual accelerator with a program in it."""
     kit = Cnn()
     split = next(
         (i for i, write in enumerate(program.registers) if not _control(write.address)),
@@ -25,10 +30,15 @@ def run_on_kit(program: Program, sample: np.ndarray) -> tuple[dict[str, np.ndarr
     for block in program.weights:
         kit.write(block.address | 1, 1, 1)
         kit.write_block(block.address, block.words)
-    for block in program.biases:
+    for block in (*program.biases, *program.cleared):
         kit.write_block(block.address, block.words)
     for write in program.registers[split:]:
         kit.write(write.address, write.size, write.value)
+    return kit
+
+
+def infer(kit: Cnn, program: Program, sample: np.ndarray) -> tuple[dict[str, np.ndarray], int]:
+    """Run a loaded program on a sample; returns as :func:`run_on_kit`."""
     blocks = program.pack_input(sample)
     if program.fifo is None:
         for block in blocks:

@@ -120,7 +120,7 @@ def test_what_the_compiler_writes_can_be_asked_about(tmp_path: Path) -> None:
     pose78.compile("lift", tmp_path / "p", build=False)
     verdict = pose78.check(tmp_path / "p" / "network.yaml")
     assert verdict.fits
-    assert verdict.cycles == pose78.check(pose78.estimator.find("lift")).cycles
+    assert verdict.cycles == pose78.check(pose78.shipped.find("lift")).cycles
 
 
 def test_bits() -> None:

@@ -11,7 +11,7 @@ from torch import nn
 
 import pose78
 from pose78.__main__ import main
-from pose78.estimator import shipped
+from pose78.shipped import shipped
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAIN = """

@@ -7,14 +7,13 @@ folder in place of a file, an output that cannot be written.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 
-from pose78.estimator import shipped
+from pose78.shipped import shipped
+from tests.helpers import refusals
+from tests.helpers.refusals import refused
 
 PEOPLE = str(Path(__file__).resolve().parents[2] / "docs" / "images" / "people.png")
 LIFT = str(shipped()["lift"])
@@ -76,19 +75,8 @@ COMMANDS = (
 
 
 def call(command: Command, arguments: list[str]) -> int:
-    """The exit status, whether the command returns it or argparse raises it."""
-    try:
-        return int(import_module(command.module).main([*command.first, *arguments]))
-    except SystemExit as end:
-        return int(end.code or 0)
-
-
-def refused(said: str) -> None:
-    """One sentence, the last line; before it there is usage at most."""
-    lines = [line for line in said.splitlines() if not line.startswith(("[", "warning"))]
-    assert "error: " in lines[-1]
-    assert len([line for line in lines if "error: " in line]) == 1
-    assert "Traceback" not in said
+    """The exit status."""
+    return refusals.call(command.module, [*command.first, *arguments])
 
 
 def named(command: Command, text: str, **paths: Path) -> list[str]:
@@ -157,83 +145,3 @@ def test_an_output_that_cannot_be_written(
     refused(said)
     assert "cannot write" in said
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-def said_by(module: str, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """The refusal of a command."""
-    assert call(Command("", module), arguments) == 2
-    said = capsys.readouterr().err
-    refused(said)
-    return said
-
-
-@pytest.mark.parametrize("size", ["-5", "0", "100000000"])
-def test_a_size_that_is_none(size: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    given = [PEOPLE, "-o", str(tmp_path / "x.npy"), f"--size={size}"]
-    assert f"--size is {size}; 1 to" in said_by("ai8x_models.preprocess", given, capsys)
-
-
-def test_a_float_checkpoint_is_called_one(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    state = {"a.op.weight": torch.full((4, 4, 3, 3), 0.3), "a.weight_bits": torch.zeros(1)}
-    torch.save({"state_dict": state, "extras": {}}, tmp_path / "f.pth.tar")
-    said = said_by("synthesize.__main__", ["show", str(tmp_path / "f.pth.tar")], capsys)
-    assert "this is a float checkpoint" in said
-    assert "weight_bits is 0" not in said
-
-
-def test_integers_are_not_quantised_again(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    said = said_by("quantize.__main__", [LIFT, str(tmp_path / "o.pth.tar")], capsys)
-    assert "holds integers already" in said
-    assert not any(tmp_path.iterdir())
-
-
-def test_text_as_checkpoint_gets_no_dangerous_advice(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "t.pth.tar").write_text("just text\n")
-    given = [str(tmp_path / "t.pth.tar"), str(tmp_path / "o.pth.tar")]
-    said = said_by("quantize.__main__", given, capsys)
-    assert "is no torch checkpoint of plain data" in said
-    assert "weights_only" not in said
-
-
-def test_lifting_a_picture_prints_none_of_its_bytes(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    given = ["lift", "sample", PEOPLE, "-o", str(tmp_path / "x.npy")]
-    said = said_by("distill.__main__", given, capsys)
-    assert "is no text; lifting starts from COCO keypoints" in said
-    assert len(said) < 300
-
-
-def test_a_folder_as_picture_names_the_command_for_folders(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    given = [str(tmp_path), "-o", str(tmp_path / "x.npy")]
-    assert "pose78 predict" in said_by("ai8x_models.preprocess", given, capsys)
-
-
-def test_a_picture_is_written_as_its_name_says(tmp_path: Path) -> None:
-    from ai8x_models.overlay import write_picture
-    from common.errors import UserError
-
-    write_picture(tmp_path / "a.jpg", np.zeros((4, 4, 3), np.uint8))
-    assert (tmp_path / "a.jpg").read_bytes()[:2] == b"\xff\xd8"
-    write_picture(tmp_path / "a.png", np.zeros((4, 4, 3), np.uint8))
-    assert (tmp_path / "a.png").read_bytes()[1:4] == b"PNG"
-    with pytest.raises(UserError, match="names no kind of picture"):
-        write_picture(tmp_path / "a.txt", np.zeros((4, 4, 3), np.uint8))
-
-
-def test_make_refuses_an_unknown_board_and_takes_a_name_with_a_dollar(tmp_path: Path) -> None:
-    from tests.helpers.front_door import make
-
-    done = make(tmp_path, "help", "BOARD=foo")
-    assert done.returncode == 2
-    assert "BOARD is 'foo'; it must be one of fthr evkit" in done.stderr
-    shown = make(tmp_path, '--eval=shown: ; @echo "$$IMAGE"', "shown", "IMAGE=a$b c.png")
-    assert shown.stdout == "a$b c.png\n", shown.stderr

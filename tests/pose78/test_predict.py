@@ -45,7 +45,7 @@ def test_people_have_named_points_in_pixels_of_the_picture(model: Model) -> None
 
 
 def test_the_answer_is_that_of_the_described_network(model: Model) -> None:
-    graph = student.load(checkpoint.load(pose78.estimator.shipped()["native"]))
+    graph = student.load(checkpoint.load(pose78.shipped.shipped()["native"]))
     pixels = read_picture(PEOPLE)
     wanted = reference.run(graph, prepare(pixels, model.size).data)
     maps = model.maps(pixels)

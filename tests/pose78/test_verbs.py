@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,8 +73,6 @@ def test_the_doctor_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_the_doctor_knows_every_package_that_an_extra_installs() -> None:
     """Under the names they are imported by."""
-    import re
-
     from pose78.commands import doctor
     from tests.helpers.places import REPOSITORY
 
@@ -133,3 +132,42 @@ def test_a_report_of_whatever_can_be_checked(
     assert main(["report", "net.py"]) == 1
     assert "does not fit: " in capsys.readouterr().out
     assert not (tmp_path / "report.html").exists()
+
+
+def test_students_are_named_to_the_verbs_that_take_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pose78.shipped import shipped
+
+    native = str(shipped()["native"])
+    assert VERBS["compile"].spelled(["native", "--out", "p"]) == ["compile", native, "--out", "p"]
+    assert VERBS["eval"].spelled(["lift", "lift"]) == ["lift", "eval", str(shipped()["lift"])]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "native").touch()
+    assert VERBS["compile"].spelled(["native"]) == ["compile", "native"]
+
+
+def test_a_report_carries_what_is_known_of_accuracy_and_a_picture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tests.helpers.places import REPOSITORY
+
+    out, picture = tmp_path / "r.html", str(REPOSITORY / "docs" / "images" / "people.png")
+    assert main(["report", "native", "-o", str(out), "--picture", picture]) == 0
+    text = out.read_text(encoding="utf-8")
+    card = (REPOSITORY / "ai8x_models" / "checkpoints" / "native.md").read_text(encoding="utf-8")
+    figure = re.search(r"AP50 [\d.]+", card)
+    assert figure is not None
+    assert figure[0] in text
+    assert "data:image/jpeg;base64," in text
+    assert " in people.png, scores " in text
+    assert main(["report", "lift", "-o", str(out), "--picture", picture]) == 2
+    assert "does not look for people" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["grey", "lift", "native", "seed", "tiny"])
+def test_every_card_says_how_accurate_its_student_is(name: str) -> None:
+    from pose78.commands.report import accuracy
+
+    assert re.search(r"\d\d\.\d", accuracy(name))
+    assert "|" not in accuracy(name)

@@ -105,6 +105,25 @@ def external(folder: Path) -> Path:
     return folder / "outside.onnx"
 
 
+def stride_0(folder: Path) -> Path:
+    model = Float(3, 8, 8)
+    model.add("MaxPool", model.last, kernel_shape=[2, 2], strides=[2, 0])
+    return model.save(folder / "m.onnx")
+
+
+def margin(folder: Path) -> Path:
+    model = Float(3, 8, 8)
+    model.conv(3, 4, 3, 3, pads=[1, 1 << 31, 1, 1])
+    return model.save(folder / "m.onnx")
+
+
+def too_large(folder: Path) -> Path:
+    """No part of it is large, but the result of one operator."""
+    model = Float(3, 8, 8)
+    model.conv(3, 4, 3, 3, pads=[2000, 2000, 2000, 2000])
+    return model.save(folder / "m.onnx")
+
+
 def elsewhere(folder: Path) -> Path:
     """Weights in a file outside of the model's folder."""
     (folder / "weights").mkdir()
@@ -161,6 +180,9 @@ def nothing(folder: Path) -> Path:
 MODELS: list[tuple[Callable[[Path], Path], str]] = [
     (unknown_operator, "LRN"),
     (external, "stored in another file"),
+    (stride_0, "strides are [2, 0]; from 1 to 4096 is possible"),
+    (margin, "from -4096 to 4096 is possible"),
+    (too_large, "its result of 4x4006x4006 is too large; at most 16777216 values"),
     (elsewhere, "stored in another file"),
     (open_sizes, "only the batch may be open"),
     (other_range, "calibration data reaches 0.9"),
@@ -189,13 +211,16 @@ def test_without_data_it_says_whether_anything_stands_in_the_way(
     assert "the chip has all it needs; give inputs with --calibrate" in capsys.readouterr().err
 
 
-def test_a_file_in_no_folder_is_refused_before_any_work(
+def test_a_place_that_takes_no_file_is_refused_before_any_work(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, data = plain(tmp_path), good(tmp_path)
+    (tmp_path / "no").touch()
     out = tmp_path / "no" / "q.onnx"
     assert main([str(model), "--calibrate", str(data), "-o", str(out)]) == 2
-    assert "its folder does not exist" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert f"cannot write {out}: " in said.err
+    assert "..." not in said.err
 
 
 def normed(folder: Path, trained: bool = True) -> Path:

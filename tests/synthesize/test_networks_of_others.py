@@ -105,10 +105,10 @@ def test_dilated_1d(tmp_path: Path, length: int, dilation: int) -> None:
 
 
 def test_a_dilation_that_reaches_too_far(tmp_path: Path) -> None:
-    layer = HWC | {"name": "d", "op": "conv1d", "kernel_size": 3, "pad": 0, "dilation": 5}
+    layer = HWC | {"name": "d", "op": "conv1d", "kernel_size": 4, "pad": 0, "dilation": 5}
     layer |= {"processors": 0x1F, "out_offset": 0x2000}
-    with pytest.raises(UserError, match="reaches over 11 samples, but at most 9"):
-        compile_text(tmp_path, text(layer), weights([("d", (7, 5, 3))]), (5, 40))
+    with pytest.raises(UserError, match="reaches over 16 samples, but only kernels of length 2"):
+        compile_text(tmp_path, text(layer), weights([("d", (7, 5, 4))]), (5, 40))
 
 
 @pytest.mark.parametrize(("rows", "pad", "fits"), [(1022, 1, True), (1023, 1, False),

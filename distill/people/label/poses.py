@@ -8,14 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ai8x_models.skeleton import COCO17
 from distill.people.metrics import OKS_SIGMAS
 
-JOINTS = 17
-NAMES = (
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
-    "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip",
-    "left_knee", "right_knee", "left_ankle", "right_ankle",
-)  # fmt: skip
+JOINTS = len(COCO17)
 #: Area of a person over the area of the box around the points, as the shipped sets have it
 #: (fitted on COCO people with masks).
 AREA_OF_BOX = 0.47

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ai8x_models.skeleton import COCO17
 from common.errors import UserError
 from common.files import write_file
 from common.incoming import read_json
 from common.texts import counted
 from distill.people.annotations import MAX_ANNOTATION_BYTES
-from distill.people.label.poses import NAMES
 
-_CATEGORY = {"id": 1, "name": "person", "keypoints": list(NAMES), "skeleton": []}
+_CATEGORY = {"id": 1, "name": "person", "keypoints": list(COCO17), "skeleton": []}
 
 
 def compose(

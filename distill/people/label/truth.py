@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ai8x_models.skeleton import from_lsp14, to_coco17
+from ai8x_models.skeleton import COCO17, from_lsp14, to_coco17
 from common.errors import UserError
 from distill.people.annotations import KeypointFile
 from distill.people.label.judge import Known
-from distill.people.label.poses import JOINTS, NAMES, Floats
+from distill.people.label.poses import JOINTS, Floats
 
 _LSP = 14
 
@@ -28,7 +28,7 @@ class Truth:
 
     def __init__(self, path: Path) -> None:
         self.content = KeypointFile(path)
-        known = self.content.joints == _LSP or tuple(self.content.names) == NAMES
+        known = self.content.joints == _LSP or tuple(self.content.names) == COCO17
         if not known:
             raise UserError(
                 f"{path} has {self.content.joints} points per person ("

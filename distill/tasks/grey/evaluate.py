@@ -14,6 +14,7 @@ from ai8x_models import point_maps
 from ai8x_models.point_maps import PointMaps
 from ai8x_models.student_file import load_student, read_checkpoint
 from ai8x_models.students import Student
+from common.console import progress
 from common.errors import UserError
 from distill.engine.recipe import load_recipe
 from distill.people.crops import Augmentation, to_input, transform_points
@@ -130,7 +131,9 @@ def evaluate(entries: list[Entry], parts: dict[tuple[int, int], list[GreyCrops]]
             )  # fmt: skip
         found, seconds = [], 0.0
         for part in crops:
-            for images, _ in part.batches(BATCH):
+            batches = progress(part.batches(BATCH), title=entry.name,
+                               total=-(-len(part) // BATCH), unit="batch")  # fmt: skip
+            for images, _ in batches:
                 start = time.perf_counter()
                 found.append(predict(entry.network, images, entry.settings))
                 seconds += time.perf_counter() - start

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from common.console import say
+from common.console import progress, say
 from common.errors import UserError
 from distill.tasks.lift.cameras import normalise
 from distill.tasks.lift.data import Views, Windows, open_motion
 from distill.tasks.lift.lifters import Lifter, linear_regression, load, mean_pose
 from distill.tasks.lift.metrics import Errors, measure
-from distill.tasks.lift.mocap import window_reach
+from distill.tasks.lift.motion.mocap import window_reach
 from distill.tasks.lift.picture import compare_pictures
 from distill.tasks.lift.recipe import MotionConfig
 from distill.tasks.lift.skeleton import JOINTS
@@ -62,7 +62,7 @@ def lift_all(
     batch = windows.batch(list(range(len(windows))))
     middle = window_reach(window)[0]
     found = []
-    for lifter in lifters:
+    for lifter in progress(lifters, title="lifting", unit="network"):
         before, after = window_reach(lifter.window)
         part = batch["view"][:, middle - before : middle + after + 1]
         found.append(lifter(normalise(part)))

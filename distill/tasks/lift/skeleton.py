@@ -1,8 +1,7 @@
-"""The 17 joints of lifting: names, bones, mirror pairs, and how the 18 points map to them.
+"""The 17 joints of lifting: mirror pairs, and how the 18 points map to them.
 
-Order: the one in which Human3.6M's 3D poses are usually published with 17 joints. The pelvis is the
-origin of every normalised pose, so networks neither read nor predict it: they see and answer with
-the 16 others.
+The pelvis is the origin of every normalised pose, so networks neither read nor predict it: they see
+and answer with the 16 others.
 """
 
 from __future__ import annotations
@@ -10,23 +9,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_models.skeleton import KEYPOINTS
+from ai8x_models.skeleton import BONES_3D, JOINTS_3D, KEYPOINTS, PARENTS_3D, mirrored
 
-JOINTS: tuple[str, ...] = (
-    "pelvis", "r_hip", "r_knee", "r_ankle", "l_hip", "l_knee", "l_ankle", "spine", "thorax",
-    "neck", "head_top", "l_shoulder", "l_elbow", "l_wrist", "r_shoulder", "r_elbow", "r_wrist",
-)  # fmt: skip
+JOINTS, PARENTS, BONES = JOINTS_3D, PARENTS_3D, BONES_3D
 NUM_JOINTS = len(JOINTS)
-PARENTS: tuple[int, ...] = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 9, 8, 11, 12, 8, 14, 15)
-BONES: tuple[tuple[int, int], ...] = tuple((p, j) for j, p in enumerate(PARENTS) if p >= 0)
-"""(parent, joint) of every bone, by joint."""
 
 
-def _mirrored(name: str) -> str:
-    return {"r_": "l_", "l_": "r_"}.get(name[:2], name[:2]) + name[2:]
-
-
-MIRROR: tuple[int, ...] = tuple(JOINTS.index(_mirrored(name)) for name in JOINTS)
+MIRROR: tuple[int, ...] = tuple(JOINTS.index(mirrored(name)) for name in JOINTS)
 """For each joint the one on the other side of the body (itself on the middle line)."""
 
 SYMMETRIC_BONES: tuple[tuple[int, int], ...] = tuple(

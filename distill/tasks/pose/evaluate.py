@@ -21,6 +21,7 @@ from ai8x_models.decode import decode_single
 from ai8x_models.skeleton import LSP14_TO_18
 from ai8x_models.student_file import load_student
 from ai8x_models.students import Student
+from common.console import progress
 from distill.people.annotations import KeypointFile
 from distill.people.crops import CROP_FACTOR, Augmentation, CropDataset, person_box, to_input
 from distill.people.metrics import Pck, pck, relative_errors, torso_lengths
@@ -62,7 +63,7 @@ def evaluation_images(
     dataset: CropDataset, batch: int
 ) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
     """uint8 images [n, 3, size, size] and the cropped person's keypoints [n, 18, 3]."""
-    for first in range(0, len(dataset), batch):
+    for first in progress(range(0, len(dataset), batch), title="crops", unit="batch"):
         items = [dataset[i] for i in range(first, min(first + batch, len(dataset)))]
         truth = np.stack([item["target_person"].numpy() for item in items])
         yield torch.stack([item["image"] for item in items]), truth

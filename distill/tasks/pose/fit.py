@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import numpy as np
 from ai8x_models import thresholds
 from ai8x_models.student_file import read_checkpoint, write_atomically
 from ai8x_models.thresholds import DecodeSettings
-from common.console import say
+from common.console import progress, say
 from common.errors import UserError
 from distill.people.annotations import KeypointFile
 from distill.people.judge import RIGHT, WRONG, Score, judge, score
@@ -143,31 +143,40 @@ def fit(seen: Sequence[Seen], most_false: float = 0.03) -> Fit:
 
     A threshold leaves its usual place only where that gains at least ``WORTH``.
     """
-    best = weigh(seen, OPEN_DOOR, most_false)
     steps: tuple[tuple[str, tuple[Any, ...]], ...] = (
         ("peak", PEAKS), ("agreement", AGREEMENTS), ("affinity", AFFINITIES),
     )  # fmt: skip
-    for name, values in steps:
-        start = best
-        for value in values:
-            so_far = best.settings
-            base = replace(
-                OPEN_DOOR,
-                peak=so_far.peak,
-                agreement=so_far.agreement,
-                affinity=so_far.affinity,
-            )
-            if value == getattr(base, name):
-                continue
+    bar = progress(title="thresholds", total=1 + sum(len(values) for _, values in steps))
+    with bar:
+        best = weigh(seen, OPEN_DOOR, most_false)
+        bar.update()
+        for name, values in steps:
+            best = _search(name, values, seen, best, most_false, bar.update)
+    return best
+
+
+def _search(
+    name: str, values: Sequence[Any], seen: Sequence[Seen], best: Fit, most_false: float,
+    done: Callable[[], object],
+) -> Fit:  # fmt: skip
+    """Try values of one threshold; ``done`` is called after each."""
+    start = best
+    for value in values:
+        so_far = best.settings
+        base = replace(
+            OPEN_DOOR, peak=so_far.peak, agreement=so_far.agreement, affinity=so_far.affinity
+        )
+        if value != getattr(base, name):
             found = weigh(seen, replace(base, **{name: value}), most_false)
             if found.f1 >= start.f1 + WORTH and found.f1 > best.f1:
                 best = found
+        done()
     return best
 
 
 def check(seen: Sequence[Seen], settings: DecodeSettings) -> Score:
     """How settings do on pictures, judged anew."""
-    answers = [one.people(settings) for one in seen]
+    answers = [one.people(settings) for one in progress(seen, title="people", unit="picture")]
     return score(answers, [one.picture.truth for one in seen], THERE_AT)
 
 
@@ -207,7 +216,9 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     network = load_network(options.checkpoint)
-    sets = [(KeypointFile(annotations), images) for annotations, images in options.sets]
+    sets = [
+        (KeypointFile(annotations, nobody=True), images) for annotations, images in options.sets
+    ]
     seen = gather(network, sets, options.size, options.limit)
     people = sum(len(one.picture.truth.points) for one in seen)
     empty = sum(one.picture.truth.empty for one in seen)

@@ -30,7 +30,7 @@ from ai8x_models.follow.tracker import Region, Told, Tracker, TrackerSettings, r
 from ai8x_models.skeleton import NUM_HEATMAPS
 from ai8x_models.student_file import read_checkpoint
 from ai8x_models.thresholds import DEFAULTS, DecodeSettings, from_extras
-from common.console import command_line, say
+from common.console import command_line, progress, say
 from common.errors import UserError
 from distill.people.film import RATE, SCRIPTS, SIDE, Frame, crossing, film
 from distill.people.panned import Pan, panned, photographs
@@ -240,14 +240,21 @@ def _films(options: argparse.Namespace) -> Iterator[tuple[str, list[list[Frame]]
         yield f"{len(shown)} photographs", [list(panned(one, Pan())) for one in shown]
 
 
+def _told(
+    frames: Sequence[Frame], see: See, follow: bool, settings: DecodeSettings
+) -> list[list[Told]]:
+    """As :func:`chain`, with a bar."""
+    return chain(progress(frames, title="film", unit="picture"), see, follow, settings)
+
+
 def _measure(films: Sequence[Sequence[Frame]], follow: bool, options: argparse.Namespace) -> Score:
     """All films, nobody known at the beginning of each."""
     total = Score()
     see, settings = perfect(stride=options.stride), DEFAULTS
     if options.checkpoint:
         see, settings = student(options.checkpoint), thresholds(options.checkpoint)
-    for frames in films:
-        total.add(judge([f.people for f in frames], chain(frames, see, follow, settings)))
+    for frames in progress(films, title="films", unit="film"):
+        total.add(judge([f.people for f in frames], _told(frames, see, follow, settings)))
     return total
 
 

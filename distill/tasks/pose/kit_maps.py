@@ -17,6 +17,7 @@ from ai8x_models.decode import decode_single
 from ai8x_models.maps import read_maps as read_file
 from ai8x_models.overlay import write_picture
 from ai8x_models.students import Student
+from common.console import progress
 from common.errors import UserError
 from distill.people.crops import Augmentation, CropDataset
 from distill.people.metrics import Pck, pck
@@ -43,7 +44,8 @@ def write_crops(people: PersonSource, size: int, count: int, folder: Path) -> in
         raise UserError(f"cannot use folder {folder}: {error.strerror or error}") from None
     if others:
         raise UserError(f"{folder} is not empty; name another folder or empty it")
-    for index in np.linspace(0, len(crops) - 1, count).round().astype(int):
+    chosen = np.linspace(0, len(crops) - 1, count).round().astype(int)
+    for index in progress(chosen, title="crops", unit="crop"):
         pixels = crops[int(index)]["image"].numpy().transpose(1, 2, 0)
         write_picture(folder / f"{index:06d}.png", np.ascontiguousarray(pixels))
     return count
@@ -79,7 +81,7 @@ def compare_maps(checkpoint: Path, maps: Path, people: PersonSource, size: int) 
         raise UserError(f"{checkpoint} is no integer student; the firmware runs on integers")
     places, firmware = read_maps(maps, len(people.people))
     crops = CropDataset(people, size, Augmentation())
-    items = [crops[place] for place in places]
+    items = [crops[place] for place in progress(places, title="crops", unit="crop")]
     ours = _integers(student, torch.stack([item["image"] for item in items]))
     if [a.shape for a in ours] != [b.shape for b in firmware]:
         raise UserError(f"{maps} is of another network than {checkpoint.name}")
@@ -98,7 +100,7 @@ def _integers(student: Student, images: torch.Tensor) -> list[np.ndarray]:
     """The student's integers for uint8 images [n, 3, h, w]."""
     batches = []
     with torch.no_grad():
-        for batch in images.split(25):
+        for batch in progress(images.split(25), title="integer student", unit="batch"):
             batches.append([out.numpy() for out in student(batch.double() - GREY)])
     return [np.concatenate(parts).astype(np.int32) for parts in zip(*batches, strict=True)]
 

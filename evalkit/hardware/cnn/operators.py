@@ -1,9 +1,10 @@
 """The arithmetic of one layer, exact in integers and vectorised.
 
 Arrays of activations are int8 [channel, row, column] (or [channel, operand, row, column] before
-an element-wise operation). 1D layers have one column. Sums of products are taken in floating
-point where every partial sum is an integer small enough to be exact (below 2**24 in float32,
-2**53 in float64), which lets the BLAS do the work.
+an element-wise operation). 1D layers have one column. Any order in memory will do; it is quickest
+when the channels of a pixel are neighbours, as they are in data memory. Sums of products are taken
+in floating point where every partial sum is an integer small enough to be exact (below 2**24 in
+float32, 2**53 in float64), which lets the BLAS do the work.
 
 Sources: DESIGN of the chip's arithmetic in ai8x-synthesis ``izer/simulate.py`` and
 ``izer/compute.py``; MAX78000 User Guide, CNN chapter.
@@ -14,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from synthesize.chip import limits
@@ -81,9 +83,9 @@ def elementwise(data: Int8, function: int) -> Int8:
 def spread(data: Int8) -> Int8:
     """Zeros after every row and column (transposed convolution, POST.deconv_en)."""
     channels, rows, columns = data.shape
-    wide = np.zeros((channels, 2 * rows, 2 * columns), np.int8)
-    wide[:, ::2, ::2] = data
-    return wide
+    wide = np.zeros((2 * rows, 2 * columns, channels), np.int8)
+    wide[::2, ::2] = data.transpose(1, 2, 0)
+    return wide.transpose(2, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Kernels:
 
     Attributes:
         weights: int32 [output, channel, kernel row, kernel column].
-        rows: for each kernel row, float [output, channel * kernel column].
+        rows: for each kernel row, float [kernel column * channel, output].
         largest: no sum of products can be larger in magnitude.
     """
 
@@ -110,7 +112,7 @@ class Kernels:
         kind = np.dtype(np.float32 if largest < 1 << 24 else np.float64)
         floats: Floats = weights.astype(kind)
         rows = tuple(
-            np.ascontiguousarray(floats[:, :, r]).reshape(outputs, -1)
+            np.ascontiguousarray(floats[:, :, r].transpose(2, 1, 0)).reshape(-1, outputs)
             for r in range(weights.shape[2])
         )
         return cls(weights, rows, largest)
@@ -131,29 +133,28 @@ def convolve(data: Int8, kernels: Kernels, pad: tuple[int, int]) -> Int32:
     rows = data.shape[1] + 2 * pad[0] - kernel_rows + 1
     columns = data.shape[2] + 2 * pad[1] - kernel_columns + 1
     fields = _fields(data, kernel_columns, pad, kernels.rows[0].dtype)
-    sums = kernels.rows[0] @ fields[:, : rows * columns]
+    sums = fields[: rows * columns] @ kernels.rows[0]
     for row in range(1, kernel_rows):
         # One kernel row further down is one row of pixels further on.
         first = row * columns
-        sums += kernels.rows[row] @ fields[:, first : first + rows * columns]
-    return sums.astype(np.int32).reshape(outputs, rows, columns)
+        sums += fields[first : first + rows * columns] @ kernels.rows[row]
+    return sums.astype(np.int32).reshape(rows, columns, outputs).transpose(2, 0, 1)
 
 
 def _fields(data: Int8, width: int, pad: tuple[int, int], kind: np.dtype) -> Floats:
-    """What each kernel column sees of every padded row: [channel * width, row * column]."""
+    """What a kernel row sees at each place of a padded row: [row * column, width * channel]."""
     channels, rows, columns = data.shape
-    seen = columns + 2 * pad[1] - width + 1
-    fields = np.empty((channels, width, rows + 2 * pad[0], seen), kind)
-    fields[:, :, : pad[0]] = 0
-    fields[:, :, rows + pad[0] :] = 0
-    inner = fields[:, :, pad[0] : pad[0] + rows]
-    for column in range(width):
-        shift = column - pad[1]
-        first, last = max(0, -shift), min(seen, columns - shift)
-        inner[:, column, :, :first] = 0
-        inner[:, column, :, last:] = 0
-        inner[:, column, :, first:last] = data[:, :, first + shift : last + shift]
-    return fields.reshape(channels * width, -1)
+    padded = np.empty((rows + 2 * pad[0], columns + 2 * pad[1], channels), kind)
+    padded[: pad[0]] = padded[pad[0] + rows :] = 0
+    inner = padded[pad[0] : pad[0] + rows]
+    inner[:, : pad[1]] = inner[:, pad[1] + columns :] = 0
+    inner[:, pad[1] : pad[1] + columns] = data.transpose(1, 2, 0)
+    if width == 1:
+        return padded.reshape(-1, channels)
+    # Neighbours in a row are neighbours in memory: a window begins one pixel after the one before.
+    flat = padded.reshape(len(padded), -1)
+    windows = sliding_window_view(flat, width * channels, axis=1)[:, ::channels]
+    return np.ascontiguousarray(windows).reshape(-1, width * channels)
 
 
 def scale(sums: Int32, shift: int, relu: bool, absolute: bool) -> Int8:
@@ -172,7 +173,7 @@ def scale(sums: Int32, shift: int, relu: bool, absolute: bool) -> Int8:
     if absolute:
         clipped = np.minimum(np.abs(np.clip(rounded, -128, 127)), 127)
     else:
-        clipped = np.clip(rounded, 0 if relu else -128, 127)
+        clipped = np.clip(rounded, 0 if relu else -128, 127, out=rounded)
     return clipped.astype(np.int8)
 
 

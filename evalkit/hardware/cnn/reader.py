@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,21 +28,25 @@ def read_input(layer: Layer, source: DataMemory) -> tuple[NDArray[np.int8], Bool
     """
     parts: list[NDArray[np.uint8]] = []
     written: list[Bools | None] = []
-    for quadrant in sorted({p // _PER_QUADRANT for p in layer.processors}):
-        local = [p for p in layer.processors if p // _PER_QUADRANT == quadrant]
+    quadrants = sorted({p // _PER_QUADRANT for p in layer.processors})
+    for _, neighbours in groupby(quadrants, key=layer.read_word.__getitem__):
+        chosen = tuple(neighbours)
+        local = [p for p in layer.processors if p // _PER_QUADRANT in chosen]
         first, last = local[0] // _PER_INSTANCE, local[-1] // _PER_INSTANCE
-        words = _input_slice(layer, source, quadrant)
-        _check_mixture(layer, source, sorted({p // _PER_INSTANCE for p in local}), words)
+        words = _input_slice(layer, source, chosen[0])
+        for quadrant in chosen:
+            own = sorted({p // _PER_INSTANCE for p in local if p // _PER_QUADRANT == quadrant})
+            _check_mixture(layer, source, own, words)
         lanes = [p - first * _PER_INSTANCE for p in local]
         parts.append(_lanes(layer, source.bytes[first : last + 1, words], lanes))
         known = source.known[first : last + 1, words]
         written.append(None if known.all() else _lanes(layer, known, lanes))
-    data = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    data = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
     shaped = _shape_input(layer, data).view(np.int8)
     if all(w is None or w.all() for w in written):
         return shaped, None
     pairs = zip(parts, written, strict=True)
-    flags = np.concatenate([np.ones_like(p, bool) if w is None else w for p, w in pairs])
+    flags = np.concatenate([np.ones_like(p, bool) if w is None else w for p, w in pairs], axis=1)
     return shaped, _shape_input(layer, flags)
 
 
@@ -60,14 +66,14 @@ def _input_slice(layer: Layer, source: DataMemory, quadrant: int) -> slice:
 
 
 def _lanes(layer: Layer, words: NDArray, lanes: list[int]) -> NDArray:
-    """Bytes [instance, word, 4] -> [processor, byte sequence] of the chosen lanes."""
+    """Bytes [instance, word, 4] -> [byte sequence, processor] of the chosen lanes."""
     if layer.parallel:
-        return words[[lane // _PER_INSTANCE for lane in lanes]].reshape(len(lanes), -1)
-    # One copy of bool or bytes in the order of the processors; most layers use all of them.
-    planes = np.ascontiguousarray(words.transpose(0, 2, 1)).reshape(-1, words.shape[1])
-    if lanes == list(range(len(lanes))):
-        return planes[: len(lanes)]
-    return planes[lanes]
+        return words[[lane // _PER_INSTANCE for lane in lanes]].reshape(len(lanes), -1).T
+    # Whole words are moved, which is a quarter of the work.
+    whole = np.ascontiguousarray(words.view(np.uint32)[:, :, 0].T).view(words.dtype)
+    if lanes == list(range(whole.shape[1])):
+        return whole
+    return whole[:, lanes]
 
 
 def _check_mixture(layer: Layer, source: DataMemory, instances: list[int], words: slice) -> None:
@@ -88,20 +94,21 @@ def _check_mixture(layer: Layer, source: DataMemory, instances: list[int], words
 
 
 def _shape_input(layer: Layer, data: NDArray) -> NDArray:
-    """[processor, byte sequence] -> [channel, operand, row, column]."""
+    """[byte sequence, processor] -> [channel, operand, row, column]."""
     pixels = layer.rows * layer.columns
     if layer.parallel:
-        return data[:, :pixels].reshape(len(data), 1, layer.rows, layer.columns)
-    shape = (len(data), layer.rows, layer.columns, layer.passes, layer.operands)
-    moved = data.reshape(shape).transpose(3, 0, 4, 1, 2)
-    return np.ascontiguousarray(moved).reshape(-1, layer.operands, layer.rows, layer.columns)
+        return data[:pixels].T.reshape(-1, 1, layer.rows, layer.columns)
+    shape = (layer.rows, layer.columns, layer.passes, layer.operands, data.shape[1])
+    moved = data.reshape(shape).transpose(2, 4, 3, 0, 1)
+    return moved.reshape(-1, layer.operands, layer.rows, layer.columns)
 
 
 def missing_pixels(layer: Layer, known: Bools, used: Bools) -> Bools | None:
     """Input pixels, bool [row, column], that nobody wrote; None where all are there.
 
-    Only the end of the last row may be missing: programs round their input up to whole rows and
-    leave the outputs that this spoils unused. Anything else is a fault.
+    Only pixels of the last row behind its first may be missing: programs round their input up to
+    whole rows and leave unused what this spoils; that may lie there when the next layer does the
+    same. Anything else is a fault.
 
     Args:
         known: as ``read_input`` returns them.
@@ -111,8 +118,7 @@ def missing_pixels(layer: Layer, known: Bools, used: Bools) -> Bools | None:
     if not missing.any():
         return None
     first = int(np.flatnonzero(missing.reshape(-1))[0])
-    tail = missing.reshape(-1)[first:]
-    if first == 0 or len(tail) >= layer.columns or not tail.all():
+    if first == 0 or missing.size - first >= layer.columns:
         raise _unwritten(layer, known, used)
     return missing
 

@@ -69,6 +69,13 @@ class Binding:
 
     def map_device(self, base: int, size: int, read: ReadHook, write: WriteHook) -> None:
         """Registers: every access calls a function."""
+        on_read, on_write = self._callbacks_of(read, write)
+        self.uc.mmio_map(base, size, on_read, None, on_write, None)
+
+    def _callbacks_of(
+        self, read: ReadHook, write: WriteHook
+    ) -> tuple[Callable[[Any, int, int, Any], int], Callable[[Any, int, int, int, Any], None]]:
+        """What the emulator calls for a read and for a write; neither raises anything."""
 
         def on_read(_uc: Any, offset: int, length: int, _data: Any) -> int:
             try:
@@ -87,7 +94,7 @@ class Binding:
             except BaseException as error:
                 self.failed(error)
 
-        self.uc.mmio_map(base, size, on_read, None, on_write, None)
+        return on_read, on_write
 
     def start(self, address: int, until: int, count: int) -> None:
         """Execute from an address on, at most ``count`` instructions (0: any number).
@@ -189,25 +196,7 @@ class Direct(Binding):
 
     def map_device(self, base: int, size: int, read: ReadHook, write: WriteHook) -> None:
         """Registers: every access calls a function."""
-
-        def on_read(_handle: int, offset: int, length: int, _data: int) -> int:
-            try:
-                return read(offset, length)
-            except KitFault as fault:
-                self.on_fault(fault)
-                return 0
-            except BaseException as error:
-                self.failed(error)
-                return 0
-
-        def on_write(_handle: int, offset: int, length: int, value: int, _data: int) -> None:
-            try:
-                write(offset, length, value)
-            except KitFault as fault:
-                self.on_fault(fault)
-            except BaseException as error:
-                self.failed(error)
-
+        on_read, on_write = self._callbacks_of(read, write)
         callbacks = self._kinds[1](on_read), self._kinds[2](on_write)
         status = self._library.uc_mmio_map(
             self._handle, base, size, callbacks[0], None, callbacks[1], None

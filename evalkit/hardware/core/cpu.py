@@ -150,7 +150,8 @@ class Cpu:
     @property
     def interrupts_masked(self) -> bool:
         """PRIMASK or FAULTMASK is set."""
-        return any(self._read(mask) & 1 for mask in self._mask_ids)
+        primask, faultmask = self._mask_ids
+        return bool((self._read(primask) | self._read(faultmask)) & 1)
 
     # ---- running -------------------------------------------------------------------------------
 
@@ -253,10 +254,13 @@ class Cpu:
 
         def on_block(_handle: Any, address: int, size: int) -> None:
             try:
-                if address in plain and self.cycles < self.deadline:
+                if self.cycles < self.deadline:
                     self.cycles += plain[address]
-                else:
-                    self._on_block(uc, address, size)
+                    return
+            except KeyError:
+                pass
+            try:
+                self._on_block(uc, address, size)
             except BaseException as error:
                 self._binding.failed(error)
 

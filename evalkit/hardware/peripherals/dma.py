@@ -1,7 +1,8 @@
 """Direct memory access: memory to memory, UARTs in and out, SPI out, camera in.
 
-A transfer to a UART moves up to ``CHUNK`` characters as one event, one from a UART
-``RECEIVE_CHUNK``, at the time the last of them is on the line. The count register and the memory
+A transfer to a UART moves up to ``CHUNK`` characters as one event, at the time the last of them is
+on the line. One from a UART moves what has come whenever the program looks at a register of the
+DMA or of the UART, and the rest as one event when it is complete. The count register and the memory
 change at those moments.
 """
 
@@ -23,8 +24,7 @@ SDK_CHANNELS = 16
 """The SDK clears as many (MXC_DMA_CHANNELS in max78000.h); nothing is behind the others."""
 FIRST_IRQS = (28, 29, 30, 31)
 CHUNK = 32
-RECEIVE_CHUNK = 256
-"""Bytes moved as one event; more on the way in, where nobody sees them before they are used."""
+"""Bytes moved as one event."""
 _NAMES = {
     kind: tuple(f"{kind}{number}" for number in range(CHANNELS))
     for kind in ("CTRL", "STATUS", "CNT", "CNTRLD")
@@ -115,14 +115,21 @@ class Dma(Peripheral):
 
     def read(self, offset: int, size: int) -> int:
         """Bus read; channels that do not exist read as zero."""
+        self._settle()
         return 0 if _absent(offset) else super().read(offset, size)
 
     def write(self, offset: int, size: int, value: int) -> None:
         """Bus write; channels that do not exist may be written with zero only."""
+        self._settle()
         if not _absent(offset):
             super().write(offset, size, value)
         elif value:
             raise self.fault(offset, f"only {CHANNELS} channels exist")
+
+    def _settle(self) -> None:
+        """The program looks: what UARTs have received by now has been moved."""
+        for uart in self.machine.uarts:
+            uart.settle()
 
     def read_intfl(self) -> int:
         """Channels that request an interrupt."""
@@ -147,6 +154,8 @@ class Dma(Peripheral):
         self._set(number, "STATUS", "status", enabled)
         if enabled and not self.part(f"CTRL{number}", "en", old):
             self._start(number)
+        elif not enabled and self._request(number) in UART_RECEIVE:
+            self._uart(self._request(number)).dma_changed()
         self._update_irqs()
 
     def _requests(self, number: int) -> bool:

@@ -34,6 +34,14 @@ _GATES1 = {
 }  # fmt: skip
 
 
+_GATES = {
+    name: (register, 1 << bit, f"GCR.{register}.{name} is 1")
+    for register, names in (("PCLKDIS0", _GATES0), ("PCLKDIS1", _GATES1))
+    for name, bit in names.items()
+}
+"""Register, bit, and what to say where it is set."""
+
+
 class Gcr(Peripheral):
     """GCR. Oscillators are ready as soon as they are enabled."""
 
@@ -176,10 +184,11 @@ class Gcr(Peripheral):
 
     def gated(self, name: str) -> str | None:
         """Text of the clock gate that holds a peripheral off, None when its clock runs."""
-        for register, names in (("PCLKDIS0", _GATES0), ("PCLKDIS1", _GATES1)):
-            if name in names and self.field(register, name):
-                return f"GCR.{register}.{name} is 1"
-        return None
+        gate = _GATES.get(name)
+        if gate is None:
+            return None
+        register, bit, text = gate
+        return text if self.values[register] & bit else None
 
     def cnn_hz(self) -> int:
         """Clock of the CNN accelerator."""

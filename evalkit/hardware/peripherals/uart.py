@@ -5,57 +5,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, ClassVar
 
 from evalkit.hardware.clocks import TICK, Clock, ClockEvent
-from evalkit.hardware.peripherals.base import Peripheral, flags, whole
-from evalkit.hardware.peripherals.dma import RECEIVE_CHUNK
-from synthesize.chip.fields import (
-    CLEARED_BY_1,
-    CLEARS_ITSELF,
-    INERT,
-    STATUS,
-    UNMODELLED,
-    Field,
-    Register,
-)
+from evalkit.hardware.peripherals.base import Peripheral
+from evalkit.hardware.peripherals.uart_registers import FIFO_DEPTH, REGISTERS, levels
+from synthesize.chip.fields import Register
 
 if TYPE_CHECKING:
     from evalkit.hardware.machine import Machine
 
-FIFO_DEPTH = 8
-"""Bytes in each direction (max78000.h, MXC_UART_FIFO_DEPTH)."""
-
 _IBRO = 2
 """CTRL.bclksrc."""
-
-_INTERRUPTS = {"rx_ferr": 0, "rx_par": 1, "cts_ev": 2, "rx_ov": 3, "rx_thd": 4, "tx_he": 6}
-_STATUS = Register(
-    "STATUS",
-    tuple(
-        Field(name, lsb, width, STATUS)
-        for name, lsb, width in (
-            *(("tx_busy", 0, 1), ("rx_busy", 1, 1), ("rx_em", 4, 1), ("rx_full", 5, 1)),
-            *(("tx_em", 6, 1), ("tx_full", 7, 1), ("rx_lvl", 8, 4), ("tx_lvl", 12, 4)),
-        )
-    ),
-)
-
-
-@cache
-def _levels(sends: bool, receives: bool, rx: int, tx: int) -> int:
-    """STATUS for characters on the line and so many in the FIFOs."""
-    return _STATUS.encode(
-        tx_busy=int(sends),
-        rx_busy=int(receives),
-        rx_em=int(rx == 0),
-        rx_full=int(rx == FIFO_DEPTH),
-        tx_em=int(tx == 0),
-        tx_full=int(tx == FIFO_DEPTH),
-        rx_lvl=rx,
-        tx_lvl=tx,
-    )
 
 
 @dataclass
@@ -66,7 +27,7 @@ class _Arrival:
     since: where it stood when the first of them began.
     each: what it counts for each.
     count: how many until the planned event.
-    channel: the DMA channel they are for; without, they are taken in when the program looks.
+    channel: the DMA channel they are for, if any.
     """
 
     clock: Clock
@@ -85,58 +46,7 @@ class Uart(Peripheral):
         low_power: UART3, whose clock source 0 is the IBRO instead of the peripheral clock.
     """
 
-    REGISTERS: ClassVar[dict[int, Register]] = {
-        0x00: Register(
-            "CTRL",
-            (
-                Field("rx_thd_val", 0, 4),
-                Field("par_en", 4, 1, UNMODELLED),
-                Field("par_eo", 5, 1, INERT),
-                Field("par_md", 6, 1, INERT),
-                Field("cts_dis", 7, 1, INERT),
-                Field("tx_flush", 8, write=CLEARS_ITSELF),
-                Field("rx_flush", 9, write=CLEARS_ITSELF),
-                Field("char_size", 10, 2),
-                Field("stopbits", 12),
-                Field("hfc_en", 13, 1, UNMODELLED),
-                Field("rtsdc", 14, 1, INERT),
-                Field("bclken", 15),
-                Field("bclksrc", 16, 2),
-                Field("dpfe_en", 18, 1, UNMODELLED),
-                Field("bclkrdy", 19, 1, STATUS),
-                Field("ucagm", 20, 1, INERT),
-                Field("fdm", 21, 1, UNMODELLED),
-                Field("desm", 22, 1, UNMODELLED),
-            ),
-        ),
-        0x04: _STATUS,
-        0x08: flags("INT_EN", _INTERRUPTS),
-        0x0C: Register(
-            "INT_FL",
-            (
-                *(Field(name, bit, write=CLEARED_BY_1) for name, bit in _INTERRUPTS.items()),
-                # Drivers clear all bits, those without a flag included.
-                Field("none_5", 5, 1, INERT, write=CLEARED_BY_1),
-                Field("none_7", 7, 25, INERT, write=CLEARED_BY_1),
-            ),
-        ),
-        0x10: Register("CLKDIV", (Field("clkdiv", 0, 20),)),
-        0x14: Register("OSR", (Field("osr", 0, 3, INERT),)),
-        0x18: whole("TXPEEK", kind=STATUS),
-        0x1C: Register("PNR", (Field("cts", 0, 1, STATUS), Field("rts", 1, 1, INERT))),
-        0x20: whole("FIFO"),
-        0x30: Register(
-            "DMA",
-            (
-                Field("tx_thd_val", 0, 4, INERT),
-                Field("tx_en", 4),
-                Field("rx_thd_val", 5, 4, INERT),
-                Field("rx_en", 9),
-            ),
-        ),
-        0x34: Register("WKEN", (Field("any", 0, 3, INERT),)),
-        0x38: Register("WKFL", (Field("any", 0, 3, STATUS),)),
-    }
+    REGISTERS: ClassVar[dict[int, Register]] = REGISTERS
 
     def __init__(
         self, machine: Machine, name: str, base: int, irq: int, low_power: bool = False
@@ -150,10 +60,13 @@ class Uart(Peripheral):
         self._line_busy = False
         self._incoming = bytearray()
         self._arriving: _Arrival | None = None
+        self._quiet_until = 0  # no character comes before this cycle of the processor
+        self._input_row = f"{name} in"
+        machine.clocks.core.listeners.append(self._clock_changed)
 
     def reset(self) -> None:
         """Registers and FIFOs; bytes under way from outside are not lost."""
-        self._settle()
+        self.settle()
         super().reset()
         self._tx.clear()
         self._rx.clear()
@@ -166,12 +79,12 @@ class Uart(Peripheral):
 
     def read(self, offset: int, size: int) -> int:
         """Bus read; the program sees what has arrived by now."""
-        self._settle()
+        self.settle()
         return super().read(offset, size)
 
     def write(self, offset: int, size: int, value: int) -> None:
         """Bus write; what arrived before is taken in before."""
-        self._settle()
+        self.settle()
         super().write(offset, size, value)
 
     def under_way(self) -> str | None:
@@ -213,7 +126,7 @@ class Uart(Peripheral):
     def read_status(self) -> int:
         """Levels of the FIFOs and of the line."""
         tx, rx = len(self._tx), len(self._rx)
-        return _levels(self._line_busy or tx > 0, self._arriving is not None, rx, tx)
+        return levels(self._line_busy or tx > 0, self._arriving is not None, rx, tx)
 
     # ---- sending -------------------------------------------------------------------------------
 
@@ -278,7 +191,7 @@ class Uart(Peripheral):
     @property
     def unsent(self) -> int:
         """Characters from outside that have not arrived yet."""
-        self._settle()
+        self.settle()
         return len(self._incoming)
 
     def next_change(self) -> int | None:
@@ -296,7 +209,7 @@ class Uart(Peripheral):
         if channel is None:
             count = self._until_noticed()
         else:
-            count = min(RECEIVE_CHUNK, self.machine.dma.room(channel))
+            count = self.machine.dma.room(channel)
         clock, ticks = self.character(0)
         count = min(count, len(self._incoming))
         arriving = _Arrival(clock, clock.count(), ticks * TICK, count, channel)
@@ -308,6 +221,7 @@ class Uart(Peripheral):
             arriving.event.cancel()
         end = arriving.since + arriving.count * arriving.each
         arriving.event = arriving.clock.at(end, self._arrived)
+        self._note_next(arriving)
 
     def _until_noticed(self) -> int:
         """How many characters it takes to reach the threshold of the FIFO, or to overrun it."""
@@ -315,10 +229,10 @@ class Uart(Peripheral):
         threshold = max(1, self.field("CTRL", "rx_thd_val"))
         return threshold - level if level < threshold else FIFO_DEPTH + 1 - level
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Take in the characters that have arrived since an event; the program looks at them."""
         arriving = self._arriving
-        if arriving is None or arriving.channel is not None:
+        if arriving is None or self.machine.cpu.cycles < self._quiet_until:
             return
         passed = (arriving.clock.count() - arriving.since) // arriving.each
         count = min(passed, arriving.count - 1)
@@ -326,15 +240,28 @@ class Uart(Peripheral):
             self._take(arriving, count)
             arriving.since += count * arriving.each
             arriving.count -= count
+        self._note_next(arriving)
+
+    def _note_next(self, arriving: _Arrival) -> None:
+        """Until when there is nothing to take in, however often the program looks."""
+        time = arriving.clock.time_of(arriving.since + arriving.each)
+        self._quiet_until = self.machine.clocks.cycle_of(time)
+
+    def _clock_changed(self) -> None:
+        self._quiet_until = 0
 
     def _replan(self) -> None:
         """A setting has changed: what is noticed may come earlier; the next character is on."""
-        self._settle()
+        self.settle()
         arriving = self._arriving
-        if arriving is None or arriving.channel is not None:
+        if arriving is None:
             return
-        whole = self._dma_channel("rx_en", self.machine.dma.receive_channel) is None
-        arriving.count = min(self._until_noticed() if whole else 1, len(self._incoming))
+        channel = self._dma_channel("rx_en", self.machine.dma.receive_channel)
+        if channel is not None and channel == arriving.channel:
+            return
+        arriving.channel = None
+        wanted = self._until_noticed() if channel is None else 1
+        arriving.count = min(wanted, len(self._incoming))
         self._plan_arrival(arriving)
 
     def _arrived(self) -> None:
@@ -345,24 +272,23 @@ class Uart(Peripheral):
 
     def _take(self, arriving: _Arrival, count: int) -> None:
         """The next ``count`` characters have come."""
-        begin, end = (
-            arriving.clock.time_of(arriving.since + n * arriving.each) for n in (0, count)
-        )
-        self.machine.recorder.add(f"{self.name} in", "receive", begin, end)
+        begin = arriving.clock.time_of(arriving.since)
+        end = arriving.clock.time_of(arriving.since + count * arriving.each)
+        self.machine.recorder.add(self._input_row, "receive", begin, end)
         piece = bytes(self._incoming[:count])
         del self._incoming[:count]
         channel = self._dma_channel("rx_en", self.machine.dma.receive_channel)
         if channel is not None and self.machine.dma.room(channel) >= count:
             self.machine.dma.put(channel, piece)
         else:
-            for byte in piece:
-                self._take_in(byte)
+            self._take_in(piece)
 
-    def _take_in(self, byte: int) -> None:
-        if len(self._rx) == FIFO_DEPTH:
+    def _take_in(self, piece: bytes) -> None:
+        """Characters for the FIFO, which loses those that it has no room for."""
+        room = FIFO_DEPTH - len(self._rx)
+        self._rx.extend(piece[:room])
+        if len(piece) > room:
             self._raise_flag("rx_ov")
-        else:
-            self._rx.append(byte)
         if len(self._rx) >= max(1, self.field("CTRL", "rx_thd_val")):
             self._raise_flag("rx_thd")
 

@@ -57,6 +57,7 @@ class Wdt(Peripheral):
         self._fed = 0
         self._last_code = 0
         self._events: list[ClockEvent] = []
+        self._was_late = False
 
     def reset(self) -> None:
         """Stopped; the flags of a reset stay."""
@@ -92,8 +93,11 @@ class Wdt(Peripheral):
         """Feeding takes two codes in order."""
         if (self._last_code, given) == _FEED:
             self._check_early()
+            # What is planned comes too early now, sees that and plans itself again: programs feed
+            # their watchdog a hundred times before it would bite once.
             self._fed = self._clock.count()
-            self._plan()
+            if self._was_late:
+                self._plan()
         self._last_code = given
 
     def _check_early(self) -> None:
@@ -106,6 +110,7 @@ class Wdt(Peripheral):
         for event in self._events:
             event.cancel()
         self._events = []
+        self._was_late = False
         if not self.field("CTRL", "en"):
             return
         if self.field("CTRL", "wdt_int_en"):
@@ -116,11 +121,23 @@ class Wdt(Peripheral):
             end = self._fed + self._period("rst_late_val")
             self._events.append(self._clock.at(end, self._expire))
 
+    def _was_fed(self, period: str) -> bool:
+        """Whether something planned comes too early; then it is planned again."""
+        if self._clock.count() >= self._fed + self._period(period):
+            return False
+        self._plan()
+        return True
+
     def _late(self) -> None:
+        if self._was_fed("int_late_val"):
+            return
+        self._was_late = True
         self.set_field("CTRL", "int_late", 1)
         self._update_irq()
 
     def _expire(self) -> None:
+        if self._was_fed("rst_late_val"):
+            return
         raise self._reset_chip("rst_late", "was not fed in time")
 
     def _reset_chip(self, flag: str, why: str) -> ChipReset:

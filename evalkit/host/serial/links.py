@@ -64,7 +64,7 @@ class SerialLink:
     """A serial port.
 
     Raises:
-        UserError: pyserial is not installed.
+        UserError: pyserial is not installed, or it is no serial port at all.
         LinkLost: the port is not there, in use, or may not be opened.
     """
 
@@ -78,7 +78,9 @@ class SerialLink:
                 port, baud, timeout=0, write_timeout=_WRITE_SECONDS, exclusive=True
             )
         except (serial.SerialException, OSError, _TERMINAL_ERROR) as error:
-            raise LinkLost(_why_not_open(port, error)) from None
+            # What is no terminal will never become one; any other port may come back.
+            kind = UserError if "inappropriate ioctl" in str(error).lower() else LinkLost
+            raise kind(_why_not_open(port, error)) from None
         except ValueError as error:
             raise UserError(f"{port} cannot run at {baud} baud ({error})") from None
 

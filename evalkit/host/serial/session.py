@@ -5,6 +5,7 @@ Questions are repeated when no answer comes, as docs/protocol.md asks for.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -47,6 +48,13 @@ class Answer:
     payload3d: bytes = b""
 
 
+_BANNER = re.compile(rb"\*\*\* (.+) \*\*\*")
+"""What a program says when it starts."""
+
+_LOOKING_AT_NOTHING = ("known-answer test", "energy", "two networks")
+"""Programs that are given no pictures."""
+
+
 class Session:
     """One conversation.
 
@@ -69,6 +77,7 @@ class Session:
         self._line = b""
         self._strange = 0
         self._rejected = 0
+        self._program = ""
 
     # ---- frames --------------------------------------------------------------------------------
 
@@ -95,6 +104,8 @@ class Session:
             clean = line.strip(b"\r")
             if clean and all(byte in range(32, 127) for byte in clean):
                 self._log(f"board: {clean.decode('ascii')}")
+                if (banner := _BANNER.fullmatch(clean)) is not None:
+                    self._program = banner[1].decode("ascii")
         self._strange += sum(byte > 126 for byte in text)
 
     def send(self, *frames: Frame) -> None:
@@ -223,6 +234,11 @@ class Session:
 
     def _no_poses(self) -> str:
         name = self.hello.network if self.hello else "?"
+        if self._program in _LOOKING_AT_NOTHING:
+            return (
+                f"{self.link.name} runs the program '{self._program}', which looks at no pictures; "
+                "flash the frame-injection firmware (make injection)"
+            )
         return (
             f"{self.link.name} answers with maps only: network {name} has no pose outputs; "
             "flash the firmware of a pose network"

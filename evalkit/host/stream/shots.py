@@ -10,12 +10,6 @@ from numpy.typing import NDArray
 from ai8x_models.preprocess import to_picture
 from evalkit.wire import protocol
 
-BONES_3D = (
-    (0, 1), (1, 2), (2, 3), (0, 4), (4, 5), (5, 6), (0, 7), (7, 8), (8, 9), (9, 10), (8, 11),
-    (11, 12), (12, 13), (8, 14), (14, 15), (15, 16),
-)  # fmt: skip
-"""Pairs of 3D joints to join with a line; 0 is the pelvis, then those of docs/protocol.md."""
-
 
 @dataclass(frozen=True, eq=False)
 class Shot:

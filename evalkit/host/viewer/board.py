@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ai8x_models.skeleton import DRAWN_LIMBS, KEYPOINTS
+from ai8x_models.skeleton import BONES_3D, DRAWN_LIMBS, KEYPOINTS
 from evalkit.host.coco import export
 from evalkit.host.stream.feed import WAITING
-from evalkit.host.stream.shots import BONES_3D, Shot, heat_bytes
+from evalkit.host.stream.shots import Shot, heat_bytes
 from evalkit.wire import protocol
 
 _LOG_LINES = 200

@@ -7,6 +7,7 @@ error: a file that is no model, several inputs, sizes that are not fixed.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,10 @@ from synthesize.read.onnx import model as onnx_model
 from synthesize.read.onnx.model import Model, Node
 
 MAX_SIZE = 4096
+MAX_VALUES = 1 << 24
+"""Of one result; the chip's data memory holds half a million."""
+
+_STEPS = ("strides", "kernel_shape", "dilations")
 
 
 class Reader:
@@ -69,7 +74,14 @@ class Reader:
         return self.add(node, op, view)
 
     def add(self, node: Node, op: Op, view: str | None = None) -> Op:
-        """Append an operation; its view is that of its first input unless it is given."""
+        """Append an operation; its view is that of its first input unless it is given.
+
+        Raises:
+            UserError: its result is larger than any that is looked at.
+        """
+        if math.prod(op.shape) > MAX_VALUES:
+            size = "x".join(map(str, op.shape))
+            raise node.refuse(f"its result of {size} is too large; at most {MAX_VALUES} values")
         op.node = op.node or label(node)
         first = self.views[op.inputs[0]] if view is None else view
         source = op.inputs[0]
@@ -118,6 +130,7 @@ def read(path: str | Path) -> Net:
             continue
         if not any(name in reader.tensors for name in node.inputs):
             raise node.refuse("it depends on nothing this program can compute; simplify the model")
+        _check_attributes(node)
         result = OPERATORS.get(node.op, unknown)(reader, node)
         results = result if isinstance(result, list) else [result]
         for name, op in zip(node.outputs, results, strict=False):
@@ -126,6 +139,15 @@ def read(path: str | Path) -> Net:
             net.views.setdefault(name, reader.view(op))
     _outputs(reader)
     return net
+
+
+def _check_attributes(node: Node) -> None:
+    """Refuse steps, windows and margins that no operator can have."""
+    for key in (*_STEPS, "pads"):
+        least = 1 if key in _STEPS else -MAX_SIZE
+        values = node.integers(key) or ()
+        if any(not least <= n <= MAX_SIZE for n in values):
+            raise node.refuse(f"{key} are {list(values)}; from {least} to {MAX_SIZE} is possible")
 
 
 def _start(model: Model) -> tuple[Net, str]:

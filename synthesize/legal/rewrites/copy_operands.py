@@ -3,9 +3,10 @@
 The operands of an element-wise layer, and the parts of a concatenation beyond 64 channels, lie
 interleaved word by word in data memory, and no other layer of the MAX78000 can read such a tensor
 (its read pointer has no gap). Parts of a smaller concatenation lie side by side, which ties their
-places, so a tensor can be part of only one. A pass-through layer makes an interleaved copy. It
-cannot move data to other processors, so a part of a concatenation is copied by a convolution with
-the unit matrix: 64 * 2**1 / 128 = 1, exact for every value.
+places, so a tensor can be part of only one. A Conv1d whose dilation is long writes around its
+output as well. A pass-through layer makes an interleaved copy. It cannot move data to other
+processors, so a part of a concatenation is copied by a convolution with the unit matrix:
+64 * 2**1 / 128 = 1, exact for every value.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def copy_shared_operands(graph: Graph) -> Graph:
             for name in layer.inputs:
                 uses = sum(other.inputs.count(name) for other in graph.layers)
                 exclusive = uses == 1 and name not in outputs
-                if name == INPUT or name in joined or (interleaved(layer) and not exclusive):
+                bound = name == INPUT or name in joined or _spills(graph, name)
+                if bound or (interleaved(layer) and not exclusive):
                     copy = _copy(graph, name, layer, taken)
                     if not interleaved(layer):
                         copy = _as_convolution(copy)
@@ -43,6 +45,11 @@ def copy_shared_operands(graph: Graph) -> Graph:
             layer = replace(layer, inputs=tuple(inputs))
         layers.append(layer)
     return replace(graph, layers=tuple(layers)) if changed else graph
+
+
+def _spills(graph: Graph, name: str) -> bool:
+    """Whether a layer writes more than its output, which others must not lie among."""
+    return graph.layer(name).dilation > 1
 
 
 def _as_convolution(copy: Layer) -> Layer:

@@ -8,7 +8,7 @@ from synthesize.graph.ir import Graph, Layer
 
 
 def pool_alone(graph: Graph) -> Graph:
-    """Split the pooling (with the join before or after it) off every transposed convolution."""
+    """Split pooling, with the join before or after it, off where it cannot be in one layer."""
     if not any(_needs(layer) for layer in graph.layers):
         return graph
     layers: list[Layer] = []
@@ -24,8 +24,8 @@ def pool_alone(graph: Graph) -> Graph:
         channels = layer.in_shape[0]
         first = replace(
             layer, name=name, op="passthrough", kernel=(1, 1), stride=(1, 1), pad=(0, 0),
-            output_pad=(0, 0), weight=None, bias=None, bits=8, output_shift=0, activation="none",
-            wide=False, out_shape=(channels, *layer.pooled),
+            output_pad=(0, 0), dilation=1, weight=None, bias=None, bits=8, output_shift=0,
+            activation="none", wide=False, out_shape=(channels, *layer.pooled),
         )  # fmt: skip
         rest = replace(
             layer, inputs=(name,), in_shape=first.out_shape, join="concat", pool=None,
@@ -36,4 +36,4 @@ def pool_alone(graph: Graph) -> Graph:
 
 
 def _needs(layer: Layer) -> bool:
-    return layer.op == "convtranspose2d" and layer.pool is not None
+    return (layer.op == "convtranspose2d" or layer.dilation > 1) and layer.pool is not None

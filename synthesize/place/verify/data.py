@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from synthesize.chip import limits, memory_map
+from synthesize.chip import limits
 from synthesize.graph.ir import INPUT, Graph, Layer, at
 from synthesize.place.placement import LayerPlace, Placement
-from synthesize.place.verify.finding import Finding
+from synthesize.place.verify.dilated import in_rows, pixels_written, read_pixels
+from synthesize.place.verify.finding import Finding, address_of
+from synthesize.place.verify.kept import Kept
 
 _NOBODY = -1
 _LANES = limits.PROCESSORS_PER_INSTANCE
@@ -25,7 +27,7 @@ class Data:
     def __init__(self, graph: Graph, placement: Placement) -> None:
         self.graph = graph
         self.placement = placement
-        self.content = np.full((_SIZE, _LANES), _NOBODY, np.int64)
+        self.content = np.full((_SIZE, _LANES), _NOBODY, np.int32)
         self.first_id: dict[str, int] = {}
         self.findings: list[Finding] = []
         next_id = 0
@@ -33,14 +35,24 @@ class Data:
             self.first_id[name] = next_id
             next_id += shape[0] * shape[1] * shape[2]
         self.last_id = next_id
+        self.kept: Kept | None = None
+        if graph.buffer is not None and placement.buffer is not None:
+            ids = self._ids(graph.buffer.name, graph.buffer.shape)
+            self.kept = Kept(
+                graph.buffer, placement.buffer.processors, placement.buffer.offset, ids
+            )
 
     def _tensors(self) -> list[tuple[str, tuple[int, int, int]]]:
         tensors = [(INPUT, self.graph.input.shape)]
+        if self.graph.buffer is not None:
+            tensors.append((self.graph.buffer.name, self.graph.buffer.shape))
         return tensors + [(layer.name, layer.out_shape) for layer in self.graph.layers]
 
     def run(self) -> list[Finding]:
         """Let all layers read and write, in running order; return what went wrong."""
         streaming = [place.streaming for place in self.placement.layers]
+        if self.kept is not None:
+            self.content[self.kept.addresses()] = self.kept.ids
         if not (self.placement.fifo and streaming[0]):
             self._load_input()
         for i, (layer, place) in enumerate(
@@ -54,14 +66,25 @@ class Data:
             if self._in_range(layer, place):
                 read = self._read(layer, place)
                 self._write(layer, place, read)
+            if self.kept is not None:
+                self.kept.change(layer, self._ids(layer.name, layer.out_shape))
         self._outputs()
+        if self.kept is not None:
+            self.findings += self.kept.check(self.content, self._owner)
         return self.findings
 
     def _in_range(self, layer: Layer, place: LayerPlace) -> bool:
         words = limits.DATA_INSTANCE_WORDS
-        last = int(self._written_words(layer, place)[:, -1].max())
-        end = place.out_offset // 4 + last + (_LANES if layer.wide else 1)
-        pixels = layer.in_shape[1] * layer.in_shape[2]
+        touched = self._touched_words(layer, place)
+        begin, end = int(touched.min()), int(touched.max()) + 1
+        if begin < 0:
+            self._report(
+                layer,
+                f"it begins to write {4 * -begin} bytes before a data memory begins, a row of "
+                f"{layer.dilation} samples in front of its output; use a larger offset",
+            )
+            return False
+        pixels = read_pixels(layer)
         reads = place.in_offset // 4 + pixels * place.passes * layer.operands
         if place.streaming:
             reads = 0
@@ -110,6 +133,9 @@ class Data:
     ) -> list[tuple[np.ndarray, np.ndarray, str, np.ndarray]]:
         """Return (words, lanes, description, expected identities) for each operand."""
         shapes = dict(self._tensors())
+        if self.kept is not None and self.kept.buffer.name in layer.inputs:
+            words, lanes = self._read_addresses(layer, place, layer.in_shape, 0, 1)
+            return [(words, lanes, self.kept.buffer.name, self.kept.read_by(layer))]
         if layer.operands > 1:
             result = []
             names = [n for n in layer.inputs for _ in range(layer.stacked)]
@@ -162,6 +188,16 @@ class Data:
         number = np.arange(place.out_passes)
         return pixel[None, :] * place.out_passes * step * size + (number * step * size)[:, None]
 
+    def _touched_words(self, layer: Layer, place: LayerPlace) -> np.ndarray:
+        """Return the words of an output instance that a layer writes, those of no use as well."""
+        size = _LANES if layer.wide else 1
+        step = place.out_passes * (place.write_gap + 1) * size
+        first, count = pixels_written(layer)
+        pixel = np.arange(first, first + count)[:, None] * step
+        number = np.arange(place.out_passes)[None, :] * (place.write_gap + 1) * size
+        words = (place.out_offset // 4 + pixel + number).ravel()
+        return (words[:, None] + np.arange(size)).ravel()
+
     def _write(self, layer: Layer, place: LayerPlace, read: np.ndarray | None = None) -> None:
         """Let a layer write; ``read`` are the words it reads, None where that is a ring."""
         relative = self._written_words(layer, place) + place.out_offset // 4
@@ -170,9 +206,8 @@ class Data:
         )
         ids = self._ids(layer.name, layer.out_shape)
         instances = _instances_written(layer, processors)
-        touched = (instances[:, None, None] * limits.DATA_INSTANCE_WORDS + relative).ravel()
-        if layer.wide:
-            touched = (touched[:, None] + np.arange(_LANES)).ravel()
+        words = self._touched_words(layer, place)
+        touched = (instances[:, None] * limits.DATA_INSTANCE_WORDS + words).ravel()
         if read is not None:
             self._check_own_input(layer, place, touched, read)
         self.content[touched] = _NOBODY
@@ -199,8 +234,10 @@ class Data:
         pixel_in, pass_in = np.divmod(read_at, place.passes)
         step = (place.write_gap + 1) * (_LANES if layer.wide else 1)
         pixel_out, pass_out = np.divmod((offset - place.out_offset // 4) // step, place.out_passes)
+        pixel_out -= pixels_written(layer)[0]
+        layer = in_rows(layer)
         if self._packed(layer):
-            last = layer.in_shape[1] * layer.in_shape[2] - 1
+            last = read_pixels(layer) - 1
             pixels = (pixel_in[:, None] * _LANES + np.arange(_LANES)).clip(max=last)
             complete = _complete_after(layer, pixels).max(axis=1)
         else:
@@ -213,7 +250,7 @@ class Data:
             self._report(
                 layer,
                 f"its output overwrites its own input, {' and '.join(layer.inputs)}, at "
-                f"{_address(word)} before it is read; place input and output apart",
+                f"{address_of(word)} before it is read; place input and output apart",
             )
 
     def _outputs(self) -> None:
@@ -228,7 +265,7 @@ class Data:
                 channel = int(np.argwhere(~present)[0][0])
                 word = place.out_offset // 4
                 processor = place.output_processors.bit_length() - 1
-                address = _address(processor // _LANES * limits.DATA_INSTANCE_WORDS + word)
+                address = address_of(processor // _LANES * limits.DATA_INSTANCE_WORDS + word)
                 self._report(
                     layer,
                     f"output {out.name}, channel {channel}, is overwritten by a later layer near "
@@ -238,7 +275,7 @@ class Data:
     def _ids(self, name: str, shape: tuple[int, int, int]) -> np.ndarray:
         size = shape[0] * shape[1] * shape[2]
         first = self.first_id[name]
-        return np.arange(first, first + size).reshape(shape[0], -1)
+        return np.arange(first, first + size, dtype=np.int32).reshape(shape[0], -1)
 
     def _owner(self, identity: int) -> str:
         if identity == _NOBODY:
@@ -262,7 +299,7 @@ class Data:
         held = f"holds {there} there" if there != wanted else "holds another element of it there"
         self._report(
             layer,
-            f"it reads {wanted}, channel {where[0]}, at {_address(int(words[where]))}, but the "
+            f"it reads {wanted}, channel {where[0]}, at {address_of(int(words[where]))}, but the "
             f"memory {held}; the places of {names} do not fit together",
         )
 
@@ -280,12 +317,6 @@ def _complete_after(layer: Layer, pixel: np.ndarray) -> np.ndarray:
     out_row = row // layer.pool_stride[0] - lead_row
     out_col = (col // layer.pool_stride[1] - lead_col).clip(0, out_cols - 1)
     return np.where(out_row < 0, 0, out_row * out_cols + out_col)
-
-
-def _address(word: int) -> str:
-    instance, offset = divmod(word, limits.DATA_INSTANCE_WORDS)
-    address = memory_map.instance_address(instance, min(offset, limits.DATA_INSTANCE_WORDS - 1))
-    return f"0x{address:08x} (data memory {instance}, word {offset})"
 
 
 def _instances_written(layer: Layer, processors: np.ndarray) -> np.ndarray:

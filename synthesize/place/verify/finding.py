@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from synthesize.chip import limits, memory_map
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -14,3 +16,10 @@ class Finding:
 
     def __str__(self) -> str:
         return self.sentence
+
+
+def address_of(word: int) -> str:
+    """Return a word of all data memories for a sentence, word and memory counted from 0."""
+    instance, offset = divmod(word, limits.DATA_INSTANCE_WORDS)
+    address = memory_map.instance_address(instance, min(offset, limits.DATA_INSTANCE_WORDS - 1))
+    return f"0x{address:08x} (data memory {instance}, word {offset})"

@@ -12,6 +12,8 @@ from synthesize.place.verify.finding import Finding
 _LANES = limits.PROCESSORS_PER_INSTANCE
 _NOBODY = -1
 _OTHER = -2
+_TAPS_2D = 9
+"""A dilated Conv1d has a kernel in two dimensions."""
 
 
 def passthrough(graph: Graph, placement: Placement) -> list[Finding]:
@@ -101,7 +103,7 @@ def _kernel_words_needed(layer: Layer, place: LayerPlace) -> np.ndarray:
     per_pass = outputs[-1] - first + 1
     if per_pass == len(outputs):
         return np.ones(place.words, bool)
-    size = layer.kernel[0] * layer.kernel[1]
+    size = layer.kernel[0] * layer.kernel[1] if layer.dilation == 1 else _TAPS_2D
     masks = place.passes * (layer.pooled[0] * layer.pooled[1] if layer.flatten else 1)
     needed = np.zeros(place.words, bool)
     for channel in range(layer.out_shape[0]):

@@ -30,6 +30,7 @@ def rings(graph: Graph, placement: Placement) -> list[Finding]:
             memories = _memories(place.output_processors)
             taken.append((f"the output of {layer.name}", memories, start, start + words))
     findings = []
+    kept = _kept(graph, placement)
     for number, (name, memories, start, end) in enumerate(taken):
         layer = graph.layers[streaming[min(number, len(streaming) - 1)]]
         if end > limits.DATA_INSTANCE_WORDS:
@@ -38,7 +39,7 @@ def rings(graph: Graph, placement: Placement) -> list[Finding]:
                 f"{limits.DATA_INSTANCE_WORDS}; use a smaller offset"
             )
             findings.append(Finding(layer.name, sentence))
-        for other, others, begin, stop in taken[:number]:
+        for other, others, begin, stop in kept + taken[:number]:
             both = memories & others
             if both and start < stop and begin < end:
                 sentence = (
@@ -48,6 +49,17 @@ def rings(graph: Graph, placement: Placement) -> list[Finding]:
                 )
                 findings.append(Finding(layer.name, sentence))
     return findings
+
+
+def _kept(graph: Graph, placement: Placement) -> list[tuple[str, set[int], int, int]]:
+    """Return the data buffer like a ring: its name, memories, first word and the one behind it."""
+    if graph.buffer is None or placement.buffer is None:
+        return []
+    channels, rows, cols = graph.buffer.shape
+    start = placement.buffer.offset // 4
+    words = rows * cols * -(-channels // limits.PROCESSORS)
+    memories = _memories(placement.buffer.processors)
+    return [(f"the data buffer {graph.buffer.name}", memories, start, start + words)]
 
 
 def ring_words(graph: Graph, index: int, chw: bool) -> int:

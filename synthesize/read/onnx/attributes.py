@@ -19,7 +19,8 @@ def only(node: Node, key: str, value: int) -> None:
 def per_axis(node: Node, key: str, rank: int, default: int) -> Pair:
     """Return an attribute for rows and columns; 1D data has one column."""
     values = node.integers(key) or (default,) * (rank - 2)
-    if len(values) != rank - 2 or any(n < 0 or n > 1023 for n in values):
+    least = min(default, 1)  # a window or a stride of 0 is none; a margin may be
+    if len(values) != rank - 2 or any(n < least or n > 1023 for n in values):
         raise node.refuse(f"attribute {key} is {list(values)}; expected {rank - 2} small numbers")
     if rank == 3:
         return values[0], default

@@ -205,6 +205,7 @@ class Builder:
             "stride": kernel.stride,
             "pad": kernel.pad,
             "output_pad": kernel.output_pad,
+            "dilation": kernel.dilation,
             "flatten": value.flatten and math.prod(value.source_shape[1:]) > 1,
         }
 

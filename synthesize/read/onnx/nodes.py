@@ -109,12 +109,13 @@ def conv(b: Builder, node: Node) -> Value:
     one_d = rank == 3
     op: Op = "conv1d" if one_d else "conv2d"
     array = weight.real[..., None] if one_d else weight.real
-    if one_d:  # a dilated kernel is one with zeros in between
-        array = spread(array, max(1, per_axis(node, "dilations", rank, 1)[0]))
+    dilation = 1
+    if one_d:
+        array, dilation = spread(array, max(1, per_axis(node, "dilations", rank, 1)[0]))
     strides = per_axis(node, "strides", rank, 1)
     kernel = Kernel(
         op, array, *bias_of(b, node, len(array)), weight.scale, bits_of(b, weight),
-        stride=strides, pad=pads(node, rank, array.shape[2:], strides),
+        stride=strides, pad=pads(node, rank, array.shape[2:], strides), dilation=dilation,
     )  # fmt: skip
     return convolve(b, node, kernel, rank)
 

@@ -33,6 +33,7 @@ class Kernel:
         scale: step of the weights when they are integers already, else None.
         bits: bits per weight.
         stride, pad, output_pad: rows and columns.
+        dilation: samples from tap to tap, in 1D.
     """
 
     op: Op
@@ -44,6 +45,7 @@ class Kernel:
     stride: Pair = (1, 1)
     pad: Pair = (0, 0)
     output_pad: Pair = (0, 0)
+    dilation: int = 1
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,10 +19,11 @@ import numpy as np
 from common.errors import UserError
 from common.texts import shown
 from synthesize.graph import ir
-from synthesize.graph.hints import Hints
+from synthesize.graph.hints import BufferPlace, Hints
 from synthesize.graph.shapes import layer_reading
 from synthesize.read.checkpoint import Checkpoint, LayerWeights
 from synthesize.read.yaml import language, order, values
+from synthesize.read.yaml.buffer import check_layer, read_buffer, rows_read
 from synthesize.read.yaml.entries import Entry, read_entry
 from synthesize.read.yaml.nodes import Item, read
 from synthesize.read.yaml.weights import layer_weights
@@ -86,7 +87,8 @@ def load(
     name = top["arch"].value if "arch" in top else Path(path).stem
     if checkpoint is not None and "arch" in top:
         _check_architecture(top["arch"], checkpoint)
-    return _build(str(name), str(path), entries, checkpoint, input_shape, trained)
+    kept = read_buffer(top, placed=final is not None)
+    return _build(str(name), str(path), entries, checkpoint, input_shape, trained, kept)
 
 
 def _check_architecture(stated: Item, checkpoint: Checkpoint) -> None:
@@ -115,6 +117,7 @@ def _build(
     checkpoint: Checkpoint | None,
     input_shape: tuple[int, ...] | None,
     trained: bool,
+    kept: tuple[ir.DataBuffer, BufferPlace] | None,
 ) -> Description:
     weights: list[LayerWeights | None] = [None] * len(entries)
     if checkpoint is not None:
@@ -124,9 +127,13 @@ def _build(
         weights = order.shared_weights(entries, names, weights)
     source = _input(path, entries[0], weights[0], input_shape)
     shapes: dict[str, ir.Shape] = {ir.INPUT: source.shape}
+    buffer, place = kept or (None, None)
+    if buffer is not None:
+        shapes[buffer.name] = buffer.shape
     layers: list[ir.Layer] = []
     for i, entry in enumerate(entries):
-        inputs = _inputs(entry, i, names)
+        inputs = _inputs(entry, i, names, buffer)
+        check_layer(entry, names[i], inputs, buffer)
         stored = weights[i]
         if checkpoint is None and entry.op != "passthrough":
             if trained:
@@ -144,10 +151,10 @@ def _build(
     for entry in entries[1:]:
         if entry.chw:
             raise UserError(f"{entry.where}: data_format CHW is possible for the first layer only")
-    graph = ir.Graph(name, source, tuple(layers), outputs)
+    graph = ir.Graph(name, source, tuple(layers), outputs, buffer)
     hints = tuple(entry.hint for entry in entries if entry.hint is not None)
     notes = () if checkpoint is None else _undescribed(path, entries, checkpoint)
-    return Description(graph, Hints(hints, chw) if hints else None, notes)
+    return Description(graph, Hints(hints, chw, buffer=place) if hints else None, notes)
 
 
 def _undescribed(path: str, entries: list[Entry], checkpoint: Checkpoint) -> tuple[str, ...]:
@@ -282,7 +289,9 @@ def _stacked(entry: Entry) -> int:
     return entry.operands or 2
 
 
-def _inputs(entry: Entry, index: int, names: list[str]) -> tuple[str, ...]:
+def _inputs(
+    entry: Entry, index: int, names: list[str], buffer: ir.DataBuffer | None
+) -> tuple[str, ...]:
     where = entry.where
     if entry.sources is None:
         if entry.join is not None and entry.hint is None:
@@ -297,6 +306,8 @@ def _inputs(entry: Entry, index: int, names: list[str]) -> tuple[str, ...]:
             )
         return (names[index - 1] if index else ir.INPUT,)
     lower = {name.lower(): name for name in names[:index]}
+    if buffer is not None:
+        lower.setdefault(buffer.name.lower(), buffer.name)
     inputs = []
     for source in entry.sources:
         if source == -1 or (isinstance(source, str) and source.lower() == ir.INPUT):
@@ -337,8 +348,10 @@ def _layer(
     bits = entry.bits or (stored.bits if stored else 8)
     prefix = ir.label(entry.where, name)
     weight = bias = None
+    kernel, dilation = entry.kernel, 1
     if stored is not None:
-        weight = layer_weights(prefix, entry, bits, stored)
+        weight, dilation = layer_weights(prefix, entry, bits, stored)
+        kernel = int(weight.shape[2]), int(weight.shape[3])
         bias = stored.stored_bias()
         if bias is not None and len(bias) != len(weight):
             raise UserError(
@@ -348,20 +361,23 @@ def _layer(
     if shift is None:
         shift = stored.output_shift if stored else 0
     layer = layer_reading(
-        [shapes[source] for source in inputs],
+        [rows_read(shapes[source], entry) for source in inputs],
         name=name,
         op=entry.op,
         inputs=inputs,
         join=entry.join or "concat",
         pool=_pool(entry, entry.in_dim or shapes[inputs[0]][1:]),
         pool_first=entry.pool_first,
-        kernel=((entry.kernel[0] - 1) * entry.dilation + 1, entry.kernel[1]),
+        kernel=kernel,
         stride=entry.stride,
         pad=entry.pad,
+        dilation=dilation,
         output_pad=entry.output_pad,
         flatten=entry.flatten,
         reshape=None if first else entry.in_dim,
         stacked=_stacked(entry),
+        buffer_shift=entry.buffer_shift,
+        buffer_insert=entry.buffer_insert,
         weight=weight,
         bias=bias,
         bits=bits,

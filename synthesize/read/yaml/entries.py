@@ -61,6 +61,8 @@ class Entry:
     sequence: int | None
     after: int | str | None
     weight_source: int | str | None
+    buffer_shift: int
+    buffer_insert: int
     where: ir.Where
     hint: LayerHint | None
 
@@ -120,6 +122,8 @@ def read_entry(item: Item) -> Entry:
         sequence=values.optional(fields, "sequence", 0, 1023),
         after=_layer_named(fields, "next_sequence"),
         weight_source=_layer_named(fields, "weight_source"),
+        buffer_shift=values.optional(fields, "buffer_shift", 1, 1023) or 0,
+        buffer_insert=values.optional(fields, "buffer_insert", 1, 1023) or 0,
         where=item.where,
         hint=_hint(item, fields),
     )

@@ -37,7 +37,6 @@ def _refused(text: str) -> Key:
 
 
 _NO_DEPTHWISE = "the MAX78000 has no depth-wise or grouped convolutions"
-_BUFFER = "a data buffer lives from one inference to the next; this compiler runs each on its own"
 
 LAYER: dict[str, Key] = {
     "name": _honoured("name of the layer; names of the checkpoint are compared with it"),
@@ -94,8 +93,8 @@ LAYER: dict[str, Key] = {
     "tcalc": _neutral("the MAX78000 does not read ahead", False),
     "snoop_sequence": _refused("the MAX78000 has no snooping"),
     "simulated_sequence": _refused("it serves hardware simulation only"),
-    "buffer_shift": _refused(_BUFFER),
-    "buffer_insert": _refused(_BUFFER),
+    "buffer_shift": _honoured("rows by which the data buffer moves to its beginning"),
+    "buffer_insert": _honoured("the result becomes so many last rows of the data buffer"),
 }
 """All 54 keys of a layer."""
 
@@ -110,7 +109,9 @@ TOP: dict[str, Key] = {
     "bias": _refused("it names a test file of ai8x-synthesis; give a checkpoint"),
     "unload": _refused("outputs are unloaded as the layers that compute them write them"),
     "snoop": _refused("the MAX78000 has no snooping"),
-    "data_buffer": _refused(_BUFFER),
+    "data_buffer": _honoured(
+        "one buffer that keeps its data from one inference to the next; the programs clear it first"
+    ),
 }
 """All keys beside the layers."""
 

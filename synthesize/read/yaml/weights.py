@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from common.errors import UserError
-from synthesize.chip import limits
-from synthesize.read.checkpoint import LayerWeights
+from synthesize.read.checkpoint import LayerWeights, spread
 from synthesize.read.yaml.entries import Entry
 
 
-def layer_weights(prefix: str, entry: Entry, bits: int, stored: LayerWeights) -> np.ndarray:
-    """Return the weights as [out, in, rows, columns], a dilated kernel with zeros in between.
+def layer_weights(
+    prefix: str, entry: Entry, bits: int, stored: LayerWeights
+) -> tuple[np.ndarray, int]:
+    """Return the weights as [out, in, rows, columns] and the dilation that is left.
+
+    A dilated kernel that is short enough has zeros between its taps instead.
 
     Raises:
         UserError: they do not fit the bits or the kernel of the description.
@@ -34,18 +37,4 @@ def layer_weights(prefix: str, entry: Entry, bits: int, stored: LayerWeights) ->
         )
     if entry.op == "convtranspose2d":
         raw = np.flip(raw, axis=(2, 3)).swapaxes(0, 1)
-    return raw if entry.dilation == 1 else _dilated(prefix, raw, entry.dilation)
-
-
-def _dilated(prefix: str, weight: np.ndarray, dilation: int) -> np.ndarray:
-    """Return the weights of a dilated Conv1d with zeros between the taps."""
-    length = (weight.shape[2] - 1) * dilation + 1
-    if length > limits.MAX_CONV1D_LENGTH:
-        raise UserError(
-            f"{prefix}a kernel of length {weight.shape[2]} with dilation {dilation} reaches over "
-            f"{length} samples, but at most {limits.MAX_CONV1D_LENGTH} are possible; use a shorter "
-            "kernel or a smaller dilation"
-        )
-    wide = np.zeros((*weight.shape[:2], length, 1), weight.dtype)
-    wide[:, :, ::dilation] = weight
-    return wide
+    return (raw, 1) if entry.op != "conv1d" else spread(raw, entry.dilation)

@@ -83,7 +83,7 @@ def test_the_rest_of_a_damaged_set_is_used(
     assert {reason: count for reason, (count, _) in people.skipped.reasons.items()} == {
         "pictures of another size than annotated": 1,
         "pictures missing or unreadable": 1,
-        "picture entries without id or file name": 1,
+        "picture entries without id, file name or size": 1,
         "people with broken keypoints": 1,
         "annotations of no listed picture": 1,
         "points outside their picture": 1,
@@ -93,6 +93,23 @@ def test_the_rest_of_a_damaged_set_is_used(
     assert people.pictures[0].people[0, 0].tolist() == [0, 0, 0]
     # The person without usable keypoints hides nothing and is not background either.
     assert len(people.pictures[0].ignore) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d["images"][0].update(width="96"),
+        lambda d: d["images"][0].update(height=None),
+        lambda d: d["images"][0].update(width=10**400),
+        lambda d: d["annotations"][0].update(image_id=[1]),
+        lambda d: d["annotations"][0]["keypoints"].__setitem__(0, 10**400),
+        lambda d: d["categories"].insert(0, {"keypoints": 17}),
+        lambda d: d["categories"].insert(0, {"keypoints": [1, 2]}),
+    ],
+)
+def test_values_that_are_none_are_left_out(sound: Path, tmp_path: Path, change) -> None:
+    people = open_changed(sound, tmp_path, lambda d: change(d) and None)
+    assert len(people.pictures) >= 3
 
 
 def test_truncated_and_foreign_pictures_are_counted(sound: Path, tmp_path: Path) -> None:

@@ -70,6 +70,14 @@ def test_a_batch_has_targets_on_the_students_grid(tmp_path: Path, stride: int) -
     assert "teacher" not in batch
 
 
+def test_a_set_of_pictures_without_anybody_teaches_that_nobody_is_there(tmp_path: Path) -> None:
+    dataset = views_of(Pictures(tmp_path, folder(tmp_path, count=1)))
+    batch = merge([dataset[0]], 4, sigma=5.0)
+    assert batch["known"].all()
+    assert batch["target"][0, :18].max() == 0
+    assert batch["target"][0, 18].min() == 1  # background everywhere
+
+
 def test_pictures_without_labels_teach_nothing_by_themselves(tmp_path: Path) -> None:
     folder(tmp_path)
     dataset = views_of(Pictures(tmp_path, None))

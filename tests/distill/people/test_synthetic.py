@@ -1,5 +1,6 @@
 """Synthetic people: exact where they claim to be."""
 
+import importlib
 import json
 from pathlib import Path
 
@@ -114,3 +115,9 @@ def test_the_shipped_picture_is_the_one_our_code_draws() -> None:
     assert shipped.shape == drawn.shape
     # Other releases of OpenCV may round edges differently.
     assert np.mean(np.abs(shipped - drawn) > 2) < 0.01
+
+
+@pytest.mark.parametrize("name", ["synthetic", "bench"])
+def test_the_older_names_of_the_commands_lead_to_them(name: str) -> None:
+    older = importlib.import_module(f"distill.{name}")
+    assert older.main is importlib.import_module(f"distill.people.{name}").main

@@ -16,10 +16,8 @@ from hypothesis import strategies as st
 
 from ai8x_models import preprocess, skeleton
 from common.errors import UserError
-from distill.tasks.lift import skeleton as lifting
 from evalkit.__main__ import main
 from evalkit.host import coco
-from evalkit.host.stream import shots
 from evalkit.host.stream.pictures import Photographs, open_camera, shown
 from evalkit.host.stream.recording import Recorder, read_recording
 from evalkit.host.stream.shots import Shot
@@ -56,10 +54,6 @@ def test_exported_names_are_sides_of_the_skeleton() -> None:
         side, _, rest = name.partition("_")
         expected = f"{sides[side]}_{rest}" if rest else name
         assert skeleton.KEYPOINTS[of_18] == expected
-
-
-def test_bones_are_those_of_lifting() -> None:
-    assert set(shots.BONES_3D) == set(lifting.BONES)
 
 
 def test_cameras(tmp_path: Path) -> None:

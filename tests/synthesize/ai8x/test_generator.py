@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -202,3 +203,11 @@ def test_the_project_is_moved_into_place_and_made_buildable(tmp_path: Path) -> N
         official.firmware(project, source)
     with pytest.raises(UserError, match="no project of the generator"):
         official.generate(generator, source, tmp_path / "generator")
+
+
+@pytest.mark.parametrize(("answer", "words"), [(1_000, None), (24_321, 24_320)])
+def test_an_answer_longer_than_flash_has_room_for_is_cut(answer: int, words: int | None) -> None:
+    # 512 KiB less 24 KiB of code, 400,000 bytes of weights and a sample of 2,432 bytes.
+    block = SimpleNamespace(words=np.zeros(100_000, np.uint32))
+    program = SimpleNamespace(weights=(block,), input_shape=(2, 32, 38))
+    assert official.words_that_fit(program, np.zeros(answer, np.uint32)) == words  # type: ignore[arg-type]

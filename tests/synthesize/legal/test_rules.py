@@ -80,6 +80,10 @@ def linear(rows: int, flatten: bool = True, channels: int = 4, pool: Pool | None
     return conv(channels, rows, rows, op="linear", kernel=kernel, flatten=flatten, pool=pool)
 
 
+def dilated(length: int, rows: int = 32, **options: object) -> Layer:
+    return conv(4, rows, 1, op="conv1d", kernel=(length, 1), dilation=9, **options)
+
+
 # rule -> (a layer just inside, a layer just outside, words of the sentence)
 CASES: dict[str, tuple[Callable[[], Layer], Callable[[], Layer], str]] = {
     "known_operation": (
@@ -208,6 +212,21 @@ CASES: dict[str, tuple[Callable[[], Layer], Callable[[], Layer], str]] = {
         lambda: linear(2, flatten=False),
         "a linear layer on 2x2 data needs 'flatten'",
     ),
+    "dilated_kernel": (
+        lambda: dilated(3),
+        lambda: dilated(4),
+        "a kernel of length 4 with dilation 9 reaches over 28 samples",
+    ),
+    "dilated_padding": (
+        lambda: dilated(2),
+        lambda: dilated(2, pad=(1, 0)),
+        "padding 1 with dilation 9 is not possible",
+    ),
+    "dilated_pooling": (
+        lambda: dilated(3, rows=64),
+        lambda: dilated(3, rows=64, pool=Pool("max", (2, 1), (2, 1))),
+        "pooling cannot be combined with dilation 9",
+    ),
 }
 
 
@@ -254,7 +273,7 @@ def test_wide_is_last() -> None:
 
 def test_every_rule_has_a_case() -> None:
     names = {rule.__name__ for rule in rules.LAYER_RULES + rules.GRAPH_RULES}  # type: ignore[operator]
-    assert names == {*CASES, "number_of_layers", "outputs", "wide_is_last"}
+    assert names == {*CASES, "number_of_layers", "outputs", "wide_is_last", "inserted_rows"}
 
 
 def test_check_raises_the_first_sentence() -> None:

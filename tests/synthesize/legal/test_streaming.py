@@ -105,6 +105,10 @@ def pooled(size: int, stride: int, cols: int) -> Callable[[int, Layer], Layer]:
     return change
 
 
+def dilated(index: int, layer: Layer) -> Layer:
+    return replace(layer, dilation=7) if index == 1 else layer
+
+
 # rule -> (just inside, just outside, words of the sentence)
 CASES: dict[str, tuple[Case, Case, str]] = {
     "streaming_comes_first": (network(3, 2), network(3, 1, late=True), "streams behind n0"),
@@ -154,6 +158,11 @@ CASES: dict[str, tuple[Case, Case, str]] = {
         network(3, 3, change=more_columns),
         "3074 words of line buffer",
     ),
+    "streaming_dilation": (
+        network(3, 1, change=dilated),
+        network(3, 2, change=dilated),
+        "dilation 7, which reaches over more than 9 samples, cannot stream",
+    ),
     "streaming_delays": (
         # between rows: 4 skipped rows of cols + 2 words, and a window of 4
         network(2, 2, change=pooled(4, 5, 1020)),
@@ -181,6 +190,18 @@ def test_rule_from_both_sides(rule: str) -> None:
 
 def test_every_rule_has_a_case() -> None:
     assert {r.__name__ for r in streaming.STREAM_RULES} == set(CASES)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("rows", "fits"), [(35, True), (36, False)])
+def test_whole_rows_of_a_dilated_input_come_through_the_fifos(rows: int, fits: bool) -> None:
+    graph, hints = network(1, 0)
+    layer = replace(graph.layers[0], dilation=7, in_shape=(4, rows, 1))
+    graph, hints = replace(graph, layers=(layer,)), replace(hints, fifo=True)
+    if fits:
+        streaming.check(graph, hints)
+        return
+    with pytest.raises(UserError, match="36 samples through the FIFOs are no multiple of the d"):
+        streaming.check(graph, hints)
 
 
 def test_sixteen_channels_fit_the_fifos() -> None:

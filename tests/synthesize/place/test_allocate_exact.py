@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import UserError
+from synthesize.chip import limits
 from synthesize.graph.ir import Graph
 from synthesize.place.bits import ATTEMPTS, allocate_legal, graph_of, with_bits
 from synthesize.place.search import search
@@ -32,20 +33,41 @@ def chain(widths: list[int]) -> Graph:
     return graph_of("chain", {"network": network, "input": {"shape": [16, 4, 4]}})
 
 
+def kernel_volume(graph: Graph, bits: dict[str, int]) -> int:
+    """Kernel words that a choice takes at least, over all processors together.
+
+    Counted here anew: each of a layer's processors holds its 3x3 kernels, a word for 8 of their
+    bits, for every output and pass.
+    """
+    total = 0
+    for layer in graph.layers:
+        passes = -(-layer.in_shape[0] // limits.PROCESSORS)
+        each = -(-layer.in_shape[0] // passes)
+        total += each * -(-layer.out_shape[0] * passes * bits[layer.name] // 8)
+    return total
+
+
 def brute_force(graph: Graph, costs: dict[str, dict[int, float]]) -> float | None:
-    """Least cost over all choices that the placement accepts, None when there is none."""
-    found = None
+    """Least cost over all choices that the placement accepts, None when there is none.
+
+    Cheapest first, so that the first one placed is the answer; only choices that hold more words
+    than the chip has are not tried.
+    """
     names = list(costs)
-    for widths in itertools.product(*(costs[name] for name in names)):
-        cost = sum(costs[n][b] for n, b in zip(names, widths, strict=True))
-        if found is not None and cost >= found:
+    choices = [
+        (sum(costs[n][b] for n, b in zip(names, widths, strict=True)), widths)
+        for widths in itertools.product(*(costs[name] for name in names))
+    ]
+    for cost, widths in sorted(choices):
+        bits = dict(zip(names, widths, strict=True))
+        if kernel_volume(graph, bits) > limits.PROCESSORS * limits.WEIGHT_WORDS:
             continue
         try:
-            search(with_bits(graph, dict(zip(names, widths, strict=True))), attempts=ATTEMPTS)
+            search(with_bits(graph, bits), attempts=ATTEMPTS)
         except UserError:
             continue
-        found = cost
-    return found
+        return cost
+    return None
 
 
 @st.composite

@@ -100,6 +100,8 @@ EFFECT: dict[str, Change] = {
     "bias_quadrant": alone(A | {"output_processors": 0xF0000}, "bias_quadrant", 1),
     "bias_group": alone(A | {"output_processors": 0xF0000}, "bias_group", 1),
     "weight_source": pair("weight_source", "a", 1),
+    "buffer_shift": pair("buffer_shift", 1),
+    "buffer_insert": pair("buffer_insert", 1),
 }  # fmt: skip
 
 

@@ -245,6 +245,10 @@ BAD: dict[str, tuple[Callable[[Model], str], str]] = {
     ),
     "missing tensor": (lambda m: m.add("Relu", "nowhere"), "'nowhere', which no operator"),
     "input": (lambda m: m.data, "it is the input itself"),
+    "stride 0": (
+        lambda m: m.rounded(m.add("MaxPool", m.data, kernel_shape=[2, 2], strides=[2, 0])),
+        r"strides is \[2, 0\]; expected 2 small numbers",
+    ),
     "reshape": (
         lambda m: m.add("Reshape", m.data, m.constant(np.array([1, 6, 3, 6]))),
         r"data can only be flattened to \[1, 108\]",

@@ -10,13 +10,14 @@ import cv2
 import numpy as np
 import pytest
 
+from ai8x_models.skeleton import COCO17
 from common.console import STOPPED
 from distill.__main__ import main
 from distill.people.label import run as running
 from distill.people.label.agreement import agreement
 from distill.people.label.crew import Candidate
 from distill.people.label.judge import Known, Settings, label_picture
-from distill.people.label.poses import NAMES, Pose, alike, without_doubles
+from distill.people.label.poses import Pose, alike, without_doubles
 from distill.people.person_sets import PeopleSet
 from tests.helpers import tiny_labellers as tiny
 
@@ -170,7 +171,7 @@ def test_a_folder_becomes_a_file_of_labels(
     content = json.loads(out.read_text())
     names = {image["id"]: image["file_name"] for image in content["images"]}
     assert list(names.values()) == [*(f"{n}.png" for n in range(5)), "deeper/5.png"]
-    assert content["categories"][0]["keypoints"] == list(NAMES)
+    assert content["categories"][0]["keypoints"] == list(COCO17)
     assert content["broken"] == [{"file_name": "broken.jpg", "reason": "broken"}]
     people = [a for a in content["annotations"] if not a["iscrowd"]]
     assert {names[a["image_id"]] for a in people} == {"1.png", "2.png", "4.png", "deeper/5.png"}
@@ -309,7 +310,7 @@ def test_labels_of_another_skeleton_are_one_sentence(
 def test_ground_truth_comes_out_in_coco_order(
     joints: int, pictures: Path, networks: list[str], tmp_path: Path
 ) -> None:
-    names = list(NAMES) if joints == 17 else [f"joint{n}" for n in range(14)]
+    names = list(COCO17) if joints == 17 else [f"joint{n}" for n in range(14)]
     truth = coco(tmp_path / "truth.json", names, joints)
     out = tmp_path / "labels.json"
     assert main(arguments(pictures, networks, out, "--annotations", str(truth))) == 0

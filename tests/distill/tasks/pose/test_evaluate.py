@@ -186,7 +186,13 @@ def test_tables_on_the_command_line(
     ],
 )
 def test_bad_options_are_one_sentence(
-    checkpoints: list[Path], capsys: pytest.CaptureFixture[str], options: list[str], said: str
+    checkpoints: list[Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    options: list[str],
+    said: str,
 ) -> None:
+    monkeypatch.setenv("POSE78_DATA", str(tmp_path))  # where there is nothing
     assert main(["eval", str(checkpoints[0]), *options]) == 2
     assert said in capsys.readouterr().err

@@ -59,6 +59,17 @@ def test_thresholds_that_gain_nothing_stay_as_they_are() -> None:
         assert getattr(fitted, name) == getattr(usual, name)
 
 
+def test_a_set_of_empties_alone_is_read_and_named_as_what_is_missing(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "0.png"), np.zeros((64, 64, 3), np.uint8))
+    content = {"images": [{"id": 0, "file_name": "0.png", "width": 64, "height": 64}],
+               "annotations": [], "categories": [{"id": 1, "keypoints": ["a"] * 17}]}  # fmt: skip
+    (tmp_path / "set.json").write_text(json.dumps(content))
+    save_student(Student("tiny").eval(), tmp_path / "tiny.pth.tar", 0, {})
+    arguments = [str(tmp_path / "tiny.pth.tar"), "--set", str(tmp_path / "set.json"), str(tmp_path)]
+    with pytest.raises(UserError, match="0 people and 1 pictures without anybody"):
+        fit.main(arguments)
+
+
 def test_somebody_badly_placed_is_there() -> None:
     """A skeleton on a real person counts as right from an OKS of 0.3 on, not from 0.5."""
     person = labelled(20, 10, 100)
