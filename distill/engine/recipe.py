@@ -27,7 +27,13 @@ from common.incoming import MAX_YAML_BYTES, check_yaml, read_bytes
 
 @dataclass
 class Settings:
-    """A group of settings; each checks its own on construction, then hands on to the next."""
+    """A group of settings; each checks its own on construction, then hands on to the next.
+
+    Attributes:
+        GROUP: what stands before a setting's name in a recipe, ``views.``.
+    """
+
+    GROUP: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         """End of the chain of checks."""
@@ -40,9 +46,9 @@ class Settings:
         """
         for name in names:
             value = getattr(self, name)
-            if value < least:
+            if not value >= least:
                 limit = "cannot be negative" if least == 0 else f"must be at least {least:g}"
-                raise UserError(f"{name} is {value}; it {limit}")
+                raise UserError(f"{self.GROUP}{name} is {value}; it {limit}")
 
     def share(self, *names: str) -> None:
         """Refuse settings outside 0..1.
@@ -53,7 +59,18 @@ class Settings:
         for name in names:
             value = getattr(self, name)
             if not 0 <= value <= 1:
-                raise UserError(f"{name} is {value}; it must be in 0..1")
+                raise UserError(f"{self.GROUP}{name} is {value}; it must be in 0..1")
+
+    def span(self, *names: str) -> None:
+        """Refuse settings that are not lowest and highest.
+
+        Raises:
+            UserError: naming the first one.
+        """
+        for name in names:
+            values = getattr(self, name)
+            if len(values) != 2 or not values[0] <= values[1]:
+                raise UserError(f"{self.GROUP}{name} is {values}; it must be lowest and highest")
 
     def one_of(self, name: str, known: tuple[str, ...]) -> None:
         """Refuse a setting that is none of the known ones.

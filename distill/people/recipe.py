@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ai8x_models.codec import STRIDE
 from common.errors import UserError
@@ -30,8 +30,10 @@ class SetConfig:
 
 
 @dataclass
-class AugmentConfig:
+class AugmentConfig(Settings):
     """Ranges of the random changes; see :class:`distill.people.crops.Augmentation`."""
+
+    GROUP: ClassVar[str] = "augment."
 
     scale: list[float] = field(default_factory=lambda: [1.1, 1.7])
     rotate: float = 40.0
@@ -42,12 +44,10 @@ class AugmentConfig:
     whole: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("flip", "cutout", "whole"):
-            if not 0 <= getattr(self, name) <= 1:
-                value = getattr(self, name)
-                raise UserError(f"augment.{name} is {value}; it is a probability, 0 to 1")
-        if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1]:
-            raise UserError(f"augment.scale is {self.scale}; give two sizes, the smaller one first")
+        self.share("flip", "cutout", "whole")
+        self.span("scale")
+        if self.scale[0] <= 0:
+            raise UserError(f"augment.scale begins at {self.scale[0]}; a size is above zero")
 
     def build(self) -> Augmentation:
         """The immutable form the data set takes."""
@@ -148,8 +148,10 @@ class PictureSet:
 
 
 @dataclass
-class ViewsConfig:
+class ViewsConfig(Settings):
     """Ranges of the random views; see :class:`distill.people.views.Views`."""
+
+    GROUP: ClassVar[str] = "views."
 
     whole: float = 0.45
     exact: float = 0.6
@@ -164,11 +166,10 @@ class ViewsConfig:
     cutout: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("whole", "exact", "flip", "beside", "cutout"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"views.{name} is {getattr(self, name)}; it must be in 0..1")
-        if len(self.size) != 2 or not 0 < self.size[0] <= self.size[1]:
-            raise UserError(f"views.size is {self.size}; give two sizes, the smaller one first")
+        self.share("whole", "exact", "flip", "beside", "cutout")
+        self.span("size")
+        if self.size[0] <= 0:
+            raise UserError(f"views.size begins at {self.size[0]}; a size is above zero")
 
     def build(self) -> Views:
         """The immutable form that views are drawn with."""

@@ -22,8 +22,8 @@ from distill.tasks.lift.cameras import (
     to_camera,
     uniform,
 )
-from distill.tasks.lift.h36m import read_3d
-from distill.tasks.lift.mocap import Motion, join, read_motion, window_indices
+from distill.tasks.lift.motion.h36m import read_3d
+from distill.tasks.lift.motion.mocap import Motion, join, read_motion, window_indices
 from distill.tasks.lift.recipe import LiftRecipe, MotionConfig, ViewConfig
 from distill.tasks.lift.skeleton import MIRROR
 

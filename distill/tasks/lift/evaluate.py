@@ -14,7 +14,7 @@ from distill.tasks.lift.cameras import normalise
 from distill.tasks.lift.data import Views, Windows, open_motion
 from distill.tasks.lift.lifters import Lifter, linear_regression, load, mean_pose
 from distill.tasks.lift.metrics import Errors, measure
-from distill.tasks.lift.mocap import window_reach
+from distill.tasks.lift.motion.mocap import window_reach
 from distill.tasks.lift.picture import compare_pictures
 from distill.tasks.lift.recipe import MotionConfig
 from distill.tasks.lift.skeleton import JOINTS

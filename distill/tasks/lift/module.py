@@ -13,7 +13,7 @@ from distill.engine.trainer import Watched
 from distill.tasks.lift.data import Views, quantise, views_of
 from distill.tasks.lift.loss import Critic, distance, supervised, unsupervised
 from distill.tasks.lift.metrics import measure
-from distill.tasks.lift.mocap import window_reach
+from distill.tasks.lift.motion.mocap import window_reach
 from distill.tasks.lift.networks import KeypointViT, LiftTransformer
 from distill.tasks.lift.recipe import LiftRecipe, LiftStudentRecipe, LiftTeacherRecipe
 from distill.tasks.lift.student import lift

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ai8x_models.student_file import read_checkpoint, write_atomically
 from common.errors import UserError
-from distill.tasks.lift.mocap import window_reach
+from distill.tasks.lift.motion.mocap import window_reach
 from distill.tasks.lift.skeleton import NUM_JOINTS, hops
 
 MLP_RATIO = 2

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from common.errors import UserError
-from distill.engine.recipe import Run, StudentRun
+from distill.engine.recipe import Run, Settings, StudentRun
 
 KINDS = ("transformer", "vit")
 MAPPINGS = ("2d-3d", "2d-2d", "3d-3d")
@@ -20,8 +21,10 @@ class MotionConfig:
 
 
 @dataclass
-class ViewConfig:
+class ViewConfig(Settings):
     """Ranges of the random cameras and changes; see :class:`distill.tasks.lift.data.Views`."""
+
+    GROUP: ClassVar[str] = "views."
 
     pitch: list[float] = field(default_factory=lambda: [-10.0, 30.0])
     roll: float = 10.0
@@ -33,17 +36,14 @@ class ViewConfig:
     derived: float = 0.5
 
     def __post_init__(self) -> None:
-        for name in ("pitch", "distance"):
-            values = getattr(self, name)
-            if len(values) != 2 or values[0] > values[1]:
-                raise UserError(f"views.{name} is {values}; it must be lowest and highest")
+        self.span("pitch", "distance")
         if self.distance[0] < 2:
             raise UserError(f"views.distance begins at {self.distance[0]} m; at least 2 are needed")
-        for name in ("flip", "lose", "derived", "stretch"):
-            if not 0 <= getattr(self, name) < 1 + (name in ("flip", "derived")):
-                raise UserError(f"views.{name} is {getattr(self, name)}; it must be in 0..1")
-        if self.noise < 0:
-            raise UserError(f"views.noise is {self.noise}; it cannot be negative")
+        self.share("flip", "lose", "derived", "stretch")
+        for name in ("lose", "stretch"):
+            if getattr(self, name) == 1:
+                raise UserError(f"views.{name} is 1; it must be below")
+        self.at_least(0, "noise")
 
 
 @dataclass

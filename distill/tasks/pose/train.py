@@ -96,7 +96,8 @@ def picture_look(path: Path) -> Look:
         UserError: the file holds no teacher of maps.
     """
     layout = torch.channels_last
-    teacher = load_any_teacher(path).eval().to(memory_format=layout)
+    teacher = load_any_teacher(path).eval()
+    teacher.to(memory_format=layout)  # type: ignore[call-overload]
     fast = torch.autocast("cpu", torch.bfloat16, enabled=processor_has_bfloat16())
 
     @torch.no_grad()

@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from common.errors import UserError
-from distill.tasks.lift import h36m, keypoints, metrics, mocap
+from distill.tasks.lift import keypoints, metrics
 from distill.tasks.lift.cameras import normalise, project, random_cameras, to_camera
 from distill.tasks.lift.data import Views, Windows, make_views, mirror
-from distill.tasks.lift.pickled_arrays import read_object
+from distill.tasks.lift.motion import h36m, mocap
+from distill.tasks.lift.motion.pickled_arrays import read_object
 from distill.tasks.lift.skeleton import BONES, JOINTS, MIRROR, PARENTS, SYMMETRIC_BONES, hops
 from tests.helpers import lift_motion
 

@@ -167,7 +167,7 @@ def test_keypoint_files_are_lifted(
     (folder / "b.json").write_text(json.dumps({"annotations": []}))
     out = tmp_path / "out"
     assert main(["lift", "infer", str(teacher), str(folder), "-o", str(out), "--pictures"]) == 0
-    assert "a.json: 1 poses lifted" in capsys.readouterr().out
+    assert "a.json: 1 pose lifted" in capsys.readouterr().out
     pose = np.array(json.loads((out / "a.3d.json").read_text())["annotations"][0]["pose3d"])
     assert pose.shape == (17, 3)
     assert (out / "a.4.png").is_file()

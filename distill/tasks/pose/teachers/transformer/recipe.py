@@ -77,12 +77,7 @@ class LinearRecipe(MapRun):
         super().__post_init__()
         self.one_of("kind", ("transformer",))
         self.shape()
-        if self.backbone_rate < 0:
-            raise UserError(f"backbone_rate is {self.backbone_rate}; it cannot be negative")
-        for name in Weights.__dataclass_fields__:
-            if not getattr(self, f"{name}_weight") >= 0:
-                value = getattr(self, f"{name}_weight")
-                raise UserError(f"{name}_weight is {value}; it cannot be negative")
+        self.at_least(0, "backbone_rate", *(f"{name}_weight" for name in Weights.__annotations__))
 
     def shape(self) -> Shape:
         """The network's."""

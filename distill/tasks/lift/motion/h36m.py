@@ -4,7 +4,7 @@ Layout, as VideoPose3D (Pavllo et al., CVPR 2019; its ``DATASETS.md`` and datase
 and the projects after it read it: one array ``positions_3d`` or ``positions_2d`` of type object
 that holds a dictionary subject -> action -> poses. The 3D poses are [frames, joints, 3], metres,
 world coordinates, third axis up; the 2D ones a list with [frames, joints, 2] for each camera, in
-pixels. Object arrays are pickles, which :mod:`distill.tasks.lift.pickled_arrays` reads safely.
+pixels. Object arrays are pickles, which ``pickled_arrays.py`` reads safely.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from common.errors import UserError
-from distill.tasks.lift.mocap import Motion, check_poses
-from distill.tasks.lift.pickled_arrays import read_object
+from distill.tasks.lift.motion.mocap import Motion, check_poses
+from distill.tasks.lift.motion.pickled_arrays import read_object
 from distill.tasks.lift.skeleton import NUM_JOINTS
 
 OF_32 = (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)
