@@ -223,5 +223,5 @@ def _runs(used: np.ndarray) -> list[tuple[int, int]]:
 
 def _big_endian_words(data: np.ndarray) -> np.ndarray:
     """Return bytes as uint32, the first byte of each word in its highest bits."""
-    padded = np.pad(data, (0, -len(data) % 4))
-    return padded.view(">u4").astype(np.uint32)
+    padded = data.tobytes() + bytes(-len(data) % 4)
+    return np.frombuffer(padded, ">u4").astype(np.uint32)

@@ -121,7 +121,10 @@ def run_kits(elf: str, path: Path, count: int) -> list[dict[str, Any]]:
         subprocess.Popen([*command, "--worker", str(seed)], stdout=subprocess.PIPE, text=True)
         for seed in range(KITS)
     ]
-    return [json.loads(kit.communicate()[0]) for kit in kits]
+    answers = [kit.communicate()[0] for kit in kits]
+    if any(kit.returncode for kit in kits):
+        raise SystemExit(2)  # they have said why
+    return [json.loads(answer) for answer in answers]
 
 
 def summary(results: list[dict[str, Any]]) -> tuple[float, str]:

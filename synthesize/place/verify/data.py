@@ -27,7 +27,7 @@ class Data:
     def __init__(self, graph: Graph, placement: Placement) -> None:
         self.graph = graph
         self.placement = placement
-        self.content = np.full((_SIZE, _LANES), _NOBODY, np.int64)
+        self.content = np.full((_SIZE, _LANES), _NOBODY, np.int32)
         self.first_id: dict[str, int] = {}
         self.findings: list[Finding] = []
         next_id = 0
@@ -275,7 +275,7 @@ class Data:
     def _ids(self, name: str, shape: tuple[int, int, int]) -> np.ndarray:
         size = shape[0] * shape[1] * shape[2]
         first = self.first_id[name]
-        return np.arange(first, first + size).reshape(shape[0], -1)
+        return np.arange(first, first + size, dtype=np.int32).reshape(shape[0], -1)
 
     def _owner(self, identity: int) -> str:
         if identity == _NOBODY:
