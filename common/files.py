@@ -193,6 +193,10 @@ def check_writable(path: Path, folder: bool = False) -> None:
         # Only trying tells: a folder may refuse files whatever its permissions say.
         with workplace(place.parent) as trial:
             (trial / place.name).touch()
+    except (FileExistsError, NotADirectoryError):
+        folders = [path, *path.parents] if folder else path.parents
+        wrong = next((p for p in folders if p.exists() and not p.is_dir()), path)
+        raise UserError(f"cannot write {path}: {wrong} is a file, not a folder") from None
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None
 

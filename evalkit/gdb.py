@@ -60,9 +60,14 @@ class GdbServer:
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self._listener.bind(("127.0.0.1", port))
-        except (OSError, OverflowError) as error:
+        except OverflowError:
             self._listener.close()
-            why = getattr(error, "strerror", None) or error
+            raise UserError(
+                f"port {port} cannot be used for a debugger: ports are 0 to 65535"
+            ) from None
+        except OSError as error:
+            self._listener.close()
+            why = error.strerror or error
             raise UserError(f"port {port} cannot be used for a debugger: {why}") from error
         self._listener.listen(1)
         self.port: int = self._listener.getsockname()[1]

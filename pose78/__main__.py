@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
 
 from common.console import call_as, command_line
@@ -83,6 +84,16 @@ VERBS: dict[str, Verb] = {
 }  # fmt: skip
 
 
+def version() -> str:
+    """Of the package; of sources that are not installed, what they would be."""
+    from importlib import metadata
+
+    try:
+        return f"pose78 {metadata.version('pose78')}"
+    except metadata.PackageNotFoundError:
+        return "pose78, not installed"
+
+
 def usage() -> str:
     """The verbs, a line each."""
     lines = [f"  {name:<9} {verb.what}" for name, verb in VERBS.items()]
@@ -94,7 +105,7 @@ def usage() -> str:
             "",
             *lines,
             "",
-            "pose78 VERB -h explains a verb.",
+            "pose78 VERB -h explains a verb; pose78 --version says which pose78 this is.",
             "Exit status: 0 done, 1 the answer is no, 2 wrong input.",
         ]
     )
@@ -107,11 +118,16 @@ def main(arguments: list[str] | None = None) -> int:
     if given and given[0] in HELP:
         print(usage())
         return 0
+    if given and given[0] == "--version":
+        print(version())
+        return 0
     if not given:
         raise UserError(f"say what to do: {', '.join(VERBS)} (pose78 --help explains them)")
     name, *rest = given
     if name not in VERBS:
-        raise UserError(f"there is no verb {name!r}; choose one of {', '.join(VERBS)}")
+        near = get_close_matches(name.lower(), VERBS, 1)
+        meant = f" (do you mean {near[0]}?)" if near else ""
+        raise UserError(f"there is no verb {name!r}{meant}; choose one of {', '.join(VERBS)}")
     verb = VERBS[name]
     with call_as(f"pose78 {name}"):
         return int(import_module(verb.module).main(verb.spelled(rest)) or 0)

@@ -153,4 +153,4 @@ def load(name: str | Path = "native") -> Model:
     path = find(name)
     stored = checkpoint.load(path)
     extras: dict[str, Any] = dict(stored.extras)
-    return Model(student.load(stored), thresholds.from_extras(extras, str(path)), str(path))
+    return Model(student.load(stored), thresholds.from_extras(extras, str(path)), str(name))

@@ -256,7 +256,10 @@ def _merged(path: Path | None, overrides: list[str], kind: type) -> Any:
             check_yaml(text)
         except ValueError as error:  # Unfit, or no text
             raise UserError(f"recipe {path}: {error}") from None
-        loaded = OmegaConf.load(io.StringIO(text))
+        try:
+            loaded = OmegaConf.load(io.StringIO(text))
+        except AssertionError:  # a single text or number
+            raise UserError(f"recipe {path} holds no settings; write key: value") from None
         _refuse_unknown(OmegaConf.to_container(loaded), kind, f"recipe {path}")
         parts.append(loaded)
     config = OmegaConf.merge(*parts)
@@ -285,6 +288,9 @@ def load_recipe(path: Path | None, overrides: list[str], kind: type[AnyRun]) -> 
         raise
     except (OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError) as error:
         message = " ".join(str(error).split())
+        key = getattr(error, "full_key", None)
+        if key:  # the library appends its own names of things
+            message = f"{key}: {message.partition(' full_key:')[0]}"
         where = f"recipe {path}" if path else "recipe"
         changed = f" with {' '.join(overrides)}" if overrides else ""
         raise UserError(f"{where}{changed}: {message}") from None

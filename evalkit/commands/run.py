@@ -89,6 +89,9 @@ def main(given: list[str]) -> int:
         UserError: unusable image, limit reached, or the firmware did something wrong.
     """
     arguments = _arguments(given)
+    for name, value in (("seconds", arguments.max_seconds), ("wall", arguments.max_wall)):
+        if not value > 0:
+            raise UserError(f"--max-{name} is {value:g}; seconds above 0 are possible")
     _check_outputs(arguments)
     kit = Kit(arguments.firmware, camera=_camera(arguments))
     kit.machine.restarts = not arguments.no_restart

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pose78.looking import Page, Seen
 
 HTTP = 8078
+BAUD = 115200
 STANDARD = Path("-")
 """Standard output as the name of a result."""
 
@@ -57,8 +58,8 @@ def _add_eyes(group: argparse._ArgumentGroup) -> None:
                      help="as --kit, with frame-injection firmware that you built")  # fmt: skip
     one.add_argument("--port", metavar="PORT", help="a board with the frame-injection firmware, "
                      "e.g. /dev/ttyACM0 or COM3")  # fmt: skip
-    group.add_argument("--baud", type=int, default=115200, metavar="RATE",
-                       help="rate of the port (%(default)s)")  # fmt: skip
+    group.add_argument("--baud", type=int, metavar="RATE",
+                       help=f"rate of the port ({BAUD})")  # fmt: skip
 
 
 def _add_outputs(group: argparse._ArgumentGroup) -> None:
@@ -69,8 +70,8 @@ def _add_outputs(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--csv", type=Path, metavar="FILE",
                        help="write a line for every point (-: to standard output)")  # fmt: skip
     group.add_argument("--show", action="store_true", help="show it on a page in the browser")
-    group.add_argument("--http", type=int, default=HTTP, metavar="PORT",
-                       help="port of that page (%(default)s)")  # fmt: skip
+    group.add_argument("--http", type=int, metavar="PORT",
+                       help=f"port of that page ({HTTP})")  # fmt: skip
     group.add_argument("--no-browser", action="store_true", help="do not open the page")
 
 
@@ -84,6 +85,7 @@ def main(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
     if options.threads is not None and not 1 <= options.threads <= 256:
         raise UserError(f"--threads is {options.threads}; 1 to 256 are possible")
+    _refuse_idle(options)
     # The work is spread over pictures; matrix products that spread as well would only wait.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -98,7 +100,8 @@ def main(arguments: list[str]) -> int:
     model.settings_for(options.threshold)
     with contextlib.ExitStack() as stack:
         eyes = stack.enter_context(_eyes(options, model))
-        page = stack.enter_context(looking.shown(options.http, not options.no_browser, told)) \
+        page = stack.enter_context(looking.shown(
+            HTTP if options.http is None else options.http, not options.no_browser, told)) \
             if options.show else None  # fmt: skip
         album = None if options.save is None else stack.enter_context(results.Album(options.save))
         for sentence in found.missing:
@@ -118,13 +121,31 @@ def main(arguments: list[str]) -> int:
     return 2 if not seen else 1 if left_out else 0
 
 
+def _refuse_idle(options: argparse.Namespace) -> None:
+    """Refuse options that would change nothing.
+
+    Raises:
+        UserError: as said.
+    """
+    elsewhere = options.kit or options.firmware is not None or options.port is not None
+    for given, needs, missing in (
+        ("--http", "--show", options.http is not None and not options.show),
+        ("--no-browser", "--show", options.no_browser and not options.show),
+        ("--baud", "--port", options.baud is not None and options.port is None),
+    ):
+        if missing:
+            raise UserError(f"{given} goes with {needs}; leave it out, or add that")
+    if options.threads is not None and elsewhere:
+        raise UserError("the firmware looks at one picture at a time; leave --threads out")
+
+
 @contextlib.contextmanager
 def _eyes(options: argparse.Namespace, model: Model) -> Iterator[Eyes]:
     """Who looks, as the options say."""
     from pose78 import eyes
 
     if options.port is not None:
-        yield eyes.on_board(options.port, options.baud, options.threshold, _say)
+        yield eyes.on_board(options.port, options.baud or BAUD, options.threshold, _say)
     elif options.firmware is not None:
         yield eyes.on_kit(model, options.firmware, options.threshold, _say)
     elif options.kit:

@@ -58,6 +58,8 @@ def add_onnx(commands: Any) -> None:
 
 def run_onnx(options: argparse.Namespace) -> None:
     """Quantise a model and say what it cost."""
+    if options.out is not None:
+        _check_kind(options.out)
     for path in (options.out, options.report, options.floating):
         if path is not None:
             check_writable(path)
@@ -109,6 +111,12 @@ def write(result: Result, out: Path) -> None:
         model = to_onnx(result.student, exact=False, factors=result.factors)
         write_file(out, model.SerializeToString())
     else:
+        _check_kind(out)
+
+
+def _check_kind(out: Path) -> None:
+    """Refuse a name that says nothing of what is to be written."""
+    if not out.name.endswith((".pth.tar", ".pth", ".onnx")):
         raise UserError(f"{out}: name a file ending in .onnx or .pth.tar")
 
 

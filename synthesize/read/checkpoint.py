@@ -361,6 +361,12 @@ def _read_archive(path: Path) -> Any:
             return torch_archive.load_old(path)
         return torch_archive.load(path, MAX_FILE_BYTES)
     except torch_archive.ArchiveError as error:
+        with path.open("rb") as file:
+            first = file.read(1)
+        if first not in (b"P", b"\x80"):  # of an archive, or of a pickle
+            raise UserError(
+                f"{path}: not a readable checkpoint, but another kind of file; name a .pth.tar file"
+            ) from None
         raise UserError(f"{path}: not a readable checkpoint ({_first_line(error)})") from error
 
 

@@ -272,3 +272,19 @@ def test_a_place_that_takes_no_files_is_found_before_the_work(
     said = capsys.readouterr()
     assert f"error: cannot write {place}" in said.err
     assert not said.out
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (["--http", "8079"], "--http goes with --show"),
+        (["--no-browser"], "--no-browser goes with --show"),
+        (["--baud", "9600", "--kit"], "--baud goes with --port"),
+        (["--threads", "2", "--kit"], "leave --threads out"),
+    ],
+)
+def test_options_that_would_change_nothing_are_refused(
+    given: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(PEOPLE), *given]) == 2
+    assert sentence in capsys.readouterr().err

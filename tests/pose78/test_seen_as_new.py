@@ -88,6 +88,28 @@ ROWS = {
         DISTILL, "linear sample PEOPLE", "'linear', which is no task of its own any more"
     ),
     "a folder as picture": Row(SAMPLE, "PICTURES -o OUT.npy", "pose78 predict"),
+    # Nothing that a library says of itself.
+    "a picture as checkpoint": Row(FRONT, "predict PEOPLE --model PEOPLE",
+                                   "another kind of file", "opcode"),
+    "a student of another task": Row(FRONT, "predict PEOPLE --model grey", "error: grey: ",
+                                     "-q.pth.tar"),
+    "a port beyond": Row(EVALKIT, "run LIFT.elf --gdb 99999", "ports are 0 to 65535", "bind()"),
+    "a page's port beyond": Row(FRONT, "view --http 99999", "ports are 0 to 65535", "bind()"),
+    "a word for a number": Row(DISTILL, "pose student epochs=abc", "epochs: ", "object_type"),
+    "a picture as network": Row(
+        DISTILL, "pose label PICTURES --networks PEOPLE --out OUT.json", "another kind of file",
+        "INVALID_PROTOBUF",
+    ),
+    "a student that is none": Row(
+        DISTILL, "pose student student=nope", "choose one of native, seed, tiny", "lift"
+    ),
+    "a file where a folder is named": Row(
+        FRONT, "predict PEOPLE --save FILE/x", "FILE is a file, not a folder", "File exists"
+    ),
+    "no time at all": Row(EVALKIT, "run LIFT.elf --max-seconds=-1", "--max-seconds is -1"),
+    "a kind that is not written": Row(
+        QUANTIZE, "MODEL.onnx --calibrate PICTURES -o OUT.txt", "name a file ending in", "..."
+    ),
     "a name that is no picture's": Row(
         SHOW, "PEOPLE --maps MAPS --report REPORT -o OUT.txt", "names no kind of picture"
     ),

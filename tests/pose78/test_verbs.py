@@ -171,3 +171,10 @@ def test_every_card_says_how_accurate_its_student_is(name: str) -> None:
 
     assert re.search(r"\d\d\.\d", accuracy(name))
     assert "|" not in accuracy(name)
+
+
+def test_the_version_and_a_verb_that_is_nearly_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert re.match(r"pose78[ ,]", capsys.readouterr().out)
+    assert main(["Predict"]) == 2
+    assert "(do you mean predict?)" in capsys.readouterr().err

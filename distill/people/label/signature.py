@@ -110,6 +110,8 @@ def _session(path: Path) -> Any:
 
 def _reason(error: Exception) -> str:
     """The first line of what the runtime says."""
+    if "INVALID_PROTOBUF" in str(error):
+        return "it is another kind of file"
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
 
 

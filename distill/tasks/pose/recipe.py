@@ -108,8 +108,9 @@ def _check_student(name: str) -> None:
     """Refuse a student that does not exist; torch is loaded for this only."""
     from ai8x_models.students import SPECS
 
-    if name not in SPECS:
-        raise UserError(f"student '{name}' is unknown; choose from {sorted(SPECS)}")
+    known = sorted(name for name, spec in SPECS.items() if spec.input_shape[0] == 3)
+    if name not in known:
+        raise UserError(f"student '{name}' is unknown; choose one of {', '.join(known)}")
 
 
 @dataclass

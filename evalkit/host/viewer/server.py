@@ -35,6 +35,7 @@ _FILES = {
     "solid.js": ("solid.js", "text/javascript; charset=utf-8"),
     "app.js": ("app.js", "text/javascript; charset=utf-8"),
 }
+MOST_PORT = 65535
 _BEAT_SECONDS = 2.0
 _MOST_CONNECTIONS = 64
 _SILENCE_SECONDS = 10.0
@@ -54,10 +55,14 @@ class Server:
     """
 
     def __init__(self, board: Board, port: int, host: str = "127.0.0.1") -> None:
+        if not 0 <= port <= MOST_PORT:
+            raise UserError(
+                f"cannot serve on port {port}: ports are 0 to {MOST_PORT}; give another with --http"
+            )
         try:
             self._http = _Http((host, port), _Handler)
-        except (OSError, OverflowError) as error:
-            why = getattr(error, "strerror", None) or error
+        except OSError as error:
+            why = error.strerror or error
             raise UserError(
                 f"cannot serve on port {port}: {why}; give another with --http"
             ) from None
