@@ -206,12 +206,6 @@ ROW_BEFORE = (
     "gaps, beside the place where it reads it; this compiler counts the words that are written"
 )
 
-NOT_FIRST = (
-    "the public generator numbers the quadrants whose sums the first one adds from quadrant 0, "
-    "but the chip counts them from the one that adds, which differs where the network leaves "
-    "quadrant 0 out; this compiler counts as the chip does"
-)
-
 ONE_FIFO = (
     "the public generator fills the first FIFOs only, four channels each, although the processors "
     "of the first layer read others; this compiler fills the FIFOs that are read"
@@ -256,22 +250,13 @@ def explain(found: list[Difference], compiled: Compiled) -> tuple[list[Differenc
             reason = GAPPED_BIASES
         elif difference.address in memory_map.FIFO_WRITE and _fifos_not_full(compiled):
             reason = ONE_FIFO
-        elif (counted := _counted_otherwise(difference, compiled)) is not None:
-            reason = counted
+        elif _far_apart(compiled) and _is_register(difference, "WPTR_BASE"):
+            reason = ROW_BEFORE
         else:
             left.append(difference)
             continue
         explained[reason] = explained.get(reason, 0) + 1
     return left, explained
-
-
-def _counted_otherwise(difference: Difference, compiled: Compiled) -> str | None:
-    """Return the reason of a difference in what the generator counts from another beginning."""
-    if _is_register(difference, "WPTR_BASE") and _far_apart(compiled):
-        return ROW_BEFORE
-    if _is_register(difference, "LCTRL0") and compiled.placement.quadrants[0] > 0:
-        return NOT_FIRST
-    return None
 
 
 def _far_apart(compiled: Compiled) -> bool:
