@@ -370,6 +370,11 @@ test-long: $(ready) ## run every test, the long ones too
 fuzz: $(ready) ## fuzz the C pose decoder and frame receiver for SECONDS each (needs clang with libFuzzer)
 	$(words) $(py) -m tests.native.fuzz --seconds $(SECONDS) +ARGS
 
+.PHONY: audit
+audit: $(ready) ## compare what is installed with requirements.lock, and ask for known advisories
+	$(py) -m tests.supply check
+	$(py) -m tests.supply advisories
+
 .PHONY: lint
 lint: $(ready) ## ruff (style, imports, format) and mypy (types)
 	$(py) -m ruff check .

@@ -1,5 +1,9 @@
-"""What the checks stand on: ``python -m tests.supply licences | advisories``.
+"""What the checks stand on: ``python -m tests.supply licences | lock | check | advisories``.
 
+``lock`` asks pip for the files of every package that is installed, dependencies of dependencies
+too, and writes their versions and hashes to ``requirements.lock``; with ``pip install
+--require-hashes -r requirements.lock`` pip takes these files and no others. ``check`` says what is
+installed here in another version than the lock's, without a network; exit status 1 if anything is.
 ``licences`` writes ``docs/licences.md`` from the packages' own metadata. ``advisories`` asks
 pip-audit whether one of these versions has a known fault; without pip-audit or a network it
 says so and ends well.
@@ -9,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -17,6 +22,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 
@@ -27,9 +33,17 @@ from common.texts import one_line
 from tests.helpers.places import REPOSITORY
 
 LICENCES = REPOSITORY / "docs" / "licences.md"
+LOCK = REPOSITORY / "requirements.lock"
 EXTRAS = ("kit", "toolchain", "view", "train", "dev")
 
 _KNOWN_BETTER = {"unicorn": "GPL-2.0 (the library; its binding for Python says BSD)"}
+
+_LOCK_HEAD = """# Every package that the project's own checks run with, and the hash of its file,
+# for Linux on x86-64 and CPython 3.11:
+#     pip install --require-hashes --no-deps -r requirements.lock
+# Written by python -m tests.supply lock; python -m tests.supply check compares.
+# +cpu: torch's own build without an accelerator; another build has another hash.
+"""
 
 _LICENCES_HEAD = """# Licences of what this project uses
 
@@ -123,6 +137,55 @@ def licences(found: list[Package]) -> str:
     return _LICENCES_HEAD + "".join(rows)
 
 
+def lock(found: list[Package]) -> str:
+    """The text of the lock: each package's version and the hash of the file pip would take.
+
+    Raises:
+        UserError: pip cannot find all of them.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        listed, report = Path(folder) / "pinned.txt", Path(folder) / "report.json"
+        listed.write_text("".join(f"{p.name}=={p.version}\n" for p in found))
+        ask = ["install", "--dry-run", "--ignore-installed", "--no-deps", "--quiet"]
+        command = [sys.executable, "-m", "pip", *ask, "--report", str(report), "-r", str(listed)]
+        result = subprocess.run(command, capture_output=True, text=True)
+        if result.returncode:
+            last = result.stderr.strip().rpartition("\n")[2]
+            raise UserError(f"pip cannot find every package: {last}; try again with a network")
+        files = json.loads(report.read_text())["install"]
+    return _LOCK_HEAD + "".join(sorted(map(_locked, files)))
+
+
+def _locked(file: dict[str, Any]) -> str:
+    about, digest = file["metadata"], file["download_info"]["archive_info"]["hashes"]["sha256"]
+    return f"{canonical(about['name'])}=={about['version']} --hash=sha256:{digest}\n"
+
+
+def locked(text: str) -> dict[str, str]:
+    """Versions by name, as a lock states them."""
+    return {
+        match[1]: match[2]
+        for match in re.finditer(r"^(\S+)==(\S+) --hash=sha256:[0-9a-f]{64}$", text, re.MULTILINE)
+    }
+
+
+def differences(found: list[Package], text: str) -> list[str]:
+    """A sentence for every package that is installed otherwise than the lock says."""
+    wanted = locked(text)
+    return [
+        f"{p.name} {p.version} is installed; the lock says {wanted.get(p.name, 'nothing of it')}"
+        for p in found
+        if wanted.get(p.name) != p.version
+    ]
+
+
+def check() -> int:
+    """1 when something is installed in another version than the lock's."""
+    said = differences(packages(), LOCK.read_text())
+    print("\n".join(said) or f"every package is the one of {LOCK.name}")
+    return int(bool(said))
+
+
 def advisories() -> int:
     """1 when a version that is installed has a known fault."""
     if importlib.util.find_spec("pip_audit") is None:
@@ -154,12 +217,13 @@ def advisories() -> int:
 def main() -> int:
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.supply", description=__doc__)
-    parser.add_argument("what", choices=("licences", "advisories"))
+    parser.add_argument("what", choices=("licences", "lock", "check", "advisories"))
     what = parser.parse_args().what
-    if what == "advisories":
-        return advisories()
-    write_file(LICENCES, licences(packages()))
-    print(LICENCES)
+    if what in ("check", "advisories"):
+        return check() if what == "check" else advisories()
+    path, write = {"licences": (LICENCES, licences), "lock": (LOCK, lock)}[what]
+    write_file(path, write(packages()))
+    print(path)
     return 0
 
 

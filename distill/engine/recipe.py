@@ -256,7 +256,10 @@ def _merged(path: Path | None, overrides: list[str], kind: type) -> Any:
             check_yaml(text)
         except ValueError as error:  # Unfit, or no text
             raise UserError(f"recipe {path}: {error}") from None
-        loaded = OmegaConf.load(io.StringIO(text))
+        try:
+            loaded = OmegaConf.load(io.StringIO(text))
+        except AssertionError:  # a single text or number
+            raise UserError(f"recipe {path} holds no settings; write key: value") from None
         _refuse_unknown(OmegaConf.to_container(loaded), kind, f"recipe {path}")
         parts.append(loaded)
     config = OmegaConf.merge(*parts)

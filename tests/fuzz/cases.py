@@ -6,14 +6,13 @@ import copy
 import io
 import json
 import random
-import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import yaml
 
-from tests.fuzz import hostile, mutate
+from tests.fuzz import hostile, images, mutate
 
 Make = Callable[[random.Random], bytes]
 
@@ -244,45 +243,6 @@ def _float_onnx() -> Make:
     return _model(build, 2)
 
 
-def image(code: bytes, stack: int = 0x20008000, start: int = 0x10000401) -> bytes:
-    """A smallest ELF file: a vector table of 256 entries, then code."""
-    table = struct.pack("<II", stack, start) + struct.pack("<I", start) * 254
-    text = table + code
-    head = b"\x7fELF\x01\x01\x01" + bytes(9) + struct.pack(
-        "<HHIIIIIHHHHHH", 2, 40, 1, start, 52, 0, 0x05000000, 52, 32, 1, 40, 0, 0
-    )  # fmt: skip
-    segment = struct.pack("<IIIIIIII", 1, 84, 0x10000000, 0x10000000, len(text), len(text), 5, 4)
-    return head + segment + text
-
-
-def firmware(rng: random.Random) -> bytes:
-    """An image of random instructions, many of them loads and stores near registers and RAM."""
-    code = bytearray()
-    bases = (0x40000000, 0x40008000, 0x40042000, 0x50100000, 0x20000000, 0xE000E000, 0x40105000)
-    for register in range(8):
-        base = rng.choice((*bases, rng.getrandbits(32))) + rng.choice((0, 0, 4, 0x400, 0x1001))
-        for half, opcode in ((base & 0xFFFF, 0xF240), (base >> 16 & 0xFFFF, 0xF2C0)):
-            upper = opcode | half >> 12 | (half >> 11 & 1) << 10
-            code += struct.pack("<HH", upper, (half >> 8 & 7) << 12 | register << 8 | half & 0xFF)
-    for _ in range(rng.choice((5, 50, 400))):
-        kind = rng.random()
-        if kind < 0.5:  # str, ldr, strh, ldrh, strb with small offsets
-            code += struct.pack(
-                "<H", rng.choice((0x6000, 0x6800, 0x8000, 0x7000)) | rng.getrandbits(11)
-            )
-        elif kind < 0.7:
-            code += struct.pack("<H", 0x2000 | rng.getrandbits(11))  # movs
-        elif kind < 0.75:  # svc, bkpt, wfi, wfe, sev, cpsid
-            code += struct.pack("<H", rng.choice((0xDF00, 0xBE00, 0xBF30, 0xBF20, 0xBF40, 0xB672)))
-        else:
-            code += struct.pack("<H", rng.getrandbits(16))
-    code += struct.pack("<H", 0xE7FE)
-    stack = 0x20008000 if rng.random() < 0.8 else rng.getrandbits(32)
-    start = 0x10000401 if rng.random() < 0.9 else rng.getrandbits(32)
-    whole = image(bytes(code), stack, start)
-    return mutate.octets(rng, whole, [whole]) if rng.random() < 0.2 else whole
-
-
 def _json(seeds: list[Any]) -> Make:
     return _trees_or_bytes(seeds, lambda value: json.dumps(value).encode())
 
@@ -356,7 +316,7 @@ def _sample() -> Make:
 
 MAKERS: dict[str, Callable[[], Make]] = {
     "yaml": _yaml, "checkpoint": _checkpoint, "arrays": _arrays, "student": _checkpoint,
-    "onnx": _onnx, "float_onnx": _float_onnx, "elf": lambda: firmware, "recording": _recording,
-    "coco": _coco, "keypoints": _keypoints, "picture": _picture, "recipe": _recipe,
-    "sample": _sample,
+    "onnx": _onnx, "float_onnx": _float_onnx, "elf": lambda: images.any_kind,
+    "recording": _recording, "coco": _coco, "keypoints": _keypoints, "picture": _picture,
+    "recipe": _recipe, "sample": _sample,
 }  # fmt: skip

@@ -212,6 +212,7 @@ def recipes() -> dict[str, bytes]:
         "itself": b"out: ${out}\n",
         "an object of Python": b"out: !!python/object/apply:os.system ['true']\n",
         "a list": b"- 1\n",
+        "a text": b"'0x10'\n",
     }
 
 
