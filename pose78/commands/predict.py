@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog="pose78 predict",
         description="Find people, by an integer student whose answers are those of the chip. What "
-        "cannot be read is named and left out. Exit status 1: something was left out, 2: nothing "
+        "cannot be read is named and left out. Exit status 1: a source is not there, 2: nothing "
         "could be looked at.",
     )
     result.add_argument(
@@ -118,7 +118,7 @@ def main(arguments: list[str]) -> int:
         print(looking.summary(seen, left_out, seconds, eyes.told(), found.others), file=told)
         if page is not None:
             _wait(page)
-    return 2 if not seen else 1 if left_out else 0
+    return 2 if not seen else 1 if found.missing else 0
 
 
 def _refuse_idle(options: argparse.Namespace) -> None:

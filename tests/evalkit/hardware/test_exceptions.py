@@ -44,7 +44,7 @@ def test_a_reset_ends_the_block(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("access", [0x688B, 0x608A], ids=["load", "store"])
 def test_registers_of_devices_do_not_lengthen_the_block(tmp_path: Path, access: int) -> None:
-    """A conditional access to GCR.CLKCTRL (LDR R3 or STR R2): what follows the block is executed."""
+    """A conditional LDR R3 or STR R2 of GCR.CLKCTRL: what follows the block is executed."""
     begin = thumb(0x4905, 0x688A, 0x2400, 0x4280, IT_BLOCKS["else"], access, ADD_R4, 0xE7FF)
     code = begin + thumb(ADD_R4, ADD_R4, SELF, SELF) + struct.pack("<I", 0x4000_0000)
     kit = Kit(elf(code, tmp_path / "device.elf"))
