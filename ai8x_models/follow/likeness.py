@@ -1,12 +1,10 @@
 """One track, and how much a person found in the picture is like it.
 
-Numbers as in ``tracker.py``, the twin of ``firmware_templates/track/tracker.c`` with it.
+The twin of ``firmware_templates/track/likeness.c``; numbers as in ``tracker.py``.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,10 +16,11 @@ POINTS = NUM_KEYPOINTS
 MOST_SIDE = 1023
 """Pixels a side of a camera picture."""
 
+COMMON = 3
+"""Points two people need in common to be compared by them."""
+
 _LEAST_SIZE = 128
-_COMMON = 3
 _FAR = 0xE0000000
-_BESIDE, _ASTRAY = 1500, 1500
 
 
 def _zeros() -> Integers:
@@ -88,42 +87,28 @@ def _middle_likeness(track: Tracked, points: Integers, size: int) -> int:
     return int(kernel(size * size >> 4, _squared(*away))[0]) >> 1
 
 
+def point_likeness(size: int, away: Integers) -> Integers:
+    """Of places so far from where they are expected, Q4 int64 [2, n]; Q12, int64 [n]."""
+    return kernel(size * size >> 6, _squared(away[0], away[1]))
+
+
 def likeness(track: Tracked, points: Integers, found_size: int) -> int:
     """How much a person found, int64 [18, 3] and of such a size, is like a track; Q12."""
     size = max(track.size, found_size)
     common = (track.value > 0) & (points[:, 2] > 0)
     count = int(common.sum())
-    if count < _COMMON:
+    if count < COMMON:
         return _middle_likeness(track, points, size)
     away = track.near()[:, common] - points[common, :2].T
-    return int(kernel(size * size >> 6, _squared(away[0], away[1])).sum()) // count
+    return int(point_likeness(size, away).sum()) // count
 
 
-def _track_likeness(one: Tracked, other: Tracked) -> int:
+def track_likeness(one: Tracked, other: Tracked) -> int:
+    """Of two tracks; Q12, 0 with too few points in common."""
     size = max(one.size, other.size)
     common = (one.value > 0) & (other.value > 0)
     count = int(common.sum())
-    if count < _COMMON:
+    if count < COMMON:
         return 0
     away = one.near()[:, common] - other.near()[:, common]
-    return int(kernel(size * size >> 6, _squared(away[0], away[1])).sum()) // count
-
-
-def tracks_beside(tracks: Sequence[Tracked]) -> set[int]:
-    """Tracks that are expected where another one is."""
-    beside: set[int] = set()
-    for (one, first), (other, second) in itertools.combinations(enumerate(tracks), 2):
-        if first.seen and second.seen and _track_likeness(first, second) >= _BESIDE:
-            beside |= {one, other}
-    return beside
-
-
-def without_strays(track: Tracked, points: Integers, hold_ms: int) -> Integers:
-    """A person without the points that lie astray, if they are fewer than half of those known."""
-    size = max(track.size, size_of(points))
-    known = (track.value > 0) & (points[:, 2] > 0) & (track.missing <= hold_ms)
-    away = track.near() - points[:, :2].T
-    astray = known & (kernel(size * size >> 6, _squared(away[0], away[1])) < _ASTRAY)
-    if 2 * astray.sum() >= known.sum():
-        return points
-    return np.where(astray[:, None], 0, points)
+    return int(point_likeness(size, away).sum()) // count

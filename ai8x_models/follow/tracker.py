@@ -12,23 +12,18 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
+from ai8x_models.follow.crossing import crossing_share, crossing_tracks
 from ai8x_models.follow.fixed import Integers, clamp, quotient, toward
-from ai8x_models.follow.likeness import (
-    POINTS,
-    Tracked,
-    likeness,
-    size_of,
-    tracks_beside,
-    without_strays,
-)
+from ai8x_models.follow.likeness import COMMON, POINTS, Tracked, likeness, size_of
 
 TRACKS = 8
 PEOPLE = 8
 
 _LEAST_MS, _MOST_MS, _LONG_MS = 5, 250, 1000
 _MOST_PLACE, _MOST_SPEED = 1 << 23, 1 << 20
-_SPEED_SHARE, _DECAY_SHARE, _GROW_SHARE, _SHRINK_SHARE = 300, 64, 1024, 256
+_SPEED_SHARE, _DECAY_SHARE, _GROW_SHARE, _SHRINK_SHARE = 100, 16, 1024, 256
 _MOST_CUTOFF, _MOST_PRODUCT, _ANGLE = 64 << 8, 611000, 3294
 _AGAIN = 1500
 _NEW_POINTS = 4
@@ -159,12 +154,7 @@ class Tracker:
                 self._move_on(track, ms)
         like = self._compare(people)
         pairs = self._match(like, len(people))
-        beside = tracks_beside(self.tracks)
-        for index, track in enumerate(self.tracks):
-            if track.seen and index in pairs:
-                self._seen(track, people[pairs[index]], ms, index in beside)
-            elif track.seen:
-                self._not_seen(track, looked, ms)
+        self._update(people, pairs, looked, ms)
         self._newcomers(people, like, set(pairs.values()))
         self._give_numbers()
         return [self._told(track) for track in self.tracks if track.seen and track.number]
@@ -193,25 +183,47 @@ class Tracker:
             free[:, person] = -1
         return pairs
 
+    def _update(
+        self, people: Sequence[Integers], pairs: dict[int, int], looked: Region, ms: int
+    ) -> None:
+        crossing = crossing_tracks(self.tracks)
+        found = {track: people[person] for track, person in pairs.items()}
+        shares = crossing_share(self.tracks, people, pairs, crossing, self.settings.hold_ms)
+        for index, points in shares.items():
+            found.pop(index, None)
+            if (points[:, 2] > 0).sum() >= COMMON:
+                found[index] = points
+        for index, track in enumerate(self.tracks):
+            if track.seen and index in found:
+                self._seen(track, found[index], ms, index in crossing)
+            elif track.seen:
+                self._not_seen(track, looked, ms)
+
     # ---- points --------------------------------------------------------------------------------
 
-    def _found(self, track: Tracked, points: Integers, ms: int, beside: bool) -> None:
+    def _found(self, track: Tracked, points: Integers, ms: int, crossing: bool) -> None:
         """All points of a track that were found: begun or filtered."""
         s = self.settings
         found = points[:, 2] > 0
         there = points[:, :2].T * 256
-        new = found & (track.value == 0) if s.slow_hz else found
+        new = found & ((track.value == 0) | self._faded(track)) if s.slow_hz else found
         old = found & ~new
         speed_share = _share(np.array(s.speed_hz), ms)
         speeds = toward(track.speeds, _speed(there - track.place, ms), speed_share)
         track.speeds = np.where(old, speeds, 0)
         share = _share(self._cutoff(track), ms)
-        trust = (np.minimum(points[:, 2], s.good) << 12) // s.good >> int(beside)
+        trust = (np.minimum(points[:, 2], s.good) << 12) // s.good >> int(crossing)
         moved = toward(track.place, there, share * trust >> 12)
         track.place = np.where(old, moved, np.where(new, there, track.place))
         track.value = np.where(found, points[:, 2], track.value)
         track.missing = np.where(found, 0, track.missing)
         self._missing(track, ~found, ms)
+        track.value = np.where(~found & self._faded(track), 0, track.value)
+
+    def _faded(self, track: Tracked) -> npt.NDArray[np.bool_]:
+        """Points not seen for so long that they are not shown any more."""
+        end = self.settings.hold_ms + self.settings.fade_ms
+        return np.asarray((track.missing >= end) | (track.missing == 65535))
 
     def _cutoff(self, track: Tracked) -> Integers:
         x, y = np.abs(track.speeds)
@@ -220,11 +232,8 @@ class Tracker:
         cutoff = self.settings.slow_hz + (self.settings.opening_hz * heights >> 8)
         return np.asarray(np.minimum(cutoff, _MOST_CUTOFF))
 
-    def _missing(self, track: Tracked, which: Integers | np.ndarray, ms: int) -> None:
-        missing = track.missing + ms
-        gone = (missing >= self.settings.hold_ms + self.settings.fade_ms) | (missing > 65535)
-        track.value = np.where(which & gone, 0, track.value)
-        track.missing = np.where(which, np.minimum(missing, 65535), track.missing)
+    def _missing(self, track: Tracked, which: npt.NDArray[np.bool_], ms: int) -> None:
+        track.missing = np.where(which, np.minimum(track.missing + ms, 65535), track.missing)
         track.speeds = np.where(which, 0, track.speeds)
 
     # ---- tracks --------------------------------------------------------------------------------
@@ -239,15 +248,13 @@ class Tracker:
             faster = track.speed[axis] + (int(wrong) * _SPEED_SHARE >> 12)
             track.speed[axis] = clamp(faster, -_MOST_SPEED, _MOST_SPEED)
 
-    def _seen(self, track: Tracked, points: Integers, ms: int, beside: bool) -> None:
-        if beside:
-            points = without_strays(track, points, self.settings.hold_ms)
-        else:
+    def _seen(self, track: Tracked, points: Integers, ms: int, crossing: bool) -> None:
+        if not crossing:
             self._correct_speed(track, points, ms)
         size = size_of(points)
         share = _GROW_SHARE if size > track.size else _SHRINK_SHARE
         track.size = toward(track.size, size, share)
-        self._found(track, points, ms, beside)
+        self._found(track, points, ms, crossing)
         track.missed = track.unseen = 0
         track.seen += track.seen < self.settings.confirm
 
@@ -287,6 +294,7 @@ class Tracker:
         left = s.hold_ms + s.fade_ms - track.missing
         fading = (track.value > 0) & (track.missing > s.hold_ms)
         value = np.where(fading, track.value * left // max(s.fade_ms, 1), track.value)
+        value = np.where(self._faded(track), 0, value)
         places = np.where(value > 0, track.near(), 0)
         speed = tuple(clamp(v >> 4, -32768, 32767) for v in track.speed)
         points = np.stack([*places, value], axis=1)

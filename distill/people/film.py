@@ -117,6 +117,28 @@ SCRIPTS: dict[str, Script] = {
 """By name; heights from 0.15 to 0.8 of the picture."""
 
 
+_CROSSINGS = 19
+
+
+def crossing(seed: int) -> Script:
+    """Four people who cross, others than those of ``SCRIPTS["cross"]`` and on other ways.
+
+    Args:
+        seed: from 1 on; 0 is ``SCRIPTS["cross"]`` itself.
+    """
+    if seed == 0:
+        return SCRIPTS["cross"]
+    rng = np.random.default_rng((_CROSSINGS, seed))
+    actors = []
+    for index, actor in enumerate(SCRIPTS["cross"].actors):
+        (_, start, y, height), (seconds, end, _, _) = actor.way
+        start, end = start + rng.uniform(-0.08, 0.08), end + rng.uniform(-0.08, 0.08)
+        y, height = y + rng.uniform(-0.03, 0.03), height * rng.uniform(0.9, 1.15)
+        clothes = 1000 + 4 * seed + index
+        actors.append(_across(clothes, start, end, y, height, seconds * rng.uniform(0.85, 1.0)))
+    return Script(SCRIPTS["cross"].seconds, tuple(actors))
+
+
 def _leg(body: dict[str, Points], side: str, sign: float, phase: float, swing: float) -> None:
     angle = np.deg2rad(30 * swing) * np.sin(phase)
     bend = np.deg2rad(45 * swing) * max(0.0, np.cos(phase))

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "tracker.h"
 
+#include "crossing.h"
 #include "fixed.h"
+#include "likeness.h"
 
 #define LEAST_MS 5u
 #define MOST_MS 250u
 #define LONG_MS 1000u         /* a step after which nobody is known any more */
 #define MOST_PLACE (1 << 23)  /* Q12: 2048 pixels either way */
 #define MOST_SPEED (1 << 20)  /* Q8: 4096 pixels a second */
-#define LEAST_SIZE 128        /* Q4: 8 pixels */
-#define COMMON 3u             /* points two people need in common to be compared by them */
-#define SPEED_SHARE 300u      /* Q12: of an error in place that counts as one in speed */
-#define DECAY_SHARE 64u       /* Q12: of its speed that a track not seen loses in each picture */
+#define SPEED_SHARE 100u      /* Q12: of an error in place that counts as one in speed */
+#define DECAY_SHARE 16u       /* Q12: of its speed that a track not seen loses in each picture */
 #define GROW_SHARE 1024u      /* Q12: how fast a size follows what is seen */
 #define SHRINK_SHARE 256u
 #define MOST_CUTOFF (64u << 8)     /* Q8 Hz */
@@ -19,8 +19,6 @@
 #define ANGLE 3294u                /* 2 pi / 1000 in steps of 2^-19 */
 #define AGAIN 1500u                /* Q12: as like as this to somebody known: not somebody new */
 #define NEW_POINTS 4u              /* somebody new has at least so many */
-#define BESIDE 1500u               /* Q12: two tracks as like as this may be taken for each other */
-#define ASTRAY 1500u               /* Q12: a point less near to where it is expected is another's */
 
 const tracker_settings_t tracker_default_settings = {
     .least = 1024,
@@ -58,135 +56,6 @@ void region_people(const region_t *region, uint32_t input_side, pose_result_t *p
     }
 }
 
-/* ---- sizes and places ----------------------------------------------------------------------- */
-
-typedef struct {
-    int32_t left, top, right, bottom; /* Q4 pixels */
-    uint32_t count;
-} box_t;
-
-static void box_add(box_t *box, int32_t x, int32_t y)
-{
-    if (box->count++ == 0) {
-        box->left = box->right = x;
-        box->top = box->bottom = y;
-        return;
-    }
-    if (x < box->left) box->left = x;
-    if (x > box->right) box->right = x;
-    if (y < box->top) box->top = y;
-    if (y > box->bottom) box->bottom = y;
-}
-
-static box_t person_box(const pose_person_t *person)
-{
-    box_t box = {0, 0, 0, 0, 0};
-    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
-        const pose_point_t *point = &person->points[k];
-        if (point->value != 0) box_add(&box, point->x, point->y);
-    }
-    return box;
-}
-
-static int32_t q4(int32_t q12)
-{
-    return (q12 + 128) >> 8;
-}
-
-static box_t track_box(const tracked_t *track)
-{
-    box_t box = {0, 0, 0, 0, 0};
-    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
-        const tracked_point_t *point = &track->points[k];
-        if (point->value != 0) box_add(&box, q4(point->x), q4(point->y));
-    }
-    return box;
-}
-
-static int32_t box_size(const box_t *box)
-{
-    const int32_t width = box->right - box->left, height = box->bottom - box->top;
-    return fixed_clamp(width > height ? width : height, LEAST_SIZE, 16 * TRACK_MOST_SIDE);
-}
-
-/* Not beyond the places that detections have: differences of two fit 16 bits and a sign. */
-static int32_t near(int32_t q12)
-{
-    return fixed_clamp(q4(q12), -32768, 32767);
-}
-
-/* ---- likeness --------------------------------------------------------------------------------- */
-
-static uint32_t squared(int32_t dx, int32_t dy)
-{
-    const uint32_t x = (uint32_t)(dx < 0 ? -dx : dx), y = (uint32_t)(dy < 0 ? -dy : dy);
-    /* Halved before it could leave 32 bits; so far away it makes no difference. */
-    if (x >= 32768 || y >= 32768) return 0xE0000000u;
-    return x * x + y * y;
-}
-
-static uint32_t middle_likeness(const tracked_t *track, const pose_person_t *person, int32_t size)
-{
-    const box_t known = track_box(track), found = person_box(person);
-    if (known.count == 0 || found.count == 0) return 0;
-    const int32_t dx = fixed_clamp((known.left + known.right) >> 1, -32768, 32767) -
-                       ((found.left + found.right) >> 1);
-    const int32_t dy = fixed_clamp((known.top + known.bottom) >> 1, -32768, 32767) -
-                       ((found.top + found.bottom) >> 1);
-    return fixed_kernel((uint32_t)(size * size) >> 4, squared(dx, dy)) >> 1;
-}
-
-/* Q12. */
-static uint32_t likeness(const tracked_t *track, const pose_person_t *person, int32_t found_size)
-{
-    const int32_t size = track->size > found_size ? track->size : found_size;
-    const uint32_t amount = (uint32_t)(size * size) >> 6;
-    uint32_t sum = 0, count = 0;
-    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
-        const tracked_point_t *known = &track->points[k];
-        const pose_point_t *found = &person->points[k];
-        if (known->value == 0 || found->value == 0) continue;
-        sum += fixed_kernel(amount, squared(near(known->x) - found->x, near(known->y) - found->y));
-        ++count;
-    }
-    return count >= COMMON ? sum / count : middle_likeness(track, person, size);
-}
-
-/* Q12; 0 with too few points in common. */
-static uint32_t track_likeness(const tracked_t *one, const tracked_t *other)
-{
-    const int32_t size = one->size > other->size ? one->size : other->size;
-    const uint32_t amount = (uint32_t)(size * size) >> 6;
-    uint32_t sum = 0, count = 0;
-    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
-        const tracked_point_t *a = &one->points[k], *b = &other->points[k];
-        if (a->value == 0 || b->value == 0) continue;
-        sum += fixed_kernel(amount, squared(near(a->x) - near(b->x), near(a->y) - near(b->y)));
-        ++count;
-    }
-    return count >= COMMON ? sum / count : 0;
-}
-
-/* Tracks that are expected where another one is: bit t is track t. What is found there may be
- * either's, or half of each. */
-static uint32_t tracks_beside(const tracker_t *tracker)
-{
-    uint32_t beside = 0;
-    for (uint32_t t = 1; t < TRACK_MAX; ++t) {
-        for (uint32_t u = 0; u < t; ++u) {
-            const tracked_t *one = &tracker->tracks[t], *other = &tracker->tracks[u];
-            if (one->seen == 0 || other->seen == 0) continue;
-            if (track_likeness(one, other) >= BESIDE) beside |= 1u << t | 1u << u;
-        }
-    }
-    return beside;
-}
-
-typedef struct {
-    uint16_t like[TRACK_MAX][POSE_MAX_PEOPLE];
-    uint8_t track_of[POSE_MAX_PEOPLE], person_of[TRACK_MAX]; /* 255: nobody */
-} pairs_t;
-
 static void compare(const tracker_t *tracker, const pose_result_t *people, pairs_t *pairs)
 {
     for (uint32_t p = 0; p < people->count; ++p) {
@@ -206,9 +75,9 @@ static bool best_pair(const pairs_t *pairs, uint32_t count, uint32_t least, uint
 {
     uint32_t best = least - 1;
     for (uint32_t t = 0; t < TRACK_MAX; ++t) {
-        if (pairs->person_of[t] != 255) continue;
+        if (pairs->person_of[t] != CROSSING_NOBODY) continue;
         for (uint32_t p = 0; p < count; ++p) {
-            if (pairs->track_of[p] != 255 || pairs->like[t][p] <= best) continue;
+            if (pairs->track_of[p] != CROSSING_NOBODY || pairs->like[t][p] <= best) continue;
             best = pairs->like[t][p];
             *best_track = t;
             *best_person = p;
@@ -220,8 +89,8 @@ static bool best_pair(const pairs_t *pairs, uint32_t count, uint32_t least, uint
 static void match(const tracker_t *tracker, const pose_result_t *people, uint32_t least,
                   pairs_t *pairs)
 {
-    for (uint32_t i = 0; i < TRACK_MAX; ++i) pairs->person_of[i] = 255;
-    for (uint32_t i = 0; i < POSE_MAX_PEOPLE; ++i) pairs->track_of[i] = 255;
+    for (uint32_t i = 0; i < TRACK_MAX; ++i) pairs->person_of[i] = CROSSING_NOBODY;
+    for (uint32_t i = 0; i < POSE_MAX_PEOPLE; ++i) pairs->track_of[i] = CROSSING_NOBODY;
     compare(tracker, people, pairs);
     uint32_t t = 0, p = 0;
     while (best_pair(pairs, people->count, least, &t, &p)) {
@@ -268,10 +137,17 @@ static void point_begin(tracked_point_t *point, const pose_point_t *found)
     point->missing = 0;
 }
 
-static void point_found(tracked_point_t *point, const pose_point_t *found, int32_t size,
-                        const tracker_settings_t *settings, uint32_t ms, bool beside)
+/* Not seen for so long that it is not shown any more. */
+static bool faded(const tracked_point_t *point, const tracker_settings_t *settings)
 {
-    if (point->value == 0 || settings->slow_hz == 0) {
+    const uint32_t end = (uint32_t)settings->hold_ms + settings->fade_ms;
+    return point->missing >= end || point->missing == 65535u;
+}
+
+static void point_found(tracked_point_t *point, const pose_point_t *found, int32_t size,
+                        const tracker_settings_t *settings, uint32_t ms, bool crossing)
+{
+    if (point->value == 0 || settings->slow_hz == 0 || faded(point, settings)) {
         point_begin(point, found);
         return;
     }
@@ -280,7 +156,7 @@ static void point_found(tracked_point_t *point, const pose_point_t *found, int32
     point->speed_x = fixed_toward(point->speed_x, speed_of(x - point->x, ms), speed_share);
     point->speed_y = fixed_toward(point->speed_y, speed_of(y - point->y, ms), speed_share);
     const uint32_t value = found->value < settings->good ? found->value : settings->good;
-    const uint32_t trust = (value << 12) / settings->good >> (beside ? 1 : 0);
+    const uint32_t trust = (value << 12) / settings->good >> (crossing ? 1 : 0);
     const uint32_t share = share_of(cutoff_of(point, size, settings), ms) * trust >> 12;
     point->x = fixed_toward(point->x, x, share);
     point->y = fixed_toward(point->y, y, share);
@@ -288,19 +164,22 @@ static void point_found(tracked_point_t *point, const pose_point_t *found, int32
     point->missing = 0;
 }
 
-static void point_missing(tracked_point_t *point, const tracker_settings_t *settings, uint32_t ms)
+static uint16_t later(uint16_t time, uint32_t ms)
 {
-    const uint32_t end = (uint32_t)settings->hold_ms + settings->fade_ms;
-    const uint32_t missing = point->missing + ms;
-    if (missing >= end || missing > 65535u) point->value = 0;
-    point->missing = (uint16_t)(missing < 65535u ? missing : 65535u);
+    return (uint16_t)(time + ms < 65535u ? time + ms : 65535u);
+}
+
+static void point_missing(tracked_point_t *point, uint32_t ms)
+{
+    point->missing = later(point->missing, ms);
     point->speed_x = point->speed_y = 0;
 }
 
 /* Q15. */
 static uint16_t shown_value(const tracked_point_t *point, const tracker_settings_t *settings)
 {
-    if (point->value == 0 || point->missing <= settings->hold_ms) return point->value;
+    if (point->value == 0 || faded(point, settings)) return 0;
+    if (point->missing <= settings->hold_ms) return point->value;
     const uint32_t left = (uint32_t)settings->hold_ms + settings->fade_ms - point->missing;
     return (uint16_t)(point->value * left / settings->fade_ms);
 }
@@ -343,52 +222,22 @@ static void correct_speed(tracked_t *track, const pose_person_t *person, uint32_
                                  -MOST_SPEED, MOST_SPEED);
 }
 
-/* A person without the points that lie astray, if they are fewer than half of those known. */
-static void leave_out_strays(const tracked_t *track, pose_person_t *person,
-                             const tracker_settings_t *settings)
+/* Of people who cross what is found is believed half, and the speed stays: they go on as they went. */
+static void track_seen(tracked_t *track, const pose_person_t *person,
+                       const tracker_settings_t *settings, uint32_t ms, bool crossing)
 {
-    const box_t box = person_box(person);
-    const int32_t found_size = box_size(&box);
-    const int32_t size = track->size > found_size ? track->size : found_size;
-    const uint32_t amount = (uint32_t)(size * size) >> 6;
-    uint32_t astray = 0, known = 0, out = 0;
-    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
-        const tracked_point_t *point = &track->points[k];
-        const pose_point_t *found = &person->points[k];
-        if (point->value == 0 || found->value == 0 || point->missing > settings->hold_ms) continue;
-        const uint32_t away = squared(near(point->x) - found->x, near(point->y) - found->y);
-        ++known;
-        if (fixed_kernel(amount, away) >= ASTRAY) continue;
-        astray |= 1u << k;
-        ++out;
-    }
-    if (2u * out >= known) return;
-    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
-        if (astray >> k & 1u) person->points[k] = (pose_point_t){0, 0, 0};
-    }
-}
-
-/* Beside another track only what is expected is believed, and half; the speed stays. So people who
- * cross go on as they went. */
-static void track_seen(tracked_t *track, const pose_person_t *found,
-                       const tracker_settings_t *settings, uint32_t ms, bool beside)
-{
-    pose_person_t copy = *found;
-    const pose_person_t *person = &copy;
-    if (beside) {
-        leave_out_strays(track, &copy, settings);
-    } else {
-        correct_speed(track, person, ms);
-    }
+    if (!crossing) correct_speed(track, person, ms);
     const box_t box = person_box(person);
     const int32_t size = box_size(&box);
     track->size = fixed_toward(track->size, size, size > track->size ? GROW_SHARE : SHRINK_SHARE);
     for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
+        tracked_point_t *point = &track->points[k];
         if (person->points[k].value != 0) {
-            point_found(&track->points[k], &person->points[k], track->size, settings, ms, beside);
-        } else {
-            point_missing(&track->points[k], settings, ms);
+            point_found(point, &person->points[k], track->size, settings, ms, crossing);
+            continue;
         }
+        point_missing(point, ms);
+        if (faded(point, settings)) point->value = 0;
     }
     track->missed = 0;
     track->unseen = 0;
@@ -422,11 +271,8 @@ static bool expected_in(const tracked_t *track, const region_t *looked, int32_t 
            y < looked->y + looked->side;
 }
 
-static uint16_t later(uint16_t time, uint32_t ms)
-{
-    return (uint16_t)(time + ms < 65535u ? time + ms : 65535u);
-}
-
+/* Its points are told no longer after a while, but stay expected where its speed takes them: by them it is
+ * known again. */
 static void track_not_seen(tracked_t *track, const tracker_settings_t *settings,
                            const region_t *looked, int32_t edge, uint32_t ms)
 {
@@ -434,7 +280,7 @@ static void track_not_seen(tracked_t *track, const tracker_settings_t *settings,
     track->unseen = later(track->unseen, ms);
     if (missed) track->missed = later(track->missed, ms);
     for (uint32_t k = 0; k < POSE_KEYPOINTS && missed; ++k) {
-        point_missing(&track->points[k], settings, ms);
+        point_missing(&track->points[k], ms);
     }
     track->speed_x = fixed_toward(track->speed_x, 0, DECAY_SHARE);
     track->speed_y = fixed_toward(track->speed_y, 0, DECAY_SHARE);
@@ -473,7 +319,7 @@ static bool somebody_known(const pairs_t *pairs, uint32_t person)
 static void newcomers(tracker_t *tracker, const pose_result_t *people, const pairs_t *pairs)
 {
     for (uint32_t p = 0; p < people->count; ++p) {
-        if (pairs->track_of[p] != 255 || somebody_known(pairs, p)) continue;
+        if (pairs->track_of[p] != CROSSING_NOBODY || somebody_known(pairs, p)) continue;
         if (person_box(&people->people[p]).count < NEW_POINTS) continue;
         for (uint32_t t = 0; t < TRACK_MAX; ++t) {
             if (tracker->tracks[t].seen) continue;
@@ -508,8 +354,8 @@ static void tell(const tracker_t *tracker, const tracker_settings_t *settings, t
             const tracked_point_t *point = &track->points[k];
             const uint16_t value = shown_value(point, settings);
             told->points[k].value = value;
-            told->points[k].x = (int16_t)(value ? near(point->x) : 0);
-            told->points[k].y = (int16_t)(value ? near(point->y) : 0);
+            told->points[k].x = (int16_t)(value ? track_near(point->x) : 0);
+            told->points[k].y = (int16_t)(value ? track_near(point->y) : 0);
         }
     }
 }
@@ -530,6 +376,28 @@ static void forget_all(tracker_t *tracker)
     for (uint32_t t = 0; t < TRACK_MAX; ++t) tracker->tracks[t].seen = 0;
 }
 
+static void update(tracker_t *tracker, const tracker_settings_t *settings,
+                   const pose_result_t *people, const pairs_t *pairs, const region_t *looked,
+                   uint32_t ms)
+{
+    const uint32_t crossing = crossing_tracks(tracker);
+    pose_person_t shares[TRACK_MAX];
+    if (crossing) crossing_share(tracker, settings, people, pairs, crossing, shares);
+    for (uint32_t t = 0; t < TRACK_MAX; ++t) {
+        tracked_t *track = &tracker->tracks[t];
+        const uint32_t p = pairs->person_of[t];
+        const bool crosses = crossing >> t & 1u;
+        const pose_person_t *person = p != CROSSING_NOBODY ? &people->people[p] : 0;
+        if (track->seen == 0) continue;
+        if (crosses) person = person_box(&shares[t]).count >= LIKENESS_COMMON ? &shares[t] : 0;
+        if (person) {
+            track_seen(track, person, settings, ms, crosses);
+        } else {
+            track_not_seen(track, settings, looked, tracker->edge, ms);
+        }
+    }
+}
+
 void tracker_step(tracker_t *tracker, const tracker_settings_t *settings,
                   const pose_result_t *people, const region_t *looked, uint32_t now_ms,
                   tracks_t *out)
@@ -545,16 +413,7 @@ void tracker_step(tracker_t *tracker, const tracker_settings_t *settings,
         if (tracker->tracks[t].seen) move_on(&tracker->tracks[t], ms);
     }
     match(tracker, people, settings->least, &pairs);
-    const uint32_t beside = tracks_beside(tracker);
-    for (uint32_t t = 0; t < TRACK_MAX; ++t) {
-        tracked_t *track = &tracker->tracks[t];
-        if (track->seen == 0) continue;
-        if (pairs.person_of[t] != 255) {
-            track_seen(track, &people->people[pairs.person_of[t]], settings, ms, beside >> t & 1u);
-        } else {
-            track_not_seen(track, settings, looked, tracker->edge, ms);
-        }
-    }
+    update(tracker, settings, people, &pairs, looked, ms);
     newcomers(tracker, people, &pairs);
     give_numbers(tracker, settings);
     tell(tracker, settings, out);

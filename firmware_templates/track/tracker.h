@@ -5,9 +5,9 @@
  * person's size, after the object key point similarity of COCO), or their middles where they have
  * fewer than three points in common. A track moves on with its own speed while it is not
  * seen, is kept for a while, and then leaves; its number is not used again for a long time.
- * Where two tracks are expected at the same place, people cross: what is found there may be either's,
- * or half of each. There a track keeps its speed, leaves points out that lie astray, and believes the
- * others half; and nobody begins where somebody is known already.
+ * Where two tracks are expected at the same place, people cross: they share the points out that are found
+ * there (crossing.h), keep their speed, and believe the points half; and nobody begins where somebody is
+ * known already.
  *
  * Points go through a one-euro filter (Casiez, Roussel, Vogel, 2012): a low pass that opens with the
  * point's speed, here counted in heights of the person and against the person's own motion, and that

@@ -18,6 +18,7 @@ from common.incoming import read_arrays
 from synthesize.chip import limits, memory_map
 from synthesize.chip.registers import describe, register_at
 from synthesize.compiler import Compiled
+from synthesize.graph.hardware import pixels_before
 from synthesize.graph.masks import bits_of
 from synthesize.program.program import MemoryBlock, Program, RegisterWrite
 
@@ -199,6 +200,12 @@ EQUAL_WEIGHTS = (
     "stores each layer's, which takes more weight memory and computes the same"
 )
 
+ROW_BEFORE = (
+    "the public generator counts the row that a dilated convolution writes before its output in "
+    "words of 8 bits without gaps, so that its own program writes a 32-bit output, or one with "
+    "gaps, beside the place where it reads it; this compiler counts the words that are written"
+)
+
 ONE_FIFO = (
     "the public generator fills the first FIFOs only, four channels each, although the processors "
     "of the first layer read others; this compiler fills the FIFOs that are read"
@@ -243,11 +250,19 @@ def explain(found: list[Difference], compiled: Compiled) -> tuple[list[Differenc
             reason = GAPPED_BIASES
         elif difference.address in memory_map.FIFO_WRITE and _fifos_not_full(compiled):
             reason = ONE_FIFO
+        elif _far_apart(compiled) and _is_register(difference, "WPTR_BASE"):
+            reason = ROW_BEFORE
         else:
             left.append(difference)
             continue
         explained[reason] = explained.get(reason, 0) + 1
     return left, explained
+
+
+def _far_apart(compiled: Compiled) -> bool:
+    """Whether a dilated layer writes a row before an output that has gaps or 32 bits."""
+    pairs = zip(compiled.legal.layers, compiled.placement.layers, strict=True)
+    return any(pixels_before(x) and (x.wide or place.write_gap > 0) for x, place in pairs)
 
 
 def _moved_bias(difference: Difference) -> bool:

@@ -32,12 +32,12 @@ class LayerGeometry:
     kernel: rows, columns; (length, 1) in 1D layers; (1, 1) for linear layers.
     pad: hardware padding (rows, columns); for a transposed convolution that of the equivalent
         convolution on the spread input.
-    pooled: rows, columns after pooling; for a transposed convolution after spreading; for a
-        flattening layer the rows and columns that are flattened.
+    pooled: rows, columns after pooling; for a transposed convolution after spreading; (1, 1) for a
+        flattening layer.
     pool: pooling window (1, 1 without).
-    passes: groups of up to 64 input channels; not counting flattened pixels.
+    passes: groups of up to 64 input channels, for every flattened pixel.
     outputs: output channels including those that only round up to whole expansions.
-    output_columns: columns of the output (flattening layer: of what is flattened).
+    output_columns: columns of the output.
     operands: inputs of an element-wise operation, else 1.
     pool_first: pooling before the element-wise operation (True without one). Without pooling it
         makes no difference: no register tells the two apart, so the chip cannot (the generator's

@@ -14,30 +14,26 @@ def geometry(layer: Layer, place: LayerPlace) -> LayerGeometry:
     """Return the geometry of a layer for :mod:`synthesize.chip.cycles`."""
     layer = as_run(layer)
     pooled = layer.pooled
-    columns = layer.out_shape[2]
     if layer.op == "convtranspose2d":
         pooled = pooled[0] * layer.stride[0], pooled[1] * layer.stride[1]
-    if layer.flatten:
-        columns = pooled[1]
-    flat = place.passes * pixels_flattened(layer) - 1
+    # Flattened pixels are so many more passes of one pixel, which is how the registers have it.
+    passes = place.passes * pixels_flattened(layer)
     passthrough = layer.op == "passthrough"
-    outputs = layer.out_shape[0]
-    if not passthrough:
-        outputs = place.kernels // (place.passes * pixels_flattened(layer))
+    outputs = layer.out_shape[0] if passthrough else place.kernels // passes
     return LayerGeometry(
         kernel=layer.kernel,
         pad=hardware_pad(layer),
-        pooled=pooled,
+        pooled=(1, 1) if layer.flatten else pooled,
         pool=layer.pool_size,
-        passes=place.passes,
+        passes=passes,
         outputs=outputs,
-        output_columns=columns,
+        output_columns=layer.out_shape[2],
         operands=layer.operands,
         pool_first=layer.pool_first or layer.pool_size == (1, 1) or layer.operands == 1,
         passthrough=passthrough,
         time_slots=time_slots(layer, place),
         expansions=place.out_passes,
-        flatten_long=layer.flatten and flat >= 16,
+        flatten_long=layer.flatten and passes > 16,
         streaming=place.streaming,
         kernel_word=place.first_word,
     )

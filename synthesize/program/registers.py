@@ -139,7 +139,8 @@ def start(placement: Placement) -> list[RegisterWrite]:
 def _context(graph: Graph, placement: Placement, index: int) -> _Context:
     """Return a layer as it runs, writing from its first pixel on, wanted or not."""
     layer, place = graph.layers[index], placement.layers[index]
-    before = pixels_before(layer) * place.out_passes * (4 if layer.wide else 1)
+    words = place.out_passes * (place.write_gap + 1) * (4 if layer.wide else 1)
+    before = pixels_before(layer) * words
     place = replace(place, out_offset=place.out_offset - 4 * before)
     return _Context(graph, placement, index, as_run(layer), place)
 
@@ -224,12 +225,11 @@ def _control(c: _Context, quadrant: int) -> int:
     pool = c.layer.pool
     sources = 0
     if not c.passthrough and quadrant == c.placement.quadrants[0]:
-        # The master adds up the sums of all other quadrants at work and fetches the bias.
+        # The master adds up the sums of all other quadrants at work and fetches the bias. Bit n
+        # stands for the n-th quadrant behind it.
         for other in range(quadrant + 1, limits.QUADRANTS):
-            if c.in_quadrant(c.place.processors, other):
-                sources |= 1 << other
-        if c.place.bias_quadrant not in (None, quadrant):
-            sources |= 1 << (c.place.bias_quadrant or 0)
+            if c.in_quadrant(c.place.processors, other) or c.place.bias_quadrant == other:
+                sources |= 1 << (other - quadrant)
     return reg.LCTRL0.encode(
         act_en=int(c.layer.activation == "relu"),
         maxpl_en=int(pool is None or pool.kind == "max"),

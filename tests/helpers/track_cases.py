@@ -156,7 +156,9 @@ def own_rules() -> np.ndarray:
 
 
 def _program() -> Path:
-    sources = [TRACK / f"{name}.c" for name in ("tracker", "region", "events")]
+    sources = [
+        TRACK / f"{name}.c" for name in ("tracker", "likeness", "crossing", "region", "events")
+    ]
     common = host_c.TEMPLATES / "common"
     return host_c.build(
         "track", (*sources, host_c.NATIVE / "track_main.c"), (TRACK, DECODER, common)

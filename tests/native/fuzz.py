@@ -37,7 +37,9 @@ TARGETS: dict[str, tuple[tuple[Path, ...], tuple[Path, ...], int]] = {
         9000,
     ),
     "track": (
-        (TRACK / "fuzz_track.c", TRACK / "tracker.c", TRACK / "region.c"),
+        tuple(
+            TRACK / f"{n}.c" for n in ("fuzz_track", "tracker", "likeness", "crossing", "region")
+        ),
         (TRACK, DECODER),
         9000,
     ),

@@ -84,6 +84,15 @@ def by_hand(folder: Path, offset: int = 0x2000, **options: Any) -> Compiled:
     return compile_text(folder, text(first, last), checkpoint, (5, 40))
 
 
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("gap", [0, 1, 3])
+def test_an_output_with_gaps(tmp_path: Path, gap: int, wide: bool) -> None:
+    layer = {"name": "a", "op": "conv1d", "kernel_size": 3, "pad": 0, "dilation": 7}
+    layer |= {"processors": 0x1F, "out_offset": 0x2000, "write_gap": gap}
+    layer |= {"output_width": 32} if wide else {}
+    run(compile_text(tmp_path, text(layer), weights([("a", (6, 5, 3))]), (5, 40)), (5, 40))
+
+
 @pytest.mark.parametrize("options", [{}, {"kernel_size": 2, "dilation": 13}, {"dilation": 19}])
 def test_a_placement_by_hand(tmp_path: Path, options: dict[str, Any]) -> None:
     run(by_hand(tmp_path, **options), (5, 40))

@@ -17,6 +17,7 @@ from synthesize.graph import ir, reference
 from synthesize.legal import rules
 from synthesize.read.checkpoint import from_state_dict
 from tests.helpers.described import compile_text, run, text, weights
+from tests.helpers.virtual import run_on_kit
 
 HWC: dict[str, Any] = {"data_format": "HWC"}
 
@@ -235,3 +236,36 @@ def test_operands_in_the_pixels_of_the_layer_before(tmp_path: Path) -> None:
     last = {"name": "b", "op": "add", "in_dim": [4, 2], "processors": 0xF, "out_offset": 0x4000}
     with pytest.raises(UserError, match="interleaved in the pixels of the layer before"):
         compile_text(tmp_path, text(first, last), weights([("a", (4, 3, 3, 3))]), (3, 4, 4))
+
+
+@pytest.mark.parametrize(("mask", "outputs"), [
+    (0x0000_000F_0003_0000, 0x3F00_0000), (0xFF00_0000_0000_0000, 0x0000_00F0_0000_0000),
+    (0x8000_0001_0000_0000, 0xFFFF_0000), (0x1111_0101_1010_0000, 0xFFFF_0000_0000_0000),
+    (0x00FF_0000_0000_0000, 0x0000_0000_000F_0000), (0x0001_0000_0001_0000, 0x1),
+])  # fmt: skip
+def test_quadrant_0_left_out(tmp_path: Path, mask: int, outputs: int) -> None:
+    """The first quadrant in use adds up the sums of those behind it, counted from itself."""
+    channels, out = mask.bit_count(), outputs.bit_count()
+    first = HWC | {"name": "a", "op": "conv2d", "kernel_size": "3x3", "pad": 1, "processors": mask}
+    first |= {"out_offset": 0x2000, "output_processors": outputs}
+    last = {"name": "b", "op": "conv2d", "kernel_size": "1x1", "pad": 0, "processors": outputs}
+    last |= {"in_offset": 0x2000, "out_offset": 0x4000, "output_processors": mask}
+    checkpoint = weights([("a", (out, channels, 3, 3)), ("b", (channels, out, 1, 1))])
+    run(compile_text(tmp_path, text(first, last), checkpoint, (channels, 5, 6)), (channels, 5, 6))
+
+
+@pytest.mark.parametrize(("channels", "rows", "outputs"), [
+    (3, 1, 1), (3, 2, 1), (5, 4, 1), (5, 4, 2), (70, 3, 1), (1, 16, 1),
+])  # fmt: skip
+def test_cycles_of_few_flattened_outputs(
+    tmp_path: Path, channels: int, rows: int, outputs: int
+) -> None:
+    """Flattened pixels are passes to the chip; one output of one pass takes a cycle more."""
+    per_pass = channels if channels <= 64 else -(-channels // 8) * 4
+    layer = HWC | {"name": "a", "op": "linear", "flatten": True, "out_offset": 0x4000}
+    layer |= {"processors": (1 << per_pass) - 1}
+    shape = (channels, rows, rows)
+    checkpoint = weights([("a", (outputs, channels * rows * rows))])
+    compiled = compile_text(tmp_path, text(layer), checkpoint, shape)
+    _, cycles = run_on_kit(compiled.program, np.ones(shape, int))
+    assert cycles == compiled.program.cycles

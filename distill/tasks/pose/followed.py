@@ -32,7 +32,7 @@ from ai8x_models.student_file import read_checkpoint
 from ai8x_models.thresholds import DEFAULTS, DecodeSettings, from_extras
 from common.console import command_line, progress, say
 from common.errors import UserError
-from distill.people.film import RATE, SCRIPTS, SIDE, Frame, film
+from distill.people.film import RATE, SCRIPTS, SIDE, Frame, crossing, film
 from distill.people.panned import Pan, panned, photographs
 from distill.people.person_sets import PeopleSet
 from distill.tasks.pose.evaluate import load_network, predict
@@ -232,6 +232,8 @@ def _films(options: argparse.Namespace) -> Iterator[tuple[str, list[list[Frame]]
     """What is to be seen, by name; photographs are one name with many films."""
     for name in options.scripts:
         yield name, [list(film(SCRIPTS[name]))]
+    for seed in range(1, options.crossings + 1):
+        yield f"crossing {seed}", [list(film(crossing(seed), seed=seed))]
     if options.photographs:
         source = PeopleSet(options.photographs, options.photographs.parent / "images")
         shown = photographs(source, options.limit)
@@ -268,6 +270,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="annotations (COCO) of photographs that lie beside it in images/, to pan over",
     )  # fmt: skip
     parser.add_argument("--limit", type=int, default=12, help="photographs (default 12)")
+    parser.add_argument(
+        "--crossings", type=int, default=0, metavar="N",
+        help="N other films of four people who cross",
+    )  # fmt: skip
     parser.add_argument("--checkpoint", type=Path, help="a student; without one: perfect maps")
     parser.add_argument(
         "--stride", type=int, choices=(4, 8), default=STRIDE, help="of perfect maps (default 8)"
@@ -276,8 +282,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in options.scripts:
         if name not in SCRIPTS:
             raise UserError(f"there is no film '{name}'; there are {', '.join(sorted(SCRIPTS))}")
-    if not options.scripts and not options.photographs:
-        raise UserError("name films, or photographs (--photographs) to pan over")
+    if not (options.scripts or options.photographs or options.crossings > 0):
+        raise UserError("name films, or photographs (--photographs) to pan over, or --crossings")
     for name, films in _films(options):
         for follow in (False, True):
             score = _measure(films, follow, options)
