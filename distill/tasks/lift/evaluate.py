@@ -28,7 +28,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("checkpoints", type=Path, nargs="+", help="teachers and students")
     parser.add_argument("--motion", default=str(data / "val.npz"), help="poses to lift (val.npz)")
     parser.add_argument(
-        "--train", default=str(data / "train.npz"), help="poses the baselines learn from; '' none"
+        "--train", default=str(data / "train.npz"), help="poses the baselines learn from, or none"
     )
     parser.add_argument("--limit", type=int, help="use only the first poses")
     parser.add_argument("--pictures", type=Path, help="folder for pictures of some poses")
@@ -108,7 +108,7 @@ def main(arguments: list[str], prog: str = "eval") -> int:
     if options.limit is not None and options.limit < 1:
         raise UserError(f"--limit is {options.limit}; at least one pose is needed")
     lifters = [load(path) for path in options.checkpoints]
-    if options.train:
+    if options.train != "none":
         lifters += baselines(options.train)
     found, views, truth = lift_all(lifters, options.motion, options.limit)
     errors = [measure(poses, truth) for poses in found]

@@ -188,7 +188,7 @@ def test_what_belongs_elsewhere_is_refused(
 ) -> None:
     other = tmp_path / "pose.pth.tar"
     save_student(Student("tiny"), other, 0, {})
-    assert main(["lift", "eval", str(other), "--motion", str(motion), "--train", ""]) == 2
+    assert main(["lift", "eval", str(other), "--motion", str(motion), "--train", "none"]) == 2
     assert "input of shape [3, 128, 128] and 57 outputs, expected" in capsys.readouterr().err
     settings = [*quick(motion, tmp_path / "run"), "window=30", "width=8", "depth=1"]
     assert main(["lift", "teacher", *settings]) == 2
