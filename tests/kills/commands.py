@@ -80,9 +80,9 @@ def same_course(one: Path, other: Path) -> bool:
 
 
 _COURSE = (
-    "lift student --config {recipes}/lift.yaml teacher= out=run epochs=3 samples_per_epoch=8 "
-    "batch=4 validate_every=1 accelerator=cpu warmup_steps=1 train=[{{annotations:'{stock}/"
-    "motion.npz'}}] validation=[{{annotations:'{stock}/motion.npz'}}]"
+    "lift student --config {recipes}/lift.yaml teacher='' start_from='' out=run epochs=3 samples_per_epoch=8 "
+    'batch=4 validate_every=1 accelerator=cpu warmup_steps=1 train=[{{"annotations":\'{stock}/'
+    "motion.npz'}}] validation=[{{\"annotations\":'{stock}/motion.npz'}}]"
 )
 
 COMMANDS = (
