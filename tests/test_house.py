@@ -260,7 +260,7 @@ def test_only_the_ground_floor_says_what_a_user_did_wrong() -> None:
     )
 
 
-TOOLS = ("tests.helpers", "tests.bench", "tests.fuzz", "tests.supply")
+TOOLS = ("tests.helpers", "tests.bench", "tests.fuzz", "tests.kills", "tests.supply")
 
 
 def test_tests_import_no_tests() -> None:

@@ -1,0 +1,1 @@
+"""Random kills of every command that writes: ``python -m tests.kills``."""
