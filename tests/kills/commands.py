@@ -79,10 +79,11 @@ def same_course(one: Path, other: Path) -> bool:
     return sound and shapes[0] == shapes[1] and pair[0][1]["epoch"] == pair[1][1]["epoch"]
 
 
+_MOTION = """[{{"annotations":'{stock}/motion.npz'}}]"""
 _COURSE = (
-    "lift student --config {recipes}/lift.yaml teacher='' start_from='' out=run epochs=3 samples_per_epoch=8 "
-    'batch=4 validate_every=1 accelerator=cpu warmup_steps=1 train=[{{"annotations":\'{stock}/'
-    "motion.npz'}}] validation=[{{\"annotations\":'{stock}/motion.npz'}}]"
+    "lift student --config {recipes}/lift.yaml teacher='' start_from='' out=run epochs=3 "
+    "samples_per_epoch=8 batch=4 validate_every=1 accelerator=cpu warmup_steps=1 "
+    f"train={_MOTION} validation={_MOTION}"
 )
 
 COMMANDS = (
@@ -98,7 +99,8 @@ COMMANDS = (
         "project --cache objects --baud 921600",
         ("project/firmware.elf",),
         needs=("{which}-known", "project"),
-        rest=r"project|objects(/[a-z0-9_]+-[0-9a-f]{24}\.o)?",
+        # A part that a killed build left goes with the next one that compiles.
+        rest=r"project|objects(/[a-z0-9_]+-[0-9a-f]{24}\.o|/\.pose78-part-.*)?",
     ),
     Command(
         "run",

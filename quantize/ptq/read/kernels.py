@@ -15,7 +15,7 @@ import numpy as np
 
 from quantize.ptq.net import Op
 from quantize.ptq.read import phases, views
-from quantize.ptq.read.reader import Reader, label
+from quantize.ptq.read.reader import Reader, label, per_axis
 from synthesize.chip.limits import MAX_CONV1D_LENGTH, MAX_PADDING
 from synthesize.read.onnx.model import Node
 
@@ -80,8 +80,8 @@ def _turned(
     shape: tuple[int, int, int],
 ) -> _Window:  # fmt: skip
     """A kernel of the model with its axes as rows and columns; along rows alone where it can be."""
-    strides = node.integers("strides") or (1,) * len(letters)
-    dilations = node.integers("dilations") or (1,) * len(letters)
+    strides = per_axis(node, "strides", len(letters))
+    dilations = per_axis(node, "dilations", len(letters))
     if letters == "WH":
         weight, pads = weight.swapaxes(2, 3), pads[::-1]
         strides, dilations = strides[::-1], dilations[::-1]
@@ -137,8 +137,8 @@ def transposed(reader: Reader, node: Node) -> Op:
         return foreign(reader, node, "a transposed convolution but in 2D with constant weights",
                        "ConvTranspose 3x3 with stride 2")  # fmt: skip
     weight = _ungrouped_transposed(reader, node, _finite(node, weight))
-    pads = _ends(node.integers("pads") or (0,) * 4)
-    strides = node.integers("strides") or (1, 1)
+    pads = _ends(per_axis(node, "pads", 4, 0))
+    strides = per_axis(node, "strides", 2)
     extra = node.integers("output_padding") or (0, 0)
     rows, columns = (
         s * (n - 1) + k - a - b + e
@@ -278,7 +278,7 @@ def _ends(pads: tuple[int, ...]) -> tuple[Ends, ...]:
 def _pads(node: Node, weight: np.ndarray, sizes: tuple[int, ...]) -> tuple[Ends, ...]:
     automatic = node.attributes.get("auto_pad", "NOTSET")
     if automatic in ("SAME_UPPER", "SAME_LOWER"):
-        strides = node.integers("strides") or (1,) * len(sizes)
+        strides = per_axis(node, "strides", len(sizes))
         ends = []
         for n, k, s in zip(sizes, weight.shape[2:], strides, strict=True):
             total = max((-(-n // s) - 1) * s + k - n, 0)
@@ -286,7 +286,7 @@ def _pads(node: Node, weight: np.ndarray, sizes: tuple[int, ...]) -> tuple[Ends,
             ends.append((small, total - small) if automatic == "SAME_UPPER" else
                         (total - small, small))  # fmt: skip
         return tuple(ends)
-    return _ends(node.integers("pads") or (0,) * (2 * len(sizes)))
+    return _ends(per_axis(node, "pads", 2 * len(sizes), 0))
 
 
 def _with_padding(

@@ -150,6 +150,18 @@ def _check_attributes(node: Node) -> None:
             raise node.refuse(f"{key} are {list(values)}; from {least} to {MAX_SIZE} is possible")
 
 
+def per_axis(node: Node, key: str, count: int, usual: int = 1) -> tuple[int, ...]:
+    """An attribute with a number for every axis, ``usual`` ones when it is absent.
+
+    Raises:
+        UserError: it has more or fewer.
+    """
+    values = node.integers(key) or (usual,) * count
+    if len(values) != count:
+        raise node.refuse(f"{key} are {list(values)}; its data asks for {count} numbers")
+    return values
+
+
 def _start(model: Model) -> tuple[Net, str]:
     if len(model.inputs) != 1:
         names = ", ".join(model.inputs) or "none"

@@ -10,7 +10,7 @@ import numpy as np
 
 from quantize.ptq.net import Net, Op, Pair
 from quantize.ptq.read import views
-from quantize.ptq.read.reader import Reader, label
+from quantize.ptq.read.reader import Reader, label, per_axis
 from synthesize.chip.limits import MAX_POOL
 from synthesize.read.onnx.model import Node
 
@@ -58,7 +58,7 @@ def _pool(reader: Reader, node: Node, kind: Pooling) -> Op:
     letters = views.spatial(reader.view(source))
     if window is None or not letters or len(window) != len(letters):
         return foreign(reader, node, "pooling of data without rows", "pooling of rows and columns")
-    step = node.integers("strides") or (1,) * len(letters)
+    step = per_axis(node, "strides", len(letters))
     pads = _pool_pads(node, views.dims(letters, source.shape), window, step)
     if letters == "WH":
         window, step = window[::-1], step[::-1]
@@ -112,7 +112,7 @@ def _pool_pads(
             for n, k, s in zip(sizes, window, step, strict=True)
         ]
         return tuple([t // 2 for t in totals] + [t - t // 2 for t in totals])
-    return node.integers("pads") or (0,) * (2 * len(window))
+    return per_axis(node, "pads", 2 * len(window), 0)
 
 
 def _sizes(source: Op, size: Pair, stride: Pair, pads: tuple[int, ...], up: bool) -> Pair:
