@@ -22,6 +22,17 @@ with open({log!r}, "a") as log:
 """
 
 
+def bare_environment() -> dict[str, str]:
+    """The environment without what make, if it runs these tests, has put there."""
+    named = (ROOT / "Makefile").read_text().split("named :=", 1)[1].split("\n$(foreach", 1)[0]
+    put = set(named.replace("\\\n", " ").split())
+    return {
+        key: value
+        for key, value in os.environ.items()
+        if key not in put and not key.startswith(("MAKE", "MFLAGS"))
+    }
+
+
 class Recorded:
     """A Python that writes down what it is asked for."""
 
@@ -53,11 +64,10 @@ class Recorded:
     ) -> subprocess.CompletedProcess[str]:
         venv = self.folder / "venv"
         fixed = ["make", "-o", f"{venv}/.ready", f"VENV={venv}", f"BUILD={self.folder}/build"]
-        cleaned = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
         return subprocess.run(
             [*fixed, *arguments],
             cwd=ROOT,
-            env=cleaned | (env or {}),
+            env=bare_environment() | (env or {}),
             capture_output=True,
             text=True,
         )
