@@ -10,6 +10,7 @@ import numpy as np
 from common.console import progress
 from common.errors import UserError
 from quantize.ptq.net import Net
+from synthesize.read.onnx.model import load_proto
 
 _KINDS: dict[str, type] = {
     "tensor(double)": np.float64,
@@ -40,7 +41,7 @@ def run_model(path: Path, net: Net, inputs: np.ndarray) -> list[np.ndarray] | No
         return None
     import onnx
 
-    model = onnx.load_model_from_string(path.read_bytes())
+    model = load_proto(path)
     names = [net.cut.get(name, name) for name, _ in net.outputs]
     known = {value.name for value in model.graph.output}
     for name in names:

@@ -119,12 +119,13 @@ def allocate_legal(graph: Graph, costs: Costs, max_cycles: int | None = None) ->
         if any(all(a >= b for a, b in zip(rows, worse, strict=True)) for worse in refused):
             continue
         chosen = with_bits(graph, bits)
-        try:
-            placement = search.search(chosen, attempts=ATTEMPTS)
+        try:  # the narrowest was placed before, by as many tries as it took
+            last = all(width == min(options[name]) for name, width in bits.items())
+            placement = search.search(chosen, attempts=search.ATTEMPTS if last else ATTEMPTS)
         except UserError:
             refused.append(rows)
             continue
-        return _allocation(chosen, placement, bits, cost, len(refused))
+        return _allocation(chosen, placement, bits, costs, cost, len(refused))
     raise AssertionError("the narrowest choice was placed before, so one must be found")
 
 
@@ -169,8 +170,10 @@ def graph_of(name: str, description: Mapping[str, Any]) -> Graph:
 
 
 def _parts(layer: Layer, costs: Costs) -> list[str]:
-    """Return the described layers that a legal layer is made of."""
-    return [layer.name] if layer.name in costs else layer.name.split("+")
+    """Return the described layers that a legal layer is made of; none for a copy of data."""
+    if layer.name in costs:
+        return [layer.name]
+    return [part for part in layer.name.split("+") if part in costs]
 
 
 def _options(graph: Graph, costs: Costs) -> dict[str, dict[int, float]]:
@@ -178,6 +181,9 @@ def _options(graph: Graph, costs: Costs) -> dict[str, dict[int, float]]:
     for layer in graph.layers:
         if layer.weight is not None:
             parts = _parts(layer, costs)
+            if not parts:  # its weights are the chip's own business, and exact as they are
+                options[layer.name] = {layer.bits: 0.0}
+                continue
             common = set.intersection(*(set(costs[part]) for part in parts))
             if not common:
                 raise UserError(
@@ -259,10 +265,16 @@ def _check_cycles(graph: Graph, placement: Placement, most: int | None) -> None:
 
 
 def _allocation(
-    graph: Graph, placement: Placement, bits: Mapping[str, int], cost: float, refused: int
+    graph: Graph,
+    placement: Placement,
+    bits: Mapping[str, int],
+    costs: Costs,
+    cost: float,
+    refused: int,
 ) -> Allocation:
     spots = dict(zip((layer.name for layer in graph.layers), placement.layers, strict=True))
-    by_part = {part: b for name, b in bits.items() for part in name.split("+")}
+    weighted = [layer for layer in graph.layers if layer.name in bits]
+    by_part = {part: bits[layer.name] for layer in weighted for part in _parts(layer, costs)}
     return Allocation(
         bits=by_part,
         cost=cost,

@@ -191,3 +191,37 @@ def test_a_torch_module_goes_the_same_way(tmp_path: Path) -> None:
         quantize_module(network, torch.zeros(1, 20, 64), data[:, :10])
     with pytest.raises(UserError, match="NaN"):
         quantize_module(network, torch.zeros(1, 20, 64), data * np.nan)
+
+
+class Uneven(torch.nn.Module):
+    """Pooling with unequal strides, and a global mean whose window depends on its result."""
+
+    shape = (1, 15, 11)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = torch.nn.Conv2d(1, 8, 3, padding=1), torch.nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.nn.functional.avg_pool2d(self.first(x), (5, 2), (1, 2))
+        return self.head(x.mean((2, 3)))
+
+
+def test_pooling_that_the_chip_lacks_hides_nothing_and_breaks_nothing_behind(
+    tmp_path: Path,
+) -> None:
+    path = exported(Uneven().eval(), tmp_path / "m.onnx")
+    with pytest.raises(UnfitNetwork) as caught:
+        understand(path)
+    assert "1 thing that the chip does not have" in str(caught.value)
+    assert "pooling strides [1, 2]" in str(caught.value)
+    assert "If these were solved, it would fit" in str(caught.value)
+
+
+def test_weights_in_a_file_beside_the_model_are_read(tmp_path: Path) -> None:
+    kind = NETWORKS["residual"]
+    path = exported(made(kind), tmp_path / "whole.onnx")
+    onnx.save(onnx.load(str(path)), str(tmp_path / "model.onnx"), save_as_external_data=True,
+              location="model.onnx.data", size_threshold=0)  # fmt: skip
+    whole, parted = (quantize(p, given(kind)) for p in (path, tmp_path / "model.onnx"))
+    assert list(parted.outputs.values()) == list(whole.outputs.values())

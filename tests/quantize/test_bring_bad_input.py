@@ -99,9 +99,11 @@ def unknown_operator(folder: Path) -> Path:
 
 
 def external(folder: Path) -> Path:
+    """Its weights were left behind."""
     proto = onnx.load(str(plain(folder)))
     onnx.save(proto, str(folder / "outside.onnx"), save_as_external_data=True,
               location="weights.bin", size_threshold=0)  # fmt: skip
+    (folder / "weights.bin").unlink()
     return folder / "outside.onnx"
 
 
@@ -179,11 +181,11 @@ def nothing(folder: Path) -> Path:
 
 MODELS: list[tuple[Callable[[Path], Path], str]] = [
     (unknown_operator, "LRN"),
-    (external, "stored in another file"),
+    (external, "which is not there; put it beside the model"),
     (stride_0, "strides are [2, 0]; from 1 to 4096 is possible"),
     (margin, "from -4096 to 4096 is possible"),
     (too_large, "its result of 4x4006x4006 is too large; at most 16777216 values"),
-    (elsewhere, "stored in another file"),
+    (elsewhere, "outside of the model's folder"),
     (open_sizes, "only the batch may be open"),
     (other_range, "calibration data reaches 0.9"),
     (rubbish, "not a readable ONNX model"),

@@ -97,10 +97,22 @@ def _pool_trouble(
 
 
 def _stand_in(source: Op, result: Pair) -> tuple[Pair, Pair]:
-    """Pooling the chip has that gives data of the same size."""
+    """Window and strides of a pooling the chip has that gives data of the same size."""
+    flat = source.shape[2] == 1
+    for step in range(MAX_POOL, 0, -1):
+        rows, columns = (
+            _window(n, wanted, step) for n, wanted in zip(source.shape[1:], result, strict=True)
+        )
+        if rows and columns:
+            return (rows, columns), (step, 1 if flat else step)
     step = max(1, min(MAX_POOL, source.shape[1] // max(result[0], 1)))
-    width = 1 if source.shape[2] == 1 else step
-    return (step, width), (step, width)
+    return (step, 1 if flat else step), (step, 1 if flat else step)
+
+
+def _window(size: int, wanted: int, step: int) -> int:
+    """The window nearest to its stride that makes ``wanted`` of ``size`` values; 0: none does."""
+    least, most = max(1, size - wanted * step + 1), min(MAX_POOL, size - (wanted - 1) * step)
+    return max(least, min(most, step)) if least <= most else 0
 
 
 def _pool_pads(

@@ -6,7 +6,8 @@ interleaved word by word in data memory, and no other layer of the MAX78000 can 
 places, so a tensor can be part of only one. A Conv1d whose dilation is long writes around its
 output as well. A pass-through layer makes an interleaved copy. It cannot move data to other
 processors, so a part of a concatenation is copied by a convolution with the unit matrix:
-64 * 2**1 / 128 = 1, exact for every value.
+64 * 2**1 / 128 = 1, exact for every value. So are tensors that sums, pooling and such copies would
+keep on the processors of another part, or of the same part of another concatenation.
 """
 
 from __future__ import annotations
@@ -15,36 +16,92 @@ from dataclasses import replace
 
 import numpy as np
 
+from synthesize.chip.limits import PROCESSORS_PER_INSTANCE as _SHARED
 from synthesize.graph.hardware import interleaved
 from synthesize.graph.ir import INPUT, Graph, Layer
 
 
 def copy_shared_operands(graph: Graph) -> Graph:
-    """Insert pass-through layers so that every joined input can have the place it needs."""
-    outputs = {o.layer for o in graph.outputs}
-    taken = {layer.name for layer in graph.layers}
-    joined: set[str] = set()
+    """Insert copying layers so that every joined input can have the place it needs."""
+    work = _Copying(graph)
     layers: list[Layer] = []
-    changed = False
     for layer in graph.layers:
         if len(layer.inputs) > 1:
-            inputs: list[str] = []
-            for name in layer.inputs:
-                uses = sum(other.inputs.count(name) for other in graph.layers)
-                exclusive = uses == 1 and name not in outputs
-                bound = name == INPUT or name in joined or _spills(graph, name)
-                if bound or (interleaved(layer) and not exclusive):
-                    copy = _copy(graph, name, layer, taken)
-                    if not interleaved(layer):
-                        copy = _as_convolution(copy)
-                    layers.append(copy)
-                    name = copy.name
-                    changed = True
-                joined.add(name)
-                inputs.append(name)
-            layer = replace(layer, inputs=tuple(inputs))
+            inputs = work.joined_inputs(layer, layers)
+            layer = replace(layer, inputs=inputs) if inputs != layer.inputs else layer
+        if layer.op == "passthrough":
+            work.places.tie(layer.inputs[0], layer.name, 0)
         layers.append(layer)
-    return replace(graph, layers=tuple(layers)) if changed else graph
+    return replace(graph, layers=tuple(layers)) if len(layers) > len(graph.layers) else graph
+
+
+class _Places:
+    """On which processors tensors begin, as far as they depend on one another."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[str, int]] = {}
+
+    def _origin(self, name: str) -> tuple[str, int]:
+        """Return the tensor that a place is counted from, and the distance."""
+        distance = 0
+        while name in self._seen:
+            name, step = self._seen[name]
+            distance += step
+        return name, distance
+
+    def tie(self, first: str, second: str, distance: int) -> bool:
+        """Let ``second`` begin so many processors behind ``first``; False if it cannot."""
+        (origin, before), (other, behind) = self._origin(first), self._origin(second)
+        if origin == other:
+            return behind - before == distance
+        self._seen[other] = (origin, before + distance - behind)
+        return True
+
+
+class _Copying:
+    """What is known of a graph while copies are made."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.outputs = {o.layer for o in graph.outputs}
+        self.taken = {layer.name for layer in graph.layers}
+        self.joined: set[str] = set()
+        self.places = _Places()
+
+    def joined_inputs(self, layer: Layer, made: list[Layer]) -> tuple[str, ...]:
+        """Return what a layer reads, a copy in place of what cannot lie there; ``made`` grows."""
+        together = interleaved(layer)
+        inputs: list[str] = []
+        position = 0
+        for name in layer.inputs:
+            copied = self._needs_copy(name, layer)
+            moved = copied and not together
+            if inputs and not moved and not self.places.tie(inputs[0], name, position):
+                copied = moved = True
+            channels = self.graph.shape(name)[0]
+            if copied:
+                name = self._copied(name, layer, moved, made)
+            if inputs and moved:
+                self.places.tie(inputs[0], name, position)
+            self.joined.add(name)
+            inputs.append(name)
+            position += 0 if together else -(-channels // _SHARED) * _SHARED
+        return tuple(inputs)
+
+    def _copied(self, name: str, layer: Layer, moved: bool, made: list[Layer]) -> str:
+        """Append a copy of a tensor, on other processors or the same, and return its name."""
+        copy = _copy(self.graph, name, layer, self.taken)
+        made.append(_as_convolution(copy) if moved else copy)
+        if not moved:
+            self.places.tie(name, copy.name, 0)
+        return copy.name
+
+    def _needs_copy(self, name: str, layer: Layer) -> bool:
+        """Whether an input is bound to another place whichever processors it has."""
+        uses = sum(other.inputs.count(name) for other in self.graph.layers)
+        exclusive = uses == 1 and name not in self.outputs
+        bound = name == INPUT or name in self.joined or _spills(self.graph, name)
+        return bound or (interleaved(layer) and not exclusive)
 
 
 def _spills(graph: Graph, name: str) -> bool:

@@ -1,8 +1,8 @@
 """Safe reading of ONNX files into plain data.
 
-A model from outside is untrusted: files are limited in size, tensors stored outside the file are
-refused (their paths could lead anywhere), and whatever the ONNX package cannot parse becomes one
-sentence. The package is imported only when a model is read.
+A model from outside is untrusted: files are limited in size, tensors stored outside the model's
+folder are refused (their paths could lead anywhere), and whatever the ONNX package cannot parse
+becomes one sentence. The package is imported only when a model is read.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 
 from common.errors import UserError
 from common.incoming import parse_json, read_bytes
+from synthesize.read.onnx import beside
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 """A network that fills the weight memory with bits has 14 MB of numbers."""
@@ -143,18 +144,29 @@ def read(path: str | Path) -> Model:
             f"{path}: larger than {MAX_FILE_BYTES} bytes; this is no network for a chip"
         )
     try:
-        import onnx
-    except ImportError as error:
-        raise UserError("reading ONNX needs the package onnx; run: pip install onnx") from error
-    try:
-        proto = onnx.load_model_from_string(read_bytes(path, MAX_FILE_BYTES))
-        _check_shell(path, proto)
-        return _model(str(path), proto)
+        return _model(str(path), load_proto(path))
     except UserError:
         raise
     except Exception as error:  # a parser in C++ and protobuf: anything may come out
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise UserError(f"{path}: not a readable ONNX model ({reason})") from error
+
+
+def load_proto(path: Path) -> Any:
+    """Load a model as ONNX' own ``ModelProto``, with what is stored in files beside it.
+
+    Raises:
+        UserError: the package is missing, the file is too large, old or no model.
+        Exception: whatever the parser has to say of a damaged file.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise UserError("reading ONNX needs the package onnx; run: pip install onnx") from error
+    proto = onnx.load_model_from_string(read_bytes(path, MAX_FILE_BYTES))
+    _check_shell(path, proto)
+    beside.take_in(path, proto, MAX_FILE_BYTES)
+    return proto
 
 
 def _check_shell(path: Path, proto: Any) -> None:
@@ -264,11 +276,6 @@ def _attribute(path: str, proto: Any) -> Any:
 def _constant(path: str, proto: Any, name: str) -> Constant:
     from onnx import TensorProto, numpy_helper
 
-    if proto.data_location == TensorProto.EXTERNAL:
-        raise UserError(
-            f"{path}: tensor {name} is stored in another file, which is not followed; save the "
-            "model as one file"
-        )
     if any(d < 0 for d in proto.dims) or math.prod(proto.dims) > MAX_ELEMENTS:
         raise UserError(f"{path}: tensor {name} has {list(proto.dims)} elements, too many")
     array = numpy_helper.to_array(proto)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
+from synthesize.compiler import compile_graph
 from synthesize.graph import ir, reference, shapes
 from synthesize.graph.ir import INPUT, Graph, Input, Layer, Output, Pool
 from synthesize.legal import rewrites as passes
@@ -17,6 +18,7 @@ from synthesize.legal.rewrites.fold_stride import fold_first_stride
 from synthesize.legal.rewrites.linear import linear_as_conv
 from synthesize.legal.rewrites.merge import merge_parallel
 from synthesize.legal.rewrites.stride_pool import stride_as_pool
+from tests.helpers.virtual import run_on_kit
 
 
 def layer(
@@ -242,6 +244,32 @@ def test_copy_for_a_concatenation_is_exact_for_every_value() -> None:
     for made in copies:
         np.testing.assert_array_equal(values[made.name], data)
     same(graph, legal)
+
+
+def sum_beside_its_operand() -> Graph:
+    """y reads c2 and, behind it, c1 + c2, which an element-wise layer leaves where c2 is."""
+    shape = (4, 6, 6)
+    c1 = layer("c1", INPUT, shape, 4, 1, pad=(1, 1))
+    c2 = layer("c2", "c1", shape, 4, 2, pad=(1, 1))
+    add = Layer("add", "passthrough", ("c1", "c2"), shape, shape, join="add")
+    y = replace(layer("y", "c2", (8, 6, 6), 3, 4), inputs=("c2", "add"))
+    return Graph("g", Input(shape), (c1, c2, add, y), (Output("y", "y", 0, 3),))
+
+
+def test_parts_that_would_lie_on_the_same_processors_are_moved() -> None:
+    graph = sum_beside_its_operand()
+    program = compile_graph(graph).program
+    data = np.random.default_rng(5).integers(-128, 128, (4, 6, 6)).astype(np.int8)
+    found, _ = run_on_kit(program, data)
+    np.testing.assert_array_equal(found["y"], reference.run(graph, data)["y"])
+
+
+def test_what_agrees_with_its_place_is_not_copied() -> None:
+    graph = sum_beside_its_operand()
+    sole = replace(graph.layer("y"), inputs=("add", "c3"))
+    c3 = layer("c3", INPUT, (4, 6, 6), 4, 7, pad=(1, 1))
+    layers = (*graph.layers[:3], c3, sole)
+    assert len(copy_shared_operands(replace(graph, layers=layers)).layers) == len(layers) + 1
 
 
 def test_a_pass_that_changes_a_result_is_caught() -> None:

@@ -100,3 +100,17 @@ def test_missing_costs_are_refused(seed_graph: Graph) -> None:
     del table["cpm2"]
     with pytest.raises(UserError, match="cpm2 has no costs"):
         allocate(seed_graph, table)
+
+
+def test_copies_that_are_convolutions_need_no_costs() -> None:
+    """Concatenated with the input, a layer of the chip's own copies that; two sums of the same."""
+
+    def entry(name: str, source: list[str], channels: int, **options: object) -> dict[str, object]:
+        made = {"name": name, "op": "conv2d", "in": source, "in_channels": channels, "pad": 1}
+        return {**made, "out_channels": 8, "kernel": 3, **options}
+
+    network = [entry("a", ["input"], 8), entry("b", ["input", "a"], 16)]
+    graph = graph_of("dense", {"network": network, "input": {"shape": [8, 6, 6]}})
+    found = allocate(graph, {"a": {8: 0.0, 4: 1.0}, "b": {8: 0.0}})
+    assert found.bits == {"a": 8, "b": 8}
+    assert found.cost == 0.0

@@ -304,7 +304,7 @@ def test_old_operator_sets_and_outside_tensors_are_refused(tmp_path: Path) -> No
     tensor.data_location = 1
     tensor.external_data.add(key="location", value="../../etc/passwd")
     (tmp_path / "outside.onnx").write_bytes(proto.SerializeToString())
-    with pytest.raises(UserError, match="stored in another file, which is not followed"):
+    with pytest.raises(UserError, match="outside of the model's folder, which is not followed"):
         frontend_onnx.load(tmp_path / "outside.onnx")
 
 
