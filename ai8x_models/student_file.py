@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,17 @@ import torch
 
 from ai8x_models.described import described_spec
 from ai8x_models.students import SPECS, Student, StudentSpec
+from common import pickles
 from common.errors import UserError
 from common.files import replace_file
-from common.incoming import check_torch
+from common.incoming import Unfit, check_torch
+from common.texts import shown
+
+_READ = (
+    *(torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool),
+    *(torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
+)
+"""Types of the tensors of a state dictionary; others lack the operations that follow."""
 
 
 def write_atomically(data: Any, path: Path) -> None:
@@ -68,6 +77,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         check_torch(path)
+        _check_pickles(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a foreign pickle protocol is refused below
             data = torch.load(path, map_location="cpu", weights_only=True)
@@ -78,14 +88,55 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         *(LookupError, TypeError, AttributeError, OverflowError, MemoryError),
     ) as error:
         # torch's own words advise to execute what the file holds; they are not passed on.
-        kind = type(error).__name__
+        kind = str(error) if isinstance(error, Unfit) else type(error).__name__
         raise UserError(
             f"{path} is no torch checkpoint of plain data ({kind}); name a .pth.tar file that this "
             "project or ai8x-training wrote"
         ) from None
     if not isinstance(data, dict) or not isinstance(data.get("state_dict"), dict):
         raise UserError(f"{path} has no state_dict; expected epoch, arch, state_dict, extras")
+    _check_state(path, data["state_dict"])
     return data
+
+
+def _check_pickles(path: Path) -> None:
+    """Look through what torch will follow: one pickle in an archive, or five in a row.
+
+    Raises:
+        ValueError: it asks for too much, or is no pickle.
+    """
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as stream:
+            for _ in range(5):
+                pickles.check(stream)
+        return
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if name.endswith("data.pkl"):
+                pickles.check(archive.read(name))
+
+
+def _check_state(path: Path, state: Mapping[Any, Any]) -> None:
+    """A state dictionary holds names and plain tensors, none of which asks for more than the file.
+
+    Raises:
+        UserError: something else stands in it; views that show one number many times as well.
+    """
+    size = path.stat().st_size
+    for name, value in state.items():
+        if not isinstance(name, str):
+            raise UserError(f"{path}: {shown(name)} is no name of a tensor; save a state_dict")
+        plain = isinstance(value, torch.Tensor) and not (value.is_nested or value.is_quantized)
+        if not plain or value.layout != torch.strided or value.dtype not in _READ or value.is_meta:
+            raise UserError(
+                f"{path}: {shown(name)} is no plain tensor of real numbers; save it as one, "
+                "for example with .to_dense().float()"
+            )
+        if value.numel() * value.element_size() > size:
+            raise UserError(
+                f"{path}: {shown(name)} has {value.numel()} elements, more than the file holds; "
+                "save its own numbers (.contiguous()), not a view"
+            )
 
 
 def spec_of(arch: str, extras: Mapping[str, Any], state: Mapping[str, Any]) -> StudentSpec | None:

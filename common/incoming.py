@@ -11,6 +11,8 @@ import io
 import json
 import math
 import zipfile
+import zlib
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,9 @@ MAX_PICKLE_BYTES = 16 * 1024 * 1024
 MAX_YAML_EVENTS, MAX_YAML_DEPTH, MAX_YAML_SCALAR = 5_000, 20, 1_000
 
 MAX_YAML_BYTES = 64 * 1024
+
+_ROOM = b"\nbytearray\n"
+"""A name in a pickle that torch calls: with a number it takes so many bytes of memory."""
 
 MAX_ENTRIES = 10_000
 """Files within one archive."""
@@ -115,8 +120,10 @@ def check_archive(file: Path | io.BytesIO, most: int) -> None:
     except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:
         raise Unfit(_reason(error)) from None
     size = sum(entry.file_size for entry in entries)
-    if size > most or len(entries) > MAX_ENTRIES:
-        raise Unfit(f"it unpacks to {size} bytes in {len(entries)} files, more than {most}")
+    if len(entries) > MAX_ENTRIES:
+        raise Unfit(f"it holds {len(entries)} files, more than {MAX_ENTRIES}")
+    if size > most:
+        raise Unfit(f"it unpacks to {size} bytes, more than {most}")
 
 
 def check_torch(path: Path) -> None:
@@ -127,12 +134,28 @@ def check_torch(path: Path) -> None:
         OSError: it cannot be read.
     """
     if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            if path.stat().st_size and mmap(file.fileno(), 0, access=ACCESS_READ).find(_ROOM) >= 0:
+                raise Unfit("it asks for memory that it does not fill")
         return
     check_archive(path, path.stat().st_size + MAX_PICKLE_BYTES)
     with zipfile.ZipFile(path) as archive:
-        described = [e.file_size for e in archive.infolist() if e.filename.endswith("data.pkl")]
-    if sum(described) > MAX_PICKLE_BYTES:
-        raise Unfit(f"its description takes {sum(described)} bytes, more than {MAX_PICKLE_BYTES}")
+        described = [e for e in archive.infolist() if e.filename.endswith("data.pkl")]
+        size = sum(entry.file_size for entry in described)
+        if size > MAX_PICKLE_BYTES:
+            raise Unfit(f"its description takes {size} bytes, more than {MAX_PICKLE_BYTES}")
+        try:
+            rooms = any(_ROOM in archive.read(entry) for entry in described)
+        except (
+            zipfile.BadZipFile,
+            NotImplementedError,
+            RuntimeError,
+            EOFError,
+            zlib.error,
+        ) as error:
+            raise Unfit(_reason(error)) from None
+    if rooms:
+        raise Unfit("it asks for memory that it does not fill")
 
 
 def array_of(content: bytes) -> np.ndarray:

@@ -20,6 +20,9 @@ from evalkit.kit import COLOUR_BARS, DEFAULT_SECONDS, DEFAULT_WALL_SECONDS, Kit
 from evalkit.timeline import watch_decoding, write_timeline
 from evalkit.wire import protocol
 
+MAX_SECONDS = 1e9
+"""Of modelled and of wall time: thirty years."""
+
 CAMERA_PATIENCE = 0.5
 """When the pictures are over, a run ends after the firmware has waited so long for another one
 (seconds of modelled time), so that it can finish with the last one."""
@@ -90,8 +93,10 @@ def main(given: list[str]) -> int:
     """
     arguments = _arguments(given)
     for name, value in (("seconds", arguments.max_seconds), ("wall", arguments.max_wall)):
-        if not value > 0:
-            raise UserError(f"--max-{name} is {value:g}; seconds above 0 are possible")
+        if not 0 < value <= MAX_SECONDS:
+            raise UserError(
+                f"--max-{name} is {value:g}; seconds above 0, up to {MAX_SECONDS:g}, are possible"
+            )
     _check_outputs(arguments)
     kit = Kit(arguments.firmware, camera=_camera(arguments))
     kit.machine.restarts = not arguments.no_restart

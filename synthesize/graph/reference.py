@@ -106,7 +106,9 @@ def fold_input(source: Input, raw: np.ndarray) -> np.ndarray:
         UserError: wrong shape or values.
     """
     raw = np.asarray(raw)
-    if raw.dtype.kind not in "iu" or raw.size == 0:
+    if raw.size == 0:
+        raise UserError(f"the input has shape {raw.shape}, which holds no numbers")
+    if raw.dtype.kind not in "iu":
         raise UserError(f"the input holds {raw.dtype}; it must hold integers of -128 to 127")
     if raw.min() < -128 or raw.max() > 127:
         raise UserError(

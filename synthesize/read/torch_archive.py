@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import math
 import pickle
-import pickletools
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -27,13 +26,12 @@ from typing import Any
 
 import numpy as np
 
+from common import pickles
+
 OLD_MAGIC = 0x1950A86A20F9469CFC6C
 OLD_PROTOCOL = 1001
 MAX_PICKLE_BYTES = 1 << 20
 """Of everything but the tensors; a checkpoint of ours has 22,000, and one byte can become 200."""
-
-_PLACES = ("PUT", "LONG_BINPUT")
-"""Opcodes that remember an object in a place of any number."""
 
 _TOO_LONG = f"what describes its tensors is longer than {MAX_PICKLE_BYTES} bytes"
 
@@ -117,7 +115,7 @@ def load(path: Path, most_bytes: int) -> Any:
                 raise ArchiveError("no data.pkl in it")
             root = pickles[0][: -len("data.pkl")]
             with archive.open(pickles[0]) as stream:
-                _check_places(stream)
+                _check(stream)
                 return _Reader(_Counted(stream), archive, root).load()
     except ArchiveError:
         raise
@@ -138,7 +136,7 @@ def load_old(path: Path) -> Any:
             counted = _Counted(stream)
 
             def read(most_bytes: int = 0) -> tuple[Any, _OldReader]:
-                _check_places(stream)
+                _check(stream)
                 reader = _OldReader(counted, most_bytes)
                 return reader.load(), reader
 
@@ -159,18 +157,13 @@ def load_old(path: Path) -> Any:
         raise ArchiveError(str(error).splitlines()[0] if str(error) else "damaged") from error
 
 
-def _check_places(stream: Any) -> None:
-    """Look through the pickle that comes next for places of remembered objects beyond its length.
-
-    Its reader makes room for all places up to the one that is named, 16 bytes each.
-    """
+def _check(stream: Any) -> None:
+    """Look through the pickle that comes next, before it is followed."""
     start = stream.tell()
     head = stream.read(MAX_PICKLE_BYTES + 1)
     stream.seek(start)
     try:
-        for opcode, argument, _ in pickletools.genops(head):
-            if opcode.name in _PLACES and int(argument or 0) > MAX_PICKLE_BYTES:
-                raise ArchiveError(f"it remembers an object in place {argument}")
+        pickles.check(head)
     except ValueError as error:
         if len(head) > MAX_PICKLE_BYTES and "exhausted" in str(error):
             raise ArchiveError(_TOO_LONG) from None

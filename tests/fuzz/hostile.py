@@ -96,6 +96,18 @@ def checkpoints() -> dict[str, bytes]:
             {"state_dict": {"a.op.weight": weight, "a.op.bias": bias}}, {"0": bytes(4)}
         ),
         "a command": archive(shell),
+        "one number shown for ever": archive(
+            {"state_dict": {"a.op.weight": Tensor("FloatStorage", "0", 1, (1 << 31,), (0,))}},
+            {"0": bytes(4)},
+        ),
+        "a key of tuples within tuples": archive(b"\x80\x02})" + b"2\x86" * 40 + b"Ns."),
+        "a key of remembered tuples": archive(
+            b"\x80\x02})q\0"
+            + b"".join(b"h%ch%c\x86q%c" % (n, n, n + 1) for n in range(40))
+            + b"Ns."
+        ),
+        "a key of tuples, the old form": b"\x80\x02})" + b"2\x86" * 40 + b"Ns.",
+        "room for 4 GB": archive(b"\x80\x02c__builtin__\nbytearray\n\x8a\x05\0\0\0\0\x01\x85R."),
         "a place far away": archive(b"\x80\x02}r\xff\xff\xff\x0f."),
         "a place far away, in digits": archive(b"\x80\x02}p268435455\n."),
         "the old form, a place far away": b"\x80\x02K\x01r\xff\xff\xff\x0f.",
@@ -200,7 +212,9 @@ def recordings() -> dict[str, bytes]:
         *({**shot, "heat": {"shape": [19, 1 << 40, 0], "data": ""}}, {**shot, "seconds": "x"}),
     ]
     return {f"shot {n}": head + json.dumps({"shot": line}).encode() + b"\n"
-            for n, line in enumerate(lines)} | {"deep": head + b"[" * 100_000 + b"\n"}  # fmt: skip
+            for n, line in enumerate(lines)} | {
+        "deep": head + b"[" * 100_000 + b"\n",
+        "a line without end": head + b" " * (40 << 20),}  # fmt: skip
 
 
 def recipes() -> dict[str, bytes]:

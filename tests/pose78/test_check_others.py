@@ -240,3 +240,25 @@ def test_a_description_with_the_weights_of_another(
     assert "error: " in said(capsys)
     assert main([*given, str(tmp_path / "missing.pth.tar")]) == 2
     assert "missing.pth.tar" in said(capsys)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said_so"),
+    [
+        ("a.op.weight", torch.zeros(1).expand(20_000, 20_000, 3, 3), "more than the file holds"),
+        ("a.op.weight", torch.eye(4).to_sparse(), "no plain tensor"),
+        ("a.op.weight", torch.eye(4).to(torch.float8_e4m3fn), "no plain tensor"),
+        ("a.op.weight", torch.eye(4, device="meta"), "no plain tensor"),
+        ("a.op.weight", [1.5], "no plain tensor"),
+        ((1, 2), torch.eye(4), "no name of a tensor"),
+    ],
+)
+def test_what_is_no_tensor_of_a_checkpoint_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: object, value: object, said_so: str
+) -> None:
+    path = tmp_path / "odd.pth.tar"
+    torch.save({"arch": "mine", "state_dict": {name: value}, "extras": {}}, path)
+    assert main(["check", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert said_so in said
+    assert said.count("\n") == 1

@@ -107,6 +107,7 @@ ROWS = {
         FRONT, "predict PEOPLE --save FILE/x", "FILE is a file, not a folder", "File exists"
     ),
     "no time at all": Row(EVALKIT, "run LIFT.elf --max-seconds=-1", "--max-seconds is -1"),
+    "time without end": Row(EVALKIT, "run LIFT.elf --max-seconds=inf", "--max-seconds is inf"),
     "a kind that is not written": Row(
         QUANTIZE, "MODEL.onnx --calibrate PICTURES -o OUT.txt", "name a file ending in", "..."
     ),

@@ -192,6 +192,7 @@ def test_wrong_arguments(
         (np.zeros((3, 64, 64), np.int8), "the input has shape 3x64x64"),
         (np.full((3, 128, 128), 200, np.int16), "subtract 128 from pixels"),
         (np.array(["text"]), "holds integers"),
+        (np.zeros((0, 128, 128), np.int8), "holds no numbers"),
     ],
 )
 def test_wrong_samples(

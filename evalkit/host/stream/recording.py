@@ -22,6 +22,9 @@ from common.incoming import parse_json
 from evalkit.host.stream.shots import Shot
 from evalkit.wire import protocol
 
+MAX_LINE = 32 * 1024 * 1024
+"""Bytes of a line: a picture and its maps; JPEG of 24 MB."""
+
 FORMAT = {"format": "pose78 recording", "version": 1}
 
 
@@ -100,11 +103,13 @@ def read_recording(path: Path) -> Iterator[protocol.Hello | Shot]:
 
 
 def _lines(path: Path, file: Any) -> Iterator[protocol.Hello | Shot]:
-    for number, line in enumerate(file, 1):
+    for number, line in enumerate(iter(lambda: file.readline(MAX_LINE + 1), b""), 1):
+        if len(line) > MAX_LINE and number > 1:
+            raise UserError(f"{path}, line {number}, is longer than {MAX_LINE} bytes; cut it off")
         if not line.endswith(b"\n") and number > 1:
             return
         try:
-            entry = parse_json(line)
+            entry = parse_json(line) if len(line) <= MAX_LINE else {}
             if number == 1:
                 if entry != FORMAT:
                     raise ValueError("unknown format")
