@@ -40,9 +40,11 @@ def unknown(reader: Reader, node: Node) -> Op:
     """An operator without function here."""
     index = next(i for i in range(len(node.inputs)) if reader.is_data(node, i))
     source = reader.data(node, index)
+    nearest = "leave it out, or leave it to the application when it comes last"
+    if "QLinear" in node.op or node.op.endswith("QGemm"):
+        nearest = "the float model, or quantise it with quant_format=QuantFormat.QDQ"
     return reader.add(node, Op(
-        out(node), "foreign", [source.name], source.shape, word=node.op,
-        nearest="leave it out, or leave it to the application when it comes last",
+        out(node), "foreign", [source.name], source.shape, word=node.op, nearest=nearest
     ))  # fmt: skip
 
 
