@@ -26,13 +26,15 @@ def copy_shared_operands(graph: Graph) -> Graph:
     work = _Copying(graph)
     layers: list[Layer] = []
     for layer in graph.layers:
+        if _has_gaps(graph, layer):
+            layer = _as_convolution(layer)
         if len(layer.inputs) > 1:
             inputs = work.joined_inputs(layer, layers)
             layer = replace(layer, inputs=inputs) if inputs != layer.inputs else layer
         if layer.op == "passthrough":
             work.places.tie(layer.inputs[0], layer.name, 0)
         layers.append(layer)
-    return replace(graph, layers=tuple(layers)) if len(layers) > len(graph.layers) else graph
+    return replace(graph, layers=tuple(layers)) if layers != list(graph.layers) else graph
 
 
 class _Places:
@@ -102,6 +104,13 @@ class _Copying:
         exclusive = uses == 1 and name not in self.outputs
         bound = name == INPUT or name in self.joined or _spills(self.graph, name)
         return bound or (interleaved(layer) and not exclusive)
+
+
+def _has_gaps(graph: Graph, layer: Layer) -> bool:
+    """Whether a layer only joins parts with processors between them, and is a part itself."""
+    parts = layer.inputs[:-1] if layer.op == "passthrough" and not interleaved(layer) else ()
+    nested = any(len(reader.inputs) > 1 for reader in graph.readers(layer.name))
+    return nested and any(graph.shape(name)[0] % _SHARED for name in parts)
 
 
 def _spills(graph: Graph, name: str) -> bool:

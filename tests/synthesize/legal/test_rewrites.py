@@ -264,6 +264,18 @@ def test_parts_that_would_lie_on_the_same_processors_are_moved() -> None:
     np.testing.assert_array_equal(found["y"], reference.run(graph, data)["y"])
 
 
+def test_parts_of_odd_widths_are_joined_by_a_convolution() -> None:
+    shape, size = (3, 16, 16), (16, 16)
+    c1 = layer("c1", INPUT, shape, 8, 1, pad=(1, 1))
+    both = Layer("both", "passthrough", (INPUT, "c1"), (11, *size), (11, *size))
+    c2 = layer("c2", "both", (11, *size), 8, 2, pad=(1, 1))
+    y = replace(layer("y", "both", (19, *size), 8, 3), inputs=("both", "c2"))
+    graph = Graph("g", Input(shape), (c1, both, c2, y), (Output("y", "y", 0, 8),))
+    data = np.random.default_rng(6).integers(-128, 128, shape).astype(np.int8)
+    found, _ = run_on_kit(compile_graph(graph).program, data)
+    np.testing.assert_array_equal(found["y"], reference.run(graph, data)["y"])
+
+
 def test_what_agrees_with_its_place_is_not_copied() -> None:
     graph = sum_beside_its_operand()
     sole = replace(graph.layer("y"), inputs=("add", "c3"))
