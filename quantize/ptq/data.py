@@ -56,7 +56,9 @@ def _array(path: Path, shape: Shape, layout: str, count: int) -> np.ndarray:
     try:
         data = np.load(path, allow_pickle=False, mmap_mode="r")
     except (OSError, ValueError, EOFError, TypeError, OverflowError, MemoryError) as error:
-        raise UserError(f"{path}: not a readable .npy file ({error})") from error
+        raise UserError(
+            f"{path}: not a readable .npy file of numbers; write it with numpy.save"
+        ) from error
     wanted = described(shape, layout)
     if not isinstance(data, np.ndarray) or data.ndim < 1 or data.shape[1:] != wanted:
         found = "x".join(str(n) for n in np.shape(data)) or "one number"

@@ -12,6 +12,7 @@ import torch
 from ai8x_models.layer_spec import LayerSpec
 from ai8x_models.layers import FusedLayer
 from ai8x_models.students import INPUT, Student, StudentSpec
+from common.errors import UserError
 from quantize.ptq.net import CONVOLUTIONS, Net, Op, one_by_one
 from synthesize.chip.limits import BIAS_BYTES_PER_QUADRANT, PROCESSORS
 
@@ -64,7 +65,10 @@ class _Lowering:
         if op.kind in CONVOLUTIONS:
             return self._convolution(op)
         if op.kind == "flatten":
-            raise AssertionError(f"{op.node}: flat data that no linear layer reads")
+            raise UserError(
+                f"{op.node}: flat data that no linear layer reads; put a Gemm or MatMul behind "
+                "it, or leave it out"
+            )
         return self._passthrough(op)
 
     def _convolution(self, op: Op) -> str:

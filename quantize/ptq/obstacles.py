@@ -41,6 +41,15 @@ def trouble(net: Net, spec: StudentSpec) -> str | None:
     return "\n  ".join([head, *lines, _memory(spec)])
 
 
+def unfinished(net: Net, reason: str) -> str:
+    """The list for a network that cannot be laid out even with the nearest things in place."""
+    lines = [*map(str, net.obstacles), reason]
+    head = f"{len(lines)} things that the chip does not have:"
+    return "\n  ".join(
+        [head, *lines, "Whether it would fit cannot be told before these are solved."]
+    )
+
+
 def too_wide(spec: StudentSpec) -> list[str]:
     """Linear layers of more than the chip has; a student cannot be built with one."""
     return [

@@ -23,7 +23,7 @@ from quantize.ptq.data import Calibration, given
 from quantize.ptq.fuse import fuse
 from quantize.ptq.net import INPUT as NET_INPUT
 from quantize.ptq.net import Net
-from quantize.ptq.obstacles import UnfitNetwork, trouble
+from quantize.ptq.obstacles import UnfitNetwork, trouble, unfinished
 from quantize.ptq.read.reader import read
 from quantize.ptq.read.views import canonical
 from quantize.sensitivity import sensitivity
@@ -71,7 +71,12 @@ def understand(path: Path, approximate: bool = False) -> tuple[Net, lower.Lowere
         UserError: it cannot be read at all.
     """
     net = fuse(read(path), approximate)
-    lowered = lower.lower(net)
+    try:
+        lowered = lower.lower(net)
+    except UserError as error:
+        if not net.obstacles:
+            raise UserError(f"{path}: {error}") from None
+        raise UnfitNetwork(f"{path}: {unfinished(net, str(error))}") from None
     if not lowered.spec.layers:
         raise UserError(f"{path}: it holds no layers; nothing of it runs on the chip")
     found = trouble(net, lowered.spec)

@@ -206,6 +206,37 @@ def test_models_that_cannot_be_used(
     assert said.count("\n") == 1 or make is unknown_operator  # which is a list
 
 
+def test_flat_data_in_front_of_what_is_unknown_is_in_the_list(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = Float(3, 8, 8)
+    model.conv(3, 4, 1, 1)
+    model.add("Flatten", model.last)
+    model.add("LpNormalization", model.last, axis=1)
+    model.conv(256, 4, 1, 1, source=model.add("Unsqueeze", model.last, model.constant(AXES)))
+    assert main([str(model.save(tmp_path / "m.onnx"))]) == 2
+    said = capsys.readouterr().err
+    assert "LpNormalization" in said
+    assert "flat data that no linear layer reads" in said
+
+
+AXES = np.array([2, 3])
+
+
+def test_operators_on_integers_are_listed_with_the_way_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What they make of the channels is not known, so that a batch norm behind does not match."""
+    model = Float(3, 8, 8)
+    model.add("QLinearConv", "x")
+    model.add("BatchNormalization", model.last, *(model.real(*[1.0] * 8) for _ in range(4)))
+    model.conv(3, 4, 1, 1)
+    assert main([str(model.save(tmp_path / "m.onnx"))]) == 2
+    said = capsys.readouterr().err
+    assert "quantise it with quant_format=QuantFormat.QDQ" in said
+    assert "batch norm of 8 channels" in said
+
+
 def test_without_data_it_says_whether_anything_stands_in_the_way(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

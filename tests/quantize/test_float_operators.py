@@ -222,6 +222,26 @@ def test_quantised_files_lose_their_scales(tmp_path: Path) -> None:
     assert np.abs(value.numpy() - truth).max() < 0.1 * np.abs(truth).max()
 
 
+@pytest.mark.parametrize("kind", [np.int8, np.uint8])
+def test_a_quantisation_that_cuts_off_what_is_negative_is_a_relu(
+    kind: type, tmp_path: Path
+) -> None:
+    """onnxruntime's quantiser leaves out the ReLU, or the Clip at 6, in front of it."""
+    runtime = pytest.importorskip("onnxruntime")
+    model = Float(4, 8, 8)
+    model.conv(4, 4, 3, 3, pads=[1, 1, 1, 1])
+    step, zero = model.real(2.0 / 255), model.constant(np.array(np.iinfo(kind).min, kind))
+    whole = model.add("QuantizeLinear", model.last, step, zero)
+    model.add("DequantizeLinear", whole, step, zero)
+    net = fuse(read(model.save(tmp_path / "m.onnx")))
+    x = torch.from_numpy(RNG.uniform(-1, 1, (1, 4, 8, 8)).astype(np.float32))
+    (truth,) = runtime.InferenceSession(str(tmp_path / "m.onnx")).run(None, {"x": x.numpy()})
+    (value,) = evaluate.outputs(net, x).values()
+    assert (truth == 0).any()
+    assert (truth > 1.99).any()
+    assert np.abs(value.numpy() - truth).max() < 0.01
+
+
 def test_channels_that_come_last_are_put_first(tmp_path: Path) -> None:
     """As tf2onnx writes Keras models."""
     model = Float(8, 8, 3)

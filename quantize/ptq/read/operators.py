@@ -40,9 +40,11 @@ def unknown(reader: Reader, node: Node) -> Op:
     """An operator without function here."""
     index = next(i for i in range(len(node.inputs)) if reader.is_data(node, i))
     source = reader.data(node, index)
+    nearest = "leave it out, or leave it to the application when it comes last"
+    if "QLinear" in node.op or node.op.endswith("QGemm"):
+        nearest = "the float model, or quantise it with quant_format=QuantFormat.QDQ"
     return reader.add(node, Op(
-        out(node), "foreign", [source.name], source.shape, word=node.op,
-        nearest="leave it out, or leave it to the application when it comes last",
+        out(node), "foreign", [source.name], source.shape, word=node.op, nearest=nearest
     ))  # fmt: skip
 
 
@@ -61,7 +63,31 @@ def fake_quantized(reader: Reader, node: Node) -> Op:
             0.0 if zero is None else float(zero.reshape(-1)[0]),
         )
         reader.net.input_span = (step * (-128 - offset), step * (255 - offset))
+    if node.op == "QuantizeLinear" and source.kind in _SIGNED and scale is not None:
+        return _saturated(reader, node, source, scale, zero)
     return source
+
+
+_SIGNED = ("conv2d", "convtranspose2d", "linear", "affine", "sum")
+"""Operations whose results may be negative whatever they read."""
+
+
+def _saturated(
+    reader: Reader, node: Node, source: Op, scale: np.ndarray, zero: np.ndarray | None
+) -> Op:
+    """A QuantizeLinear whose least integer is 0 cuts off what is negative.
+
+    onnxruntime leaves out the ReLU or Clip in front of it therefore.
+    """
+    given = reader.model.constants.get(node.inputs[2]) if len(node.inputs) > 2 else None
+    unsigned = given.unsigned if given is not None else zero is None
+    offset = 0 if zero is None else int(zero.reshape(-1)[0])
+    if scale.size != 1 or offset not in ((0,) if unsigned else (-128, -32768)):
+        return source
+    high = float(scale.reshape(-1)[0]) * (65535 if offset == -32768 else 255)
+    made = activation("relu", high=high)(reader, node)
+    assert isinstance(made, Op)
+    return made
 
 
 def affine(reader: Reader, node: Node, source: Op, gain: np.ndarray, offset: np.ndarray) -> Op:
@@ -91,8 +117,9 @@ def batch_normalization(reader: Reader, node: Node) -> Op:
     if not np.isfinite(gain).all():
         raise node.refuse("its statistics are not finite or a variance is negative; train again")
     view = reader.view(source)
-    if view[:2] != "NC":
-        return foreign(reader, node, f"batch norm of axes {view}", "channels in front")
+    if view[:2] != "NC" or gain.size not in (1, source.shape[0]):
+        word = f"batch norm of {gain.size} channels, but axes {view} with {source.shape[0]}"
+        return foreign(reader, node, word, "channels in front")
     shape = (1, -1, *(1,) * (len(view) - 2))
     trained = bool((mean != 0).any() or (variance != 1).any())
     if reader.net.norm is None and trained and (front := reader.net.front(source)):

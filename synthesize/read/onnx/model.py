@@ -7,8 +7,9 @@ becomes one sentence. The package is imported only when a model is read.
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -205,9 +206,34 @@ def _model(path: str, proto: Any) -> Model:
         inputs=inputs,
         outputs=tuple(_name(value.name) for value in graph.output),
         constants=constants,
-        nodes=tuple(_node(path, i, node) for i, node in enumerate(graph.node)),
+        nodes=tuple(_node(path, i, node) for i, node in enumerate(_in_order(graph.node))),
         bits=_bits(path, {_name(entry.key): _name(entry.value) for entry in proto.metadata_props}),
     )
+
+
+def _in_order(nodes: Sequence[Any]) -> list[Any]:
+    """Put every operator behind those it reads; some converters append theirs at the end.
+
+    Operators that read one another in a circle come last.
+    """
+    maker = {name: i for i, node in enumerate(nodes) for name in node.output if name}
+    needs = [{maker[name] for name in node.input if name in maker} for node in nodes]
+    readers: list[list[int]] = [[] for _ in nodes]
+    for i, sources in enumerate(needs):
+        for source in sources:
+            readers[source].append(i)
+    missing = [len(sources) for sources in needs]
+    ready = [i for i, count in enumerate(missing) if count == 0]  # ascending: a heap
+    order = []
+    while ready:
+        i = heapq.heappop(ready)
+        order.append(i)
+        for reader in readers[i]:
+            missing[reader] -= 1
+            if missing[reader] == 0:
+                heapq.heappush(ready, reader)
+    order += [i for i, count in enumerate(missing) if count]
+    return [nodes[i] for i in order]
 
 
 def _network_name(stated: str, path: str) -> str:

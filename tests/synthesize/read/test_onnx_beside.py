@@ -13,6 +13,7 @@ import pytest
 from common.errors import UserError
 from synthesize.graph import reference
 from synthesize.read.onnx import network as frontend_onnx
+from synthesize.read.onnx.model import read
 from tests.helpers.onnx_models import Model
 
 
@@ -61,3 +62,20 @@ def test_a_file_beside_the_model_that_cannot_be_used_is_refused(tmp_path: Path) 
     os.mkfifo(tmp_path / "other" / data.name)
     with pytest.raises(UserError, match="which is no file of at most"):
         frontend_onnx.load(tmp_path / "other" / path.name)
+
+
+def test_operators_may_come_in_any_order(tmp_path: Path) -> None:
+    """Converters to half precision append their casts at the end."""
+    m, outputs = plain()
+    proto = m.proto(*outputs)
+    wanted = [node.output[0] for node in proto.graph.node]
+    nodes = list(proto.graph.node)
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes[::-1])
+    onnx.save(proto, str(tmp_path / "turned.onnx"))
+    found = [node.outputs[0] for node in read(tmp_path / "turned.onnx").nodes]
+    made = {name for node in nodes for name in node.output}
+    assert sorted(found) == sorted(wanted)
+    for i, node in enumerate(read(tmp_path / "turned.onnx").nodes):
+        assert node.order == i
+        assert all(name in found[:i] for name in node.inputs if name in made)
