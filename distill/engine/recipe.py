@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import io
+import math
 import re
 import typing
 from collections.abc import Iterator, Mapping
@@ -83,14 +84,14 @@ class Settings:
             raise UserError(f"{name} is '{value}'; it must be one of {', '.join(known)}")
 
     def positive(self, *names: str) -> None:
-        """Refuse settings that are not above zero.
+        """Refuse settings that are not above zero, or without end.
 
         Raises:
             UserError: naming the first one.
         """
         for name in names:
-            if not getattr(self, name) > 0:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be positive")
+            if not 0 < getattr(self, name) < math.inf:
+                raise UserError(f"{name} is {getattr(self, name)}; it must be positive and finite")
 
 
 @dataclass
@@ -286,7 +287,7 @@ def load_recipe(path: Path | None, overrides: list[str], kind: type[AnyRun]) -> 
         raise UserError(f"cannot read recipe {path}: {error.strerror or error}") from None
     except UserError:
         raise
-    except (OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError) as error:
+    except (OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError, LookupError) as error:
         message = " ".join(str(error).split())
         key = getattr(error, "full_key", None)
         if key:  # the library appends its own names of things

@@ -141,7 +141,10 @@ def fit(
     out = Path(recipe.out)
     module.train().to(memory_format=torch.channels_last)
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot write {out}: {error.strerror or error}") from None
         trainer = _trainer(recipe, out, watched)
         data.setup("fit")
         tell(data.report())

@@ -137,6 +137,9 @@ def descriptions() -> dict[str, bytes]:
         "a number to base 60": head + b"    pad: 1" + b":00" * 13_000 + b"\n",
         "a number of many digits": head + b"    pad: 0x" + b"f" * 5_000 + b"\n",
         "decimal digits": head + b"    pad: " + b"9" * 5_000 + b"\n",
+        "a number that is none": head + b"    pad: !!int '_'\n",
+        "neither true nor false": head + b"    pad: !!bool maybe\n",
+        "a character that does not exist": head + b'    name: "\\U7fffffff"\n',
         "an anchor within itself": b"layers: &a [*a]\n",
         "laughter": b"a: &a [1]\n"
         + b"".join(b"%c: &%c [" % (c, c) + b"*%c, " % (c - 1) * 9 + b"1]\n" for c in b"bcdefghij"),
@@ -221,6 +224,8 @@ def recipes() -> dict[str, bytes]:
     """Settings that take long, or reach outside."""
     return {
         "a number to base 60": b"epochs: 1" + b":00" * 30_000,
+        "a number that is none": b"epochs: !!int '_'\n",
+        "neither true nor false": b"epochs: !!bool maybe\n",
         "nested": b"a: " + b"[" * 5_000,
         "many keys": b"".join(b"k%d: 1\n" % n for n in range(20_000)),
         "itself": b"out: ${out}\n",

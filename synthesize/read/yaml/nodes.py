@@ -76,12 +76,16 @@ def parse(text: str, name: str) -> Item:
         if node is None:
             raise UserError(f"{name}: the file is empty")
         return _Builder(name, loader).item(node, 0)
+    except UserError:
+        raise
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{name}:{mark.line + 1}" if mark else name
         raise UserError(f"{place}: not valid YAML ({error.problem})") from error
     except yaml.YAMLError as error:
         raise UserError(f"{name}: not valid YAML ({str(error).splitlines()[0]})") from error
+    except (ValueError, OverflowError) as error:  # escapes of characters that do not exist
+        raise UserError(f"{name}: not valid YAML ({one_line(str(error))})") from error
     except RecursionError as error:
         raise UserError(f"{name}: nested too deeply for a network description") from error
     finally:
@@ -153,7 +157,7 @@ class _Builder:
             )
         try:
             value = self.loader.construct_object(node)
-        except (ValueError, OverflowError) as error:
+        except (ValueError, OverflowError, LookupError) as error:  # a tag that its text belies
             raise UserError(f"{where}: not a readable value ({one_line(str(error))})") from error
         if value is None:
             return "none"

@@ -16,6 +16,7 @@ from common.errors import UserError
 from common.files import checksum
 from distill.__main__ import main
 from distill.engine.recipe import load_recipe
+from distill.engine.run import fit
 from distill.people.crops import to_input
 from distill.people.mixture import PoseData
 from distill.tasks.pose.module import MapModule
@@ -126,6 +127,18 @@ def test_a_run_stops_early_and_keeps_the_best(
     assert run("student", *settings, f"out={tmp_path}") == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")]
     assert 2 <= len(lines) < 9
+
+
+def test_a_rate_without_end_is_refused() -> None:
+    with pytest.raises(UserError, match="learning_rate is inf; it must be positive and finite"):
+        load_recipe(None, ["learning_rate=.inf"], Recipe)
+
+
+def test_a_folder_that_cannot_be_made_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    recipe = SimpleNamespace(out=str(tmp_path / "file" / "run"))
+    with pytest.raises(UserError, match=r"cannot write .*run: Not a directory"):
+        fit(torch.nn.Linear(1, 1), SimpleNamespace(), recipe)  # type: ignore[arg-type]
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run(
