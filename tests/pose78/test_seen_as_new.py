@@ -64,6 +64,7 @@ ROWS = {
     "size -5": Row(SAMPLE, "PEOPLE -o OUT --size=-5", "--size is -5; 1 to"),
     "size 0": Row(SAMPLE, "PEOPLE -o OUT --size=0", "--size is 0; 1 to"),
     "size 100000000": Row(SAMPLE, "PEOPLE -o OUT --size=100000000", "--size is 100000000; 1 to"),
+    "no pictures at all": Row(FRONT, "eval native --limit=-1", "--limit is -1"),
     "known-answer firmware": Row(
         EVALKIT, "export --kit NATIVE.elf --camera PICTURES -o OUT",
         "runs the program 'known-answer test', which looks at no pictures", "no pose outputs",

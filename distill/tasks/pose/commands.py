@@ -48,6 +48,8 @@ def _people(options: argparse.Namespace) -> PersonSource:
         raise UserError("name a set with --annotations and --images, or --synthetic N pictures")
     if options.size % 8 or options.size < 32:
         raise UserError(f"--size is {options.size}; it must be a multiple of 8, at least 32")
+    if options.limit is not None and options.limit < 1:
+        raise UserError(f"--limit is {options.limit}; at least one picture is needed")
     from distill.people.person_sets import PeopleSet, SyntheticSet
 
     if photographs:
