@@ -35,6 +35,8 @@ def _add_set(parser: argparse.ArgumentParser) -> None:
 
 def _people(options: argparse.Namespace) -> PersonSource:
     """The set that the options name, by default the 14-point validation set."""
+    if options.limit is not None and options.limit < 1:
+        raise UserError(f"--limit is {options.limit}; at least one picture is needed")
     if options.annotations is options.images is options.synthetic is None:
         data = Path(os.environ.get("POSE78_DATA", "data")) / "lspet"
         options.annotations, options.images = data / "lspet_val.json", data / "val"
@@ -48,8 +50,6 @@ def _people(options: argparse.Namespace) -> PersonSource:
         raise UserError("name a set with --annotations and --images, or --synthetic N pictures")
     if options.size % 8 or options.size < 32:
         raise UserError(f"--size is {options.size}; it must be a multiple of 8, at least 32")
-    if options.limit is not None and options.limit < 1:
-        raise UserError(f"--limit is {options.limit}; at least one picture is needed")
     from distill.people.person_sets import PeopleSet, SyntheticSet
 
     if photographs:

@@ -83,7 +83,7 @@ def test_own_checkpoint_round_trip(teacher: LightweightOpenPose, tmp_path: Path)
         (lambda s: s.pop("cpm.align.0.weight"), "no Lightweight OpenPose checkpoint"),
         (lambda s: s.update(extra=torch.zeros(1)), r"1 unknown \(extra first\)"),
         (lambda s: s.update({"model.0.0.weight": torch.zeros(32, 1, 3, 3)}), "another shape"),
-        (lambda s: s.update({"cpm.conv.0.bias": 3}), "no tensors"),
+        (lambda s: s.update({"cpm.conv.0.bias": 3}), "no plain tensor"),
     ],
 )
 def test_foreign_keys_are_one_sentence(
