@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import time
@@ -42,6 +43,23 @@ def test_the_guard_tells_good_from_bad(tmp_path: Path, monkeypatch: pytest.Monke
     assert "KeyError" in whats[0]
     assert "status -6" in whats[1]
     assert "MB of memory" in whats[2]
+
+
+def test_garbage_of_the_parent_hides_no_memory(tmp_path: Path) -> None:
+    def collect_and_grow(path: Path) -> None:
+        gc.collect()
+        _misread(path)
+
+    gc.disable()
+    try:
+        loop: list[object] = [bytes(b"x" * (400 << 20))]
+        loop.append(loop)
+        del loop
+        (found,) = guard.run(collect_and_grow, iter([b"grow"]), tmp_path).findings
+    finally:
+        gc.enable()
+        gc.collect()
+    assert "MB of memory" in found.what
 
 
 def test_too_much_time_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

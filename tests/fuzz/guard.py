@@ -7,6 +7,7 @@ than ``MAX_MEGABYTES`` of memory beside what the process had, more than ``MAX_SE
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import resource
 import select
@@ -127,6 +128,9 @@ class _Child:
 
 def _serve(read: Callable[[Path], object], path: Path, orders: int, answers: int) -> None:
     status = 1
+    # What the parent left to collect must not be freed while a reader is measured.
+    gc.collect()
+    gc.freeze()
     try:
         room = _status("VmSize") * 1024 + _ROOM
         resource.setrlimit(resource.RLIMIT_AS, (room, room))
