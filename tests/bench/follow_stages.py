@@ -1,8 +1,8 @@
 """Stages of live-follow over a thousand pictures on the virtual board, and what they draw.
 
-``python -m tests.bench.follow_stages [--pictures N]`` (part of ``make bench``). The camera plays
-drawn films one after the other (people who cross, a crowd, people far away, people who leave, one
-who walks) to the shipped student's firmware. The kit's cycle counts are estimates
+``python -m tests.bench.follow_stages [FILM ...] [--pictures N]`` (part of ``make bench``). The
+camera plays drawn films one after the other (people who cross, a crowd, people far away, people who
+leave, one who walks) to the shipped student's firmware. The kit's cycle counts are estimates
 (``evalkit/hardware/core/timing.py``), the energy is one from published figures
 (``synthesize/chip/energy.py``). Exit status 1 when pictures come slower than 25 a second, or lines
 of the camera or pictures are lost.
@@ -14,7 +14,7 @@ import argparse
 import itertools
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,10 +37,10 @@ BEGINNING = 3
 STAGES = ("period", "capture", "store", "network", "copy", "decode")
 
 
-def pictures(count: int) -> list[npt.NDArray[np.uint8]]:
+def pictures(films: Sequence[str], count: int) -> list[npt.NDArray[np.uint8]]:
     """So many pictures of the films, again from the first one when they are over."""
     frames: Iterator[npt.NDArray[np.uint8]] = (
-        frame.pixels for name in itertools.cycle(FILMS) for frame in film(SCRIPTS[name])
+        frame.pixels for name in itertools.cycle(films) for frame in film(SCRIPTS[name])
     )
     return list(itertools.islice(frames, count))
 
@@ -84,11 +84,11 @@ def energy_lines(period: float, network: float, share: float) -> list[str]:
     ]
 
 
-def run(count: int) -> Kit:
+def run(films: Sequence[str], count: int) -> Kit:
     """The board after so many pictures."""
     with tempfile.TemporaryDirectory() as folder:
         firmware = live_firmware(Path(folder), "live-follow")
-        camera = Camera(pictures(count), repeat=False)
+        camera = Camera(pictures(films, count), repeat=False)
         kit = Kit(firmware, camera=camera)
         for end in range(BLOCK, count + BLOCK, BLOCK):
             until = min(end, count)
@@ -101,8 +101,15 @@ def main(arguments: list[str] | None = None) -> int:
     """Run it and print the tables; exit status as above."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", type=int, default=1000, metavar="N", help="(default 1000)")
-    count = parser.parse_args(arguments).pictures
-    kit = run(count)
+    parser.add_argument("films", nargs="*", metavar="FILM", help=f"({', '.join(FILMS)})")
+    options = parser.parse_args(arguments)
+    for name in options.films:
+        if name not in SCRIPTS:
+            parser.error(f"there is no film '{name}'; there are {', '.join(sorted(SCRIPTS))}")
+    count = options.pictures
+    if count <= BEGINNING:
+        parser.error(f"--pictures {count} is too few; ask for {BEGINNING + 1} or more")
+    kit = run(options.films or FILMS, count)
     told = stages(kit)
     for name, times in told.items():
         print(f"{name:10} mean {np.mean(times):6.2f} ms, {min(times):6.2f} .. {max(times):6.2f}")
