@@ -14,7 +14,7 @@ import argparse
 import itertools
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -71,8 +71,8 @@ def energy_lines(period: float, network: float, share: float) -> list[str]:
         ("network", inference, 1e3, "mJ a picture"),
         ("network and processor", drain.joules, 1e3, "mJ a picture"),
         ("power", drain.watts, 1e3, "mW"),
-        ("an hour", tuple(3600 * watts for watts in drain.watts), 1, "J"),
-        (f"of a cell of {energy.CELL_VOLTS} V", drain.milliampere_hours, 1, "mAh an hour"),
+        ("an hour", (3600 * drain.watts[0], 3600 * drain.watts[1]), 1.0, "J"),
+        (f"of a cell of {energy.CELL_VOLTS} V", drain.milliampere_hours, 1.0, "mAh an hour"),
     )
     lines = [f"{name:22} {low * by:6.2f} .. {high * by:6.2f} {unit}"
              for name, (low, high), by, unit in rows]  # fmt: skip
@@ -84,6 +84,10 @@ def energy_lines(period: float, network: float, share: float) -> list[str]:
     ]
 
 
+def _sent(camera: Camera, count: int) -> Callable[[], bool]:
+    return lambda: camera.count >= count
+
+
 def run(films: Sequence[str], count: int) -> Kit:
     """The board after so many pictures."""
     with tempfile.TemporaryDirectory() as folder:
@@ -92,7 +96,7 @@ def run(films: Sequence[str], count: int) -> Kit:
         kit = Kit(firmware, camera=camera)
         for end in range(BLOCK, count + BLOCK, BLOCK):
             until = min(end, count)
-            kit.run_until(lambda n=until: camera.count >= n, 60.0, max_wall_seconds=36000)
+            kit.run_until(_sent(camera, until), 60.0, max_wall_seconds=36000)
             print(f"{until} pictures of {count}", file=sys.stderr, flush=True)
     return kit
 
