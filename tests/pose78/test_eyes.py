@@ -206,15 +206,19 @@ def test_the_page_shows_what_is_looked_at_and_that_it_ended(model: Model) -> Non
 
 
 def test_a_second_takes_sixty_pictures_on_two_processors(model: Model) -> None:
-    """In processor time, which other work on the machine does not lengthen."""
+    """In processor time, of which a quarter is left for the start and for pictures that are read.
+
+    The least of ten: what runs beside it takes the caches, which makes a picture four times as dear.
+    """
     import time
 
     pixels = read_picture(PEOPLE)
-    model.predict(pixels)
-    begin = time.process_time()
+    taken = []
     for _ in range(10):
+        begin = time.process_time()
         model.predict(pixels)
-    assert (time.process_time() - begin) / 10 < 2 / 60
+        taken.append(time.process_time() - begin)
+    assert min(taken) < 0.75 * 2 / 60
 
 
 def test_show_ends_with_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
