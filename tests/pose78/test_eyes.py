@@ -205,20 +205,28 @@ def test_the_page_shows_what_is_looked_at_and_that_it_ended(model: Model) -> Non
                                 "text": "all sources have ended"}  # fmt: skip
 
 
-def test_a_second_takes_sixty_pictures_on_two_processors(model: Model) -> None:
-    """In processor time, of which a quarter is left for the start and for pictures that are read.
+def test_a_picture_takes_little_more_than_its_matrix_products(model: Model) -> None:
+    """Sixty pictures a second on two processors are 33 ms each, products of this size 8 ms on such.
 
-    The least of ten: what runs beside it takes the caches, which makes a picture four times as dear.
+    The machine measures itself, since other work on it makes both dearer, up to four times.
     """
     import time
 
     pixels = read_picture(PEOPLE)
-    taken = []
-    for _ in range(10):
+    weights, data = np.ones((64, 576), np.float32), np.ones((576, 1024), np.float32)
+    macs = sum(layer.macs for layer in model._graph.layers)
+
+    def products() -> None:
+        for _ in range(round(macs / (64 * 576 * 1024))):
+            weights @ data
+
+    def taken(work) -> float:
         begin = time.process_time()
-        model.predict(pixels)
-        taken.append(time.process_time() - begin)
-    assert min(taken) < 0.75 * 2 / 60
+        work()
+        return time.process_time() - begin
+
+    pairs = [(taken(lambda: model.predict(pixels)), taken(products)) for _ in range(15)]
+    assert np.median([picture for picture, _ in pairs]) < 3.5 * np.median([p for _, p in pairs])
 
 
 def test_show_ends_with_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
