@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
+from distill.engine.machine import keep_memory, return_memory
 from tests.fuzz import guard
 from tests.fuzz.cases import MAKERS, endless
 from tests.fuzz.readers import READERS
@@ -33,8 +34,7 @@ def _misread(path: Path) -> None:
         time.sleep(60)
 
 
-def test_the_guard_tells_good_from_bad(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "MAX_SECONDS", 1.0)
+def test_the_guard_tells_good_from_bad(tmp_path: Path) -> None:
     files = [b"read", b"refuse", b"raise", b"die", b"grow", b"read"]
     tally = guard.run(_misread, iter(files), tmp_path)
     assert (tally.read, tally.refused) == (2, 1)
@@ -59,6 +59,16 @@ def test_garbage_of_the_parent_hides_no_memory(tmp_path: Path) -> None:
     finally:
         gc.enable()
         gc.collect()
+    assert "MB of memory" in found.what
+
+
+def test_memory_that_the_parent_freed_and_kept_hides_none(tmp_path: Path) -> None:
+    try:
+        assert keep_memory()
+        bytes(b"x" * (700 << 20))
+        (found,) = guard.run(_misread, iter([b"grow"]), tmp_path).findings
+    finally:
+        return_memory()
     assert "MB of memory" in found.what
 
 

@@ -14,6 +14,7 @@ _BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
 
 # Parameters of glibc's mallopt(3), from malloc.h.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
+_USUAL = {_MMAP_MAX: 65536, _TRIM_THRESHOLD: 1 << 17, _TOP_PAD: 1 << 17}
 _MOST = 2**31 - 1  # mallopt takes an int
 
 
@@ -47,10 +48,18 @@ def keep_memory() -> bool:
     large block is returned to the kernel, which then clears each of its pages anew: a sixth of the
     time of a step of the seed student on two cores.
     """
+    return _tell_malloc({_MMAP_MAX: 0, _TRIM_THRESHOLD: _MOST, _TOP_PAD: 1 << 28})
+
+
+def return_memory() -> bool:
+    """Undo :func:`keep_memory`, and have glibc return what it has kept; true if it does."""
+    return _tell_malloc(_USUAL) and ctypes.CDLL(None).malloc_trim(0) in (0, 1)
+
+
+def _tell_malloc(settings: Mapping[int, int]) -> bool:
     if not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:  # another C library
         return False
-    settings = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, _MOST), (_TOP_PAD, 1 << 28))
-    return all(mallopt(name, value) == 1 for name, value in settings)
+    return all(mallopt(name, value) == 1 for name, value in settings.items())

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.helpers.front_door import ROOT, make
+from tests.helpers.front_door import ROOT, bare_environment, make
 
 RECORDER = """#!{python}
 import json, os, sys
@@ -20,17 +19,6 @@ if sys.argv[1:3] == ["-m", "common.words"]:
 with open({log!r}, "a") as log:
     log.write(json.dumps([*sys.argv[1:], "DATA " + os.environ.get("POSE78_DATA", "")]) + "\\n")
 """
-
-
-def bare_environment() -> dict[str, str]:
-    """The environment without what make, if it runs these tests, has put there."""
-    named = (ROOT / "Makefile").read_text().split("named :=", 1)[1].split("\n$(foreach", 1)[0]
-    put = set(named.replace("\\\n", " ").split())
-    return {
-        key: value
-        for key, value in os.environ.items()
-        if key not in put and not key.startswith(("MAKE", "MFLAGS"))
-    }
 
 
 class Recorded:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import UserError
+from distill.engine.machine import return_memory
 
 MAX_MEGABYTES = 400
 MAX_SECONDS = 5.0
@@ -61,10 +62,10 @@ def judged(read: Callable[[Path], object], path: Path) -> str:
     except BaseException:
         outcome = traceback.format_exc(limit=-6)
     seconds, megabytes = time.process_time() - started, (_status("VmHWM") - before) // 1024
-    if seconds > MAX_SECONDS:
-        return f"{seconds:.1f} s of processor time"
     if megabytes > MAX_MEGABYTES:
         return f"{megabytes} MB of memory"
+    if seconds > MAX_SECONDS:
+        return f"{seconds:.1f} s of processor time"
     return outcome
 
 
@@ -128,9 +129,11 @@ class _Child:
 
 def _serve(read: Callable[[Path], object], path: Path, orders: int, answers: int) -> None:
     status = 1
-    # What the parent left to collect must not be freed while a reader is measured.
+    # What the parent left to collect, or has freed and kept, must not be where a reader's memory
+    # comes from while it is measured.
     gc.collect()
     gc.freeze()
+    return_memory()
     try:
         room = _status("VmSize") * 1024 + _ROOM
         resource.setrlimit(resource.RLIMIT_AS, (room, room))
