@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from common.arguments import Parser
 from common.console import program
 from common.errors import UserError
 
@@ -90,7 +91,7 @@ class Training:
         from distill.engine.recipe import existing, load_recipe
 
         asked = any(argument in ("-h", "--help") for argument in arguments)
-        parser = argparse.ArgumentParser(
+        parser = Parser(
             prog=program(prog),
             description=self.what,
             epilog=self._settings(arguments) if asked else None,

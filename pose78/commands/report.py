@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from pathlib import Path
 
+from common.arguments import Parser
 from common.console import say
 from common.files import check_writable
 from common.texts import console, people
@@ -17,7 +17,7 @@ def main(arguments: list[str]) -> int:
     Raises:
         UserError: the network cannot be read, or the page cannot be written.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="pose78 report",
         description="Draw a network on the chip: its graph, where its memory and its cycles go, "
         "and what to change. Exit status 1: it does not fit.",

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common.arguments import real, whole
 from common.console import note, say
 from common.errors import UserError
 from common.files import check_writable, write_file
@@ -36,13 +37,13 @@ def add_onnx(commands: Any) -> None:
         "--judge", type=Path, metavar="FOLDER|FILE.npy",
         help="other pictures or inputs, to compare with the model on (those of --calibrate)",
     )  # fmt: skip
-    parser.add_argument("--count", type=int, default=256, help="inputs to use (%(default)s)")
+    parser.add_argument("--count", type=whole(), default=256, help="inputs to use (%(default)s)")
     parser.add_argument(
-        "--input-range", type=float, nargs=2, default=(-1.0, 1.0), metavar=("BLACK", "WHITE"),
-        help="what the model reads for black and white pictures (-1 1)",
+        "--input-range", type=real(), nargs=2, metavar=("BLACK", "WHITE"),
+        help="what the model reads for black and white pictures (-1 1; of whole numbers 0 255)",
     )  # fmt: skip
     parser.add_argument(
-        "--bits", type=int, nargs="+", choices=(1, 2, 4, 8), default=(8, 4, 2),
+        "--bits", type=whole(), nargs="+", choices=(1, 2, 4, 8), default=(8, 4, 2),
         help="weight bits to choose from (8 4 2)",
     )  # fmt: skip
     parser.add_argument(
@@ -75,10 +76,12 @@ def run_onnx(options: argparse.Namespace) -> None:
         )
     if options.out is None:
         raise UserError("name the file to write with -o")
-    span = (options.input_range[0], options.input_range[1])
+    span = None if options.input_range is None else tuple(options.input_range)
 
     def source(path: Path) -> Callable[[Net], Calibration]:
-        return lambda net: data.load(path, net.ops["input"].shape, net.layout, options.count, span)
+        return lambda net: data.load(
+            path, net.ops["input"].shape, net.layout, options.count, span, net.input_type
+        )
 
     result = quantize(
         options.model, source(options.calibrate), options.bits, options.approximate,

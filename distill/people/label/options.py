@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from common.arguments import Parser
 from common.console import program, say
 
 
 def _parser(verb: str, purpose: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(
-        prog=program(f"python -m distill pose {verb}"), description=purpose
-    )
+    return Parser(prog=program(f"python -m distill pose {verb}"), description=purpose)
 
 
 def label(arguments: list[str]) -> int:
