@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from common import pictures
-from common.arguments import Parser, whole
+from common.arguments import Parser, to_file, whole
 from common.console import command_line
 from common.errors import UserError
 from common.files import write_array
@@ -141,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Turn a picture into the signed bytes that the chip is given.",
     )
     parser.add_argument("picture", type=Path, help="JPEG or PNG file")
-    parser.add_argument("-o", "--output", type=Path, required=True, help=".npy file to write")
+    parser.add_argument("-o", "--output", type=to_file, required=True, help=".npy file to write")
     parser.add_argument("--size", type=whole(), default=128, help="side of the input (128)")
     options = parser.parse_args(arguments)
     if not 1 <= options.size <= MOST:

@@ -29,7 +29,7 @@ from ai8x_models.overlay import compose, write_picture
 from ai8x_models.preprocess import prepare, read_picture
 from ai8x_models.skeleton import KEYPOINTS, NUM_HEATMAPS, NUM_PAFS
 from ai8x_models.thresholds import DecodeSettings
-from common.arguments import Parser
+from common.arguments import Parser, to_file
 from common.console import command_line, say
 from common.errors import UserError
 from common.incoming import read_json
@@ -164,7 +164,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("picture", type=Path, help="the picture the board was given")
     parser.add_argument("--maps", type=Path, required=True, help="maps the board sent (.npz)")
     parser.add_argument("--report", type=Path, required=True, help="the compiler's report.json")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="overlay to write (.png)")
+    parser.add_argument(
+        "-o", "--output", type=to_file, required=True, help="overlay to write (.png)"
+    )
     options = parser.parse_args(arguments)
     print(show(options.picture, options.maps, options.report, options.output))
     say(f"overlay: {options.output}")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 from common.errors import UserError
+from common.files import check_place
 from common.texts import shown
 
 MOST_PORT = 65535
@@ -71,6 +73,24 @@ def real(
         return number
 
     return read
+
+
+def to_file(text: str) -> Path:
+    """The ``type`` of an argument that names a file to write: it is tried at once."""
+    return _tried(Path(text), False)
+
+
+def to_folder(text: str) -> Path:
+    """The ``type`` of an argument that names a folder to write into."""
+    return _tried(Path(text), True)
+
+
+def _tried(path: Path, folder: bool) -> Path:
+    try:
+        check_place(path, folder)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return path
 
 
 def _limits(least: float | None, most: float | None) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.arguments import Parser, whole
+from common.arguments import Parser, to_folder, whole
 from common.console import command_line, program, say
 from common.errors import UserError
 from common.files import write_file
@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     compile_ = commands.add_parser("compile", help="write a C project, or compare with a trace")
     _add_network(compile_)
-    compile_.add_argument("--out", type=Path, metavar="DIR", help="folder of the C project")
+    compile_.add_argument("--out", type=to_folder, metavar="DIR", help="folder of the C project")
     compile_.add_argument(
         "--against",
         type=Path,
@@ -101,7 +101,11 @@ def _parser() -> argparse.ArgumentParser:
         "networks", help="write the descriptions of the shipped students"
     )
     networks.add_argument(
-        "--out", type=Path, default=shipped.NETWORKS, metavar="DIR", help="default: %(default)s"
+        "--out",
+        type=to_folder,
+        default=shipped.NETWORKS,
+        metavar="DIR",
+        help="default: %(default)s",
     )
     networks.set_defaults(run=_networks)
     return parser

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from common.arguments import Parser, whole
+from common.arguments import Parser, to_file, whole
 from common.console import progress, say
 from common.files import check_writable, write_file
 from evalkit.host import board_report
@@ -27,7 +27,7 @@ def main(given: list[str]) -> int:
     """
     parser = Parser(prog="python -m evalkit board-report", description=__doc__)
     parser.add_argument("projects", nargs="+", type=Path, metavar="PROJECT", help="folders")
-    parser.add_argument("-o", "--out", type=Path, required=True, metavar="FILE.json")
+    parser.add_argument("-o", "--out", type=to_file, required=True, metavar="FILE.json")
     parser.add_argument("--port", help="the board's serial port (default: the virtual kit)")
     parser.add_argument("--baud", type=whole(), default=BAUD, help="rate of the programs' console")
     parser.add_argument("--openocd", help="OpenOCD program (default: openocd on the PATH)")

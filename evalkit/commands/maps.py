@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ai8x_models.maps import Maps, write_maps
 from ai8x_models.preprocess import fit
-from common.arguments import Parser, whole
+from common.arguments import Parser, to_file, whole
 from common.console import progress, say
 from common.errors import UserError
 from common.files import check_writable
@@ -63,7 +63,7 @@ def main(given: list[str]) -> int:
     parser.add_argument("--baud", type=whole(), default=BAUD, help=f"of the port (default {BAUD})")
     parser.add_argument("--camera", type=Path, required=True, help="photographs (folder or file)")
     parser.add_argument("--count", type=whole(), help="end after so many pictures (default: all)")
-    parser.add_argument("-o", "--output", type=Path, required=True, help=".npz file to write")
+    parser.add_argument("-o", "--output", type=to_file, required=True, help=".npz file to write")
     options = parser.parse_args(given)
     if options.count is not None and options.count < 1:
         raise UserError(f"--count is {options.count}; at least one picture is needed")

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from common.arguments import Parser
+from common.arguments import Parser, to_folder
 from common.console import say
 from common.errors import UserError
 from common.incoming import read_arrays
@@ -234,7 +234,10 @@ def main(arguments: list[str]) -> int:
     parser = Parser(prog="evalkit replay", description="Replay a recorded list of bus accesses.")
     parser.add_argument("trace", type=Path, help=".npz with the arrays trace and expected")
     parser.add_argument(
-        "--dump-layers", type=Path, metavar="DIR", help="write each layer's input and output there"
+        "--dump-layers",
+        type=to_folder,
+        metavar="DIR",
+        help="write each layer's input and output there",
     )
     options = parser.parse_args(arguments)
     try:

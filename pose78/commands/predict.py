@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
         "--model", default="native", metavar="NAME", help="student or its integer checkpoint "
         "(%(default)s)",
     )  # fmt: skip
-    result.add_argument("--threshold", type=real(), metavar="SCORE",
+    result.add_argument("--threshold", type=real(0, 32), metavar="SCORE",
                         help="least score of a person (the network's own)")  # fmt: skip
     result.add_argument("--threads", type=whole(), metavar="N", help="threads (one per processor)")
     _add_eyes(result.add_argument_group("who looks"))

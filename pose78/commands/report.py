@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from common.arguments import Parser
+from common.arguments import Parser, to_file
 from common.console import say
 from common.files import check_writable
 from common.texts import console, people
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("network", help="student of this package, or a file that pose78 check "
                         "takes")  # fmt: skip
-    parser.add_argument("-o", "--output", type=Path, default=Path("report.html"),
+    parser.add_argument("-o", "--output", type=to_file, default=Path("report.html"),
                         help="page to write (%(default)s)")  # fmt: skip
     parser.add_argument("--picture", type=Path, metavar="FILE",
                         help="show what the integer student finds in it")  # fmt: skip

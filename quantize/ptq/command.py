@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.arguments import real, whole
+from common.arguments import real, to_file, whole
 from common.console import note, say
 from common.errors import UserError
 from common.files import check_writable, write_file
@@ -31,7 +31,10 @@ def add_onnx(commands: Any) -> None:
         "only what stands in the way is said",
     )  # fmt: skip
     parser.add_argument(
-        "-o", "--out", type=Path, help="quantised model to write: .onnx, or .pth.tar (checkpoint)"
+        "-o",
+        "--out",
+        type=to_file,
+        help="quantised model to write: .onnx, or .pth.tar (checkpoint)",
     )
     parser.add_argument(
         "--judge", type=Path, metavar="FOLDER|FILE.npy",
@@ -50,9 +53,9 @@ def add_onnx(commands: Any) -> None:
         "--approximate", action="store_true",
         help="replace what the chip does not have by the nearest thing it has, where there is one",
     )  # fmt: skip
-    parser.add_argument("--report", type=Path, help="write what was measured as JSON")
+    parser.add_argument("--report", type=to_file, help="write what was measured as JSON")
     parser.add_argument(
-        "--float", type=Path, dest="floating", metavar="OUT.pth.tar",
+        "--float", type=to_file, dest="floating", metavar="OUT.pth.tar",
         help="write the float network too, for quantisation-aware training",
     )  # fmt: skip
 

@@ -48,7 +48,9 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("case", "size"), [*product(CASES, [(9, 8)]), (CASES[0], (8, 8))])
+@pytest.mark.parametrize(
+    ("case", "size"), [*product(CASES, [(9, 9)]), (CASES[0], (9, 8)), (CASES[7], (8, 8))]
+)
 def test_a_maximum_behind_a_relu(
     case: dict[str, object], size: tuple[int, int], tmp_path: Path
 ) -> None:
@@ -111,6 +113,12 @@ def test_what_zeros_cannot_stand_for_is_an_obstacle(
     with pytest.raises(UnfitNetwork) as caught:
         understand(path)
     assert said in str(caught.value)
+
+
+def test_rows_and_columns_that_need_unlike_zeros_are_an_obstacle(tmp_path: Path) -> None:
+    path = pooled(tmp_path, "MaxPool", "Relu", size=(9, 8), **around(2, 2, [0, 0, 1, 1]))
+    with pytest.raises(UnfitNetwork, match="need as many zeros as each other"):
+        understand(path)
 
 
 def test_the_kit_computes_it(tmp_path: Path) -> None:

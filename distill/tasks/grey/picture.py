@@ -14,7 +14,7 @@ from ai8x_models.overlay import draw_people, write_picture
 from ai8x_models.point_reader import real
 from ai8x_models.preprocess import grey_bytes, prepare, read_picture
 from ai8x_models.show import load_report
-from common.arguments import Parser, whole
+from common.arguments import Parser, to_file, whole
 from common.console import say
 from common.errors import UserError
 from common.files import write_array
@@ -30,7 +30,7 @@ def sample(arguments: list[str]) -> int:
     """Write the chip's input for a picture, fitted in whole like any other task's."""
     parser = Parser(prog="python -m distill grey sample")
     parser.add_argument("picture", type=Path, help="JPEG or PNG file with one person")
-    parser.add_argument("-o", "--output", type=Path, required=True, help=".npy file to write")
+    parser.add_argument("-o", "--output", type=to_file, required=True, help=".npy file to write")
     parser.add_argument(
         "--size", type=whole(16, 1024), default=64, help="side of the input (%(default)s)"
     )
@@ -78,7 +78,9 @@ def show(arguments: list[str]) -> int:
     parser.add_argument("picture", type=Path, help="the picture the board was given")
     parser.add_argument("--maps", type=Path, required=True, help="numbers the board sent (.npz)")
     parser.add_argument("--report", type=Path, required=True, help="the compiler's report.json")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="overlay to write (.png)")
+    parser.add_argument(
+        "-o", "--output", type=to_file, required=True, help="overlay to write (.png)"
+    )
     parser.add_argument(
         "--size", type=whole(16, 1024), default=64, help="side of the input (%(default)s)"
     )

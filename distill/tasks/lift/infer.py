@@ -16,7 +16,7 @@ import torch
 from ai8x_models.maps import read_maps
 from ai8x_models.overlay import write_picture
 from ai8x_models.show import load_outputs
-from common.arguments import Parser
+from common.arguments import Parser, to_file, to_folder
 from common.console import say
 from common.errors import UserError
 from common.files import write_array, write_file
@@ -53,7 +53,9 @@ def infer(arguments: list[str]) -> int:
     parser = Parser(prog="python -m distill lift infer")
     parser.add_argument("checkpoint", type=Path, help="teacher or student")
     parser.add_argument("keypoints", type=Path, help="COCO keypoint JSON, or a folder of them")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the results")
+    parser.add_argument(
+        "-o", "--output", type=to_folder, required=True, help="folder for the results"
+    )
     parser.add_argument("--pictures", action="store_true", help="draw every person as well")
     options = parser.parse_args(arguments)
     lifter = load(options.checkpoint)
@@ -89,7 +91,9 @@ def sample(arguments: list[str]) -> int:
     """``KEYPOINTS.json -o INPUT.npy``."""
     parser = Parser(prog="python -m distill lift sample")
     parser.add_argument("keypoints", type=Path, help="COCO keypoint JSON")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="input of the chip, .npy")
+    parser.add_argument(
+        "-o", "--output", type=to_file, required=True, help="input of the chip, .npy"
+    )
     options = parser.parse_args(arguments)
     data = to_bytes(normalise_known(_surest(options.keypoints).joints))
     write_array(options.output, data.reshape(CHANNELS, 1, 1))
@@ -102,7 +106,7 @@ def show(arguments: list[str]) -> int:
     parser.add_argument("keypoints", type=Path, help="COCO keypoint JSON")
     parser.add_argument("--maps", type=Path, required=True, help="what the chip answered")
     parser.add_argument("--report", type=Path, required=True, help="the compiler's report.json")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="picture to write")
+    parser.add_argument("-o", "--output", type=to_file, required=True, help="picture to write")
     options = parser.parse_args(arguments)
     person = _surest(options.keypoints)
     maps, outputs = read_maps(options.maps).outputs, load_outputs(options.report)

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from ai8x_models.student_file import load_student, save_student
 from ai8x_models.students import INPUT, Student
-from common.arguments import Parser, real, whole
+from common.arguments import Parser, real, to_file, whole
 from common.console import command_line, progress, say
 from common.errors import UserError
 from quantize.calibrate import bits_per_layer, calibrate
@@ -145,7 +145,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("checkpoint", type=Path, help="float network (quantize onnx --float)")
     parser.add_argument("--data", type=Path, required=True, help="pictures, or inputs as .npy")
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
+    parser.add_argument("--out", type=to_file, required=True, help="checkpoint to write")
     parser.add_argument("--bits", default="fit", choices=("fit", "8", "4", "2", "1"),
                         help="weight bits; fit: the widest that fit (default)")  # fmt: skip
     parser.add_argument("--epochs", type=whole(), default=Settings.epochs, help="%(default)s")

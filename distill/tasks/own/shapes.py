@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.arguments import Parser, whole
+from common.arguments import Parser, to_folder, whole
 from common.console import command_line, say
 from common.errors import UserError
 from common.texts import counted
@@ -96,7 +96,7 @@ def write(out: Path, count: int, seed: int = 0, side: int = SIDE) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Write a folder of drawn shapes; exit status 2 with one sentence for bad input."""
     parser = Parser(prog="python -m distill.tasks.own.shapes", description=__doc__)
-    parser.add_argument("out", type=Path, help="folder to write into")
+    parser.add_argument("out", type=to_folder, help="folder to write into")
     parser.add_argument("--count", type=whole(), default=1200, help="pictures (%(default)s)")
     parser.add_argument("--seed", type=whole(0), default=0, help="another seed, other pictures")
     options = parser.parse_args(arguments)

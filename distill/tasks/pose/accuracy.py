@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from ai8x_models.overlay import draw_people
-from common.arguments import Parser, whole
+from common.arguments import Parser, to_file, whole
 from common.console import say
 from common.errors import UserError
 from common.files import write_file
@@ -223,7 +223,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--limit", type=whole(), help="use only the first pictures")
     parser.add_argument("--gallery", type=whole(0), default=6, help="pictures of each kind (6)")
     parser.add_argument(
-        "-o", "--output", type=Path, default=Path("docs/accuracy.md"), help="page to write"
+        "-o", "--output", type=to_file, default=Path("docs/accuracy.md"), help="page to write"
     )
     return parser
 

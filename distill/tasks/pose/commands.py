@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.arguments import Parser, whole
+from common.arguments import Parser, to_file, to_folder, whole
 from common.console import program, say
 from common.errors import UserError
 from common.texts import counted
@@ -85,7 +85,7 @@ def export(arguments: list[str]) -> int:
     """``CHECKPOINT OUT.onnx``."""
     parser = _parser("export", "Write a checkpoint as ONNX")
     parser.add_argument("checkpoint", type=Path, help="student or teacher")
-    parser.add_argument("out", type=Path, help="ONNX file to write")
+    parser.add_argument("out", type=to_file, help="ONNX file to write")
     parser.add_argument("--size", type=whole(), default=128, help="side of a float input (128)")
     options = parser.parse_args(arguments)
     from distill.tasks.pose.onnx_float import export
@@ -98,7 +98,7 @@ def export(arguments: list[str]) -> int:
 def crops(arguments: list[str]) -> int:
     """``--out DIR [--count N]``."""
     parser = _parser("crops", "Write evaluation crops as pictures")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    parser.add_argument("--out", type=to_folder, required=True, help="folder to write to")
     parser.add_argument("--count", type=whole(), default=100, help="how many, evenly spaced (100)")
     _add_set(parser)
     options = parser.parse_args(arguments)

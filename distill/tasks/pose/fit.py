@@ -21,7 +21,7 @@ import numpy as np
 from ai8x_models import thresholds
 from ai8x_models.student_file import read_checkpoint, write_atomically
 from ai8x_models.thresholds import DecodeSettings
-from common.arguments import Parser, real, whole
+from common.arguments import Parser, real, to_file, whole
 from common.console import progress, say
 from common.errors import UserError
 from distill.people.annotations import KeypointFile
@@ -204,7 +204,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--false", type=real(0, 1), default=0.03, help="most empty pictures with somebody (0.03)"
     )
-    parser.add_argument("-o", "--output", type=Path, help="checkpoint to write (may be the same)")
+    parser.add_argument(
+        "-o", "--output", type=to_file, help="checkpoint to write (may be the same)"
+    )
     return parser
 
 

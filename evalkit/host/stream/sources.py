@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from common.arguments import Parser, whole
+from common.arguments import Parser, to_file, whole
 from common.console import program
 from common.errors import UserError
 from evalkit.host.serial import links
@@ -44,7 +44,7 @@ def parser(name: str, what: str, required: bool = True) -> argparse.ArgumentPars
         "0: skeletons only); fewer pixels, more pictures a second",
     )
     result.add_argument("--network", default="", help="refuse firmware of any other network")
-    result.add_argument("--record", type=Path, metavar="FILE", help="record everything")
+    result.add_argument("--record", type=to_file, metavar="FILE", help="record everything")
     return result
 
 

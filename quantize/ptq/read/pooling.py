@@ -40,11 +40,11 @@ def _pool(reader: Reader, node: Node, kind: Pooling) -> Op:
     nearest = "a window without padding, of 1 to 16 rows and columns, equal strides"
     trouble = _pool_trouble(node, size, stride, spatial)
     moves = _Moves(kind, size[:spatial], stride[:spatial], pads, result[:spatial])
-    inner = None if trouble else _bordered(reader, node, source, moves)
-    if inner is None:
+    inner = nearest if trouble else _bordered(reader, node, source, moves)
+    if isinstance(inner, str):
         padded = f"pooling with pads {list(pads)}"
         unpadded = padded if any(pads) else "pooling beyond the edge (ceil_mode)"
-        reader.obstacle(node, trouble or unpadded, nearest if trouble else _UNPADDED[kind])
+        reader.obstacle(node, trouble or unpadded, inner)
         inner, (size, stride) = source, _stand_in(source, result)
     op = Op(out(node), "pool", [inner.name], (source.shape[0], *result), pooling=kind)
     op.window, op.step = size, stride
@@ -55,6 +55,9 @@ _UNPADDED = {
     "max": "a ReLU in front of it, behind which zeros change nothing, or a window without padding",
     "avg": "a window without padding, or one that counts it (count_include_pad)",
 }
+
+
+_UNEVEN = "rows and columns that need as many zeros as each other, two or four, or no padding"
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,10 @@ class _Moves:
     result: tuple[int, ...]
 
 
-def _bordered(reader: Reader, node: Node, source: Op, moves: _Moves) -> Op | None:
-    """What a pooling without padding has to read; None where nothing can stand for its padding.
+def _bordered(reader: Reader, node: Node, source: Op, moves: _Moves) -> Op | str:
+    """What a pooling without padding has to read; a text where nothing can stand for its padding.
+
+    The text says what is nearest.
 
     Zeros that a Pad in front adds are real ones, whatever is pooled.
     """
@@ -92,7 +97,9 @@ def _bordered(reader: Reader, node: Node, source: Op, moves: _Moves) -> Op | Non
         counted = bool(node.integer("count_include_pad", 0))
         possible = not beyond and (counted or not any(moves.pads))
     possible = possible or all(axis.fits(0) for axis in axes)
-    return borders.bordered(reader, node, source, axes) if possible else None
+    if not possible:
+        return _UNPADDED[moves.kind]
+    return borders.bordered(reader, node, source, axes) or _UNEVEN
 
 
 def _pool_trouble(node: Node, size: Pair, stride: Pair, spatial: int) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from common.arguments import Parser
+from common.arguments import Parser, to_file
 from common.errors import UserError
 from distill.tasks.pose.teachers.transformer.model import (
     Decoder,
@@ -161,7 +161,7 @@ def draw(costs: list[Cost], path: Path) -> None:
 def main(arguments: list[str]) -> int:
     """``[-o PICTURE.png]``: the table, and the picture if it is asked for."""
     parser = Parser(prog="python -m distill pose growth", description=__doc__)
-    parser.add_argument("-o", "--output", type=Path, help="picture (PNG or SVG)")
+    parser.add_argument("-o", "--output", type=to_file, help="picture (PNG or SVG)")
     options = parser.parse_args(arguments)
     costs = sweep()
     print(baseline_table(costs))
