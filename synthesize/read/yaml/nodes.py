@@ -153,7 +153,7 @@ class _Builder:
             )
         try:
             value = self.loader.construct_object(node)
-        except (ValueError, OverflowError, LookupError) as error:  # a tag that its text belies
+        except (ValueError, OverflowError, LookupError, AttributeError) as error:  # an untrue tag
             raise UserError(f"{where}: not a readable value ({yaml_problem(error)})") from error
         if value is None:
             return "none"
