@@ -101,11 +101,7 @@ def _parser() -> argparse.ArgumentParser:
         "networks", help="write the descriptions of the shipped students"
     )
     networks.add_argument(
-        "--out",
-        type=to_folder,
-        default=shipped.NETWORKS,
-        metavar="DIR",
-        help="default: %(default)s",
+        "--out", type=to_folder, default=shipped.NETWORKS, metavar="DIR", help="(%(default)s)"
     )
     networks.set_defaults(run=_networks)
     return parser

@@ -16,8 +16,8 @@ from quantize.ptq.run import quantize, understand
 from synthesize.compiler import compile_graph
 from synthesize.read.onnx.network import load
 from tests.helpers.float_models import Float
+from tests.helpers.same_float import same
 from tests.helpers.virtual import run_on_kit
-from tests.quantize.test_float_operators import same
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 

@@ -12,7 +12,6 @@ from distill.tasks.grey.recipe import GreyRecipe
 
 WRONG = [
     ('a: "\\UFFFFFFFF"', "number, date or character that does not exist"),
-    ("a: 2020-13-45", "number, date or character that does not exist"),
     ("a: !!int x", "number, date or character that does not exist"),
     ("a: !!timestamp x", "number, date or character that does not exist"),
     ("a: !!python/name:os.system", "a tag (!) that means nothing here"),

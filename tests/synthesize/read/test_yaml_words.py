@@ -13,7 +13,7 @@ WRONG = [
     ("a: !!int x", "number, date or character that does not exist"),
     ("a: !!timestamp x", "number, date or character that does not exist"),
     ("a: !!python/name:os.system", "a tag (!) that means nothing here"),
-    ("? [a]\n: b", "a key that is a list"),
+    ("? [a]\n: b", "a key must be plain text"),
     ("a: [1", "expected ',' or ']'"),
 ]
 PYTHON = ("int()", "Python", "NoneType", "month must be", "constructor", "unhashable", "type '")
