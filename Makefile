@@ -344,10 +344,11 @@ site: $(ready) $(docs_ready) ## build the documentation as a site: build/site/in
 recording := $(or $(POSE78_SHARED),../shared)/golden/pose659/trace.npz
 
 .PHONY: bench
-bench: | $(ready) ## speed of the front door, data preparation, compiler and kit here, of the C decoder on the kit
+bench: | $(ready) ## speed of the front door, data preparation, compiler and kit here, of the C decoder and of following on the kit
 	+@$(keep) $(injection)
 	$(py) -m distill.people.bench
 	$(py) -m tests.bench.decoder_cycles
+	$(py) -m tests.bench.follow_stages --pictures 100
 	$(py) -m tests.bench.compile_times
 	$(py) -m tests.bench.official_time
 	$(py) -m tests.bench.integer_student

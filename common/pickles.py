@@ -22,8 +22,8 @@ MAX_PARTS = 20_000_000
 """Of all tuples together, shared parts counted wherever they stand: what hashing them visits."""
 
 
-def check(stream: IO[bytes] | bytes) -> None:
-    """Look through the pickle that comes next in a stream.
+def check(stream: IO[bytes] | bytes) -> int:
+    """Look through the pickle that comes next in a stream, and return where it ends.
 
     Raises:
         Unfit: it asks for more than any checkpoint does.
@@ -31,9 +31,10 @@ def check(stream: IO[bytes] | bytes) -> None:
     """
     stack: list[int | None] = []  # parts of the tuples on it; None is a mark
     places: dict[int, int] = {}
-    total = 0
-    for step, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+    total = end = 0
+    for step, (opcode, argument, at) in enumerate(pickletools.genops(stream)):
         name = opcode.name
+        end = int(at or 0) + 1  # behind the last opcode, which has no argument
         if step > MAX_STEPS:
             raise Unfit(f"what describes its tensors has more than {MAX_STEPS} steps")
         if "PUT" in name or name == "MEMOIZE":
@@ -56,6 +57,7 @@ def check(stream: IO[bytes] | bytes) -> None:
         total += parts
         if total > MAX_PARTS:
             raise Unfit("its tuples share their parts so often that they would never be read")
+    return end
 
 
 def _taken(opcode: pickletools.OpcodeInfo, stack: list[int | None]) -> Iterator[int]:

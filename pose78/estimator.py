@@ -25,7 +25,6 @@ from synthesize.graph import quick
 from synthesize.graph.ir import Graph
 from synthesize.legal import rewrites
 from synthesize.read import checkpoint, student
-from synthesize.report.table import step_of
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -85,7 +84,7 @@ class Model:
                 "pose task"
             )
         self.name, self.size, self.settings = graph.name, rows, settings
-        self._outputs = [Output(o.name, step_of(graph.layer(o.layer))) for o in graph.outputs]
+        self._outputs = [Output(o.name, graph.layer(o.layer).step) for o in graph.outputs]
         self._graph = rewrites.legalise(graph, check=False)
         self._runner = quick.Runner(self._graph)
 

@@ -2,76 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-import webbrowser
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from common.console import progress, say
+from common.console import progress
 from common.errors import UserError
 from common.texts import counted, one_line
-from evalkit.host.stream.feed import DONE, LIVE
-from evalkit.host.stream.player import Gate
-from evalkit.host.viewer.board import Board
-from evalkit.host.viewer.server import Server
 from pose78.estimator import Person
 from pose78.eyes import Eyes
 from pose78.parallel import in_order
 from pose78.results import Album, Pixels, Seen
 from pose78.sources import View, frames_in, is_webcam, views_of
-from pose78.watching import shot_of
+
+if TYPE_CHECKING:
+    from pose78.watching import Page
 
 Found = tuple[View, Pixels | None, list[Person] | str]
 _KINDS = 4
 """Kinds of other files that a line names."""
-
-
-class Page:
-    """The viewer's page, fed with what is looked at.
-
-    Attributes:
-        gate: the page's pause; the work waits for it.
-    """
-
-    def __init__(self, board: Board) -> None:
-        self._board = board
-        self.gate = Gate()
-        self._number = 0
-
-    def add(self, view: View, pixels: Pixels, people: Sequence[Person], size: int) -> None:
-        """Show a picture, when the page lets it."""
-        while not self.gate.open(0.2):
-            pass
-        self._number += 1
-        self._board.status(LIVE, "looking")
-        self._board.shot(shot_of(view.name, pixels, people, size, self._number))
-
-    def ended(self) -> None:
-        """Say that nothing more comes."""
-        self._board.status(DONE, "all sources have ended")
-
-
-@contextlib.contextmanager
-def shown(port: int, open_page: bool, told: TextIO | None = None) -> Iterator[Page]:
-    """Serve the viewer's page while the block lasts; its address goes to ``told``.
-
-    Raises:
-        UserError: the port is in use.
-    """
-    board = Board()
-    server = Server(board, port)
-    server.start()
-    say(f"viewer: {server.url}", told)
-    if open_page:
-        webbrowser.open(server.url)
-    try:
-        page = Page(board)
-        server.connect(page.gate)
-        yield page
-    finally:
-        server.stop()
 
 
 def look(

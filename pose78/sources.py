@@ -100,7 +100,8 @@ def _files(source: str) -> list[Path]:
     elif path.exists():
         return [path]
     else:
-        files = [Path(name) for name in sorted(glob.glob(source, recursive=True))]
+        matched = map(Path, sorted(glob.glob(source, recursive=True)))
+        files = [file for file in matched if file.exists()]  # rather than a link to nothing
     if not (files or path.is_dir()):
         raise UserError(
             f"{source} does not exist; name a picture, a folder, a glob, a video or webcam"

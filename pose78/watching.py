@@ -1,22 +1,29 @@
-"""What the integer student sees, on the viewer's page."""
+"""The viewer's page: what was looked at elsewhere, and the integer student as its source."""
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+import webbrowser
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TextIO
 
 import numpy as np
 import numpy.typing as npt
 
 from ai8x_models.preprocess import fit
 from ai8x_models.skeleton import NUM_KEYPOINTS
+from common.console import say
 from evalkit.host.stream.feed import DONE, LIVE, WAITING, Feed, Listener
 from evalkit.host.stream.pictures import Camera, Picture, shown
-from evalkit.host.stream.player import Player
+from evalkit.host.stream.player import Gate, Player
 from evalkit.host.stream.shots import Shot, brightness
+from evalkit.host.viewer.board import Board
+from evalkit.host.viewer.server import Server
 from evalkit.wire import protocol
 from pose78.estimator import Model, Person
+from pose78.sources import View
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -47,6 +54,52 @@ def _inside(points: npt.NDArray[np.float32], scale: tuple[float, float]) -> npt.
     result[:, :2] = (result[:, :2] + 0.5) * scale - 0.5
     result[result[:, 2] <= 0] = 0
     return result
+
+
+class Page:
+    """The viewer's page, fed with what is looked at.
+
+    Attributes:
+        gate: the page's pause; the work waits for it.
+    """
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self.gate = Gate()
+        self._number = 0
+
+    def add(self, view: View, pixels: Pixels, people: Sequence[Person], size: int) -> None:
+        """Show a picture, when the page lets it."""
+        while not self.gate.open(0.2):
+            pass
+        self._number += 1
+        self._board.status(LIVE, "looking")
+        self._board.shot(shot_of(view.name, pixels, people, size, self._number))
+
+    def ended(self) -> None:
+        """Say that nothing more comes."""
+        self._board.status(DONE, "all sources have ended")
+
+
+@contextlib.contextmanager
+def served(port: int, open_page: bool, told: TextIO | None = None) -> Iterator[Page]:
+    """Serve the viewer's page while the block lasts; its address goes to ``told``.
+
+    Raises:
+        UserError: the port is in use.
+    """
+    board = Board()
+    server = Server(board, port)
+    server.start()
+    say(f"viewer: {server.url}", told)
+    if open_page:
+        webbrowser.open(server.url)
+    try:
+        page = Page(board)
+        server.connect(page.gate)
+        yield page
+    finally:
+        server.stop()
 
 
 class StudentFeed(Feed):

@@ -106,6 +106,13 @@ SCRIPTS: dict[str, Script] = {
             _across(11, 1.0, 0.0, 0.66, 0.36, 11),
         ),
     ),
+    "crowd": Script(
+        8,
+        tuple(
+            _across(20 + i, (0.1 * i + 0.55) % 1.1, (0.1 * i) % 1.1, 0.5 + 0.05 * i, 0.3, 8)
+            for i in range(10)
+        ),
+    ),
     "leave": Script(
         8,
         (

@@ -4,19 +4,16 @@
 #include "crossing.h"
 #include "fixed.h"
 #include "likeness.h"
+#include "steady.h"
 
 #define LEAST_MS 5u
 #define MOST_MS 250u
 #define LONG_MS 1000u         /* a step after which nobody is known any more */
 #define MOST_PLACE (1 << 23)  /* Q12: 2048 pixels either way */
-#define MOST_SPEED (1 << 20)  /* Q8: 4096 pixels a second */
 #define SPEED_SHARE 100u      /* Q12: of an error in place that counts as one in speed */
 #define DECAY_SHARE 16u       /* Q12: of its speed that a track not seen loses in each picture */
 #define GROW_SHARE 1024u      /* Q12: how fast a size follows what is seen */
 #define SHRINK_SHARE 256u
-#define MOST_CUTOFF (64u << 8)     /* Q8 Hz */
-#define MOST_PRODUCT 611000u       /* Q8 Hz times milliseconds: an angle of 15 */
-#define ANGLE 3294u                /* 2 pi / 1000 in steps of 2^-19 */
 #define AGAIN 1500u                /* Q12: as like as this to somebody known: not somebody new */
 #define NEW_POINTS 4u              /* somebody new has at least so many */
 
@@ -99,91 +96,6 @@ static void match(const tracker_t *tracker, const pose_result_t *people, uint32_
     }
 }
 
-/* ---- points ------------------------------------------------------------------------------------ */
-
-/* Q12 share of a low pass with this cut-off (Q8 Hz): angle / (1 + angle), angle = 2 pi f t. */
-static uint32_t share_of(uint32_t cutoff, uint32_t ms)
-{
-    uint32_t product = cutoff * ms;
-    if (product > MOST_PRODUCT) product = MOST_PRODUCT;
-    const uint32_t angle = product * ANGLE >> 12; /* Q15 */
-    return (angle << 12) / (angle + 32768u);
-}
-
-/* Q12 pixels to Q8 pixels a second. */
-static int32_t speed_of(int32_t way, uint32_t ms)
-{
-    const int32_t bounded = fixed_clamp(way >> 4, -(1 << 19), 1 << 19);
-    return fixed_clamp(bounded * 1000 / (int32_t)ms, -MOST_SPEED, MOST_SPEED);
-}
-
-static uint32_t cutoff_of(const tracked_point_t *point, int32_t size,
-                          const tracker_settings_t *settings)
-{
-    const uint32_t x = fixed_distance(point->speed_x, 0), y = fixed_distance(point->speed_y, 0);
-    const uint32_t speed = x > y ? x + (y >> 1) : y + (x >> 1);
-    uint32_t heights = (speed << 4) / (uint32_t)size; /* a second, Q8 */
-    if (heights > 0x3FFFu) heights = 0x3FFFu;
-    const uint32_t cutoff = settings->slow_hz + (settings->opening_hz * heights >> 8);
-    return cutoff < MOST_CUTOFF ? cutoff : MOST_CUTOFF;
-}
-
-static void point_begin(tracked_point_t *point, const pose_point_t *found)
-{
-    point->x = (int32_t)found->x * 256;
-    point->y = (int32_t)found->y * 256;
-    point->speed_x = point->speed_y = 0;
-    point->value = found->value;
-    point->missing = 0;
-}
-
-/* Not seen for so long that it is not shown any more. */
-static bool faded(const tracked_point_t *point, const tracker_settings_t *settings)
-{
-    const uint32_t end = (uint32_t)settings->hold_ms + settings->fade_ms;
-    return point->missing >= end || point->missing == 65535u;
-}
-
-static void point_found(tracked_point_t *point, const pose_point_t *found, int32_t size,
-                        const tracker_settings_t *settings, uint32_t ms, bool crossing)
-{
-    if (point->value == 0 || settings->slow_hz == 0 || faded(point, settings)) {
-        point_begin(point, found);
-        return;
-    }
-    const int32_t x = (int32_t)found->x * 256, y = (int32_t)found->y * 256;
-    const uint32_t speed_share = share_of(settings->speed_hz, ms);
-    point->speed_x = fixed_toward(point->speed_x, speed_of(x - point->x, ms), speed_share);
-    point->speed_y = fixed_toward(point->speed_y, speed_of(y - point->y, ms), speed_share);
-    const uint32_t value = found->value < settings->good ? found->value : settings->good;
-    const uint32_t trust = (value << 12) / settings->good >> (crossing ? 1 : 0);
-    const uint32_t share = share_of(cutoff_of(point, size, settings), ms) * trust >> 12;
-    point->x = fixed_toward(point->x, x, share);
-    point->y = fixed_toward(point->y, y, share);
-    point->value = found->value;
-    point->missing = 0;
-}
-
-static uint16_t later(uint16_t time, uint32_t ms)
-{
-    return (uint16_t)(time + ms < 65535u ? time + ms : 65535u);
-}
-
-static void point_missing(tracked_point_t *point, uint32_t ms)
-{
-    point->missing = later(point->missing, ms);
-    point->speed_x = point->speed_y = 0;
-}
-
-/* Q15. */
-static uint16_t shown_value(const tracked_point_t *point, const tracker_settings_t *settings)
-{
-    if (point->value == 0 || faded(point, settings)) return 0;
-    if (point->missing <= settings->hold_ms) return point->value;
-    const uint32_t left = (uint32_t)settings->hold_ms + settings->fade_ms - point->missing;
-    return (uint16_t)(point->value * left / settings->fade_ms);
-}
-
 /* ---- tracks ------------------------------------------------------------------------------------ */
 
 /* Q8 pixels a second times milliseconds, in Q12 pixels. */
@@ -215,11 +127,11 @@ static void correct_speed(tracked_t *track, const pose_person_t *person, uint32_
         ++count;
     }
     if (count == 0) return;
-    const int32_t dx = speed_of(x / count, ms), dy = speed_of(y / count, ms);
+    const int32_t dx = steady_speed(x / count, ms), dy = steady_speed(y / count, ms);
     track->speed_x = fixed_clamp(track->speed_x + (int32_t)((int64_t)dx * SPEED_SHARE >> 12),
-                                 -MOST_SPEED, MOST_SPEED);
+                                 -STEADY_MOST_SPEED, STEADY_MOST_SPEED);
     track->speed_y = fixed_clamp(track->speed_y + (int32_t)((int64_t)dy * SPEED_SHARE >> 12),
-                                 -MOST_SPEED, MOST_SPEED);
+                                 -STEADY_MOST_SPEED, STEADY_MOST_SPEED);
 }
 
 /* Of people who cross what is found is believed half, and the speed stays: they go on as they went. */
@@ -233,11 +145,11 @@ static void track_seen(tracked_t *track, const pose_person_t *person,
     for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
         tracked_point_t *point = &track->points[k];
         if (person->points[k].value != 0) {
-            point_found(point, &person->points[k], track->size, settings, ms, crossing);
+            steady_found(point, &person->points[k], track->size, settings, ms, crossing);
             continue;
         }
-        point_missing(point, ms);
-        if (faded(point, settings)) point->value = 0;
+        steady_missing(point, ms);
+        if (steady_faded(point, settings)) point->value = 0;
     }
     track->missed = 0;
     track->unseen = 0;
@@ -254,7 +166,7 @@ static void track_begin(tracked_t *track, const pose_person_t *person)
     track->size = box_size(&box);
     track->speed_x = track->speed_y = 0;
     for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
-        point_begin(&track->points[k], &person->points[k]);
+        steady_begin(&track->points[k], &person->points[k]);
         if (person->points[k].value == 0) track->points[k].missing = 65535;
     }
 }
@@ -277,10 +189,10 @@ static void track_not_seen(tracked_t *track, const tracker_settings_t *settings,
                            const region_t *looked, int32_t edge, uint32_t ms)
 {
     const bool missed = expected_in(track, looked, edge);
-    track->unseen = later(track->unseen, ms);
-    if (missed) track->missed = later(track->missed, ms);
+    track->unseen = steady_later(track->unseen, ms);
+    if (missed) track->missed = steady_later(track->missed, ms);
     for (uint32_t k = 0; k < POSE_KEYPOINTS && missed; ++k) {
-        point_missing(&track->points[k], ms);
+        steady_missing(&track->points[k], ms);
     }
     track->speed_x = fixed_toward(track->speed_x, 0, DECAY_SHARE);
     track->speed_y = fixed_toward(track->speed_y, 0, DECAY_SHARE);
@@ -352,7 +264,7 @@ static void tell(const tracker_t *tracker, const tracker_settings_t *settings, t
         told->speed_y = (int16_t)fixed_clamp(track->speed_y >> 4, -32768, 32767);
         for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
             const tracked_point_t *point = &track->points[k];
-            const uint16_t value = shown_value(point, settings);
+            const uint16_t value = steady_value(point, settings);
             told->points[k].value = value;
             told->points[k].x = (int16_t)(value ? track_near(point->x) : 0);
             told->points[k].y = (int16_t)(value ? track_near(point->y) : 0);

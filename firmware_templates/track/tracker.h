@@ -9,7 +9,7 @@
  * there (crossing.h), keep their speed, and believe the points half; and nobody begins where somebody is
  * known already.
  *
- * Points go through a one-euro filter (Casiez, Roussel, Vogel, 2012): a low pass that opens with the
+ * Points go through a one-euro filter (steady.h): a low pass that opens with the
  * point's speed, here counted in heights of the person and against the person's own motion, and that
  * opens less the less the point is trusted. A point that is not found is held, then faded.
  *

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from common.arguments import Parser, real, whole
 from common.errors import UserError
@@ -18,7 +18,8 @@ from common.errors import UserError
 if TYPE_CHECKING:
     from pose78.estimator import Model
     from pose78.eyes import Eyes
-    from pose78.looking import Page, Seen
+    from pose78.results import Seen
+    from pose78.watching import Page
 
 HTTP = 8078
 BAUD = 115200
@@ -101,9 +102,7 @@ def main(arguments: list[str]) -> int:
     model.settings_for(options.threshold)
     with contextlib.ExitStack() as stack:
         eyes = stack.enter_context(_eyes(options, model))
-        page = stack.enter_context(looking.shown(
-            HTTP if options.http is None else options.http, not options.no_browser, told)) \
-            if options.show else None  # fmt: skip
+        page = stack.enter_context(_page(options, told)) if options.show else None
         album = None if options.save is None else stack.enter_context(results.Album(options.save))
         for sentence in found.missing:
             _say(f"left out: {sentence}")
@@ -128,7 +127,6 @@ def _refuse_idle(options: argparse.Namespace) -> None:
     Raises:
         UserError: as said.
     """
-    elsewhere = options.kit or options.firmware is not None or options.port is not None
     for given, needs, missing in (
         ("--http", "--show", options.http is not None and not options.show),
         ("--no-browser", "--show", options.no_browser and not options.show),
@@ -136,25 +134,35 @@ def _refuse_idle(options: argparse.Namespace) -> None:
     ):
         if missing:
             raise UserError(f"{given} goes with {needs}; leave it out, or add that")
-    if options.threads is not None and elsewhere:
+    if options.threads is not None and _by_firmware(options):
         raise UserError("the firmware looks at one picture at a time; leave --threads out")
+
+
+def _by_firmware(options: argparse.Namespace) -> bool:
+    """Whether firmware looks, rather than the integer student here."""
+    return options.kit or options.firmware is not None or options.port is not None
 
 
 @contextlib.contextmanager
 def _eyes(options: argparse.Namespace, model: Model) -> Iterator[Eyes]:
     """Who looks, as the options say."""
-    from pose78 import eyes
+    if not _by_firmware(options):
+        from pose78.eyes import Student
+
+        yield Student(model, options.threshold)
+        return
+    from pose78 import boards
 
     if options.port is not None:
-        yield eyes.on_board(options.port, options.baud or BAUD, options.threshold, _say)
+        yield boards.on_board(options.port, options.baud or BAUD, options.threshold, _say)
     elif options.firmware is not None:
-        yield eyes.on_kit(model, options.firmware, options.threshold, _say)
-    elif options.kit:
+        yield boards.on_kit(model, options.firmware, options.threshold, _say)
+    else:
         from common.console import stages
         from pose78.building import compile_project
         from synthesize.write.elf import build
 
-        eyes.at_least(model, options.threshold)
+        boards.at_least(model, options.threshold)
         with tempfile.TemporaryDirectory(prefix="pose78-") as folder:
             project = Path(folder) / "project"
             with stages("virtual kit", 3) as begin:
@@ -163,10 +171,16 @@ def _eyes(options: argparse.Namespace, model: Model) -> Iterator[Eyes]:
                 begin("building the firmware")
                 elf = build(project)
                 begin("starting")
-                seeing = eyes.on_kit(model, elf, options.threshold, _say)
+                seeing = boards.on_kit(model, elf, options.threshold, _say)
             yield seeing
-    else:
-        yield eyes.Student(model, options.threshold)
+
+
+def _page(options: argparse.Namespace, told: TextIO) -> contextlib.AbstractContextManager[Page]:
+    """The viewer's page."""
+    from pose78 import watching
+
+    port = HTTP if options.http is None else options.http
+    return watching.served(port, not options.no_browser, told)
 
 
 def _say(text: str) -> None:

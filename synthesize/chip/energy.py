@@ -11,6 +11,8 @@ as this network runs, and one that needs the same energy for every MAC.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from synthesize.chip import limits
 
 SOURCE = "TinyissimoYOLO on the MAX78000, arXiv:2306.00001"
@@ -36,3 +38,50 @@ def estimate(cycles: int, macs: int) -> tuple[float, float]:
     by_time = WATTS * cycles / limits.CNN_CLOCK_HZ
     by_work = JOULES_PER_MAC * macs
     return min(by_time, by_work), max(by_time, by_work)
+
+
+# ---- a board that looks again and again ------------------------------------------------------
+
+PROCESSOR_SOURCE = "MAX78000 data sheet, features: 22.2 uA/MHz, while loop from cache at 3.0 V"
+PROCESSOR_WATTS_PER_HZ = 22.2e-12 * 3.0
+"""Of the Cortex-M4 awake."""
+PROCESSOR_HZ = 100e6
+"""Its clock in all applications."""
+CELL_VOLTS = 3.7
+"""Of a lithium cell, nominal."""
+
+
+@dataclass(frozen=True)
+class Drain:
+    """What accelerator and processor draw, between two bounds; no camera, no other part of a board.
+
+    Attributes:
+        joules: of one picture.
+        watts: mean power.
+    """
+
+    joules: tuple[float, float]
+    watts: tuple[float, float]
+
+    @property
+    def milliampere_hours(self) -> tuple[float, float]:
+        """Charge of a lithium cell that an hour takes, with a converter that loses nothing."""
+        least, most = (watts / CELL_VOLTS * 1000 for watts in self.watts)
+        return least, most
+
+
+def drain(network: tuple[float, float], period: float, awake: float) -> Drain:
+    """What a board draws that looks again and again.
+
+    Args:
+        network: energy of an inference between two bounds, joules (:func:`estimate`).
+        period: seconds from picture to picture.
+        awake: share of the time in which the processor does not sleep, 0 to 1.
+
+    Returns:
+        the lower bound with a processor that draws nothing asleep, the upper one with a processor
+        that draws asleep what it draws awake.
+    """
+    processor = PROCESSOR_WATTS_PER_HZ * PROCESSOR_HZ * period
+    joules = network[0] + awake * processor, network[1] + processor
+    return Drain(joules, (joules[0] / period, joules[1] / period))

@@ -207,6 +207,15 @@ class Layer:
         """Bytes the weights take, packed at ``bits`` bits each."""
         return 0 if self.weight is None else (self.weight.size * self.bits + 7) // 8
 
+    @property
+    def step(self) -> float:
+        """The real number that one integer step of the result stands for.
+
+        Data are in units of 1/128, weights of 1/2**(bits - 1); a wide layer leaves out the scale
+        2**output_shift that the network was trained with.
+        """
+        return 2.0 ** (self.output_shift - 7 - (self.bits - 1)) if self.wide else 2.0**-7
+
     def operation(self) -> str:
         """Return what the layer does, without weights and shapes."""
         parts: list[str] = [self.op]

@@ -15,6 +15,7 @@ Sources: the file format as written by ``torch.save`` (zip form, since torch 1.6
 
 from __future__ import annotations
 
+import io
 import math
 import pickle
 import zipfile
@@ -115,8 +116,7 @@ def load(path: Path, most_bytes: int) -> Any:
                 raise ArchiveError("no data.pkl in it")
             root = pickles[0][: -len("data.pkl")]
             with archive.open(pickles[0]) as stream:
-                _check(stream)
-                return _Reader(_Counted(stream), archive, root).load()
+                return _Reader(_described(stream), archive, root).load()
     except ArchiveError:
         raise
     except RecursionError as error:
@@ -133,11 +133,9 @@ def load_old(path: Path) -> Any:
     """
     try:
         with path.open("rb") as stream:
-            counted = _Counted(stream)
 
             def read(most_bytes: int = 0) -> tuple[Any, _OldReader]:
-                _check(stream)
-                reader = _OldReader(counted, most_bytes)
+                reader = _OldReader(_described(stream), most_bytes)
                 return reader.load(), reader
 
             if read()[0] != OLD_MAGIC:
@@ -157,49 +155,18 @@ def load_old(path: Path) -> Any:
         raise ArchiveError(str(error).splitlines()[0] if str(error) else "damaged") from error
 
 
-def _check(stream: Any) -> None:
-    """Look through the pickle that comes next, before it is followed."""
+def _described(stream: Any) -> io.BytesIO:
+    """Take the pickle that comes next from a stream, looked through before anything follows it."""
     start = stream.tell()
     head = stream.read(MAX_PICKLE_BYTES + 1)
-    stream.seek(start)
     try:
-        pickles.check(head)
+        end = pickles.check(head)
     except ValueError as error:
         if len(head) > MAX_PICKLE_BYTES and "exhausted" in str(error):
             raise ArchiveError(_TOO_LONG) from None
         raise
-
-
-class _Counted:
-    """A stream that ends with an error where a pickle is longer than any honest one.
-
-    It has no ``peek``, so that nothing is read ahead of what the pickle takes.
-    """
-
-    def __init__(self, stream: Any) -> None:
-        self.stream = stream
-        self.left = MAX_PICKLE_BYTES
-
-    def _take(self, count: int) -> None:
-        self.left -= count
-        if self.left < 0:
-            raise ArchiveError(_TOO_LONG)
-
-    def read(self, count: int) -> bytes:
-        """Return that many bytes, or fewer at the end."""
-        self._take(count)
-        return bytes(self.stream.read(count))
-
-    def readline(self) -> bytes:
-        """Return a line."""
-        line = bytes(self.stream.readline(self.left + 1))
-        self._take(len(line))
-        return line
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill a buffer and return how many bytes came."""
-        self._take(len(buffer))
-        return int(self.stream.readinto(buffer))
+    stream.seek(start + end)
+    return io.BytesIO(head[:end])
 
 
 class _Unpickler(pickle.Unpickler):

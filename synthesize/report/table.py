@@ -10,7 +10,6 @@ import numpy as np
 
 from synthesize.chip import limits
 from synthesize.compiler import Compiled
-from synthesize.graph.ir import Layer
 from synthesize.place.regions import tensor_regions
 
 PEAK_MACS_PER_CYCLE = limits.PROCESSORS * 9
@@ -78,18 +77,7 @@ def to_json(compiled: Compiled) -> str:
 
 def output_step(compiled: Compiled, index: int) -> float:
     """Return the real number that one integer step of a hardware layer's output stands for."""
-    return step_of(compiled.legal.layers[index])
-
-
-def step_of(layer: Layer) -> float:
-    """Return the real number that one integer step of a layer's output stands for.
-
-    Data are in units of 1/128, weights of 1/2**(bits - 1); a wide layer leaves out the scale
-    2**output_shift that the network was trained with.
-    """
-    if not layer.wide:
-        return 2.0**-7
-    return float(2.0 ** (layer.output_shift - 7 - (layer.bits - 1)))
+    return compiled.legal.layers[index].step
 
 
 def output_units(compiled: Compiled) -> dict[str, int]:

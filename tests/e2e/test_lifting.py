@@ -2,70 +2,30 @@
 
 from __future__ import annotations
 
-import struct
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from ai8x_models.preprocess import prepare, read_picture
 from common.errors import UserError
-from distill.tasks.lift.fixed import millimetres, view_bytes
-from distill.tasks.lift.student import load_lifter
+from distill.tasks.lift.fixed import view_bytes
 from evalkit.kit import Kit
 from evalkit.wire import pieces, protocol
 from evalkit.wire.protocol import Frame, encode, image_frames
 from synthesize.__main__ import main
-from synthesize.compiler import Compiled, compile_network
-from synthesize.graph import reference
-from synthesize.read import checkpoint
-from synthesize.report.table import output_units
 from synthesize.write import elf as build
 from synthesize.write import two_networks as beside
-from tests.helpers.live_board import expected_from_chw, scenes, twin_people
-from tests.helpers.places import REPOSITORY
+from tests.helpers.lift_board import LIFTER, PEOPLE, POSE, Pipeline, lifting_pipeline
+from tests.helpers.live_board import scenes, twin_people
 
-POSE, LIFTER = (
-    REPOSITORY / "ai8x_models" / "checkpoints" / f"{name}-q.pth.tar" for name in ("native", "lift")
-)
-PEOPLE = REPOSITORY / "docs" / "images" / "people.png"
 INJECTION = ("--application", "frame-injection", "--quiet")
-
-
-@dataclass
-class Pipeline:
-    """What the board should answer, by other means."""
-
-    pose: Compiled
-    lifter: Compiled
-
-    def answer(self, image: np.ndarray) -> tuple[bytes, bytes]:
-        """The people of the poses frame and of the poses3d frame."""
-        chw = (image.astype(np.int16) - 128).astype(np.int8).transpose(2, 0, 1)
-        payload = expected_from_chw(self.pose, chw)
-        lifted = b""
-        for index in range(len(payload) // 112):
-            points = np.array(struct.unpack_from("<" + 18 * "hhH", payload, 112 * index + 4))
-            made = view_bytes(points.reshape(18, 3))
-            if made is not None:
-                joints = self._lift(made[0])
-                lifted += struct.pack("<HH", index, made[1]) + joints.astype("<i2").tobytes()
-        return payload, lifted
-
-    def _lift(self, view: np.ndarray) -> np.ndarray:
-        (out,) = reference.run(self.lifter.described, view.reshape(32, 1, 1)).values()
-        (unit,) = output_units(self.lifter).values()
-        student = load_lifter(LIFTER)
-        torch_out = student.maps(torch.from_numpy(view.reshape(1, 32, 1, 1)).float())[0]
-        np.testing.assert_array_equal(torch_out.detach().numpy().reshape(-1) * 2**unit, out.flat)
-        return millimetres(out, unit)
 
 
 @pytest.fixture(scope="module")
 def pipeline() -> Pipeline:
-    return Pipeline(*(compile_network(checkpoint.load(path)) for path in (POSE, LIFTER)))
+    return lifting_pipeline()
 
 
 @pytest.fixture(scope="module")

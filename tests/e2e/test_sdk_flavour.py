@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ai8x_models.preprocess import prepare, read_picture
 from evalkit.camera import Camera
 from evalkit.kit import Kit
 from evalkit.wire import pieces, protocol
@@ -17,6 +18,7 @@ from synthesize.__main__ import main as synthesize
 from synthesize.compiler import compile_network
 from synthesize.read import checkpoint
 from synthesize.write import project as emit
+from tests.helpers.lift_board import LIFTER, PEOPLE, lifting_pipeline
 from tests.helpers.live_board import (
     SHIPPED,
     SIDE,
@@ -92,6 +94,23 @@ def test_frame_injection_with_the_vendor_sdk(tmp_path: Path, board: str) -> None
         assert payload[16:] == expected_people(shipped(), data)
         people += len(protocol.parse_poses(payload).people)
     assert people > 0
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_frame_injection_3d_with_the_vendor_sdk(tmp_path: Path, board: str) -> None:
+    """Two networks: skeletons of the Python pipeline, and their bodies in three dimensions."""
+    project = tmp_path / "lifting"
+    options = ["--second", str(LIFTER), "--application", "frame-injection", "--quiet"]
+    assert synthesize(["compile", str(SHIPPED), *options, "--out", str(project)]) == 0
+    kit = Kit(sdk_build(project, board, "BAUD=921600"))
+    kit.run_until_frame(protocol.HELLO)
+    image = prepare(read_picture(PEOPLE)).pixels
+    send(kit, protocol.image_frames(image, 78))
+    lifted = kit.run_until_frame(protocol.POSES3D, protocol.ERROR)
+    assert lifted.type == protocol.POSES3D, lifted.payload
+    poses = kit.run_until_frame(protocol.POSES)
+    assert (poses.payload[16:], lifted.payload[8:]) == lifting_pipeline().answer(image)
+    assert protocol.parse_poses3d(lifted.payload).people
 
 
 def rgb565_bytes(pixels: np.ndarray) -> bytes:

@@ -157,7 +157,8 @@ def own_rules() -> np.ndarray:
 
 def _program() -> Path:
     sources = [
-        TRACK / f"{name}.c" for name in ("tracker", "likeness", "crossing", "region", "events")
+        TRACK / f"{name}.c"
+        for name in ("tracker", "likeness", "crossing", "steady", "region", "events")
     ]
     common = host_c.TEMPLATES / "common"
     return host_c.build(

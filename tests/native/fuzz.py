@@ -38,7 +38,8 @@ TARGETS: dict[str, tuple[tuple[Path, ...], tuple[Path, ...], int]] = {
     ),
     "track": (
         tuple(
-            TRACK / f"{n}.c" for n in ("fuzz_track", "tracker", "likeness", "crossing", "region")
+            TRACK / f"{n}.c"
+            for n in ("fuzz_track", "tracker", "likeness", "crossing", "steady", "region")
         ),
         (TRACK, DECODER),
         9000,

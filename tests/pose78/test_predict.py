@@ -141,6 +141,9 @@ def test_globs_and_repeated_names(tmp_path: Path) -> None:
     found = find([one, glob])
     assert [path.name for path in found.files] == ["b.jpg", "a.png"]
     assert [path.name for path in found.others] == ["c.txt"]
+    (tmp_path / "nowhere.jpg").symlink_to("gone.jpg")
+    with pytest.raises(pose78.UserError, match=r"nowhere\.jpg does not exist"):
+        find([str(tmp_path / "nowhere.jpg")])
     with pytest.raises(pose78.UserError, match="does not exist"):
         find([str(tmp_path / "d.png")])
     with pytest.raises(pose78.UserError, match="holds nothing to look at"):

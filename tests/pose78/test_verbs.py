@@ -11,6 +11,7 @@ import pytest
 
 import pose78
 from pose78.__main__ import VERBS, main
+from tests.helpers.places import REPOSITORY
 
 
 def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,6 +49,18 @@ def test_looking_at_pictures_loads_no_torch() -> None:
     assert done.stdout == "[]\n", done.stderr
 
 
+def test_looking_at_pictures_loads_neither_compiler_nor_viewer() -> None:
+    """What a hundred pictures do not need would take a tenth of their time."""
+    program = (
+        "import sys; from pose78.__main__ import main; main(['predict', 'docs/images/pose.jpg']);"
+        "print([m for m in sys.modules if m in ('synthesize.compiler', 'yaml', 'http.server')"
+        " or m.startswith(('evalkit', 'synthesize.program'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
+                          cwd=REPOSITORY)  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
 def test_every_public_name_is_there_and_described() -> None:
     for name in pose78.__all__:
         assert getattr(pose78, name).__doc__
@@ -74,7 +87,6 @@ def test_the_doctor_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> 
 def test_the_doctor_knows_every_package_that_an_extra_installs() -> None:
     """Under the names they are imported by."""
     from pose78.commands import doctor
-    from tests.helpers.places import REPOSITORY
 
     text = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
     imported = {"pyelftools": "elftools", "pyserial": "serial", "myst-parser": "myst_parser"}
@@ -150,7 +162,6 @@ def test_students_are_named_to_the_verbs_that_take_checkpoints(
 def test_a_report_carries_what_is_known_of_accuracy_and_a_picture(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tests.helpers.places import REPOSITORY
 
     out, picture = tmp_path / "r.html", str(REPOSITORY / "docs" / "images" / "people.png")
     assert main(["report", "native", "-o", str(out), "--picture", picture]) == 0

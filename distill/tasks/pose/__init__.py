@@ -15,12 +15,17 @@ TASK = Task(
     what="poses of several people in a colour picture, 18 points (the default)",
     verbs={
         "teacher": Training(
-            "train a teacher, kind=openpose or kind=transformer",
+            "train a teacher, kind=openpose (crops), kind=pictures or kind=transformer",
             {
                 "openpose": Kind(
                     f"{HERE}.recipe:TeacherRecipe",
                     f"{HERE}.train:train_teacher",
                     RECIPES / "teacher.yaml",
+                ),
+                "pictures": Kind(
+                    f"{HERE}.recipe:PictureTeacherRecipe",
+                    f"{HERE}.train:train_teacher_on_pictures",
+                    RECIPES / "teacher-pictures.yaml",
                 ),
                 "transformer": Kind(
                     f"{TRANSFORMER}.recipe:LinearRecipe",

@@ -13,9 +13,40 @@ from distill.engine.module import TrainedModule, output_weights
 from distill.people.crops import to_input
 from distill.people.metrics import pck
 from distill.tasks.pose.loss import known_loss, map_loss
-from distill.tasks.pose.recipe import MapLearning, PictureRecipe, Recipe, TeacherRecipe
+from distill.tasks.pose.recipe import (
+    MapLearning,
+    PictureLearning,
+    PictureRecipe,
+    PictureTeacherRecipe,
+    Recipe,
+    TeacherRecipe,
+)
 from distill.tasks.pose.teacher_maps import TeacherMaps
 from distill.tasks.pose.teachers.openpose import LightweightOpenPose
+
+
+def plain_loss(
+    maps: Tensor, target: Tensor, recipe: MapLearning, known: Tensor | None = None
+) -> Tensor:
+    """Loss of maps against others, where they are known (everywhere, when nothing is said)."""
+    return known_loss(maps, target, known, recipe.positive_weight, recipe.paf_weight)
+
+
+def view_losses(
+    maps: Tensor, batch: dict[str, Tensor], recipe: PictureLearning
+) -> dict[str, Tensor]:
+    """Losses of a view's maps: against its labels, and its picture teacher's maps if it has any."""
+    losses = {"loss_truth": plain_loss(maps, batch["target"], recipe, batch["known"])}
+    if "teacher" in batch:
+        losses["loss_teacher"] = plain_loss(maps, batch["teacher"], recipe)
+    return losses
+
+
+def mixed(losses: dict[str, Tensor], recipe: PictureLearning) -> Tensor:
+    """One loss of :func:`view_losses`, by the recipe's share."""
+    if "loss_teacher" not in losses:
+        return losses["loss_truth"]
+    return distillation_loss(losses["loss_truth"], losses["loss_teacher"], recipe.picture_share)
 
 
 class MapModule(TrainedModule):
@@ -112,27 +143,22 @@ class ViewModule(PoseModule):
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
         """Labels and the picture teacher's maps; then, where there is one, the view's teacher."""
         maps = self(batch["image"])
-        loss = self._against(maps, batch["target"], batch["known"])
-        self.log("loss_truth", loss)
-        if "teacher" in batch:
-            taught = self._against(maps, batch["teacher"])
-            self.log("loss_teacher", taught)
-            loss = distillation_loss(loss, taught, self.recipe.picture_share)
+        losses = view_losses(maps, batch, self.recipe)
+        self.log_dict(losses)
+        loss = mixed(losses, self.recipe)
         (teacher,) = self.teacher
         if teacher is not None:
-            taught = self._against(maps, teacher(batch).to(maps))
+            taught = plain_loss(maps, teacher(batch).to(maps), self.recipe)
             loss = distillation_loss(loss, taught, self.share)
         return loss
-
-    def _against(self, maps: Tensor, target: Tensor, known: Tensor | None = None) -> Tensor:
-        recipe = self.recipe
-        return known_loss(maps, target, known, recipe.positive_weight, recipe.paf_weight)
 
 
 class TeacherModule(MapModule):
     """A teacher: the sum of the losses of all its stages."""
 
-    def __init__(self, teacher: LightweightOpenPose, recipe: TeacherRecipe) -> None:
+    def __init__(
+        self, teacher: LightweightOpenPose, recipe: TeacherRecipe | PictureTeacherRecipe
+    ) -> None:
         super().__init__(recipe)
         self.teacher = teacher
 
@@ -153,3 +179,13 @@ class TeacherModule(MapModule):
         losses = [self.truth_loss(maps.float(), batch) for maps in stages]
         self.log_dict({f"loss_stage{index}": loss for index, loss in enumerate(losses)})
         return torch.stack(losses).sum()
+
+
+class TeacherViewModule(TeacherModule):
+    """A teacher on views of ordinary pictures."""
+
+    recipe: PictureTeacherRecipe
+
+    def truth_loss(self, maps: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """Labels, and the picture teacher's maps by their share."""
+        return mixed(view_losses(maps, batch, self.recipe), self.recipe)

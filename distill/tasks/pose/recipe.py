@@ -76,23 +76,14 @@ class Recipe(PoseRun, StudentRun):
 
 
 @dataclass
-class PictureRecipe(StudentRun, MapLearning, PictureRun):
-    """A student's run on ordinary pictures: people, crowds, and nobody.
+class PictureLearning(MapLearning, PictureRun):
+    """What every run on ordinary pictures is told: people, crowds, and nobody."""
 
-    There may be two teachers: one whose maps of the whole picture are looked at through the view
-    (``picture_teacher``), and one that sees the view itself (``teacher``: the float student, while
-    the quantised one is trained).
-    """
-
-    kind: str = "pictures"
-    student: str = "native"
     picture_share: float = 0.7  # of the loss that the picture teacher has, the rest is labels
-    teacher_flip: bool = False  # average the teacher's maps with those of the mirrored view
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.one_of("kind", ("pictures",))
-        _check_student(self.student)
         self.share("picture_share")
         if not self.pictures or not self.validation:
             missing = "validation" if self.pictures else "pictures"
@@ -102,6 +93,24 @@ class PictureRecipe(StudentRun, MapLearning, PictureRun):
                 "a set under 'pictures' has no annotations and the recipe no picture_teacher, so "
                 "nothing says what is in it; name a teacher, or label the set first"
             )
+
+
+@dataclass
+class PictureRecipe(StudentRun, PictureLearning):
+    """A student's run on ordinary pictures.
+
+    There may be two teachers: one whose maps of the whole picture are looked at through the view
+    (``picture_teacher``), and one that sees the view itself (``teacher``: the float student, while
+    the quantised one is trained).
+    """
+
+    kind: str = "pictures"
+    student: str = "native"
+    teacher_flip: bool = False  # average the teacher's maps with those of the mirrored view
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_student(self.student)
 
 
 def _check_student(name: str) -> None:
@@ -114,18 +123,38 @@ def _check_student(name: str) -> None:
 
 
 @dataclass
-class TeacherRecipe(PoseRun):
-    """A Lightweight OpenPose teacher's training run."""
+class OpenPoseNetwork(Settings):
+    """The size of a Lightweight OpenPose network."""
 
-    kind: str = "openpose"
-    out: str = "runs/teacher"
     stages: int = 1  # refinement stages behind the initial one
     width: int = 128  # channels behind the backbone
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        self.one_of("kind", ("openpose",))
         if self.stages < 0 or self.width < 1:
             raise UserError(
                 f"stages is {self.stages} and width {self.width}; at least 0 and 1 are needed"
             )
+        super().__post_init__()
+
+
+@dataclass
+class TeacherRecipe(PoseRun, OpenPoseNetwork):
+    """A Lightweight OpenPose teacher's training run on crops of people."""
+
+    kind: str = "openpose"
+    out: str = "runs/teacher"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.one_of("kind", ("openpose",))
+
+
+@dataclass
+class PictureTeacherRecipe(PictureLearning, OpenPoseNetwork):
+    """A Lightweight OpenPose teacher's run on ordinary pictures, at the size it teaches at.
+
+    Its ``picture_teacher`` may be the network it starts from, given larger pictures.
+    """
+
+    kind: str = "pictures"
+    out: str = "runs/teacher-pictures"

@@ -20,8 +20,14 @@ from distill.people.crops import Augmentation, CropDataset, to_input
 from distill.people.mixture import PoseData, open_set
 from distill.people.picture_data import PictureData
 from distill.people.picture_maps import Look
-from distill.tasks.pose.module import PoseModule, TeacherModule, ViewModule
-from distill.tasks.pose.recipe import PictureRecipe, Recipe, TeacherRecipe
+from distill.tasks.pose.module import PoseModule, TeacherModule, TeacherViewModule, ViewModule
+from distill.tasks.pose.recipe import (
+    PictureLearning,
+    PictureRecipe,
+    PictureTeacherRecipe,
+    Recipe,
+    TeacherRecipe,
+)
 from distill.tasks.pose.teacher_maps import CacheKey, MapCache, TeacherMaps, load_any_teacher
 from distill.tasks.pose.teachers.openpose import LightweightOpenPose, load_teacher, save_teacher
 
@@ -121,6 +127,12 @@ def map_stride(student: Student, size: int) -> int:
     return size // int(answer.shape[-1])
 
 
+def picture_data(recipe: PictureLearning, stride: int) -> PictureData:
+    """A run's pictures, and its picture teacher if it names one; ``stride`` of the maps."""
+    look = picture_look(Path(recipe.picture_teacher)) if recipe.picture_teacher else None
+    return PictureData(recipe, stride, look)
+
+
 def train_on_pictures(recipe: PictureRecipe) -> Path:
     """Run a student's recipe on ordinary pictures, resuming a killed run; returns its file."""
 
@@ -131,9 +143,7 @@ def train_on_pictures(recipe: PictureRecipe) -> Path:
 
     @functools.cache
     def data() -> PictureData:
-        stride = map_stride(make(), recipe.size)
-        look = picture_look(Path(recipe.picture_teacher)) if recipe.picture_teacher else None
-        return PictureData(recipe, stride, look)
+        return picture_data(recipe, map_stride(make(), recipe.size))
 
     def prepare(student: Student) -> tuple[ViewModule, PictureData]:
         teacher = None
@@ -147,22 +157,32 @@ def train_on_pictures(recipe: PictureRecipe) -> Path:
     return run.train_student(recipe, make, inputs, prepare)
 
 
-def first_teacher(recipe: TeacherRecipe) -> LightweightOpenPose:
+def first_teacher(recipe: TeacherRecipe | PictureTeacherRecipe) -> LightweightOpenPose:
     """A new teacher, or the one to start from."""
     if recipe.start_from:
         return load_teacher(Path(recipe.start_from))[0].train()
     return LightweightOpenPose(recipe.stages, recipe.width)
 
 
+def _save(module: TeacherModule, path: Path, extras: dict[str, Any]) -> None:
+    recipe = module.recipe
+    assert isinstance(recipe, (TeacherRecipe, PictureTeacherRecipe))
+    save_teacher(module.teacher, path, recipe.epochs, {**extras, "sigma": recipe.sigma})
+
+
 def train_teacher(recipe: TeacherRecipe) -> Path:
     """Run a teacher's recipe, resuming a killed run; returns the teacher's file."""
 
-    def save(module: TeacherModule, path: Path, extras: dict[str, Any]) -> None:
-        save_teacher(module.teacher, path, recipe.epochs, {**extras, "sigma": recipe.sigma})
+    def prepare() -> tuple[TeacherModule, PoseData]:
+        return TeacherModule(first_teacher(recipe), recipe), PoseData(recipe)
 
-    return run.train(
-        recipe,
-        "teacher",
-        lambda: (TeacherModule(first_teacher(recipe), recipe), PoseData(recipe)),
-        save,
-    )
+    return run.train(recipe, "teacher", prepare, _save)
+
+
+def train_teacher_on_pictures(recipe: PictureTeacherRecipe) -> Path:
+    """As :func:`train_teacher`, on views of ordinary pictures."""
+
+    def prepare() -> tuple[TeacherModule, PictureData]:
+        return TeacherViewModule(first_teacher(recipe), recipe), picture_data(recipe, STRIDE)
+
+    return run.train(recipe, "teacher", prepare, _save)

@@ -88,3 +88,12 @@ def test_the_energy_that_reports_scale_is_a_published_one() -> None:
     assert "arXiv:2306.00001" in scaled.source
     assert "arXiv:2306.00001" in energy.SOURCE
     assert all(entry.source for entry in measured.ENERGIES)
+
+
+def test_what_a_board_draws_is_network_and_processor() -> None:
+    """Against a calculation by hand: 1 mJ and 2 mJ, 40 ms, awake a quarter of the time."""
+    drain = energy.drain((1e-3, 2e-3), 0.04, 0.25)
+    processor = 22.2e-6 * 100 * 3.0  # amperes for each MHz
+    assert drain.joules == pytest.approx((1e-3 + processor * 0.01, 2e-3 + processor * 0.04))
+    assert drain.watts == pytest.approx((0.025 + processor / 4, 0.05 + processor))
+    assert drain.milliampere_hours[1] == pytest.approx(1000 * (0.05 + processor) / 3.7)

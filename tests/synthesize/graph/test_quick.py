@@ -45,6 +45,23 @@ def test_one_layer(activation, shift: int, kernel, pad) -> None:
     same(Graph("one", Input(shape), (layer,), (Output("a", "a", 0, 6),)), shift + 20)
 
 
+@pytest.mark.parametrize("activation", ["none", "relu", "abs"])
+@pytest.mark.parametrize("pad", [0, 1, 2])
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_transposed_layer_is_taken_apart(activation: str, pad: int, wide: bool) -> None:
+    draw = np.random.default_rng(pad)
+    shape, weight = (5, 4, 6), draw.integers(-128, 128, (6, 5, 3, 3))
+    out = (6, *(2 * (n - 1) + 1 + 2 * (2 - pad) + 1 - 2 for n in shape[1:]))
+    layer = Layer("a", "convtranspose2d", ("input",), shape, out, kernel=(3, 3), stride=(2, 2),
+                  pad=(pad, pad), output_pad=(1, 1), weight=weight, output_shift=-2, wide=wide,
+                  bias=draw.integers(-128, 128, 6), activation=activation)  # fmt: skip
+    ready = quick._prepared(layer)
+    assert ready is not None
+    taps = [part.taps.shape[0] * part.taps.shape[2] // 5 for part in ready.parts]
+    assert sum(taps) == 9  # none meets the zeros between the data
+    same(Graph("up", Input(shape), (layer,), (Output("a", "a", 0, 6),)), pad)
+
+
 def test_sums_beyond_single_precision_are_left_to_the_reference() -> None:
     weight = np.full((1, 1024, 3, 3), 127)
     layer = Layer("a", "conv2d", ("input",), (1024, 4, 4), (1, 4, 4), kernel=(3, 3), pad=(1, 1),

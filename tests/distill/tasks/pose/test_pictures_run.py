@@ -16,9 +16,11 @@ from common.errors import UserError
 from distill.__main__ import main
 from distill.engine.recipe import load_recipe
 from distill.people.picture_data import views_of
+from distill.people.recipe import PictureSet, SetConfig
 from distill.tasks.pose.loss import known_loss, map_loss
-from distill.tasks.pose.recipe import PictureRecipe
-from distill.tasks.pose.teachers.openpose import LightweightOpenPose, save_teacher
+from distill.tasks.pose.module import TeacherViewModule
+from distill.tasks.pose.recipe import PictureRecipe, PictureTeacherRecipe
+from distill.tasks.pose.teachers.openpose import LightweightOpenPose, load_teacher, save_teacher
 from distill.tasks.pose.train import map_stride
 
 RECIPES = Path(__file__).resolve().parents[4] / "distill" / "tasks" / "pose" / "recipes"
@@ -95,6 +97,41 @@ def test_shipped_recipes_run_through_the_command_line(people: Path, name: str) -
     assert main([*order[:2], "--config", str(RECIPES / name), *order[2:]]) == 0
     student, _ = load_student(people / "run" / "student.pth.tar")
     assert student.mode == ("qat" if "qat" in name else "float")
+
+
+def test_a_teacher_goes_on_learning_from_pictures(people: Path) -> None:
+    given = people / "teacher.pth.tar"
+    order = [word for word in arguments(people) if not word.startswith("student=")]
+    order[1] = "teacher"
+    settings = [f"start_from={given}", "picture_size=128"]
+    settings += ["warmup_steps=0", "learning_rate=1e-2"]
+    recipe = str(RECIPES / "teacher-pictures.yaml")
+    assert main([*order[:2], "--config", recipe, *order[2:], *settings]) == 0
+    (maps,) = (people / "maps").glob("*.maps")
+    assert maps.stat().st_size == 6 * 57 * 16 * 16  # of pictures twice as large as its views
+    before, after = (load_teacher(path)[0] for path in (given, people / "run" / "teacher.pth.tar"))
+    changed = zip(before.parameters(), after.parameters(), strict=True)
+    assert all(not torch.equal(a, b) for a, b in changed)
+
+
+def test_all_stages_of_a_teacher_learn_from_labels_and_from_maps() -> None:
+    batch = {
+        "image": torch.zeros(2, 3, 64, 64, dtype=torch.uint8),
+        "target": torch.rand(2, 57, 8, 8),
+        "known": torch.rand(2, 57, 8, 8) > 0.5,
+        "teacher": torch.rand(2, 57, 8, 8),
+    }
+    recipe = PictureTeacherRecipe(
+        pictures=[PictureSet(images="i", annotations="a")], validation=[SetConfig("synthetic:2")]
+    )
+    module = TeacherViewModule(LightweightOpenPose(1, 8).eval(), recipe)
+    module.log_dict = lambda *_: None
+    wanted = 0.0
+    for maps in module.teacher(module.network_input(batch["image"])):
+        truth = known_loss(maps, batch["target"], batch["known"], recipe.positive_weight)
+        taught = known_loss(maps, batch["teacher"], None, recipe.positive_weight)
+        wanted += 0.3 * truth.item() + 0.7 * taught.item()
+    assert module.loss(batch).item() == pytest.approx(wanted, rel=1e-5)
 
 
 def test_a_set_may_have_views_of_its_own(people: Path) -> None:

@@ -1,0 +1,122 @@
+"""Stages of live-follow over a thousand pictures on the virtual board, and what they draw.
+
+``python -m tests.bench.follow_stages [--pictures N]`` (part of ``make bench``). The camera plays
+drawn films one after the other (people who cross, a crowd, people far away, people who leave, one
+who walks) to the shipped student's firmware. The kit's cycle counts are estimates
+(``evalkit/hardware/core/timing.py``), the energy is one from published figures
+(``synthesize/chip/energy.py``). Exit status 1 when pictures come slower than 25 a second, or lines
+of the camera or pictures are lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from distill.people.film import SCRIPTS, film
+from evalkit.camera import Camera
+from evalkit.kit import Kit
+from evalkit.wire import protocol
+from synthesize.chip import energy, limits
+from tests.helpers.live_board import live_firmware, paces, shipped
+
+FILMS = ("cross", "crowd", "far", "leave", "walk")
+RATE = 25.0
+"""Pictures a second that must be reached at least."""
+BLOCK = 50
+"""Pictures from one line of progress to the next."""
+BEGINNING = 3
+"""Pictures until the pipeline is full; not counted."""
+STAGES = ("period", "capture", "store", "network", "copy", "decode")
+
+
+def pictures(count: int) -> list[npt.NDArray[np.uint8]]:
+    """So many pictures of the films, again from the first one when they are over."""
+    frames: Iterator[npt.NDArray[np.uint8]] = (
+        frame.pixels for name in itertools.cycle(FILMS) for frame in film(SCRIPTS[name])
+    )
+    return list(itertools.islice(frames, count))
+
+
+def stages(kit: Kit) -> dict[str, list[float]]:
+    """Milliseconds of each picture, by stage."""
+    told = paces(kit)[BEGINNING:]
+    times = {name: [getattr(pace, name) / 1000 for pace in told] for name in STAGES}
+    frames = [protocol.parse_tracks(f.payload) for f in kit.frames if f.type == protocol.TRACKS]
+    by_number = {frame.number: frame for frame in frames}
+    tracks = [by_number[pace.number] for pace in told if pace.number in by_number]
+    times["averaging"] = [frame.crop_us / 1000 for frame in tracks]
+    times["track"] = [frame.track_us / 1000 for frame in tracks]
+    return times
+
+
+def awake(kit: Kit) -> float:
+    """Share of the time that the processor does not sleep, as far as the timeline goes."""
+    spans = [s for s in kit.machine.recorder.rows["processor"] if s.name == "asleep"]
+    return 1 - sum(s.end - s.start for s in spans) / (spans[-1].end - spans[0].start)
+
+
+def energy_lines(period: float, network: float, share: float) -> list[str]:
+    """What accelerator and processor draw; period and network in seconds."""
+    inference = energy.estimate(round(network * limits.CNN_CLOCK_HZ), shipped().program.macs)
+    drain = energy.drain(inference, period, share)
+    rows = (
+        ("network", inference, 1e3, "mJ a picture"),
+        ("network and processor", drain.joules, 1e3, "mJ a picture"),
+        ("power", drain.watts, 1e3, "mW"),
+        ("an hour", tuple(3600 * watts for watts in drain.watts), 1, "J"),
+        (f"of a cell of {energy.CELL_VOLTS} V", drain.milliampere_hours, 1, "mAh an hour"),
+    )
+    lines = [f"{name:22} {low * by:6.2f} .. {high * by:6.2f} {unit}"
+             for name, (low, high), by, unit in rows]  # fmt: skip
+    return [
+        f"processor awake {100 * share:.0f} % of the time",
+        *lines,
+        f"not counted: camera, lights, the rest of the board; after {energy.SOURCE}; "
+        f"{energy.PROCESSOR_SOURCE}",
+    ]
+
+
+def run(count: int) -> Kit:
+    """The board after so many pictures."""
+    with tempfile.TemporaryDirectory() as folder:
+        firmware = live_firmware(Path(folder), "live-follow")
+        camera = Camera(pictures(count), repeat=False)
+        kit = Kit(firmware, camera=camera)
+        for end in range(BLOCK, count + BLOCK, BLOCK):
+            until = min(end, count)
+            kit.run_until(lambda n=until: camera.count >= n, 60.0, max_wall_seconds=36000)
+            print(f"{until} pictures of {count}", file=sys.stderr, flush=True)
+    return kit
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run it and print the tables; exit status as above."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pictures", type=int, default=1000, metavar="N", help="(default 1000)")
+    count = parser.parse_args(arguments).pictures
+    kit = run(count)
+    told = stages(kit)
+    for name, times in told.items():
+        print(f"{name:10} mean {np.mean(times):6.2f} ms, {min(times):6.2f} .. {max(times):6.2f}")
+    seconds = float(np.mean(told["period"])) / 1000
+    print(f"{1 / seconds:.1f} pictures a second, at worst {1000 / max(told['period']):.1f}")
+    print("\n".join(energy_lines(seconds, float(np.mean(told["network"])) / 1000, awake(kit))))
+    answered, lost = len(paces(kit)), kit.machine.pcif.lost
+    # The last pictures are under way when the camera has sent them.
+    dropped = max(0, count - BEGINNING - answered)
+    print(
+        f"{answered} pictures answered of {count}, {dropped} dropped; words of lines lost: {lost}"
+    )
+    return int(max(told["period"]) > 1000 / RATE or dropped > 0 or lost > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
