@@ -12,8 +12,6 @@ from common.errors import UserError
 from common.files import check_place
 from common.texts import shown
 
-MOST_PORT = 65535
-
 
 class Parser(argparse.ArgumentParser):
     """A parser that refuses as everything here does: one sentence, no usage in front of it."""

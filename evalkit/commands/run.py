@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ai8x_models.maps import write_maps
-from common.arguments import MOST_PORT, Parser, real, whole
+from common.arguments import Parser, real, whole
 from common.console import program, progress
 from common.errors import UserError
 from common.files import check_writable, write_file
@@ -47,7 +47,7 @@ def _arguments(given: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--gdb",
         metavar="PORT",
-        type=whole(1, MOST_PORT),
+        type=whole(0),
         help="wait for a debugger on this TCP port first",
     )
     camera = parser.add_mutually_exclusive_group()

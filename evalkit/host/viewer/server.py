@@ -21,7 +21,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from common.arguments import MOST_PORT
 from common.errors import UserError
 from evalkit.host.stream.player import Gate
 from evalkit.host.viewer.board import Board
@@ -36,6 +35,7 @@ _FILES = {
     "solid.js": ("solid.js", "text/javascript; charset=utf-8"),
     "app.js": ("app.js", "text/javascript; charset=utf-8"),
 }
+MOST_PORT = 65535
 _BEAT_SECONDS = 2.0
 _MOST_CONNECTIONS = 64
 _SILENCE_SECONDS = 10.0
