@@ -104,8 +104,8 @@ def check_yaml(text: str) -> None:
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         if isinstance(error, Unfit):
             raise
-        line = yaml_line(error)
-        place = f" in line {line}" if line else ""
+        wrong = yaml_line(error)
+        place = f" in line {wrong}" if wrong else ""
         raise Unfit(f"not valid YAML{place} ({yaml_problem(error)})") from None
 
 
