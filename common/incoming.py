@@ -35,6 +35,11 @@ MAX_YAML_BYTES = 64 * 1024
 _ROOM = b"\nbytearray\n"
 """A name in a pickle that torch calls: with a number it takes so many bytes of memory."""
 
+_ARCHIVE = b"PK\x03\x04"
+
+CUT_OFF = "it is cut off, its end is missing"
+"""Of an archive whose copy or download broke off."""
+
 MAX_ENTRIES = 10_000
 """Files within one archive."""
 
@@ -152,6 +157,16 @@ def check_archive(file: Path | io.BytesIO, most: int) -> None:
         raise Unfit(f"it unpacks to {size} bytes, more than {most}")
 
 
+def is_cut_off(path: Path) -> bool:
+    """Whether a file begins as a zip archive and lacks the directory at its end.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return file.read(len(_ARCHIVE)) == _ARCHIVE and not zipfile.is_zipfile(path)
+
+
 def check_torch(path: Path) -> None:
     """Look at a checkpoint before torch unpacks it: torch itself never compresses.
 
@@ -159,6 +174,8 @@ def check_torch(path: Path) -> None:
         Unfit: it would unpack to far more than it takes, or describes more than any network.
         OSError: it cannot be read.
     """
+    if is_cut_off(path):
+        raise Unfit(CUT_OFF)
     if not zipfile.is_zipfile(path):
         with path.open("rb") as file:
             if path.stat().st_size and mmap(file.fileno(), 0, access=ACCESS_READ).find(_ROOM) >= 0:

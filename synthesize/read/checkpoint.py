@@ -357,6 +357,8 @@ def _read_torch(path: Path) -> dict[str, Any]:
 
 def _read_archive(path: Path) -> Any:
     try:
+        if incoming.is_cut_off(path):
+            raise UserError(f"{path}: {incoming.CUT_OFF}; copy or download it again")
         if not torch_archive.is_archive(path):
             return torch_archive.load_old(path)
         return torch_archive.load(path, MAX_FILE_BYTES)

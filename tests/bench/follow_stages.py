@@ -1,8 +1,8 @@
 """Stages of live-follow over a thousand pictures on the virtual board, and what they draw.
 
-``python -m tests.bench.follow_stages [--pictures N]`` (part of ``make bench``). The camera plays
-drawn films one after the other (people who cross, a crowd, people far away, people who leave, one
-who walks) to the shipped student's firmware. The kit's cycle counts are estimates
+``python -m tests.bench.follow_stages [FILM ...] [--pictures N]`` (part of ``make bench``). The
+camera plays drawn films one after the other (people who cross, a crowd, people far away, people who
+leave, one who walks) to the shipped student's firmware. The kit's cycle counts are estimates
 (``evalkit/hardware/core/timing.py``), the energy is one from published figures
 (``synthesize/chip/energy.py``). Exit status 1 when pictures come slower than 25 a second, or lines
 of the camera or pictures are lost.
@@ -14,7 +14,7 @@ import argparse
 import itertools
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,10 +37,10 @@ BEGINNING = 3
 STAGES = ("period", "capture", "store", "network", "copy", "decode")
 
 
-def pictures(count: int) -> list[npt.NDArray[np.uint8]]:
+def pictures(films: Sequence[str], count: int) -> list[npt.NDArray[np.uint8]]:
     """So many pictures of the films, again from the first one when they are over."""
     frames: Iterator[npt.NDArray[np.uint8]] = (
-        frame.pixels for name in itertools.cycle(FILMS) for frame in film(SCRIPTS[name])
+        frame.pixels for name in itertools.cycle(films) for frame in film(SCRIPTS[name])
     )
     return list(itertools.islice(frames, count))
 
@@ -71,8 +71,8 @@ def energy_lines(period: float, network: float, share: float) -> list[str]:
         ("network", inference, 1e3, "mJ a picture"),
         ("network and processor", drain.joules, 1e3, "mJ a picture"),
         ("power", drain.watts, 1e3, "mW"),
-        ("an hour", tuple(3600 * watts for watts in drain.watts), 1, "J"),
-        (f"of a cell of {energy.CELL_VOLTS} V", drain.milliampere_hours, 1, "mAh an hour"),
+        ("an hour", (3600 * drain.watts[0], 3600 * drain.watts[1]), 1.0, "J"),
+        (f"of a cell of {energy.CELL_VOLTS} V", drain.milliampere_hours, 1.0, "mAh an hour"),
     )
     lines = [f"{name:22} {low * by:6.2f} .. {high * by:6.2f} {unit}"
              for name, (low, high), by, unit in rows]  # fmt: skip
@@ -84,15 +84,19 @@ def energy_lines(period: float, network: float, share: float) -> list[str]:
     ]
 
 
-def run(count: int) -> Kit:
+def _sent(camera: Camera, count: int) -> Callable[[], bool]:
+    return lambda: camera.count >= count
+
+
+def run(films: Sequence[str], count: int) -> Kit:
     """The board after so many pictures."""
     with tempfile.TemporaryDirectory() as folder:
         firmware = live_firmware(Path(folder), "live-follow")
-        camera = Camera(pictures(count), repeat=False)
+        camera = Camera(pictures(films, count), repeat=False)
         kit = Kit(firmware, camera=camera)
         for end in range(BLOCK, count + BLOCK, BLOCK):
             until = min(end, count)
-            kit.run_until(lambda n=until: camera.count >= n, 60.0, max_wall_seconds=36000)
+            kit.run_until(_sent(camera, until), 60.0, max_wall_seconds=36000)
             print(f"{until} pictures of {count}", file=sys.stderr, flush=True)
     return kit
 
@@ -101,8 +105,15 @@ def main(arguments: list[str] | None = None) -> int:
     """Run it and print the tables; exit status as above."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", type=int, default=1000, metavar="N", help="(default 1000)")
-    count = parser.parse_args(arguments).pictures
-    kit = run(count)
+    parser.add_argument("films", nargs="*", metavar="FILM", help=f"({', '.join(FILMS)})")
+    options = parser.parse_args(arguments)
+    for name in options.films:
+        if name not in SCRIPTS:
+            parser.error(f"there is no film '{name}'; there are {', '.join(sorted(SCRIPTS))}")
+    count = options.pictures
+    if count <= BEGINNING:
+        parser.error(f"--pictures {count} is too few; ask for {BEGINNING + 1} or more")
+    kit = run(options.films or FILMS, count)
     told = stages(kit)
     for name, times in told.items():
         print(f"{name:10} mean {np.mean(times):6.2f} ms, {min(times):6.2f} .. {max(times):6.2f}")

@@ -147,6 +147,19 @@ def test_missing_and_foreign_files(tmp_path: Path) -> None:
         load(tmp_path / "empty.pth.tar")
 
 
+def test_a_copy_that_broke_off_is_named_as_such(tmp_path: Path) -> None:
+    """By both readers, that with torch and that without."""
+    from ai8x_models.student_file import read_checkpoint
+
+    path = tmp_path / "a.pth.tar"
+    torch.save({"state_dict": {"a.weight": torch.zeros(3000)}}, path)
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(UserError, match="it is cut off, its end is missing; copy"):
+        load(path)
+    with pytest.raises(UserError, match="it is cut off, its end is missing"):
+        read_checkpoint(path)
+
+
 def test_large_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint, "MAX_FILE_BYTES", 100)
     np.savez(tmp_path / "a.npz", **state())
