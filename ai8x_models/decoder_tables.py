@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 from collections.abc import Iterable, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from ai8x_models.codec import STRIDE
 from ai8x_models.skeleton import GROUP_ORDER, KEYPOINTS, LIMBS, LOOP_LIMBS
 from ai8x_models.thresholds import SAMPLES, SCORE_PRIOR, fixed
+from common.arguments import Parser
 from common.console import command_line, say
 from common.files import write_file
 
@@ -79,7 +79,7 @@ def header_text() -> str:
 @command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m ai8x_models.decoder_tables",
         description="Write the tables of the C pose decoder.",
     )

@@ -6,7 +6,6 @@ at the right and at the bottom with grey 128; subtract 128.  Channels are red, g
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from common import pictures
+from common.arguments import Parser, to_file, whole
 from common.console import command_line
 from common.errors import UserError
 from common.files import write_array
@@ -136,13 +136,13 @@ def grey_bytes(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.int8]:
 @command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: picture file -> ``.npy`` of int8 [3, size, size]."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m ai8x_models.preprocess",
         description="Turn a picture into the signed bytes that the chip is given.",
     )
     parser.add_argument("picture", type=Path, help="JPEG or PNG file")
-    parser.add_argument("-o", "--output", type=Path, required=True, help=".npy file to write")
-    parser.add_argument("--size", type=int, default=128, help="side of the input (128)")
+    parser.add_argument("-o", "--output", type=to_file, required=True, help=".npy file to write")
+    parser.add_argument("--size", type=whole(), default=128, help="side of the input (128)")
     options = parser.parse_args(arguments)
     if not 1 <= options.size <= MOST:
         raise UserError(f"--size is {options.size}; 1 to {MOST} pixels a side are possible")

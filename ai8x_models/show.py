@@ -11,7 +11,6 @@ compiler's and says under ``outputs``, in the same order, what one integer step 
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -30,6 +29,7 @@ from ai8x_models.overlay import compose, write_picture
 from ai8x_models.preprocess import prepare, read_picture
 from ai8x_models.skeleton import KEYPOINTS, NUM_HEATMAPS, NUM_PAFS
 from ai8x_models.thresholds import DecodeSettings
+from common.arguments import Parser, to_file
 from common.console import command_line, say
 from common.errors import UserError
 from common.incoming import read_json
@@ -157,14 +157,16 @@ def show(picture: Path, maps: Path, report: Path, output: Path, size: int = 128)
 @command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m ai8x_models.show",
         description="Decode the maps a board sent and draw the people found.",
     )
     parser.add_argument("picture", type=Path, help="the picture the board was given")
     parser.add_argument("--maps", type=Path, required=True, help="maps the board sent (.npz)")
     parser.add_argument("--report", type=Path, required=True, help="the compiler's report.json")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="overlay to write (.png)")
+    parser.add_argument(
+        "-o", "--output", type=to_file, required=True, help="overlay to write (.png)"
+    )
     options = parser.parse_args(arguments)
     print(show(options.picture, options.maps, options.report, options.output))
     say(f"overlay: {options.output}")

@@ -116,6 +116,9 @@ def _check_pickles(path: Path) -> None:
                 pickles.check(archive.read(name))
 
 
+_TRAINED = ("weight", "bias", "running_mean", "running_var")
+
+
 def _check_state(path: Path, state: Mapping[Any, Any]) -> None:
     """A state dictionary holds names and plain tensors, none of which asks for more than the file.
 
@@ -131,6 +134,12 @@ def _check_state(path: Path, state: Mapping[Any, Any]) -> None:
             raise UserError(
                 f"{path}: {shown(name)} is no plain tensor of real numbers; save it as one, "
                 "for example with .to_dense().float()"
+            )
+        trained = value.is_floating_point() and name.endswith(_TRAINED)
+        if trained and not bool(value.isfinite().all()):
+            raise UserError(
+                f"{path}: {shown(name)} holds NaN or infinity: its training went wrong; name an "
+                "earlier checkpoint, or train again"
             )
         if value.numel() * value.element_size() > size:
             raise UserError(

@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -185,7 +186,8 @@ def check_writable(path: Path, folder: bool = False) -> None:
         elif path.is_dir():
             raise UserError(f"cannot write {path}: it is a folder; name a file in it")
         elif path.exists() and not path.is_file():
-            return  # a device or a pipe; opening one may already say something to it
+            _check_device(path)  # a pipe either; opening one may already say something to it
+            return
         else:
             _check_name(path, "file")
             place = Path(os.path.realpath(path))
@@ -199,6 +201,45 @@ def check_writable(path: Path, folder: bool = False) -> None:
         raise UserError(f"cannot write {path}: {wrong} is a file, not a folder") from None
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def check_place(path: Path, folder: bool | None = None) -> None:
+    """As :func:`check_writable`, for a command line before anything is looked at: nothing is made.
+
+    Args:
+        path: of the result.
+        folder: whether it is a folder; None: it may be either.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        if path.is_dir() and folder is False:
+            raise UserError(f"cannot write {path}: it is a folder; name a file in it")
+        if path.exists() and not path.is_file() and not path.is_dir():
+            if folder:
+                raise NotADirectoryError
+            _check_device(path)
+            return
+        place = Path(os.path.realpath(path))
+        if path.is_file() and not folder:
+            place = place.parent
+        found = next(p for p in (place, *place.parents) if p.exists())
+        if not found.is_dir():
+            raise UserError(f"cannot write {path}: {found} is a file, not a folder")
+        with workplace(found) as trial:
+            (trial / (place.name or "result")).touch()
+    except NotADirectoryError:
+        raise UserError(f"cannot write {path}: a part of it is a file, not a folder") from None
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _check_device(path: Path) -> None:
+    """OSError for the device that is always full; others are not tried, it would say something."""
+    status = path.stat()
+    if stat.S_ISCHR(status.st_mode) and status.st_rdev == os.makedev(1, 7):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def _check_name(path: Path, kind: str) -> None:

@@ -106,10 +106,36 @@ def check_yaml(text: str) -> None:
                 continue
             if len(event.value) > MAX_YAML_SCALAR:
                 raise Unfit(f"line {line}: a value of {len(event.value)} characters")
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" in line {mark.line + 1}" if mark else ""
-        raise Unfit(f"not valid YAML{place} ({getattr(error, 'problem', None) or error})") from None
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        if isinstance(error, Unfit):
+            raise
+        wrong = yaml_line(error)
+        place = f" in line {wrong}" if wrong else ""
+        raise Unfit(f"not valid YAML{place} ({yaml_problem(error)})") from None
+
+
+def yaml_line(error: Exception) -> int | None:
+    """The line, from 1, in which YAML is wrong, where that is known."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    return mark.line + 1 if mark else None
+
+
+def yaml_problem(error: Exception) -> str:
+    """What is wrong with YAML, in words about YAML; its reader also says what Python said."""
+    import yaml
+
+    if isinstance(error, yaml.constructor.ConstructorError):
+        problem = str(error.problem)
+        if "constructor for the tag" in problem:
+            return "a tag (!) that means nothing here"
+        if "unhashable key" in problem:
+            return "a key that is a list or has keys itself"
+        return "a value that is not what its tag (!) says"
+    if isinstance(error, yaml.reader.ReaderError):
+        return f"a character that text does not have, at place {error.position + 1}"
+    if isinstance(error, yaml.YAMLError):
+        return str(getattr(error, "problem", None) or "it ends too early")
+    return "a number, date or character that does not exist"
 
 
 def check_archive(file: Path | io.BytesIO, most: int) -> None:

@@ -72,6 +72,14 @@ def people(number: int) -> str:
     return counted(number, "person", "people")
 
 
+def shortened(text: str, most: int, mark: str = "...") -> str:
+    """Return at most so many characters: a long text loses its middle, where paths are alike."""
+    if len(text) <= most:
+        return text
+    head = (most - len(mark)) // 2
+    return text[:head] + mark + text[len(mark) + head - most :]
+
+
 def is_plain(name: str) -> bool:
     """Whether a name is 1 to ``MAX_NAME`` characters that all print."""
     return 0 < len(name) <= MAX_NAME and name.isprintable()

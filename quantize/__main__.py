@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from common.arguments import Parser, to_file, whole
 from common.console import command_line, program, say
 from common.texts import counted
 from quantize.ptq.command import add_onnx, run_onnx
@@ -25,7 +26,7 @@ COMMANDS = ("convert", "bits", "equalize", "onnx", "project")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=program("python -m quantize"),
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -33,29 +34,31 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     convert = commands.add_parser("convert", help="write the integer checkpoint of a student")
     convert.add_argument("checkpoint", type=Path, help="student after quantisation-aware training")
-    convert.add_argument("out", type=Path, help="integer checkpoint to write")
+    convert.add_argument("out", type=to_file, help="integer checkpoint to write")
     convert.add_argument(
         "--compact", action="store_true", help="weights as bytes: a quarter of the file"
     )
     bits = commands.add_parser("bits", help="choose the weight bits of every layer")
     bits.add_argument("checkpoint", type=Path, help="float student (student.pth.tar)")
     bits.add_argument("--images", type=Path, required=True, help="folder of pictures to measure on")
-    bits.add_argument("--out", type=Path, required=True, help="YAML file, the qat part of a recipe")
-    bits.add_argument("--count", type=int, default=64, help="pictures to use (%(default)s)")
+    bits.add_argument(
+        "--out", type=to_file, required=True, help="YAML file, the qat part of a recipe"
+    )
+    bits.add_argument("--count", type=whole(), default=64, help="pictures to use (%(default)s)")
     bits.add_argument(
         "--widths",
-        type=int,
+        type=whole(),
         nargs="+",
         choices=(1, 2, 4, 8),
         default=(2, 4, 8),
         help="widths to choose from (2 4 8)",
     )
-    bits.add_argument("--max-cycles", type=int, help="most cycles of one inference")
+    bits.add_argument("--max-cycles", type=whole(), help="most cycles of one inference")
     level = commands.add_parser("equalize", help="fold batch norm and level the weight ranges")
     level.add_argument("checkpoint", type=Path, help="float student (student.pth.tar)")
-    level.add_argument("out", type=Path, help="float student to write")
+    level.add_argument("out", type=to_file, help="float student to write")
     level.add_argument("--images", type=Path, required=True, help="folder of pictures to watch")
-    level.add_argument("--count", type=int, default=64, help="pictures to use (%(default)s)")
+    level.add_argument("--count", type=whole(), default=64, help="pictures to use (%(default)s)")
     add_onnx(commands)
     _add_project(commands)
     return parser
@@ -67,14 +70,16 @@ def _add_project(commands: Any) -> None:
     parser.add_argument("model", help="MODEL.py:NAME, a file you trust and the model in it")
     parser.add_argument("checkpoint", type=Path, help="its checkpoint (.pth.tar)")
     parser.add_argument("--input", required=True, metavar="C,H,W", help="input: 3,32,32 or 128,64")
-    parser.add_argument("--classes", type=int, help="num_classes of the model (its own default)")
+    parser.add_argument(
+        "--classes", type=whole(), help="num_classes of the model (its own default)"
+    )
     parser.add_argument(
         "--calibrate",
         type=Path,
         metavar="FILE.npy",
         help="inputs [N, C, H, W] of -1 to 127/128, for float checkpoints",
     )
-    parser.add_argument("-o", "--out", type=Path, required=True, help="checkpoint to write")
+    parser.add_argument("-o", "--out", type=to_file, required=True, help="checkpoint to write")
 
 
 def convert(checkpoint: Path, out: Path, compact: bool = False) -> None:

@@ -15,7 +15,6 @@ exceed that for some input is refused rather than written inexactly.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping
@@ -27,6 +26,7 @@ import numpy as np
 from ai8x_models.layers import ONE, FusedConv1d, FusedConvTranspose2d, FusedLayer, FusedLinear
 from ai8x_models.layers.fused import both
 from ai8x_models.students import INPUT, LayerSpec, Student
+from common.arguments import Parser, to_file
 from common.console import command_line, say
 from common.errors import UserError
 from common.files import write_file
@@ -260,9 +260,9 @@ def _check_exact(name: str, layer: FusedLayer, stored: np.ndarray) -> None:
 @command_line
 def main(arguments: list[str] | None = None) -> int:
     """Export one checkpoint; exit status 2 with one sentence for bad input."""
-    parser = argparse.ArgumentParser(prog="python -m quantize.onnx_export", description=__doc__)
+    parser = Parser(prog="python -m quantize.onnx_export", description=__doc__)
     parser.add_argument("checkpoint", type=Path, help="integer student (-q.pth.tar)")
-    parser.add_argument("out", type=Path, help="ONNX file to write")
+    parser.add_argument("out", type=to_file, help="ONNX file to write")
     options = parser.parse_args(arguments)
     from ai8x_models.student_file import load_student
 

@@ -162,15 +162,45 @@ def load_weights(model: nn.Module, state: dict[str, Any], path: str) -> None:
             continue
         if layer.bn is not None and f"{name}.bn.running_mean" not in state:
             layer.remove_batchnorm()
+    trouble = _misfit(model.state_dict(), state)
+    if trouble:
+        raise UserError(
+            f"{path}: its weights are those of another model: {trouble}; name the model and the "
+            "--classes it was trained with"
+        )
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        raise UserError(
-            f"{path} does not fit the model: {' '.join(str(error).split())[:200]}"
-        ) from error
+        raise UserError(f"{path}: its weights cannot be put into the model") from error
     for _, layer in model.named_modules():
         if isinstance(layer, FusedLayer):
             layer.mode = "qat" if _quantised(model) else "float"
+
+
+def _misfit(wanted: dict[str, Any], state: dict[str, Any]) -> str:
+    """What keeps weights from being a model's, the first of each kind; empty where nothing does."""
+    other = [
+        f"{name} is {_sizes(state[name])}, the model's {_sizes(tensor)}"
+        for name, tensor in wanted.items()
+        if name in state and _sizes(state[name]) != _sizes(tensor)
+    ]
+    kinds = (
+        ("there is no", [name for name in wanted if name not in state]),
+        ("the model has no", [name for name in state if name not in wanted]),
+        ("", other),
+    )
+    for _, names in kinds:
+        names.sort(key=lambda name: not name.endswith(".weight"))  # what people know comes first
+    return ", ".join(
+        f"{word} {shown[0]}".strip() + (f" (and {len(shown) - 1} more)" if shown[1:] else "")
+        for word, shown in kinds
+        if shown
+    )
+
+
+def _sizes(tensor: Any) -> str:
+    """Sizes of a tensor for a message."""
+    return "x".join(map(str, getattr(tensor, "shape", ()))) or "one number"
 
 
 def _quantised(model: nn.Module) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from common.arguments import Parser, to_folder, whole
 from common.console import command_line, program, say
 from common.errors import UserError
 from common.files import write_file
@@ -46,11 +47,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     prog = program("python -m synthesize").removesuffix(" compile")
-    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
+    parser = Parser(prog=prog, description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     compile_ = commands.add_parser("compile", help="write a C project, or compare with a trace")
     _add_network(compile_)
-    compile_.add_argument("--out", type=Path, metavar="DIR", help="folder of the C project")
+    compile_.add_argument("--out", type=to_folder, metavar="DIR", help="folder of the C project")
     compile_.add_argument(
         "--against",
         type=Path,
@@ -100,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
         "networks", help="write the descriptions of the shipped students"
     )
     networks.add_argument(
-        "--out", type=Path, default=shipped.NETWORKS, metavar="DIR", help="default: %(default)s"
+        "--out", type=to_folder, default=shipped.NETWORKS, metavar="DIR", help="(%(default)s)"
     )
     networks.set_defaults(run=_networks)
     return parser
@@ -117,14 +118,14 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sample", type=Path, metavar="INPUT.npy", help="one input, CHW integers")
     parser.add_argument(
         "--weight-start",
-        type=int,
+        type=whole(0),
         default=0,
         metavar="N",
         help="leave the kernel words in front of this one to another network",
     )
     parser.add_argument(
         "--bias-start",
-        type=int,
+        type=whole(0),
         default=0,
         metavar="N",
         help="leave the bias bytes in front of this one, in every quadrant, to another network",

@@ -6,7 +6,6 @@ student, too, and often a better one than each (Wortsman et al., "Model soups", 
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import torch
 
 from ai8x_models.student_file import load_student, save_student
 from ai8x_models.students import Student
+from common.arguments import Parser, to_file
 from common.console import progress, say
 from common.errors import UserError
 from common.files import check_writable
@@ -50,9 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
     Raises:
         UserError: see :func:`mean`, or files that cannot be read or written.
     """
-    parser = argparse.ArgumentParser(prog="python -m distill pose average", description=__doc__)
+    parser = Parser(prog="python -m distill pose average", description=__doc__)
     parser.add_argument("students", type=Path, nargs="+", help="float students of one network")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="student to write")
+    parser.add_argument("-o", "--output", type=to_file, required=True, help="student to write")
     options = parser.parse_args(arguments)
     check_writable(options.output)
     files = progress(options.students, title="reading", unit="student")

@@ -23,7 +23,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from common.errors import UserError
-from common.incoming import MAX_YAML_BYTES, check_yaml, read_bytes
+from common.incoming import MAX_YAML_BYTES, check_yaml, read_bytes, yaml_problem
 
 
 @dataclass
@@ -274,6 +274,20 @@ def _merged(path: Path | None, overrides: list[str], kind: type) -> Any:
     return config
 
 
+_OF_YAML = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
+"""What the reader of YAML lets through from Python: a date that does not exist, for example."""
+_KINDS = {"Integer": "whole number", "Float": "number", "Boolean": "true or false"}
+
+
+def _in_our_words(message: str) -> str:
+    """What the library says of a value, without the types that Python has for it."""
+    return re.sub(
+        r"^Value (.*) of type '\w+' could not be converted to (\w+)",
+        lambda found: f"{found[1]} is no {_KINDS.get(found[2], found[2])}",
+        message,
+    )
+
+
 def load_recipe(path: Path | None, overrides: list[str], kind: type[AnyRun]) -> AnyRun:
     """Read a YAML recipe and apply ``key=value`` overrides.
 
@@ -287,8 +301,10 @@ def load_recipe(path: Path | None, overrides: list[str], kind: type[AnyRun]) -> 
         raise UserError(f"cannot read recipe {path}: {error.strerror or error}") from None
     except UserError:
         raise
-    except (OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError, LookupError) as error:
-        message = " ".join(str(error).split())
+    except (OmegaConfBaseException, yaml.YAMLError, *_OF_YAML) as error:
+        message = f"not valid YAML ({yaml_problem(error)})"
+        if isinstance(error, OmegaConfBaseException):
+            message = _in_our_words(" ".join(str(error).split()))
         key = getattr(error, "full_key", None)
         if key:  # the library appends its own names of things
             message = f"{key}: {message.partition(' full_key:')[0]}"

@@ -12,13 +12,16 @@ import importlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from common.arguments import Parser
 from common.console import program
 from common.errors import UserError
+from common.files import check_place
 
 #: The verbs that every task has, because ``make`` calls them.
 VERBS = ("teacher", "student", "quantize", "eval", "sample", "show", "export")
@@ -90,7 +93,7 @@ class Training:
         from distill.engine.recipe import existing, load_recipe
 
         asked = any(argument in ("-h", "--help") for argument in arguments)
-        parser = argparse.ArgumentParser(
+        parser = Parser(
             prog=program(prog),
             description=self.what,
             epilog=self._settings(arguments) if asked else None,
@@ -106,6 +109,7 @@ class Training:
         recipe = load_recipe(
             options.config or kind.default, options.overrides, imported(kind.recipe)
         )
+        check_place(Path(recipe.out), folder=True)
         imported(kind.train)(recipe)
         return 0
 
@@ -136,6 +140,20 @@ class Training:
         return "\n  ".join(line.replace("\n...", "").replace("\n", " ") for line in lines)
 
 
+def _try_outputs(arguments: list[str]) -> None:
+    """Try the places that a verb is told to write to, before what it needs is imported.
+
+    Raises:
+        UserError: one of them cannot be written.
+    """
+    for option, value in pairwise([*arguments, ""]):
+        name, sign, inner = option.partition("=")
+        if name == "out" and sign:
+            check_place(Path(inner), folder=True)
+        elif name in ("-o", "--out", "--output"):
+            check_place(Path(inner if sign else value))
+
+
 @dataclass(frozen=True)
 class Task:
     """One kind of problem: a teacher, a chip student, and what makes an answer of its numbers.
@@ -158,6 +176,7 @@ class Task:
         """
         if verb not in self.verbs:
             raise UserError(f"task {self.name} cannot '{verb}'; it can {', '.join(self.verbs)}")
+        _try_outputs(arguments)
         return self.verbs[verb].run(f"python -m distill {self.name} {verb}", arguments)
 
     def overview(self) -> str:

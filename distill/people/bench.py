@@ -5,7 +5,6 @@ All data are synthetic people, so the numbers can be measured anywhere.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
@@ -18,7 +17,8 @@ import torch
 
 from ai8x_models.codec import encode_batch
 from ai8x_models.decode import decode, decode_single
-from common.console import progress
+from common.arguments import Parser
+from common.console import command_line, progress
 from distill.people.crops import Augmentation, CropDataset, collate
 from distill.people.person_sets import MAX_SIDE, PeopleSet, SyntheticSet
 from distill.people.synthetic import write_set
@@ -98,9 +98,10 @@ def measure_files(count: int = 32) -> dict[str, float]:
         return _rates({"decode 640 x 480 JPEG": decode, "crops from such files": loader})
 
 
+@command_line
 def main(arguments: list[str] | None = None) -> int:
     """Print a table; exit status 1 when data preparation is slower than it must be."""
-    argparse.ArgumentParser(
+    Parser(
         prog="python -m distill.people.bench",
         description="Measure how fast pictures are made ready for training.",
     ).parse_args(arguments)

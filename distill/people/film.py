@@ -7,7 +7,6 @@ of :mod:`distill.people.synthetic`; the same script always gives the same film.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_models.skeleton import KEYPOINTS
+from common.arguments import Parser
 from common.console import command_line, progress, say
 from common.errors import UserError
 from common.files import whole_file, write_file
@@ -307,7 +307,7 @@ def _write_video(
 @command_line
 def main(arguments: list[str] | None = None) -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m distill.people.film", description=__doc__)
+    parser = Parser(prog="python -m distill.people.film", description=__doc__)
     parser.add_argument("script", choices=sorted(SCRIPTS), help="what happens in it")
     parser.add_argument("video", type=Path, help="file to write, .mp4 or .avi")
     options = parser.parse_args(arguments)

@@ -10,7 +10,6 @@ picture.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_models.skeleton import COCO17, KEYPOINTS, to_coco17
+from common.arguments import Parser, to_folder, whole
 from common.console import command_line, say
 from common.errors import UserError
 from common.files import whole_folder, write_file
@@ -150,11 +150,13 @@ def write_picture(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
 @command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m distill.people.synthetic", description=__doc__)
-    parser.add_argument("folder", type=Path, help="folder to make")
-    parser.add_argument("--count", type=int, default=100, help="pictures (100)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the first picture (0)")
-    parser.add_argument("--size", type=int, default=192, help="side of a picture in pixels (192)")
+    parser = Parser(prog="python -m distill.people.synthetic", description=__doc__)
+    parser.add_argument("folder", type=to_folder, help="folder to make")
+    parser.add_argument("--count", type=whole(), default=100, help="pictures (100)")
+    parser.add_argument("--seed", type=whole(0), default=0, help="seed of the first picture (0)")
+    parser.add_argument(
+        "--size", type=whole(), default=192, help="side of a picture in pixels (192)"
+    )
     options = parser.parse_args(arguments)
     say(str(write_set(options.folder, options.count, options.seed, options.size)))
     return 0

@@ -9,7 +9,6 @@ program, which they hardly do. Modelled time is the board's.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import statistics
@@ -24,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai8x_models.preprocess import fit
+from common.arguments import Parser, whole
 from common.console import progress
 from common.errors import UserError
 from evalkit.commands import replay
@@ -185,10 +185,10 @@ def _rounded(value: Any) -> Any:
 
 def main(given: list[str]) -> int:
     """Command line; prints one JSON object, and the targets on the standard error stream."""
-    parser = argparse.ArgumentParser(prog="python -m evalkit bench", description=__doc__)
+    parser = Parser(prog="python -m evalkit bench", description=__doc__)
     parser.add_argument("firmware", help="ELF image of the frame-injection application")
     parser.add_argument("--picture", type=Path, help="what the board looks at (else noise)")
-    parser.add_argument("--count", type=int, default=10, help="pictures after the first")
+    parser.add_argument("--count", type=whole(), default=10, help="pictures after the first")
     parser.add_argument("--maps", action="store_true", help="ask for the result maps as well")
     parser.add_argument("--trace", type=Path, help="also replay this trace.npz")
     arguments = parser.parse_args(given)

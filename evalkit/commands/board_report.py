@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from common.arguments import Parser, to_file, whole
 from common.console import progress, say
 from common.files import check_writable, write_file
 from evalkit.host import board_report
@@ -24,11 +25,11 @@ def main(given: list[str]) -> int:
     Raises:
         UserError: a project is incomplete, no OpenOCD, no port, or a file cannot be written.
     """
-    parser = argparse.ArgumentParser(prog="python -m evalkit board-report", description=__doc__)
+    parser = Parser(prog="python -m evalkit board-report", description=__doc__)
     parser.add_argument("projects", nargs="+", type=Path, metavar="PROJECT", help="folders")
-    parser.add_argument("-o", "--out", type=Path, required=True, metavar="FILE.json")
+    parser.add_argument("-o", "--out", type=to_file, required=True, metavar="FILE.json")
     parser.add_argument("--port", help="the board's serial port (default: the virtual kit)")
-    parser.add_argument("--baud", type=int, default=BAUD, help="rate of the programs' console")
+    parser.add_argument("--baud", type=whole(), default=BAUD, help="rate of the programs' console")
     parser.add_argument("--openocd", help="OpenOCD program (default: openocd on the PATH)")
     parser.add_argument("--scripts", type=Path, help="folder of its scripts, if not the usual one")
     parser.add_argument("--note", default="", help="e.g. the board, or a power monitor's reading")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
+from common.arguments import Parser
 from common.console import say
 from evalkit.dump import compare_dumps
 
 
 def main(arguments: list[str]) -> int:
     """``evalkit compare A B``: 0 if equal, 1 with the first difference otherwise."""
-    parser = argparse.ArgumentParser(prog="evalkit compare", description=compare_dumps.__doc__)
+    parser = Parser(prog="evalkit compare", description=compare_dumps.__doc__)
     parser.add_argument("first", type=Path)
     parser.add_argument("second", type=Path)
     options = parser.parse_args(arguments)

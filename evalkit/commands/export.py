@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from common.arguments import to_file, whole
 from common.console import note, progress, say
 from common.errors import UserError
 from common.files import check_writable
@@ -63,8 +64,10 @@ def main(given: list[str]) -> int:
         UserError: the source is unusable or went away; or the file cannot be written.
     """
     parser = sources.parser("export", __doc__ or "")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="COCO JSON file to write")
-    parser.add_argument("--count", type=int, help="end after so many pictures (default: all)")
+    parser.add_argument(
+        "-o", "--output", type=to_file, required=True, help="COCO JSON file to write"
+    )
+    parser.add_argument("--count", type=whole(), help="end after so many pictures (default: all)")
     options = parser.parse_args(given)
     if options.count is not None and options.count < 1:
         raise UserError(f"--count is {options.count}; at least one picture is needed")

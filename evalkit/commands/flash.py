@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
+from common.arguments import Parser
 from common.console import program, say
 from evalkit.host.flash import check_firmware, command, find_openocd, flash
 
@@ -15,7 +15,7 @@ def main(given: list[str]) -> int:
     Raises:
         UserError: no OpenOCD, no ELF, or OpenOCD failed.
     """
-    parser = argparse.ArgumentParser(prog=program("python -m evalkit flash"), description=__doc__)
+    parser = Parser(prog=program("python -m evalkit flash"), description=__doc__)
     parser.add_argument("firmware", type=Path, help="ELF executable for the MAX78000")
     parser.add_argument("--openocd", help="OpenOCD program (default: openocd on the PATH)")
     parser.add_argument("--scripts", type=Path, help="folder of its scripts, if not the usual one")

@@ -7,7 +7,6 @@ calculation (``ai8x_models.maps``).
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from ai8x_models.maps import Maps, write_maps
 from ai8x_models.preprocess import fit
+from common.arguments import Parser, to_file, whole
 from common.console import progress, say
 from common.errors import UserError
 from common.files import check_writable
@@ -56,14 +56,14 @@ def main(given: list[str]) -> int:
     Raises:
         UserError: firmware, port or pictures are unusable; or the file cannot be written.
     """
-    parser = argparse.ArgumentParser(prog="python -m evalkit maps", description=__doc__)
+    parser = Parser(prog="python -m evalkit maps", description=__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--kit", type=Path, metavar="ELF", help="run this on the virtual kit")
     source.add_argument("--port", help="serial port of the board, e.g. /dev/ttyACM0 or COM3")
-    parser.add_argument("--baud", type=int, default=BAUD, help=f"of the port (default {BAUD})")
+    parser.add_argument("--baud", type=whole(), default=BAUD, help=f"of the port (default {BAUD})")
     parser.add_argument("--camera", type=Path, required=True, help="photographs (folder or file)")
-    parser.add_argument("--count", type=int, help="end after so many pictures (default: all)")
-    parser.add_argument("-o", "--output", type=Path, required=True, help=".npz file to write")
+    parser.add_argument("--count", type=whole(), help="end after so many pictures (default: all)")
+    parser.add_argument("-o", "--output", type=to_file, required=True, help=".npz file to write")
     options = parser.parse_args(given)
     if options.count is not None and options.count < 1:
         raise UserError(f"--count is {options.count}; at least one picture is needed")

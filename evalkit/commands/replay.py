@@ -12,7 +12,6 @@ to its end and the memory compared with ``expected``.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from common.arguments import Parser, to_folder
 from common.console import say
 from common.errors import UserError
 from common.incoming import read_arrays
@@ -231,12 +231,13 @@ def replay(path: Path, dump: Path | None = None) -> str:
 
 def main(arguments: list[str]) -> int:
     """``evalkit replay TRACE``: 0 if it comes out as recorded, else 1."""
-    parser = argparse.ArgumentParser(
-        prog="evalkit replay", description="Replay a recorded list of bus accesses."
-    )
+    parser = Parser(prog="evalkit replay", description="Replay a recorded list of bus accesses.")
     parser.add_argument("trace", type=Path, help=".npz with the arrays trace and expected")
     parser.add_argument(
-        "--dump-layers", type=Path, metavar="DIR", help="write each layer's input and output there"
+        "--dump-layers",
+        type=to_folder,
+        metavar="DIR",
+        help="write each layer's input and output there",
     )
     options = parser.parse_args(arguments)
     try:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ai8x_models.maps import write_maps
+from common.arguments import Parser, real, whole
 from common.console import program, progress
 from common.errors import UserError
 from common.files import check_writable, write_file
@@ -32,7 +33,7 @@ _RESETS_TOLD = 20
 
 
 def _arguments(given: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog=program("python -m evalkit run"), description=__doc__)
+    parser = Parser(prog=program("python -m evalkit run"), description=__doc__)
     parser.add_argument("firmware", help="ELF executable for the MAX78000")
     parser.add_argument("--uart", metavar="FILE", help="console text goes here; - is the screen")
     parser.add_argument("--uart-raw", metavar="FILE", help="all console bytes, frames included")
@@ -44,7 +45,10 @@ def _arguments(given: list[str]) -> argparse.Namespace:
         "--dump-layers", metavar="DIR", help="inputs and outputs of each layer as .npy"
     )
     parser.add_argument(
-        "--gdb", metavar="PORT", type=int, help="wait for a debugger on this TCP port first"
+        "--gdb",
+        metavar="PORT",
+        type=whole(0),
+        help="wait for a debugger on this TCP port first",
     )
     camera = parser.add_mutually_exclusive_group()
     camera.add_argument(
@@ -56,7 +60,7 @@ def _arguments(given: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--frames",
         metavar="N",
-        type=int,
+        type=whole(),
         help="send N frames, beginning again if need be",
     )
     parser.add_argument(
@@ -74,10 +78,10 @@ def _arguments(given: list[str]) -> argparse.Namespace:
         help="a reset by watchdog or software ends the run (else: starts the firmware again)",
     )
     parser.add_argument(
-        "--max-seconds", type=float, default=DEFAULT_SECONDS, help="limit on modelled time"
+        "--max-seconds", type=real(), default=DEFAULT_SECONDS, help="limit on modelled time"
     )
     parser.add_argument(
-        "--max-wall", type=float, default=DEFAULT_WALL_SECONDS, help="limit on wall time"
+        "--max-wall", type=real(), default=DEFAULT_WALL_SECONDS, help="limit on wall time"
     )
     return parser.parse_args(given)
 

@@ -7,6 +7,7 @@ import signal
 import webbrowser
 from collections.abc import Callable
 
+from common.arguments import whole
 from common.console import say
 from common.texts import console
 from evalkit.host.stream import sources
@@ -41,7 +42,7 @@ def parser(required: bool = True) -> argparse.ArgumentParser:
         "where they are",
     )
     result.add_argument(
-        "--http", type=int, default=DEFAULT_HTTP, metavar="PORT",
+        "--http", type=whole(0), default=DEFAULT_HTTP, metavar="PORT",
         help="serve the page here (%(default)s)",
     )  # fmt: skip
     result.add_argument("--no-browser", action="store_true", help="do not open the page")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 
+from common.arguments import Parser
 from common.errors import UserError
 from common.texts import console
 
 
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="pose78 check",
         description="Say whether a network fits the chip and how fast it is; it need not be "
         "trained. Exit status 1: it does not fit.",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from common.arguments import Parser
 
 _TRAIN = "pip install 'pose78[train]'"
 
@@ -79,7 +80,7 @@ _WIDTH = max(len(need.what) for need in NEEDS)
 
 def main(arguments: list[str]) -> int:
     """Command line; 1 when something is missing."""
-    argparse.ArgumentParser(
+    Parser(
         prog="pose78 doctor",
         description="Say what is installed and what is missing for what. Exit status 1: something "
         "is missing.",

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from common.arguments import Parser, real, whole
 from common.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ STANDARD = Path("-")
 
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
-    result = argparse.ArgumentParser(
+    result = Parser(
         prog="pose78 predict",
         description="Find people, by an integer student whose answers are those of the chip. What "
         "cannot be read is named and left out. Exit status 1: a source is not there, 2: nothing "
@@ -43,9 +44,9 @@ def parser() -> argparse.ArgumentParser:
         "--model", default="native", metavar="NAME", help="student or its integer checkpoint "
         "(%(default)s)",
     )  # fmt: skip
-    result.add_argument("--threshold", type=float, metavar="SCORE",
+    result.add_argument("--threshold", type=real(0, 32), metavar="SCORE",
                         help="least score of a person (the network's own)")  # fmt: skip
-    result.add_argument("--threads", type=int, metavar="N", help="threads (one per processor)")
+    result.add_argument("--threads", type=whole(), metavar="N", help="threads (one per processor)")
     _add_eyes(result.add_argument_group("who looks"))
     _add_outputs(result.add_argument_group("what comes out"))
     return result
@@ -59,7 +60,7 @@ def _add_eyes(group: argparse._ArgumentGroup) -> None:
                      help="as --kit, with frame-injection firmware that you built")  # fmt: skip
     one.add_argument("--port", metavar="PORT", help="a board with the frame-injection firmware, "
                      "e.g. /dev/ttyACM0 or COM3")  # fmt: skip
-    group.add_argument("--baud", type=int, metavar="RATE",
+    group.add_argument("--baud", type=whole(), metavar="RATE",
                        help=f"rate of the port ({BAUD})")  # fmt: skip
 
 
@@ -71,7 +72,7 @@ def _add_outputs(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--csv", type=Path, metavar="FILE",
                        help="write a line for every point (-: to standard output)")  # fmt: skip
     group.add_argument("--show", action="store_true", help="show it on a page in the browser")
-    group.add_argument("--http", type=int, metavar="PORT",
+    group.add_argument("--http", type=whole(0), metavar="PORT",
                        help=f"port of that page ({HTTP})")  # fmt: skip
     group.add_argument("--no-browser", action="store_true", help="do not open the page")
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from pathlib import Path
 
+from common.arguments import Parser, to_file
 from common.console import say
 from common.files import check_writable
 from common.texts import console, people
@@ -17,14 +17,14 @@ def main(arguments: list[str]) -> int:
     Raises:
         UserError: the network cannot be read, or the page cannot be written.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="pose78 report",
         description="Draw a network on the chip: its graph, where its memory and its cycles go, "
         "and what to change. Exit status 1: it does not fit.",
     )
     parser.add_argument("network", help="student of this package, or a file that pose78 check "
                         "takes")  # fmt: skip
-    parser.add_argument("-o", "--output", type=Path, default=Path("report.html"),
+    parser.add_argument("-o", "--output", type=to_file, default=Path("report.html"),
                         help="page to write (%(default)s)")  # fmt: skip
     parser.add_argument("--picture", type=Path, metavar="FILE",
                         help="show what the integer student finds in it")  # fmt: skip

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common.arguments import real, to_file, whole
 from common.console import note, say
 from common.errors import UserError
 from common.files import check_writable, write_file
@@ -30,28 +31,31 @@ def add_onnx(commands: Any) -> None:
         "only what stands in the way is said",
     )  # fmt: skip
     parser.add_argument(
-        "-o", "--out", type=Path, help="quantised model to write: .onnx, or .pth.tar (checkpoint)"
+        "-o",
+        "--out",
+        type=to_file,
+        help="quantised model to write: .onnx, or .pth.tar (checkpoint)",
     )
     parser.add_argument(
         "--judge", type=Path, metavar="FOLDER|FILE.npy",
         help="other pictures or inputs, to compare with the model on (those of --calibrate)",
     )  # fmt: skip
-    parser.add_argument("--count", type=int, default=256, help="inputs to use (%(default)s)")
+    parser.add_argument("--count", type=whole(), default=256, help="inputs to use (%(default)s)")
     parser.add_argument(
-        "--input-range", type=float, nargs=2, default=(-1.0, 1.0), metavar=("BLACK", "WHITE"),
-        help="what the model reads for black and white pictures (-1 1)",
+        "--input-range", type=real(), nargs=2, metavar=("BLACK", "WHITE"),
+        help="what the model reads for black and white pictures (-1 1; of whole numbers 0 255)",
     )  # fmt: skip
     parser.add_argument(
-        "--bits", type=int, nargs="+", choices=(1, 2, 4, 8), default=(8, 4, 2),
+        "--bits", type=whole(), nargs="+", choices=(1, 2, 4, 8), default=(8, 4, 2),
         help="weight bits to choose from (8 4 2)",
     )  # fmt: skip
     parser.add_argument(
         "--approximate", action="store_true",
         help="replace what the chip does not have by the nearest thing it has, where there is one",
     )  # fmt: skip
-    parser.add_argument("--report", type=Path, help="write what was measured as JSON")
+    parser.add_argument("--report", type=to_file, help="write what was measured as JSON")
     parser.add_argument(
-        "--float", type=Path, dest="floating", metavar="OUT.pth.tar",
+        "--float", type=to_file, dest="floating", metavar="OUT.pth.tar",
         help="write the float network too, for quantisation-aware training",
     )  # fmt: skip
 
@@ -75,10 +79,12 @@ def run_onnx(options: argparse.Namespace) -> None:
         )
     if options.out is None:
         raise UserError("name the file to write with -o")
-    span = (options.input_range[0], options.input_range[1])
+    span = None if options.input_range is None else tuple(options.input_range)
 
     def source(path: Path) -> Callable[[Net], Calibration]:
-        return lambda net: data.load(path, net.ops["input"].shape, net.layout, options.count, span)
+        return lambda net: data.load(
+            path, net.ops["input"].shape, net.layout, options.count, span, net.input_type
+        )
 
     result = quantize(
         options.model, source(options.calibrate), options.bits, options.approximate,

@@ -25,8 +25,9 @@ class Calibration:
 
 
 def load(
-    path: Path, shape: Shape, layout: str, count: int, span: tuple[float, float] = (-1.0, 1.0)
-) -> Calibration:
+    path: Path, shape: Shape, layout: str, count: int,
+    span: tuple[float, float] | None = None, kind: str = "float32",
+) -> Calibration:  # fmt: skip
     """Read calibration data.
 
     Args:
@@ -35,7 +36,8 @@ def load(
         shape: input of the network, [channels, rows, columns].
         layout: how the model wants it (see :class:`quantize.ptq.net.Net`).
         count: most inputs to use, evenly spread.
-        span: what black and white are to the model, for pictures.
+        span: what black and white are to the model, for pictures; None: the usual for its type.
+        kind: type of the numbers that the model reads, as NumPy calls it.
 
     Raises:
         UserError: nothing there, another shape, NaN, or numbers out of any range.
@@ -43,13 +45,20 @@ def load(
     if count < 1:
         raise UserError(f"{count} calibration inputs are too few; use at least 1")
     if path.is_dir():
-        return _pictures(path, shape, count, span)
+        return _pictures(path, shape, count, span or usual_span(kind), np.dtype(kind).kind in "iu")
     if path.suffix != ".npy" or not path.is_file():
         raise UserError(
             f"{path}: calibration data is a folder of pictures or a .npy file of inputs; there is "
             "no such thing here"
         )
     return Calibration(_array(path, shape, layout, count))
+
+
+def usual_span(kind: str) -> tuple[float, float]:
+    """What black and white pictures are to a model by the type of its input."""
+    if np.dtype(kind).kind not in "iu":
+        return -1.0, 1.0
+    return (-128.0, 127.0) if kind == "int8" else (0.0, 255.0)
 
 
 def _array(path: Path, shape: Shape, layout: str, count: int) -> np.ndarray:
@@ -67,7 +76,7 @@ def _array(path: Path, shape: Shape, layout: str, count: int) -> np.ndarray:
             f"{path}: it holds {found}, but the model reads Nx{sizes}; save inputs of that shape, "
             "batch first"
         )
-    if data.dtype.kind not in "iuf" or not len(data):
+    if data.dtype.kind not in "iufb" or not len(data):
         raise UserError(f"{path}: it holds no numbers ({data.dtype}, {len(data)} inputs)")
     chosen = np.array(data[:: max(1, len(data) // count)][:count], np.float32)  # out of the map
     if not np.isfinite(chosen).all():
@@ -108,7 +117,9 @@ def given(inputs: np.ndarray, shape: Shape, layout: str) -> np.ndarray:
     return inputs.reshape(len(inputs), *described(shape, layout))
 
 
-def _pictures(folder: Path, shape: Shape, count: int, span: tuple[float, float]) -> Calibration:
+def _pictures(
+    folder: Path, shape: Shape, count: int, span: tuple[float, float], whole: bool
+) -> Calibration:
     channels, rows, columns = shape
     if channels not in (1, 3) or rows != columns:
         raise UserError(
@@ -128,6 +139,8 @@ def _pictures(folder: Path, shape: Shape, count: int, span: tuple[float, float])
     real = (bytes_.astype(np.float32) + 128) / 255 * (high - low) + low
     if span == (-1.0, 1.0):
         real = bytes_.astype(np.float32) / 128  # (pixel - 128) / 128, as everywhere here
+    if whole and high - low == 255:
+        real = np.rint(real)
     return Calibration(real.reshape(len(real), *shape), _classes(folder, paths, chosen))
 
 

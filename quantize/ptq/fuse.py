@@ -129,6 +129,7 @@ def _before(net: Net, op: Op) -> bool:
     gain = np.broadcast_to(op.weight, (op.shape[0],))
     shift = np.broadcast_to(op.bias, (op.shape[0],))
     for reader in readers:
+        reader.copies = False
         reader.bias = reader.bias + np.einsum("oihw,i->o", reader.weight, shift)
         reader.weight = reader.weight * gain[None, :, None, None]
     return True
@@ -187,13 +188,7 @@ def _absorb(source: Op, op: Op) -> bool:
 def _redundant(net: Net, op: Op, source: Op) -> bool:
     """Whether data is positive already where a ReLU would make it so."""
     bare = op.low == -math.inf and op.high == math.inf
-    return op.activation in ("relu", "abs") and bare and _positive(net, source)
-
-
-def _positive(net: Net, op: Op) -> bool:
-    if op.kind in ("pool", "concat", "flatten"):
-        return all(_positive(net, net.ops[n]) for n in op.inputs)
-    return op.activation in ("relu", "abs")
+    return op.activation in ("relu", "abs") and bare and net.positive(source)
 
 
 def _stand_alone(net: Net) -> None:

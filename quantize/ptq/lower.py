@@ -13,8 +13,12 @@ from ai8x_models.layer_spec import LayerSpec
 from ai8x_models.layers import FusedLayer
 from ai8x_models.students import INPUT, Student, StudentSpec
 from common.errors import UserError
+from common.texts import shortened, word
 from quantize.ptq.net import CONVOLUTIONS, Net, Op, one_by_one
 from synthesize.chip.limits import BIAS_BYTES_PER_QUADRANT, PROCESSORS
+
+LONGEST = 100
+"""Characters of a layer's name: names built of it (of tensors, of functions in C) say more."""
 
 
 @dataclass
@@ -41,11 +45,13 @@ class _Lowering:
     def name(self, wanted: str) -> str:
         """A name that a module attribute and a C file can have."""
         name = re.sub(r"[^A-Za-z0-9_]", "_", wanted).strip("_") or "layer"
+        name = shortened(name, LONGEST, "_")
         taken = hasattr(Student, name) or name in ("spec", "mode", "training", INPUT)
         if taken or not name[0].isalpha():
             name = f"layer_{name}"
+        base, number = name, 2
         while name.lower() in self.taken:
-            name += "_"
+            name, number = f"{base}_{number}", number + 1
         self.taken.add(name.lower())
         return name
 
@@ -143,7 +149,7 @@ def lower(net: Net) -> Lowered:
             lowering.layer(op.name)
     outputs = tuple(dict.fromkeys(lowering.layer(name) for name in _put_out(net)))
     spec = StudentSpec(
-        re.sub(r"[^A-Za-z0-9_.+-]", "_", net.name) or "network",
+        shortened(word(net.name), LONGEST, "_") or "network",
         net.ops[INPUT].shape, tuple(lowering.specs), outputs,
     )  # fmt: skip
     return Lowered(spec, lowering.ops, lowering.sources, lowering.made)

@@ -69,6 +69,8 @@ class Op:
     low: float = -math.inf
     high: float = math.inf
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    copies: bool = False
+    """Whether a convolution only moves values, so that its data means what its input means."""
     word: str = ""
     nearest: str = ""
     substitute: str = "none"
@@ -114,14 +116,24 @@ class Net:
     """What a model that is quantised already allows its input to be."""
     norm: Norm | None = None
     """Its first batch norm, where nothing but layers of its own stands before it."""
+    input_type: str = "float32"
+    """Of the numbers that the model reads, as NumPy calls it."""
+    same: dict[str, int] = field(default_factory=dict)
+    """By name: the last number that was put behind it to tell operations apart."""
     views: dict[str, str] = field(default_factory=dict)
     """By tensor of the model: the order of its axes (see :mod:`quantize.ptq.read.views`)."""
 
+    @property
+    def whole(self) -> bool:
+        """Whether the model reads whole numbers."""
+        return np.dtype(self.input_type).kind in "iub"
+
     def add(self, op: Op) -> Op:
         """Append an operation; its name is made unique."""
-        base, number = op.name, 2
+        base = op.name
         while op.name in self.ops:
-            op.name, number = f"{base}_{number}", number + 1
+            self.same[base] = self.same.get(base, 1) + 1
+            op.name = f"{base}_{self.same[base]}"
         self.ops[op.name] = op
         return op
 
@@ -140,6 +152,17 @@ class Net:
     def source(self, op: Op) -> Op:
         """The operation whose result another one reads first."""
         return self.ops[op.inputs[0]]
+
+    def positive(self, op: Op) -> bool:
+        """Whether no value of a result can be negative."""
+        if op.activation in ("relu", "abs") or op.low >= 0 or op.substitute == "relu":
+            return True
+        if op.kind == "input":
+            return np.dtype(self.input_type).kind in "ub"
+        scaled = op.kind == "affine" and bool((op.weight >= 0).all() and (op.bias >= 0).all())
+        added = op.kind == "sum" and op.join == "add"
+        kept = op.kind in ("pool", "concat", "flatten", "pad", "act") or op.copies
+        return (scaled or added or kept) and all(self.positive(self.ops[n]) for n in op.inputs)
 
     def replace(self, old: str, new: str) -> None:
         """Let everybody who reads ``old`` read ``new``, and put that out instead; drop ``old``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from common.texts import shortened
 from quantize.ptq.run import Result
 from synthesize.chip.limits import WEIGHT_WORDS
 
@@ -32,7 +33,7 @@ def as_text(result: Result) -> str:
     for spec in result.student.spec.layers:
         bits = str(result.allocation.bits.get(spec.name, "-"))
         ratio = f"{min(result.layers[spec.name], 999.0):.1f} dB"
-        lines.append(f"{spec.name[:31]:<32}{spec.op:<17}{bits:>5}{ratio:>17}")
+        lines.append(f"{shortened(spec.name, 31):<32}{spec.op:<17}{bits:>5}{ratio:>17}")
     found = result.allocation
     lines.append(f"{found.fullest} of {WEIGHT_WORDS} kernel words, {found.cycles:,} cycles")
     for name, error in result.outputs.items():

@@ -17,7 +17,7 @@ from common.errors import UserError
 from quantize.calibrate import calibrate
 from quantize.equalize import equalize
 from quantize.integer import to_integer
-from quantize.ptq import evaluate, lower, scales
+from quantize.ptq import evaluate, lower, remarks, scales
 from quantize.ptq.correct import correct_biases
 from quantize.ptq.data import Calibration, given
 from quantize.ptq.fuse import fuse
@@ -26,11 +26,10 @@ from quantize.ptq.net import Net
 from quantize.ptq.obstacles import UnfitNetwork, trouble, unfinished
 from quantize.ptq.read.reader import read
 from quantize.ptq.read.views import canonical
+from quantize.ptq.suits import TRIALS, check, some
 from quantize.sensitivity import sensitivity
 from synthesize.place.bits import Allocation, allocate, graph_of
 
-TRIALS = 64
-"""Calibration inputs that shifts, widths and biases are tried on; ranges see all of them."""
 WIDTHS = (8, 4, 2)
 Progress = Callable[[str], None]
 
@@ -108,7 +107,7 @@ def quantize(
     """
     net, lowered = understand(path, approximate)
     data = calibration(net)
-    _check_span(net, data.inputs)
+    check(net, data.inputs)
     progress("ranges")
     inputs = torch.from_numpy(data.inputs)
     seen = scales.ranges(net, inputs)
@@ -140,63 +139,8 @@ def quantize(
     return result
 
 
-SPAN = 4.0
-"""How often the range of its own quantisation inputs may leave, or leave unused."""
-SPREAD = 16.0
-"""How far the spread in front of the first batch norm may be from that of training; statistics of
-a network that has seen a few batches are several times off."""
-USUAL = 16.0
-"""Inputs beyond this are worth a remark: networks are trained on numbers about one."""
-
-
-def _check_span(net: Net, inputs: np.ndarray) -> None:
-    """Refuse data of another range than a model was quantised for or trained on.
-
-    Raises:
-        UserError: both ranges are named.
-    """
-    most = float(np.abs(inputs).max())
-    if net.input_span is not None:
-        known = max(abs(end) for end in net.input_span)
-        if not known / (4 * SPAN) <= most <= SPAN * known:
-            raise UserError(
-                f"calibration data reaches {most:g}, but the model's own quantisation is made for "
-                f"about {known:g}; give inputs as the model reads them"
-            )
-    elif not _check_spread(net, inputs, most) and most > USUAL:
-        net.notes.append(
-            f"inputs reach {most:g}, and nothing in the model says whether it was trained on such; "
-            "give them as it reads them"
-        )
-
-
-def _check_spread(net: Net, inputs: np.ndarray, most: float) -> bool:
-    """Compare data with what the first batch norm saw in training; whether that was possible."""
-    norm = net.norm
-    seen = None
-    if norm is not None:
-        seen = evaluate.along(norm.front, some(torch.from_numpy(inputs), TRIALS))
-    if norm is None or seen is None or seen[:, 0].numel() < 2:
-        return False
-    alive = norm.deviation > 1e-3 * norm.deviation.max()
-    spread = seen.transpose(0, 1).flatten(1).std(1).numpy()[alive] / norm.deviation[alive]
-    ratio = float(np.median(spread))
-    if not 1 / SPREAD <= ratio <= SPREAD:
-        raise UserError(
-            f"calibration data reaches {most:g} and spreads {ratio:.3g} times as far as what the "
-            f"model was trained on, by the statistics of {norm.node}; give inputs as the model "
-            "reads them"
-        )
-    return True
-
-
 def _rounded(x: Tensor) -> Tensor:
     return (torch.floor(x * 128 + 0.5) / 128).clamp(-1, 127 / 128)
-
-
-def some(inputs: Tensor, count: int) -> Tensor:
-    """At most so many inputs, evenly spread: folders of classes come class by class."""
-    return inputs[torch.linspace(0, len(inputs) - 1, min(count, len(inputs))).long()]
 
 
 def choose_bits(
@@ -265,6 +209,13 @@ def _compare(
         got = mine[lowered.layers[op]].reshape(truth.shape)
         norm = float(np.linalg.norm(truth)) or 1.0
         result.outputs[name] = float(np.linalg.norm(got - truth)) / norm
+        far = remarks.share(got, truth)
+        if far > remarks.LARGE:
+            read = remarks.unlike(net, data.inputs, name, truth)
+            result.notes.append(
+                remarks.remark_unlike(net, name, read) if read > remarks.LARGE / 2
+                else remarks.remark(student.spec, name, lowered.layers[op], far, result.layers)
+            )  # fmt: skip
     op = net.outputs[0][1]
     first, truth = mine[lowered.layers[op]].reshape(len(data.inputs), -1), wanted[0]
     truth = truth.reshape(len(truth), -1)

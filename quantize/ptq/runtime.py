@@ -12,13 +12,6 @@ from common.errors import UserError
 from quantize.ptq.net import Net
 from synthesize.read.onnx.model import load_proto
 
-_KINDS: dict[str, type] = {
-    "tensor(double)": np.float64,
-    "tensor(float16)": np.float16,
-    "tensor(uint8)": np.uint8,
-    "tensor(int8)": np.int8,
-}
-
 
 def run_model(path: Path, net: Net, inputs: np.ndarray) -> list[np.ndarray] | None:
     """Outputs of a model for many inputs.
@@ -42,6 +35,8 @@ def run_model(path: Path, net: Net, inputs: np.ndarray) -> list[np.ndarray] | No
     import onnx
 
     model = load_proto(path)
+    for node in model.graph.node:  # it refuses names that stand for two, and needs none
+        node.ClearField("name")
     names = [net.cut.get(name, name) for name, _ in net.outputs]
     known = {value.name for value in model.graph.output}
     for name in names:
@@ -51,9 +46,8 @@ def run_model(path: Path, net: Net, inputs: np.ndarray) -> list[np.ndarray] | No
         session = _session(runtime, model.SerializeToString())
         feed = session.get_inputs()[0]
         batch = len(inputs) if not isinstance(feed.shape[0], int) else 1
-        kind = _KINDS.get(feed.type, np.float32)
         rows = [
-            session.run(names, {feed.name: inputs[i : i + batch].astype(kind)})
+            session.run(names, {feed.name: inputs[i : i + batch].astype(net.input_type)})
             for i in progress(range(0, len(inputs), batch), title="the model", unit="batch")
         ]
     except Exception as error:  # onnxruntime's own exceptions share no class

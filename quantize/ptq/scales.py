@@ -117,7 +117,7 @@ def _limit(op: Op, seen: Range) -> float:
 
 def _decides(op: Op) -> bool:
     """Whether a tensor has a factor of its own; pooled and joined data has that of its parts."""
-    return op.kind in (*CONVOLUTIONS, "sum", "input")
+    return op.kind in (*CONVOLUTIONS, "sum", "input") and not op.copies
 
 
 def _groups(net: Net) -> dict[str, str]:
@@ -132,7 +132,7 @@ def _groups(net: Net) -> dict[str, str]:
     def unite(name: str, other: str) -> None:
         """Unite a tensor with all that make up another."""
         op = net.ops[other]
-        if op.kind in ("pool", "concat", "flatten"):
+        if not _decides(op):
             for part in op.inputs:
                 unite(name, part)
         parent[root(other)] = root(name)

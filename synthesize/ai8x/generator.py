@@ -12,7 +12,6 @@ makes a project of it that :mod:`synthesize.write.elf` builds and the virtual ki
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import shutil
@@ -25,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from common.arguments import Parser, to_folder
 from common.console import command_line
 from common.errors import UserError
 from common.files import whole_folder
@@ -240,9 +240,11 @@ def reason(stderr: str) -> str:
 @command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: 0 same program, 1 differences, 2 wrong input."""
-    parser = argparse.ArgumentParser(prog="python -m synthesize.official", description=__doc__)
+    parser = Parser(prog="python -m synthesize.official", description=__doc__)
     parser.add_argument("folder", type=Path, help="folder with network.yaml and its checkpoint")
-    parser.add_argument("--out", type=Path, help="folder of the project (default: FOLDER/official)")
+    parser.add_argument(
+        "--out", type=to_folder, help="folder of the project (default: FOLDER/official)"
+    )
     parser.add_argument("--firmware", type=Path, help="folder of a project that can be built")
     options = parser.parse_args(arguments)
     found_generator = find()

@@ -13,7 +13,6 @@ to the bits of the layer, biases as they go to bias memory.
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import subprocess
@@ -26,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from common import files
+from common.arguments import Parser, to_file
 from common.console import command_line, say
 from common.errors import UserError
 from synthesize.ai8x import compare, generator
@@ -236,10 +236,10 @@ def _shortened(text: str, case: Case) -> str:
 @command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: 0 all compared, 1 some differ without a known reason, 2 wrong input."""
-    parser = argparse.ArgumentParser(prog="python -m synthesize.ai8x.vendor", description=__doc__)
+    parser = Parser(prog="python -m synthesize.ai8x.vendor", description=__doc__)
     parser.add_argument("names", nargs="*", help="parts of names of the networks (default: all)")
     parser.add_argument("--work", type=Path, required=True, help="folder of the generated projects")
-    parser.add_argument("--out", type=Path, help="page to write")
+    parser.add_argument("--out", type=to_file, help="page to write")
     options = parser.parse_args(arguments)
     found = generator.find()
     rows = []

@@ -10,7 +10,6 @@ input compiles one small file.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import importlib.util
 import os
@@ -21,6 +20,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.arguments import Parser, whole
 from common.console import command_line, say
 from common.errors import UserError
 from common.files import workplace
@@ -217,10 +217,10 @@ def _run(command: list[str], folder: Path, what: str) -> None:
 @command_line
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m synthesize.build", description=__doc__)
+    parser = Parser(prog="python -m synthesize.build", description=__doc__)
     parser.add_argument("project", help="folder of a generated C project")
     parser.add_argument("--cache", help="folder of cached objects")
-    parser.add_argument("--baud", type=int, default=BAUD_RATES[0], help="rate of the console")
+    parser.add_argument("--baud", type=whole(), default=BAUD_RATES[0], help="rate of the console")
     parser.add_argument("--board", default="fthr", help=f"{' or '.join(BOARDS)} (default: fthr)")
     arguments = parser.parse_args(argv)
     path = build(arguments.project, arguments.cache, baud=arguments.baud, board=arguments.board)

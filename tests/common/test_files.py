@@ -15,6 +15,7 @@ import pytest
 
 from common.errors import UserError
 from common.files import (
+    check_place,
     check_writable,
     checksum,
     replace_file,
@@ -217,3 +218,35 @@ def test_whether_a_result_can_be_written_is_found_out_without_writing_it(tmp_pat
         with pytest.raises(UserError, match="cannot write /proc/x"):
             check_writable(Path("/proc/x"))
     check_writable(Path(os.devnull))
+
+
+@pytest.mark.parametrize("folder", [True, False, None])
+def test_a_place_that_could_be_made_is_tried_and_not_made(folder: bool, tmp_path: Path) -> None:
+    check_place(tmp_path / "a" / "b" / "c", folder)
+    assert not list(tmp_path.iterdir())
+
+
+def test_places_that_cannot_be_written_are_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "file" / "inside")
+    for path, folder, said in (
+        (tmp_path, False, "it is a folder; name a file in it"),
+        (tmp_path / "file", True, "is a file, not a folder"),
+        (tmp_path / "file" / "x", False, "is a file, not a folder"),
+        (tmp_path / "link", False, "is a file, not a folder"),
+        (tmp_path / ("n" * 300), False, "name too long"),
+        (Path("/dev/full"), False, "No space left on device"),
+        (Path("/dev/null"), True, "is a file, not a folder"),
+    ):
+        with pytest.raises(UserError, match=f"cannot write .*{said}".replace("name", "[nN]ame")):
+            check_place(path, folder)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "link"]
+
+
+def test_files_and_devices_that_are_there_may_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("kept")
+    (tmp_path / "link").symlink_to(tmp_path / "new")
+    for path in (tmp_path / "file", tmp_path / "link", Path("/dev/null"), Path("/dev/stdout")):
+        check_place(path, False)
+    check_place(tmp_path, True)
+    assert (tmp_path / "file").read_text() == "kept"

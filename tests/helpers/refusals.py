@@ -15,7 +15,7 @@ def call(module: str, arguments: Sequence[str]) -> int:
 
 
 def refused(said: str) -> None:
-    """One sentence, the last line; before it there is usage at most."""
+    """One sentence, the last line."""
     lines = [line for line in said.splitlines() if not line.startswith(("[", "warning"))]
     assert "error: " in lines[-1]
     assert len([line for line in lines if "error: " in line]) == 1

@@ -10,6 +10,9 @@ import torch
 from torch import nn
 
 import pose78
+from ai8x_models.layer_spec import LayerSpec
+from ai8x_models.student_file import save_student
+from ai8x_models.students import Student, StudentSpec
 from pose78.__main__ import main
 from pose78.shipped import shipped
 
@@ -262,3 +265,16 @@ def test_what_is_no_tensor_of_a_checkpoint_is_named(
     said = capsys.readouterr().err
     assert said_so in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_do_not_fit(
+    wrong: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = StudentSpec("s", (3, 8, 8), (LayerSpec("a", "input", 3, 4),), ("a",))
+    student = Student(spec)
+    with torch.no_grad():
+        student.a.op.weight[0, 0, 0, 0] = wrong
+    save_student(student, tmp_path / "s.pth.tar", 0, {})
+    assert main(["check", str(tmp_path / "s.pth.tar")]) == 2
+    assert "'a.op.weight' holds NaN or infinity: its training went wrong" in said(capsys)

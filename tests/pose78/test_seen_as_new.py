@@ -61,10 +61,10 @@ ROWS = {
     "export --port": Row(EVALKIT, "export --port /dev/null -o OUT", "/dev/null is no serial port"),
     "predict --port": Row(FRONT, "predict PEOPLE --port /dev/null", "/dev/null is no serial port"),
     "compile --out": Row(COMPILER, "compile LIFT --out /proc/x", "cannot write /proc/x"),
-    "size -5": Row(SAMPLE, "PEOPLE -o OUT --size=-5", "--size is -5; 1 to"),
-    "size 0": Row(SAMPLE, "PEOPLE -o OUT --size=0", "--size is 0; 1 to"),
+    "size -5": Row(SAMPLE, "PEOPLE -o OUT --size=-5", "-5 is not a whole number"),
+    "size 0": Row(SAMPLE, "PEOPLE -o OUT --size=0", "0 is not a whole number of at least 1"),
     "size 100000000": Row(SAMPLE, "PEOPLE -o OUT --size=100000000", "--size is 100000000; 1 to"),
-    "no pictures at all": Row(FRONT, "eval native --limit=-1", "--limit is -1"),
+    "no pictures at all": Row(FRONT, "eval native --limit=-1", "-1 is not a whole number"),
     "known-answer firmware": Row(
         EVALKIT, "export --kit NATIVE.elf --camera PICTURES -o OUT",
         "runs the program 'known-answer test', which looks at no pictures", "no pose outputs",
@@ -108,7 +108,7 @@ ROWS = {
         FRONT, "predict PEOPLE --save FILE/x", "FILE is a file, not a folder", "File exists"
     ),
     "no time at all": Row(EVALKIT, "run LIFT.elf --max-seconds=-1", "--max-seconds is -1"),
-    "time without end": Row(EVALKIT, "run LIFT.elf --max-seconds=inf", "--max-seconds is inf"),
+    "time without end": Row(EVALKIT, "run LIFT.elf --max-seconds=inf", "inf is not a finite"),
     "a kind that is not written": Row(
         QUANTIZE, "MODEL.onnx --calibrate PICTURES -o OUT.txt", "name a file ending in", "..."
     ),

@@ -160,8 +160,11 @@ def rubbish(folder: Path) -> Path:
 
 
 def two_inputs(folder: Path) -> Path:
-    proto = onnx.load(str(plain(folder)))
-    second = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, (1, 3))
+    model = Float(3, 8, 8)
+    model.add("Add", "x", "y")
+    model.conv(3, 4, 3, 3)
+    proto = onnx.load(str(model.save(folder / "two.onnx")))
+    second = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, (1, 3, 8, 8))
     proto.graph.input.append(second)
     onnx.save(proto, str(folder / "two.onnx"))
     return folder / "two.onnx"

@@ -12,33 +12,19 @@ import torch
 from onnx import TensorProto, helper
 
 from common.errors import UserError
-from quantize.ptq import data, evaluate, lower
+from quantize.ptq import data, evaluate
 from quantize.ptq.command import write
 from quantize.ptq.fuse import fuse
-from quantize.ptq.net import Net
 from quantize.ptq.read.reader import read
 from quantize.ptq.run import quantize
 from quantize.ptq.runtime import run_model
 from synthesize.compiler import compile_graph
 from synthesize.read.onnx import network as frontend_onnx
 from tests.helpers.float_models import RNG, Float
+from tests.helpers.same_float import same
 from tests.helpers.virtual import run_on_kit
 
 runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-
-
-def same(path: Path, shape: tuple[int, ...]) -> Net:
-    """Fused, and lowered to layers, the network still computes what the model does."""
-    net = fuse(read(path))
-    assert net.obstacles == []
-    x = RNG.uniform(-1, 1, (1, *shape)).astype(np.float32)
-    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    wanted = session.run(None, {"x": x})
-    inner = torch.from_numpy(x).reshape(1, *net.ops["input"].shape)
-    for value, truth in zip(evaluate.outputs(net, inner).values(), wanted, strict=True):
-        np.testing.assert_allclose(value.numpy().reshape(truth.shape), truth, atol=2e-5, rtol=1e-4)
-    assert lower.lower(net).spec.layers
-    return net
 
 
 def even(m: Float) -> None:

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from ai8x_models import ai8x
 from ai8x_models.trace import TraceError, trace
+from common.errors import UserError
 from quantize.__main__ import main
-from quantize.project import load_model
+from quantize.project import load_model, load_weights
 from synthesize.compiler import compile_network
 from synthesize.graph import reference
 from synthesize.read import checkpoint
@@ -216,7 +217,7 @@ def test_other_files_of_the_project_are_found_and_forgotten(tmp_path: Path) -> N
         ("{path}:other", "3,16,16", "holds no model 'other'"),
         ("{path}:mynet", "3,16", "cannot"),
         ("{path}:mynet", "a,b", "--input a,b"),
-        ("{path}:mynet", "1,16,16", "does not fit the model"),
+        ("{path}:mynet", "1,16,16", "conv1.op.weight is 16x3x3x3, the model's 16x1x3x3;"),
     ],
 )
 def test_wrong_names_are_refused(
@@ -230,3 +231,17 @@ def test_wrong_names_are_refused(
     assert said in error
     assert error.count("\n") == 1
     assert not out.exists()
+
+
+def test_weights_of_another_model_are_told_in_our_words(tmp_path: Path) -> None:
+    _, stored, model = project(tmp_path, qat=False)
+    state = torch.load(stored, weights_only=True)["state_dict"]
+    load_weights(model, state, "a.pth.tar")
+    strange = {f"encoder.{key}": value for key, value in state.items()}
+    with pytest.raises(UserError) as caught:
+        load_weights(model, strange, "a.pth.tar")
+    said = str(caught.value)
+    assert "there is no conv1.op.weight (and " in said
+    assert "the model has no encoder.conv1.op.weight (and " in said
+    assert "state_dict" not in said
+    assert len(said) < 300

@@ -151,7 +151,10 @@ def test_fine_tuning_lowers_the_error_of_few_bits(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [(["--epochs", "0"], "at least one epoch"), (["--rate", "-1"], "a positive rate")],
+    [
+        (["--epochs", "0"], "0 is not a whole number of at least 1"),
+        (["--rate", "-1"], "-1 is not a number above 0"),
+    ],
 )
 def test_fine_tuning_refuses_what_cannot_train(
     options: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from common.arguments import Parser, to_file
 from common.console import program, say
 
 
 def _parser(verb: str, purpose: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(
-        prog=program(f"python -m distill pose {verb}"), description=purpose
-    )
+    return Parser(prog=program(f"python -m distill pose {verb}"), description=purpose)
 
 
 def label(arguments: list[str]) -> int:
@@ -22,7 +21,7 @@ def label(arguments: list[str]) -> int:
         "--networks", type=Path, nargs="+", required=True, metavar="FILE.onnx",
         help="finders of people, and one network that looks again at each",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, required=True, help="COCO keypoint file to write")
+    parser.add_argument("--out", type=to_file, required=True, help="COCO keypoint file to write")
     parser.add_argument(
         "--annotations", type=Path,
         help="ground truth (COCO keypoint file) to keep and to add to; its pictures are looked at",
@@ -46,7 +45,7 @@ def label(arguments: list[str]) -> int:
 def merge(arguments: list[str]) -> int:
     """``LABELS.json SHARD.json ...``."""
     parser = _parser("merge", "Put all shards of a labelling run together.")
-    parser.add_argument("out", type=Path, help="COCO keypoint file to write")
+    parser.add_argument("out", type=to_file, help="COCO keypoint file to write")
     parser.add_argument("shards", type=Path, nargs="+", help="all shards of one run")
     options = parser.parse_args(arguments)
     from distill.people.label.result import merge as merged

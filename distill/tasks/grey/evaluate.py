@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from ai8x_models import point_maps
 from ai8x_models.point_maps import PointMaps
 from ai8x_models.student_file import load_student, read_checkpoint
 from ai8x_models.students import Student
+from common.arguments import Parser, whole
 from common.console import progress
 from common.errors import UserError
 from distill.engine.recipe import load_recipe
@@ -198,7 +198,7 @@ def open_parts(
 
 def main(arguments: list[str]) -> int:
     """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m distill grey eval", description=__doc__)
+    parser = Parser(prog="python -m distill grey eval", description=__doc__)
     parser.add_argument("checkpoints", type=Path, nargs="+", help="detectors or students")
     parser.add_argument(
         "--config", type=Path, default=RECIPE, help="recipe that names the test set"
@@ -209,7 +209,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--visibility", action="store_true", help="of each student, how true its visibility is"
     )
-    parser.add_argument("--limit", type=int, help="only the first people of every set")
+    parser.add_argument("--limit", type=whole(), help="only the first people of every set")
     options = parser.parse_args(arguments)
     entries = [load_entry(path) for path in options.checkpoints]
     recipe = load_recipe(options.config, options.overrides, GreyRecipe)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 
 import torch
 from torch import Tensor, nn
 
 from ai8x_models.students import Student
+from common.arguments import Parser, real, whole
 from distill.tasks.grey.detectors import Detector, multiplications, parameters
 from distill.tasks.grey.recipe import DETECTORS
 from distill.tasks.grey.student import grey_student
@@ -35,11 +35,15 @@ def networks(keypoints: int, size: int) -> dict[str, nn.Module]:
 
 def main(arguments: list[str]) -> int:
     """Print the table; parts of the detectors have rows of their own."""
-    parser = argparse.ArgumentParser(prog="python -m distill grey figures")
-    parser.add_argument("--keypoints", type=int, choices=(13, 17), default=13)
-    parser.add_argument("--size", type=int, default=64, help="side of the picture (%(default)s)")
-    parser.add_argument("--batch", type=int, default=16, help="pictures at once (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=2.0, help="per network (%(default)s)")
+    parser = Parser(prog="python -m distill grey figures")
+    parser.add_argument("--keypoints", type=whole(), choices=(13, 17), default=13)
+    parser.add_argument(
+        "--size", type=whole(16, 1024), default=64, help="side of the picture (%(default)s)"
+    )
+    parser.add_argument("--batch", type=whole(), default=16, help="pictures at once (%(default)s)")
+    parser.add_argument(
+        "--seconds", type=real(above=0), default=2.0, help="per network (%(default)s)"
+    )
     options = parser.parse_args(arguments)
     x = torch.rand(options.batch, 1, options.size, options.size) * 2 - 1
     print("| network | parameters | MMAC | pictures/s of processor time |")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import cv2
@@ -15,6 +14,7 @@ from ai8x_models.overlay import draw_people, write_picture
 from ai8x_models.point_reader import real
 from ai8x_models.preprocess import grey_bytes, prepare, read_picture
 from ai8x_models.show import load_report
+from common.arguments import Parser, to_file, whole
 from common.console import say
 from common.errors import UserError
 from common.files import write_array
@@ -26,19 +26,14 @@ SIDE = 480  # longer side of the picture that is drawn
 SEEN = 0.5  # visibility from which a point is drawn
 
 
-def _size(text: str) -> int:
-    size = int(text)
-    if not 16 <= size <= 1024:
-        raise argparse.ArgumentTypeError("it must be 16 to 1024 pixels")
-    return size
-
-
 def sample(arguments: list[str]) -> int:
     """Write the chip's input for a picture, fitted in whole like any other task's."""
-    parser = argparse.ArgumentParser(prog="python -m distill grey sample")
+    parser = Parser(prog="python -m distill grey sample")
     parser.add_argument("picture", type=Path, help="JPEG or PNG file with one person")
-    parser.add_argument("-o", "--output", type=Path, required=True, help=".npy file to write")
-    parser.add_argument("--size", type=_size, default=64, help="side of the input (%(default)s)")
+    parser.add_argument("-o", "--output", type=to_file, required=True, help=".npy file to write")
+    parser.add_argument(
+        "--size", type=whole(16, 1024), default=64, help="side of the input (%(default)s)"
+    )
     options = parser.parse_args(arguments)
     prepared = prepare(read_picture(options.picture), options.size)
     write_array(options.output, grey_bytes(prepared.pixels))
@@ -79,12 +74,16 @@ def describe(points: npt.NDArray[np.float64], scheme: Points) -> str:
 
 def show(arguments: list[str]) -> int:
     """Draw the points over the picture."""
-    parser = argparse.ArgumentParser(prog="python -m distill grey show")
+    parser = Parser(prog="python -m distill grey show")
     parser.add_argument("picture", type=Path, help="the picture the board was given")
     parser.add_argument("--maps", type=Path, required=True, help="numbers the board sent (.npz)")
     parser.add_argument("--report", type=Path, required=True, help="the compiler's report.json")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="overlay to write (.png)")
-    parser.add_argument("--size", type=_size, default=64, help="side of the input (%(default)s)")
+    parser.add_argument(
+        "-o", "--output", type=to_file, required=True, help="overlay to write (.png)"
+    )
+    parser.add_argument(
+        "--size", type=whole(16, 1024), default=64, help="side of the input (%(default)s)"
+    )
     options = parser.parse_args(arguments)
     found, scheme = read_answer(options.maps, options.report)
     picture = read_picture(options.picture)

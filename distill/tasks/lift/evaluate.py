@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from common.arguments import Parser, whole
 from common.console import progress, say
 from common.errors import UserError
 from distill.tasks.lift.cameras import normalise
@@ -24,13 +25,13 @@ BASELINE_POSES = 14000
 
 def _parser(prog: str) -> argparse.ArgumentParser:
     data = Path(os.environ.get("POSE78_DATA", "data")) / "mocap"
-    parser = argparse.ArgumentParser(prog=f"python -m distill lift {prog}")
+    parser = Parser(prog=f"python -m distill lift {prog}")
     parser.add_argument("checkpoints", type=Path, nargs="+", help="teachers and students")
     parser.add_argument("--motion", default=str(data / "val.npz"), help="poses to lift (val.npz)")
     parser.add_argument(
         "--train", default=str(data / "train.npz"), help="poses the baselines learn from, or none"
     )
-    parser.add_argument("--limit", type=int, help="use only the first poses")
+    parser.add_argument("--limit", type=whole(), help="use only the first poses")
     parser.add_argument("--pictures", type=Path, help="folder for pictures of some poses")
     return parser
 

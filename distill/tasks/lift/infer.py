@@ -7,7 +7,6 @@ chip's input from the surest person of a file, and ``show`` draws what the chip 
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import torch
 from ai8x_models.maps import read_maps
 from ai8x_models.overlay import write_picture
 from ai8x_models.show import load_outputs
+from common.arguments import Parser, to_file, to_folder
 from common.console import say
 from common.errors import UserError
 from common.files import write_array, write_file
@@ -50,10 +50,12 @@ def lift_people(lifter: Lifter, people: list[Found]) -> tuple[list[Found], np.nd
 
 def infer(arguments: list[str]) -> int:
     """``CHECKPOINT KEYPOINTS -o FOLDER [--pictures]``."""
-    parser = argparse.ArgumentParser(prog="python -m distill lift infer")
+    parser = Parser(prog="python -m distill lift infer")
     parser.add_argument("checkpoint", type=Path, help="teacher or student")
     parser.add_argument("keypoints", type=Path, help="COCO keypoint JSON, or a folder of them")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the results")
+    parser.add_argument(
+        "-o", "--output", type=to_folder, required=True, help="folder for the results"
+    )
     parser.add_argument("--pictures", action="store_true", help="draw every person as well")
     options = parser.parse_args(arguments)
     lifter = load(options.checkpoint)
@@ -87,9 +89,11 @@ def _surest(path: Path) -> Found:
 
 def sample(arguments: list[str]) -> int:
     """``KEYPOINTS.json -o INPUT.npy``."""
-    parser = argparse.ArgumentParser(prog="python -m distill lift sample")
+    parser = Parser(prog="python -m distill lift sample")
     parser.add_argument("keypoints", type=Path, help="COCO keypoint JSON")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="input of the chip, .npy")
+    parser.add_argument(
+        "-o", "--output", type=to_file, required=True, help="input of the chip, .npy"
+    )
     options = parser.parse_args(arguments)
     data = to_bytes(normalise_known(_surest(options.keypoints).joints))
     write_array(options.output, data.reshape(CHANNELS, 1, 1))
@@ -98,11 +102,11 @@ def sample(arguments: list[str]) -> int:
 
 def show(arguments: list[str]) -> int:
     """``KEYPOINTS.json --maps MAPS.npz --report REPORT.json -o PICTURE.png``."""
-    parser = argparse.ArgumentParser(prog="python -m distill lift show")
+    parser = Parser(prog="python -m distill lift show")
     parser.add_argument("keypoints", type=Path, help="COCO keypoint JSON")
     parser.add_argument("--maps", type=Path, required=True, help="what the chip answered")
     parser.add_argument("--report", type=Path, required=True, help="the compiler's report.json")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="picture to write")
+    parser.add_argument("-o", "--output", type=to_file, required=True, help="picture to write")
     options = parser.parse_args(arguments)
     person = _surest(options.keypoints)
     maps, outputs = read_maps(options.maps).outputs, load_outputs(options.report)

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from ai8x_models.student_file import load_student, save_student
 from ai8x_models.students import INPUT, Student
+from common.arguments import Parser, real, to_file, whole
 from common.console import command_line, progress, say
 from common.errors import UserError
 from quantize.calibrate import bits_per_layer, calibrate
@@ -137,21 +138,21 @@ def run(options: argparse.Namespace) -> None:
 @command_line
 def main(arguments: list[str] | None = None) -> int:
     """Fine-tune one network; exit status 2 with one sentence for bad input."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m distill.tasks.own.finetune",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("checkpoint", type=Path, help="float network (quantize onnx --float)")
     parser.add_argument("--data", type=Path, required=True, help="pictures, or inputs as .npy")
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
+    parser.add_argument("--out", type=to_file, required=True, help="checkpoint to write")
     parser.add_argument("--bits", default="fit", choices=("fit", "8", "4", "2", "1"),
                         help="weight bits; fit: the widest that fit (default)")  # fmt: skip
-    parser.add_argument("--epochs", type=int, default=Settings.epochs, help="%(default)s")
-    parser.add_argument("--rate", type=float, default=Settings.rate, help="%(default)s")
-    parser.add_argument("--count", type=int, default=100_000, help="most inputs to use")
-    parser.add_argument("--seed", type=int, default=0, help="%(default)s")
-    parser.add_argument("--input-range", type=float, nargs=2, default=(-1.0, 1.0),
+    parser.add_argument("--epochs", type=whole(), default=Settings.epochs, help="%(default)s")
+    parser.add_argument("--rate", type=real(above=0), default=Settings.rate, help="%(default)s")
+    parser.add_argument("--count", type=whole(), default=100_000, help="most inputs to use")
+    parser.add_argument("--seed", type=whole(0), default=0, help="%(default)s")
+    parser.add_argument("--input-range", type=real(), nargs=2, default=(-1.0, 1.0),
                         metavar=("BLACK", "WHITE"), help="as for quantize onnx")  # fmt: skip
     run(parser.parse_args(arguments))
     return 0

@@ -6,12 +6,12 @@ are a small problem that is neither trivial nor in need of a download.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 import numpy as np
 
+from common.arguments import Parser, to_folder, whole
 from common.console import command_line, say
 from common.errors import UserError
 from common.texts import counted
@@ -95,10 +95,10 @@ def write(out: Path, count: int, seed: int = 0, side: int = SIDE) -> None:
 @command_line
 def main(arguments: list[str] | None = None) -> int:
     """Write a folder of drawn shapes; exit status 2 with one sentence for bad input."""
-    parser = argparse.ArgumentParser(prog="python -m distill.tasks.own.shapes", description=__doc__)
-    parser.add_argument("out", type=Path, help="folder to write into")
-    parser.add_argument("--count", type=int, default=1200, help="pictures (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="another seed, other pictures")
+    parser = Parser(prog="python -m distill.tasks.own.shapes", description=__doc__)
+    parser.add_argument("out", type=to_folder, help="folder to write into")
+    parser.add_argument("--count", type=whole(), default=1200, help="pictures (%(default)s)")
+    parser.add_argument("--seed", type=whole(0), default=0, help="another seed, other pictures")
     options = parser.parse_args(arguments)
     write(options.out, options.count, options.seed)
     say(f"{counted(options.count, 'picture')} of {len(CLASSES)} classes written to {options.out}")

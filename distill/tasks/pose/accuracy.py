@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from ai8x_models.overlay import draw_people
+from common.arguments import Parser, to_file, whole
 from common.console import say
 from common.errors import UserError
 from common.files import write_file
@@ -211,18 +212,18 @@ under the same licence.
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m distill pose accuracy", description=__doc__)
+    parser = Parser(prog="python -m distill pose accuracy", description=__doc__)
     parser.add_argument(
         "--network", action="append", required=True, metavar="NAME[@SIZE]=CHECKPOINT",
         help="a row of the table; repeat; the gallery shows the last",
     )  # fmt: skip
     parser.add_argument("--annotations", type=Path, required=True, help="COCO-format keypoint file")
     parser.add_argument("--images", type=Path, required=True, help="folder of its pictures")
-    parser.add_argument("--size", type=int, default=128, help="side of the input (128)")
-    parser.add_argument("--limit", type=int, help="use only the first pictures")
-    parser.add_argument("--gallery", type=int, default=6, help="pictures of each kind (6)")
+    parser.add_argument("--size", type=whole(), default=128, help="side of the input (128)")
+    parser.add_argument("--limit", type=whole(), help="use only the first pictures")
+    parser.add_argument("--gallery", type=whole(0), default=6, help="pictures of each kind (6)")
     parser.add_argument(
-        "-o", "--output", type=Path, default=Path("docs/accuracy.md"), help="page to write"
+        "-o", "--output", type=to_file, default=Path("docs/accuracy.md"), help="page to write"
     )
     return parser
 

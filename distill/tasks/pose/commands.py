@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from common.arguments import Parser, to_file, to_folder, whole
 from common.console import program, say
 from common.errors import UserError
 from common.texts import counted
@@ -16,9 +17,7 @@ if TYPE_CHECKING:
 
 
 def _parser(verb: str, purpose: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(
-        prog=program(f"python -m distill pose {verb}"), description=purpose
-    )
+    return Parser(prog=program(f"python -m distill pose {verb}"), description=purpose)
 
 
 def _add_set(parser: argparse.ArgumentParser) -> None:
@@ -28,9 +27,9 @@ def _add_set(parser: argparse.ArgumentParser) -> None:
         help="COCO-format keypoint file (the 14-point validation set under POSE78_DATA)",
     )  # fmt: skip
     parser.add_argument("--images", type=Path, help="folder of its pictures")
-    parser.add_argument("--synthetic", type=int, help="instead: so many synthetic pictures")
-    parser.add_argument("--size", type=int, default=128, help="side of the input (128)")
-    parser.add_argument("--limit", type=int, help="use only the first pictures")
+    parser.add_argument("--synthetic", type=whole(), help="instead: so many synthetic pictures")
+    parser.add_argument("--size", type=whole(), default=128, help="side of the input (128)")
+    parser.add_argument("--limit", type=whole(), help="use only the first pictures")
 
 
 def _people(options: argparse.Namespace) -> PersonSource:
@@ -86,8 +85,8 @@ def export(arguments: list[str]) -> int:
     """``CHECKPOINT OUT.onnx``."""
     parser = _parser("export", "Write a checkpoint as ONNX")
     parser.add_argument("checkpoint", type=Path, help="student or teacher")
-    parser.add_argument("out", type=Path, help="ONNX file to write")
-    parser.add_argument("--size", type=int, default=128, help="side of a float input (128)")
+    parser.add_argument("out", type=to_file, help="ONNX file to write")
+    parser.add_argument("--size", type=whole(), default=128, help="side of a float input (128)")
     options = parser.parse_args(arguments)
     from distill.tasks.pose.onnx_float import export
 
@@ -99,8 +98,8 @@ def export(arguments: list[str]) -> int:
 def crops(arguments: list[str]) -> int:
     """``--out DIR [--count N]``."""
     parser = _parser("crops", "Write evaluation crops as pictures")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
-    parser.add_argument("--count", type=int, default=100, help="how many, evenly spaced (100)")
+    parser.add_argument("--out", type=to_folder, required=True, help="folder to write to")
+    parser.add_argument("--count", type=whole(), default=100, help="how many, evenly spaced (100)")
     _add_set(parser)
     options = parser.parse_args(arguments)
     people = _people(options)

@@ -21,6 +21,7 @@ import numpy as np
 from ai8x_models import thresholds
 from ai8x_models.student_file import read_checkpoint, write_atomically
 from ai8x_models.thresholds import DecodeSettings
+from common.arguments import Parser, real, to_file, whole
 from common.console import progress, say
 from common.errors import UserError
 from distill.people.annotations import KeypointFile
@@ -191,19 +192,21 @@ def save(path: Path, out: Path, settings: DecodeSettings) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m distill pose thresholds", description=__doc__)
+    parser = Parser(prog="python -m distill pose thresholds", description=__doc__)
     parser.add_argument("checkpoint", type=Path, help="a student or teacher")
     parser.add_argument(
         "--set", nargs=2, type=Path, action="append", required=True, dest="sets",
         metavar=("ANNOTATIONS", "IMAGES"),
         help="training pictures, COCO format; those without any annotation count as empty; repeat",
     )  # fmt: skip
-    parser.add_argument("--limit", type=int, default=600, help="pictures of each set (600)")
-    parser.add_argument("--size", type=int, default=128, help="side of the input (128)")
+    parser.add_argument("--limit", type=whole(), default=600, help="pictures of each set (600)")
+    parser.add_argument("--size", type=whole(), default=128, help="side of the input (128)")
     parser.add_argument(
-        "--false", type=float, default=0.03, help="most empty pictures with somebody (0.03)"
+        "--false", type=real(0, 1), default=0.03, help="most empty pictures with somebody (0.03)"
     )
-    parser.add_argument("-o", "--output", type=Path, help="checkpoint to write (may be the same)")
+    parser.add_argument(
+        "-o", "--output", type=to_file, help="checkpoint to write (may be the same)"
+    )
     return parser
 
 

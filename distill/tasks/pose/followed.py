@@ -30,6 +30,7 @@ from ai8x_models.follow.tracker import Region, Told, Tracker, TrackerSettings, r
 from ai8x_models.skeleton import NUM_HEATMAPS
 from ai8x_models.student_file import read_checkpoint
 from ai8x_models.thresholds import DEFAULTS, DecodeSettings, from_extras
+from common.arguments import Parser, whole
 from common.console import command_line, progress, say
 from common.errors import UserError
 from distill.people.film import RATE, SCRIPTS, SIDE, Frame, crossing, film
@@ -261,22 +262,20 @@ def _measure(films: Sequence[Sequence[Frame]], follow: bool, options: argparse.N
 @command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m distill.tasks.pose.followed", description=__doc__
-    )
+    parser = Parser(prog="python -m distill.tasks.pose.followed", description=__doc__)
     parser.add_argument("scripts", nargs="*", metavar="FILM", help=", ".join(sorted(SCRIPTS)))
     parser.add_argument(
         "--photographs", type=Path, metavar="JSON",
         help="annotations (COCO) of photographs that lie beside it in images/, to pan over",
     )  # fmt: skip
-    parser.add_argument("--limit", type=int, default=12, help="photographs (default 12)")
+    parser.add_argument("--limit", type=whole(), default=12, help="photographs (default 12)")
     parser.add_argument(
-        "--crossings", type=int, default=0, metavar="N",
+        "--crossings", type=whole(0), default=0, metavar="N",
         help="N other films of four people who cross",
     )  # fmt: skip
     parser.add_argument("--checkpoint", type=Path, help="a student; without one: perfect maps")
     parser.add_argument(
-        "--stride", type=int, choices=(4, 8), default=STRIDE, help="of perfect maps (default 8)"
+        "--stride", type=whole(), choices=(4, 8), default=STRIDE, help="of perfect maps (default 8)"
     )
     options = parser.parse_args(arguments)
     for name in options.scripts:

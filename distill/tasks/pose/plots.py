@@ -19,6 +19,7 @@ import yaml
 
 from common.errors import UserError
 from common.files import write_file
+from common.incoming import yaml_problem
 
 STAGES = {"float": "o", "qat": "s", "integer": "D"}
 """What is measured of a student, and its mark."""
@@ -68,8 +69,10 @@ def read_results(path: Path) -> list[Result]:
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        raise UserError(f"cannot read {path}: not valid YAML ({yaml_problem(error)})") from None
     entries = content.get("students") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not entries:
         raise UserError(f"{path} needs a list 'students' of name, cycles and PCKs in percent")

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from common.arguments import Parser, to_file, whole
 from common.console import program
 from common.errors import UserError
 from evalkit.host.serial import links
@@ -19,13 +20,13 @@ from evalkit.wire import protocol
 
 def parser(name: str, what: str, required: bool = True) -> argparse.ArgumentParser:
     """A parser of a command's options that knows those of the sources, one of them required."""
-    result = argparse.ArgumentParser(prog=program(f"python -m evalkit {name}"), description=what)
+    result = Parser(prog=program(f"python -m evalkit {name}"), description=what)
     source = result.add_mutually_exclusive_group(required=required)
     source.add_argument("--port", help="serial port of the board, e.g. /dev/ttyACM0 or COM3")
     source.add_argument("--kit", type=Path, metavar="ELF", help="run this on the virtual kit")
     source.add_argument("--replay", type=Path, metavar="FILE", help="play a recording")
     result.add_argument(
-        "--baud", type=int, default=links.BAUD, help=f"rate of the port (default {links.BAUD})"
+        "--baud", type=whole(), default=links.BAUD, help=f"rate of the port (default {links.BAUD})"
     )
     result.add_argument(
         "--camera",
@@ -36,14 +37,14 @@ def parser(name: str, what: str, required: bool = True) -> argparse.ArgumentPars
     )
     result.add_argument(
         "--step",
-        type=int,
+        type=whole(0),
         default=2,
         metavar="N",
         help="of the board's own pictures ask for every Nth pixel each way (1 to 16, default 2; "
         "0: skeletons only); fewer pixels, more pictures a second",
     )
     result.add_argument("--network", default="", help="refuse firmware of any other network")
-    result.add_argument("--record", type=Path, metavar="FILE", help="record everything")
+    result.add_argument("--record", type=to_file, metavar="FILE", help="record everything")
     return result
 
 

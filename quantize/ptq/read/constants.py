@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -122,13 +123,38 @@ def _quantize(node: Node, inputs: Sequence[np.ndarray | None]) -> np.ndarray:
     return np.rint(_given(inputs[0]) / _given(inputs[1])) + zero
 
 
+def _constant_of_shape(node: Node, inputs: Sequence[np.ndarray | None]) -> np.ndarray:
+    value = node.attributes.get("value")
+    number = value.real.reshape(-1)[0] if isinstance(value, Constant) else 0.0
+    return np.full(_sizes(_given(inputs[0])), number)
+
+
+def _expand(node: Node, inputs: Sequence[np.ndarray | None]) -> np.ndarray:
+    data = _given(inputs[0])
+    return data * np.ones(_sizes(_given(inputs[1])), data.dtype)
+
+
+def _sizes(given: np.ndarray) -> list[int]:
+    """Sizes of a constant that is to be made; ValueError where it would be too large."""
+    sizes = [int(n) for n in given.reshape(-1)]
+    if math.prod(sizes) > MAX_ELEMENTS or any(n < 0 for n in sizes):
+        raise ValueError(f"sizes of {sizes}")
+    return sizes
+
+
 _FOLDS: dict[str, Callable[[Node, Sequence[np.ndarray | None]], Any]] = {
+    "Abs": _unary(np.abs),
     "Add": _binary(np.add),
     "Sub": _binary(np.subtract),
     "Mul": _binary(np.multiply),
     "Div": _binary(_divide),
+    "Equal": _binary(np.equal),
+    "Max": _binary(np.maximum),
+    "Min": _binary(np.minimum),
     "Pow": _binary(np.power),
+    "Where": lambda node, inputs: np.where(*(_given(value) for value in inputs[:3])),
     "Sqrt": _unary(np.sqrt),
+    "Expand": _expand,
     "Exp": _unary(np.exp),
     "Neg": _unary(np.negative),
     "Floor": _unary(np.floor),
@@ -151,6 +177,7 @@ _FOLDS: dict[str, Callable[[Node, Sequence[np.ndarray | None]], Any]] = {
     "Slice": _slice,
     "Reshape": _reshape,
     "Transpose": lambda node, inputs: np.transpose(_given(inputs[0]), node.integers("perm")),
+    "ConstantOfShape": _constant_of_shape,
     "DequantizeLinear": dequantized,
     "QuantizeLinear": _quantize,
 }

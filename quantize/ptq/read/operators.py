@@ -13,8 +13,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from quantize.ptq.net import INPUT, Norm, Op, one_by_one
-from quantize.ptq.read import shapes, views
+from quantize.ptq.net import Norm, Op, one_by_one
+from quantize.ptq.read import numbers, pooling, shapes, views
 from quantize.ptq.read.kernels import convolution, linear, transposed
 from quantize.ptq.read.reader import Reader, label
 from synthesize.read.onnx.model import Node
@@ -51,43 +51,6 @@ def unknown(reader: Reader, node: Node) -> Op:
 def same(reader: Reader, node: Node) -> Op:
     """Operators that change nothing in inference."""
     return reader.data(node)
-
-
-def fake_quantized(reader: Reader, node: Node) -> Op:
-    """QuantizeLinear and DequantizeLinear of data: only their values count."""
-    reader.note("its own quantisation is replaced by power-of-two scales")
-    source, scale, zero = reader.data(node), reader.constant(node, 1), reader.constant(node, 2)
-    if source.name == INPUT and node.op == "QuantizeLinear" and scale is not None:
-        step, offset = (
-            float(scale.reshape(-1)[0]),
-            0.0 if zero is None else float(zero.reshape(-1)[0]),
-        )
-        reader.net.input_span = (step * (-128 - offset), step * (255 - offset))
-    if node.op == "QuantizeLinear" and source.kind in _SIGNED and scale is not None:
-        return _saturated(reader, node, source, scale, zero)
-    return source
-
-
-_SIGNED = ("conv2d", "convtranspose2d", "linear", "affine", "sum")
-"""Operations whose results may be negative whatever they read."""
-
-
-def _saturated(
-    reader: Reader, node: Node, source: Op, scale: np.ndarray, zero: np.ndarray | None
-) -> Op:
-    """A QuantizeLinear whose least integer is 0 cuts off what is negative.
-
-    onnxruntime leaves out the ReLU or Clip in front of it therefore.
-    """
-    given = reader.model.constants.get(node.inputs[2]) if len(node.inputs) > 2 else None
-    unsigned = given.unsigned if given is not None else zero is None
-    offset = 0 if zero is None else int(zero.reshape(-1)[0])
-    if scale.size != 1 or offset not in ((0,) if unsigned else (-128, -32768)):
-        return source
-    high = float(scale.reshape(-1)[0]) * (65535 if offset == -32768 else 255)
-    made = activation("relu", high=high)(reader, node)
-    assert isinstance(made, Op)
-    return made
 
 
 def affine(reader: Reader, node: Node, source: Op, gain: np.ndarray, offset: np.ndarray) -> Op:
@@ -237,6 +200,17 @@ def lacking(nearest: str, substitute: str = "none", word: str = "") -> Operator:
     return lambda reader, node: foreign(reader, node, word or node.op, nearest, substitute)
 
 
+def normalizing(called: str) -> Operator:
+    """A norm with statistics of each input; ``called`` is its name in PyTorch."""
+
+    def make(reader: Reader, node: Node) -> Op:
+        name = "GroupNorm" if node.inputs[0] in reader.grouped else called
+        return foreign(reader, node, f"{name}, whose statistics are those of each input",
+                       "BatchNorm, whose statistics are fixed after training")  # fmt: skip
+
+    return make
+
+
 def concat(reader: Reader, node: Node) -> Op:
     """Concat along channels."""
     parts = [reader.data(node, i) for i in range(len(node.inputs))]
@@ -311,14 +285,14 @@ OPERATORS: dict[str, Operator] = {
     "Abs": activation("abs"),
     "Add": add,
     "ArgMax": lacking("the application"),
-    "AveragePool": shapes.average_pool,
+    "AveragePool": pooling.average_pool,
     "BatchNormalization": batch_normalization,
-    "Cast": same,
+    "Cast": numbers.cast,
     "Clip": clip,
     "Concat": concat,
     "Conv": convolution,
     "ConvTranspose": transposed,
-    "DequantizeLinear": fake_quantized,
+    "DequantizeLinear": numbers.dequantized,
     "Div": divide,
     "Dropout": same,
     "Elu": lacking("Relu", "relu"),
@@ -327,21 +301,28 @@ OPERATORS: dict[str, Operator] = {
     "Flatten": shapes.flatten,
     "Gelu": lacking("Relu", "relu"),
     "Gemm": linear,
-    "GlobalAveragePool": shapes.global_pool("avg"),
-    "GlobalMaxPool": shapes.global_pool("max"),
+    "GlobalAveragePool": pooling.global_pool("avg"),
+    "GlobalMaxPool": pooling.global_pool("max"),
+    "GroupNormalization": normalizing("GroupNorm"),
     "HardSigmoid": lacking("the application, when it comes last"),
     "HardSwish": lacking("Relu", "relu"),
     "Identity": same,
+    "InstanceNormalization": normalizing("InstanceNorm"),
+    "LRN": normalizing("LocalResponseNorm"),
+    "LayerNormalization": normalizing("LayerNorm"),
     "LeakyRelu": lacking("Relu", "relu"),
     "LogSoftmax": lacking("the application, when it comes last"),
     "MatMul": linear,
-    "MaxPool": shapes.max_pool,
+    "MaxPool": pooling.max_pool,
+    "LpNormalization": normalizing("normalize"),
+    "MeanVarianceNormalization": normalizing("MeanVarianceNormalization"),
     "Mul": multiply,
     "PRelu": lacking("Relu", "relu"),
     "Pad": shapes.pad,
-    "QuantizeLinear": fake_quantized,
-    "ReduceMax": shapes.reduce_("max"),
-    "ReduceMean": shapes.reduce_("avg"),
+    "QuantizeLinear": numbers.quantized,
+    "RMSNormalization": normalizing("RMSNorm"),
+    "ReduceMax": pooling.reduce_("max"),
+    "ReduceMean": pooling.reduce_("avg"),
     "Relu": activation("relu"),
     "Reshape": shapes.reshape,
     "Resize": shapes.resize,
@@ -358,6 +339,12 @@ OPERATORS: dict[str, Operator] = {
     "Unsqueeze": shapes.squeeze,
     "Upsample": shapes.resize,
 }
+
+
+def operator_of(reader: Reader, node: Node) -> Operator:
+    """The function of an operator."""
+    function = OPERATORS.get(node.op, unknown)
+    return numbers.of_whole(reader, node, function) if reader.whole else function
 
 
 def _size(op: Op) -> str:

@@ -22,6 +22,12 @@ MAX_SIZE = 4096
 MAX_VALUES = 1 << 24
 """Of one result; the chip's data memory holds half a million."""
 
+TYPES = (
+    *("bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"),
+    *("float16", "float32", "float64"),
+)
+"""Of inputs that can be given."""
+
 _STEPS = ("strides", "kernel_shape", "dilations")
 
 
@@ -34,6 +40,12 @@ class Reader:
         self.tensors: dict[str, str] = {}
         self.views = {INPUT: view}
         self.orders: dict[str, np.ndarray] = {}
+        self.whole = {net.input_name} if net.whole else set()
+        """Tensors of the model that hold whole numbers by their type."""
+        self.grouped: set[str] = set()
+        """Tensors whose channels were put into groups for a norm."""
+        self.steps: dict[str, tuple[np.ndarray | None, np.ndarray | None]] = {}
+        """Scale and zero point of what a QuantizeLinear made, by tensor of the model."""
 
     def constant(self, node: Node, index: int) -> np.ndarray | None:
         """A constant input, None when it is data or missing."""
@@ -117,7 +129,7 @@ def read(path: str | Path) -> Net:
         UserError: unreadable file, several inputs, sizes that are not fixed, or inputs of an
             operator that do not go together.
     """
-    from quantize.ptq.read.operators import OPERATORS, unknown
+    from quantize.ptq.read.operators import operator_of
 
     model = onnx_model.read(path)
     net, view = _start(model)
@@ -131,7 +143,7 @@ def read(path: str | Path) -> Net:
         if not any(name in reader.tensors for name in node.inputs):
             raise node.refuse("it depends on nothing this program can compute; simplify the model")
         _check_attributes(node)
-        result = OPERATORS.get(node.op, unknown)(reader, node)
+        result = operator_of(reader, node)(reader, node)
         results = result if isinstance(result, list) else [result]
         for name, op in zip(node.outputs, results, strict=False):
             reader.tensors[name] = op.name
@@ -190,9 +202,24 @@ def _start(model: Model) -> tuple[Net, str]:
         view = views.LAST[len(dims)]
     found = dict(zip(view[1:], sizes, strict=True))
     shape: Shape = (found["C"], found.get("H", 1), found.get("W", 1))
-    net = Net(model.name, name, views.LAYOUTS[view])
+    net = Net(model.name, name, views.LAYOUTS[view], input_type=_type_of(model, name))
     net.add(Op(INPUT, "input", [], shape))
     return net, view
+
+
+def _type_of(model: Model, name: str) -> str:
+    """Type of the numbers that an input holds.
+
+    Raises:
+        UserError: text, or numbers that nobody could give.
+    """
+    kind = model.types.get(name) or "float32"
+    if kind not in TYPES:
+        raise UserError(
+            f"{model.path}: input {name} holds {kind}; export it with float32, or with whole "
+            "numbers and a Cast behind them"
+        )
+    return kind
 
 
 _EACH = ("QuantizeLinear", "DequantizeLinear", "Cast", "Identity", "Add", "Sub", "Mul", "Div")

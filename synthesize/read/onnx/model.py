@@ -19,6 +19,7 @@ import numpy as np
 from common.errors import UserError
 from common.incoming import parse_json, read_bytes
 from synthesize.read.onnx import beside
+from synthesize.read.onnx.needed import keep_needed
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 """A network that fills the weight memory with bits has 14 MB of numbers."""
@@ -110,7 +111,10 @@ class Node:
 
 @dataclass(frozen=True)
 class Model:
-    """A model as plain data: ``inputs`` by name with their dimensions (None: not fixed)."""
+    """A model as plain data: ``inputs`` by name with their dimensions (None: not fixed).
+
+    ``types`` are those of the inputs by name, as NumPy calls them; empty where none is stated.
+    """
 
     path: str
     name: str
@@ -119,6 +123,7 @@ class Model:
     constants: Mapping[str, Constant]
     nodes: tuple[Node, ...]
     bits: Mapping[str, int]
+    types: Mapping[str, str] = field(default_factory=dict)
 
     def uses(self, tensor: str) -> int:
         """Return how often a tensor is read, graph outputs included."""
@@ -165,6 +170,7 @@ def load_proto(path: Path) -> Any:
     except ImportError as error:
         raise UserError("reading ONNX needs the package onnx; run: pip install onnx") from error
     proto = onnx.load_model_from_string(read_bytes(path, MAX_FILE_BYTES))
+    keep_needed(proto)
     _check_shell(path, proto)
     beside.take_in(path, proto, MAX_FILE_BYTES)
     return proto
@@ -208,7 +214,19 @@ def _model(path: str, proto: Any) -> Model:
         constants=constants,
         nodes=tuple(_node(path, i, node) for i, node in enumerate(_in_order(graph.node))),
         bits=_bits(path, {_name(entry.key): _name(entry.value) for entry in proto.metadata_props}),
+        types={_name(v.name): _type_name(v.type.tensor_type.elem_type) for v in graph.input},
     )
+
+
+def _type_name(number: int) -> str:
+    """What NumPy calls a type of ONNX, or ONNX itself where NumPy has none; empty for none."""
+    from onnx import TensorProto, helper
+
+    try:
+        name = str(np.dtype(helper.tensor_dtype_to_np_dtype(number)).name)
+        return TensorProto.DataType.Name(number).lower() if name == "object" else name
+    except (KeyError, TypeError, ValueError):
+        return ""
 
 
 def _in_order(nodes: Sequence[Any]) -> list[Any]:
@@ -307,7 +325,11 @@ def _constant(path: str, proto: Any, name: str) -> Constant:
     array = numpy_helper.to_array(proto)
     narrow = proto.data_type == getattr(TensorProto, "INT4", -1)
     if proto.data_type in (TensorProto.STRING, TensorProto.COMPLEX64, TensorProto.COMPLEX128):
-        raise UserError(f"{path}: tensor {name} holds {array.dtype}, expected numbers")
+        what = "text" if proto.data_type == TensorProto.STRING else "complex numbers"
+        raise UserError(
+            f"{path}: tensor {name} holds {what}, expected real numbers; export the model without "
+            "what reads it"
+        )
     whole = narrow or np.issubdtype(array.dtype, np.integer) or array.dtype == np.bool_
     array = array.astype(np.int64 if whole else np.float64)
     unsigned = proto.data_type in (TensorProto.UINT8, TensorProto.UINT16, TensorProto.UINT32)

@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 from common.errors import UserError
-from common.incoming import Unfit, read_bytes
-from common.texts import one_line, shown
+from common.incoming import Unfit, read_bytes, yaml_line, yaml_problem
+from common.texts import shown
 from synthesize.graph.ir import Where
 
 MAX_BYTES = 256_000
@@ -78,14 +78,10 @@ def parse(text: str, name: str) -> Item:
         return _Builder(name, loader).item(node, 0)
     except UserError:
         raise
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{name}:{mark.line + 1}" if mark else name
-        raise UserError(f"{place}: not valid YAML ({error.problem})") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{name}: not valid YAML ({str(error).splitlines()[0]})") from error
-    except (ValueError, OverflowError) as error:  # escapes of characters that do not exist
-        raise UserError(f"{name}: not valid YAML ({one_line(str(error))})") from error
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        line = yaml_line(error)
+        place = f"{name}:{line}" if line else name
+        raise UserError(f"{place}: not valid YAML ({yaml_problem(error)})") from error
     except RecursionError as error:
         raise UserError(f"{name}: nested too deeply for a network description") from error
     finally:
@@ -157,8 +153,8 @@ class _Builder:
             )
         try:
             value = self.loader.construct_object(node)
-        except (ValueError, OverflowError, LookupError) as error:  # a tag that its text belies
-            raise UserError(f"{where}: not a readable value ({one_line(str(error))})") from error
+        except (ValueError, OverflowError, LookupError, AttributeError) as error:  # an untrue tag
+            raise UserError(f"{where}: not a readable value ({yaml_problem(error)})") from error
         if value is None:
             return "none"
         if not isinstance(value, (str, int, float, bool)):

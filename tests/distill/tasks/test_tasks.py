@@ -186,3 +186,24 @@ def test_make_trains_the_named_teacher() -> None:
     unknown = make("teacher", "TEACHER_KIND=none")
     assert unknown.returncode == 2
     assert "TEACHER_KIND is 'none'" in unknown.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["student", "out=/dev/null/run"],
+        ["pose", "teacher", "out=/dev/full"],
+        ["grey", "eval", "x.pth.tar", "-o", "/dev/null/page.md"],
+        ["pose", "thresholds", "x.pth.tar", "--output=/dev/full"],
+    ],
+)
+def test_places_are_tried_before_torch_is_loaded(words: list[str]) -> None:
+    code = (
+        "import sys; from distill.__main__ import main\n"
+        f"status = main({words})\n"
+        "sys.exit(status if 'torch' not in sys.modules else 9)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 2, run.stderr
+    assert run.stderr.startswith("error: cannot write /dev/")
+    assert run.stderr.count("\n") == 1

@@ -178,7 +178,7 @@ def test_command_line_without_a_camera(grabber: Path, capsys: pytest.CaptureFixt
         (["--camera", "{folder}"], "has no photographs"),
         (["--camera", "{folder}/broken"], r"b\.jpg is no picture that can be decoded"),
         (["--frames", "3"], "--frames goes with --camera"),
-        (["--camera", "{folder}/broken/a.png", "--frames", "-1"], "--frames -1 makes no sense"),
+        (["--camera", "{folder}/broken/a.png", "--frames", "-1"], "-1 is not a whole number"),
     ],
 )
 def test_bad_cameras(

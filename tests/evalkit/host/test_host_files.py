@@ -233,7 +233,10 @@ def test_a_picture_shown_twice_is_exported_once() -> None:
         (["view", "--kit", "x.elf"], "no camera of its own"),
         (["view", "--kit", "x.elf", "--camera", "nowhere"], "camera nowhere does not exist"),
         (["view", "--replay", "nowhere.p78"], "nowhere.p78 cannot be read"),
-        (["export", "--kit", "x.elf", "-o", "x", "--count", "0"], "--count is 0"),
+        (
+            ["export", "--kit", "x.elf", "-o", "x", "--count", "0"],
+            "0 is not a whole number of at least 1",
+        ),
         (["export", "--replay", "x", "--record", "y", "-o", "x"], "make no sense with --replay"),
     ],
 )

@@ -83,7 +83,7 @@ def test_what_is_refused(
         (["kit", str(path), str(tmp_path / "far.npz"), *PEOPLE], "of another set"),
         (["crops", "--out", str(tmp_path), *PEOPLE], "is not empty"),
         (["crops", "--out", str(tmp_path / "n"), "--count", "0", *PEOPLE], "--count"),
-        (["crops", "--out", str(good / "n"), *PEOPLE], "cannot use folder"),
+        (["crops", "--out", str(good / "n"), *PEOPLE], "is a file, not a folder"),
     ):
         assert main(arguments) == 2, arguments
         assert said in capsys.readouterr().err
@@ -93,7 +93,7 @@ def test_what_is_refused(
     ("arguments", "said"),
     [
         (["--camera", "none"], "none does not exist"),
-        (["--camera", ".", "--count", "0"], "--count is 0"),
+        (["--camera", ".", "--count", "0"], "0 is not a whole number of at least 1"),
         (["--camera", ".", "-o", "/dev/null/m.npz"], "cannot write /dev/null/m.npz"),
     ],
 )

@@ -7,7 +7,6 @@ convolutions only.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from common.arguments import Parser
 from distill.tasks.pose.teachers.transformer.attention import explicit_attention, linear_attention
 from distill.tasks.pose.teachers.transformer.model import LinearPose
 from distill.tasks.pose.teachers.transformer.recipe import Shape
@@ -122,7 +122,7 @@ def attention_flops(tokens: int, width: int = 160, heads: int = 4) -> tuple[int,
 
 def main(arguments: list[str]) -> int:
     """Print the tables, measured on one thread."""
-    parser = argparse.ArgumentParser(prog="python -m distill pose figures", description=__doc__)
+    parser = Parser(prog="python -m distill pose figures", description=__doc__)
     parser.parse_args(arguments)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

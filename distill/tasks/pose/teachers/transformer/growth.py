@@ -8,7 +8,6 @@ Memory is the largest sum of living tensors that PyTorch's allocator reports, wi
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from common.arguments import Parser, to_file
 from common.errors import UserError
 from distill.tasks.pose.teachers.transformer.model import (
     Decoder,
@@ -160,8 +160,8 @@ def draw(costs: list[Cost], path: Path) -> None:
 
 def main(arguments: list[str]) -> int:
     """``[-o PICTURE.png]``: the table, and the picture if it is asked for."""
-    parser = argparse.ArgumentParser(prog="python -m distill pose growth", description=__doc__)
-    parser.add_argument("-o", "--output", type=Path, help="picture (PNG or SVG)")
+    parser = Parser(prog="python -m distill pose growth", description=__doc__)
+    parser.add_argument("-o", "--output", type=to_file, help="picture (PNG or SVG)")
     options = parser.parse_args(arguments)
     costs = sweep()
     print(baseline_table(costs))
