@@ -135,16 +135,16 @@ def _check_state(path: Path, state: Mapping[Any, Any]) -> None:
                 f"{path}: {shown(name)} is no plain tensor of real numbers; save it as one, "
                 "for example with .to_dense().float()"
             )
+        if value.numel() * value.element_size() > size:
+            raise UserError(
+                f"{path}: {shown(name)} has {value.numel()} elements, more than the file holds; "
+                "save its own numbers (.contiguous()), not a view"
+            )
         trained = value.is_floating_point() and name.endswith(_TRAINED)
         if trained and not bool(value.isfinite().all()):
             raise UserError(
                 f"{path}: {shown(name)} holds NaN or infinity: its training went wrong; name an "
                 "earlier checkpoint, or train again"
-            )
-        if value.numel() * value.element_size() > size:
-            raise UserError(
-                f"{path}: {shown(name)} has {value.numel()} elements, more than the file holds; "
-                "save its own numbers (.contiguous()), not a view"
             )
 
 

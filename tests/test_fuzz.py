@@ -28,7 +28,8 @@ def _misread(path: Path) -> None:
     if content == b"grow":
         bytearray(600 << 20)[::4096] = b"x" * (600 << 20 >> 12)
     if content == b"burn":
-        while time.process_time() < 2:
+        end = time.process_time() + 2
+        while time.process_time() < end:
             pass
     if content == b"hang":
         time.sleep(60)

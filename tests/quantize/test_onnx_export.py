@@ -100,6 +100,7 @@ def folded_model(blocksize: int, readers: int = 1) -> onnx.ModelProto:
     fold.attribute[0].i = blocksize
     for number in range(1, readers):
         model.graph.node.append(onnx.helper.make_node("Identity", ["input"], [f"copy{number}"]))
+        model.graph.output.add(name=f"copy{number}")
     return model
 
 

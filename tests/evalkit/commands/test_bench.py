@@ -45,4 +45,4 @@ def test_stopwatch_counts_laps() -> None:
 
 def test_count_must_be_positive(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "none.elf", "--count", "0"]) == 2
-    assert "--count is 0" in capsys.readouterr().err
+    assert "--count: 0 is not a whole number of at least 1" in capsys.readouterr().err

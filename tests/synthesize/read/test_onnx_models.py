@@ -345,6 +345,8 @@ def test_two_inputs_and_open_sizes_are_refused(tmp_path: Path) -> None:
         frontend_onnx.load(tmp_path / "open.onnx")
     proto = m.proto(*outputs)
     proto.graph.input.append(helper.make_tensor_value_info("second", 1, (1, 3, 8, 8)))
+    proto.graph.node.append(helper.make_node("Identity", ["second"], ["read"]))
+    proto.graph.output.append(helper.make_tensor_value_info("read", 1, (1, 3, 8, 8)))
     (tmp_path / "two.onnx").write_bytes(proto.SerializeToString())
     with pytest.raises(UserError, match="it has 2 inputs"):
         frontend_onnx.load(tmp_path / "two.onnx")
