@@ -42,7 +42,10 @@ def estimate(cycles: int, macs: int) -> tuple[float, float]:
 
 # ---- a board that looks again and again ------------------------------------------------------
 
-PROCESSOR_SOURCE = "MAX78000 data sheet, features: 22.2 uA/MHz, while loop from cache at 3.0 V"
+PROCESSOR_SOURCE = (
+    "MAX78000 data sheet, as public board documents quote it: 22.2 uA/MHz, while loop from cache "
+    "at 3.0 V"
+)
 PROCESSOR_WATTS_PER_HZ = 22.2e-12 * 3.0
 """Of the Cortex-M4 awake."""
 PROCESSOR_HZ = 100e6
