@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from common.errors import UserError
@@ -46,6 +47,13 @@ def expected(sample: np.ndarray, layer: Layer) -> np.ndarray:
     return np.asarray(acc[:, :, None], np.int64)
 
 
+def more_than_half(refusal: str) -> bool:
+    """Whether a network is refused for want of memory that it uses more than half of: copies of its
+    input and wide results may leave no arrangement then."""
+    used = re.search(r"(\d+) of 524288 bytes of data memory", refusal)
+    return used is not None and int(used[1]) > 524288 // 2
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     far(), st.sampled_from([1, 5, 64, 70, 128]), st.sampled_from([1, 7, 64, 65]),
@@ -64,7 +72,12 @@ def test_any_reach(
         bias=rng.integers(-128, 128, outputs), bits=bits, output_shift=bits - 13, wide=wide,
     )  # fmt: skip
     graph = Graph("far", Input(shape), (layer,), (Output("far", "far", 0, outputs),))
-    compiled = compile_graph(graph)
+    try:
+        compiled = compile_graph(graph)
+    except UserError as refusal:
+        if not more_than_half(str(refusal)):
+            raise
+        reject()
     sample = rng.integers(-128, 128, shape)
     values = expected(sample, layer)
     np.testing.assert_array_equal(compiled.known_answer(sample)["far"], values)
