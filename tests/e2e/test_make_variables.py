@@ -37,7 +37,8 @@ class Recorded:
         """A text that does harm as soon as a shell or make looks into it."""
         return (
             f"a b'c\"d $HOME ${{HOME}} `touch {self.harm}` $(touch {self.harm}) "
-            f"$(shell touch {self.harm}) ; touch {self.harm} & * ? # é \\ \\\\ %"
+            f"$(shell touch {self.harm}) ; touch {self.harm} & * ? # é \\ \\\\ % "
+            f": = := , @ ~ ! ^ < > [ ] {{ }}\nx: ; touch {self.harm}\n\ty"
         )
 
     def make(self, *arguments: str, env: dict[str, str] | None = None) -> list[list[str]]:
