@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_make_variables import Recorded
 from tests.helpers.front_door import ROOT, bare_environment, make
+from tests.helpers.recorded_make import Recorded
 
 PYTHON = """#!{shell}
 # Makes environments out of itself, and is killed with all of make as soon as it should.
