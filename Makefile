@@ -130,13 +130,15 @@ firmware: $(elf) ## build the C project to an ARM image
 endif
 
 # Which picture and network the files under $(BUILD)/ are made of, by content.  It is rewritten only
-# when that changes, and then the results of the last run go.
+# when that changes, and then what was made of others goes: a clock that was set back would have it
+# look newer than what it is to be made of.
+stale := $(results) $(input) $(patsubst %,$(BUILD)/%/report.json,project injection live)
 FORCE:
 $(choice): FORCE
 	@mkdir -p $(@D)
 	@{ for file in "$$IMAGE" "$$CHECKPOINT" "$$NETWORK" "$$SAMPLE"; do \
 	  echo "$$file"; cksum < "$$file"; done; echo "$(BAUD) $(BOARD) $(FOLLOW)"; } > $@.new 2>/dev/null; \
-	  if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; rm -f $(results); fi
+	  if cmp -s $@.new $@; then rm $@.new; else rm -f $(stale) && mv $@.new $@; fi
 
 $(input): $(choice) ai8x_models/preprocess.py | $(ready)
 	@$(task) sample "$$IMAGE" -o $@
@@ -391,14 +393,20 @@ export PYTHON PIP_FLAGS IMAGE CHECKPOINT CHECKPOINTS NETWORK SAMPLE DATA TEACHER
 .PHONY: setup
 setup: $(ready) ## make the virtual environment and install the dependencies
 
+# An environment that was being made when a setup was killed may lack anything, a file of a package
+# that says it is there as well: it is made anew.  One that was there before is never removed.
+unfinished := $(VENV)/.unfinished
+
 # torch first and pinned: it is by far the largest download, and nothing may move it afterwards.
 $(ready): pyproject.toml constraints.txt
 	@"$$PYTHON" -c 'import sys; sys.exit(0 if (3, 10) <= sys.version_info[:2] <= (3, 13) else \
 	  "error: pose78 needs Python 3.10 to 3.13, but %s is %d.%d; name another one: make PYTHON=python3.11" \
 	  % (sys.executable, *sys.version_info[:2]))'
-	test -x $(py) || "$$PYTHON" -m venv $(VENV)
+	@if test -e $(unfinished); then echo "$(VENV) was left unfinished; it is made anew" && rm -rf $(VENV); fi
+	test -x $(py) || { mkdir -p $(VENV) && touch $(unfinished) && "$$PYTHON" -m venv $(VENV); }
 	$(words) $(py) -m pip install --quiet +PIP_FLAGS -c constraints.txt torch
 	$(words) $(py) -m pip install --quiet +PIP_FLAGS -c constraints.txt -e '.[kit,toolchain,view,train,dev]'
+	@rm -f $(unfinished)
 	@touch $@
 
 .PHONY: clean

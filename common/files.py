@@ -170,41 +170,25 @@ def _remove_abandoned(place: Path) -> None:
 
 
 def check_writable(path: Path, folder: bool = False) -> None:
-    """Find out before the work whether a result can be written; a missing folder is made.
+    """As :func:`check_place`, right before the work: the folder that takes the result is made.
 
     Args:
         path: of the result.
         folder: whether it is a folder, which is made too.
 
     Raises:
-        UserError: it cannot; nothing but empty folders is left.
+        UserError: it cannot be written; nothing but empty folders is left.
     """
+    check_place(path, folder)
+    place = Path(os.path.realpath(path))
     try:
-        if folder:
-            path.mkdir(parents=True, exist_ok=True)
-            place = path / "result"
-        elif path.is_dir():
-            raise UserError(f"cannot write {path}: it is a folder; name a file in it")
-        elif path.exists() and not path.is_file():
-            _check_device(path)  # a pipe either; opening one may already say something to it
-            return
-        else:
-            _check_name(path, "file")
-            place = Path(os.path.realpath(path))
-            place.parent.mkdir(parents=True, exist_ok=True)
-        # Only trying tells: a folder may refuse files whatever its permissions say.
-        with workplace(place.parent) as trial:
-            (trial / place.name).touch()
-    except (FileExistsError, NotADirectoryError):
-        folders = [path, *path.parents] if folder else path.parents
-        wrong = next((p for p in folders if p.exists() and not p.is_dir()), path)
-        raise UserError(f"cannot write {path}: {wrong} is a file, not a folder") from None
+        (place if folder else place.parent).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 def check_place(path: Path, folder: bool | None = None) -> None:
-    """As :func:`check_writable`, for a command line before anything is looked at: nothing is made.
+    """Find out before the work whether a result can be written; nothing is made.
 
     Args:
         path: of the result.
@@ -227,6 +211,7 @@ def check_place(path: Path, folder: bool | None = None) -> None:
         found = next(p for p in (place, *place.parents) if p.exists())
         if not found.is_dir():
             raise UserError(f"cannot write {path}: {found} is a file, not a folder")
+        # Only trying tells: a folder may refuse files whatever its permissions say.
         with workplace(found) as trial:
             (trial / (place.name or "result")).touch()
     except NotADirectoryError:

@@ -8,7 +8,7 @@ to the float layer's is kept. Layers that the compiler merges share one shift.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -98,7 +98,7 @@ def calibrate(student: Student, bits: Mapping[str, int], images: Tensor) -> dict
         exact[spec.name] = layer(*inputs_of(spec, exact))
     modules = {spec.name: layer for spec, layer in student.steps()}
     specs = {spec.name: spec for spec in student.spec.layers}
-    groups = {name: group for group in student.spec.tied for name in group}
+    groups = _groups(student.spec.tied)
     for name, spec in progress(specs.items(), title="calibrating", unit="layer"):
         if name in rounded:
             continue
@@ -111,6 +111,15 @@ def calibrate(student: Student, bits: Mapping[str, int], images: Tensor) -> dict
             rounded[member] = modules[member](*inputs_of(specs[member], rounded))
     student.set_mode("qat")
     return {spec.name: int(layer.output_shift) for spec, layer in student.layers()}
+
+
+def _groups(tied: Iterable[tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """By layer: all that share its shift; groups with a layer in common are one."""
+    groups: dict[str, tuple[str, ...]] = {}
+    for names in tied:
+        whole = tuple(dict.fromkeys(n for name in names for n in groups.get(name, (name,))))
+        groups |= dict.fromkeys(whole, whole)
+    return groups
 
 
 def choose_shift(

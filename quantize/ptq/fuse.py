@@ -63,12 +63,12 @@ def _drop_what_changes_nothing(net: Net) -> None:
 
 
 def _cut_last(net: Net) -> None:
-    """Leave foreign operations that only outputs read to the application."""
+    """Leave foreign operations of one thing, that only outputs read, to the application."""
     changed = True
     while changed:
         changed = False
         for op in net.of("foreign"):
-            if net.is_output(op.name) and not net.readers(op.name):
+            if net.is_output(op.name) and not net.readers(op.name) and not op.others:
                 net.notes.append(
                     f"{op.node}: {op.word} comes last and is left to the application; the output "
                     "is what it reads"
@@ -83,7 +83,10 @@ def _meet_foreign(net: Net, approximate: bool) -> None:
     """Every foreign operation left is an obstacle; its substitute takes its place."""
     for op in net.of("foreign"):
         avoidable = op.substitute != "none"
-        net.obstacles.append(Obstacle(op.node, op.word, op.nearest, avoidable))
+        nearest = op.nearest
+        if op.others and net.is_output(op.name):
+            nearest = "all that it reads as outputs of the model, and itself in the application"
+        net.obstacles.append(Obstacle(op.node, op.word, nearest, avoidable))
         if avoidable:
             op.kind, op.activation = "act", "relu"
         else:
@@ -148,7 +151,10 @@ def _activations(net: Net) -> bool:
             # What rises with its input may as well happen before the largest is taken.
             _swap(net, op, source)
             return True
-        if source.kind in (*CONVOLUTIONS, "act") and _absorb(source, op):
+        # A sum has no activation, but what cannot be negative needs none: the limit of a quantised
+        # model's integers then is that of the chip's.
+        kept = op.saturates and source.kind == "sum" and net.positive(source)
+        if (kept or source.kind in (*CONVOLUTIONS, "act")) and _absorb(source, op):
             net.replace(op.name, source.name)
             return True
     return False
@@ -224,7 +230,7 @@ def _sums(net: Net) -> None:
         parts: list[str] = []
         for name in op.inputs:
             inner = net.ops[name]
-            merge = inner.kind == "sum" and inner.join == "add" and net.alone(name)
+            merge = inner.kind == "sum" and inner.join == "add" and net.alone(name) and inner.plain
             parts += inner.inputs if merge else [name]
         if len(parts) <= MAX_OPERANDS:
             op.inputs = parts

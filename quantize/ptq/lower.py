@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ai8x_models.layer_spec import LayerSpec
 from ai8x_models.layers import FusedLayer
+from ai8x_models.spec.layer import LayerSpec
 from ai8x_models.students import INPUT, Student, StudentSpec
 from common.errors import UserError
 from common.texts import shortened, word
@@ -55,68 +55,84 @@ class _Lowering:
         self.taken.add(name.lower())
         return name
 
-    def emit(self, op: Op, spec: LayerSpec, sources: list[str]) -> str:
+    def emit(self, op: Op, spec: LayerSpec, sources: list[str]) -> None:
         """Append a layer."""
         self.specs.append(spec)
         self.ops[spec.name] = op
         self.sources[spec.name] = sources
         self.made[op.name] = spec.name
-        return spec.name
 
     def layer(self, name: str) -> str:
         """The layer that holds an operation's result on the chip, made now if need be."""
-        if name in self.made:
-            return self.made[name]
-        op = self.net.ops[name]
+        waiting = [name]
+        while waiting:  # no recursion: what somebody else wrote may be a thousand sums deep
+            op = self.net.ops[waiting[-1]]
+            if waiting[-1] in self.made:
+                waiting.pop()
+            elif missing := [n for n in self._reads(op) if n not in self.made]:
+                waiting += reversed(missing)
+            else:
+                self._make(op)
+        return self.made[name]
+
+    def _reads(self, op: Op) -> list[str]:
+        """Operations that must be layers before one can be."""
         if op.kind in CONVOLUTIONS:
-            return self._convolution(op)
-        if op.kind == "flatten":
+            return self._gather(op)[0]
+        return self._joined(op)
+
+    def _make(self, op: Op) -> None:
+        """Append the layer of an operation whose sources are layers."""
+        if op.kind in CONVOLUTIONS:
+            self._convolution(op)
+        elif op.kind == "flatten":
             raise UserError(
                 f"{op.node}: flat data that no linear layer reads; put a Gemm or MatMul behind "
                 "it, or leave it out"
             )
-        return self._passthrough(op)
+        elif _too_wide(op):
+            self._copied(op)
+        else:
+            self._passthrough(op)
 
-    def _convolution(self, op: Op) -> str:
+    def _convolution(self, op: Op) -> None:
         sources, options = self._gather(op)
-        names = [self.layer(source) for source in sources]
+        names = [self.made[source] for source in sources]
         spec = LayerSpec(
             self.name(op.name), names[0], op.weight.shape[1], len(op.weight),
             others=tuple(names[1:]), activation=op.activation, batchnorm=False,
             wide=is_wide(self.net, op), bias=len(op.weight) <= BIAS_BYTES_PER_QUADRANT,
             **_operation(op), **options,
         )  # fmt: skip
-        return self.emit(op, spec, sources)
+        self.emit(op, spec, sources)
 
-    def _passthrough(self, op: Op) -> str:
+    def _passthrough(self, op: Op) -> None:
         """A sum, a concatenation or pooling as a layer of its own."""
-        options: dict[str, Any] = {}
-        inner = op
-        if op.kind == "pool":
-            options, inner = _pooling(op), self.net.source(op)
-            if op.shape[0] > PROCESSORS and op.shape[1:] != (1, 1):
-                return self._copied(op, options)
-        sources = [inner.name] if op.kind == "pool" else list(op.inputs)
-        if op.kind == "pool" and inner.kind == "concat":
-            sources = list(inner.inputs)
-        join: dict[str, Any] = {"join": op.join} if op.kind == "sum" else {}
-        names = [self.layer(source) for source in sources]
+        options = _pooling(op) if op.kind == "pool" else {}
+        if op.kind == "sum":
+            options["join"] = op.join
+        sources = self._joined(op)
+        names = [self.made[source] for source in sources]
         spec = LayerSpec(
             self.name(op.name), names[0], op.shape[0], op.shape[0], op="passthrough",
-            activation="none", batchnorm=False, others=tuple(names[1:]), **join, **options,
+            activation="none", batchnorm=False, others=tuple(names[1:]), **options,
         )  # fmt: skip
-        return self.emit(op, spec, sources)
+        self.emit(op, spec, sources)
 
-    def _copied(self, op: Op, options: dict[str, Any]) -> str:
+    def _joined(self, op: Op) -> list[str]:
+        """What a layer without convolution reads; what is pooled may lie side by side."""
+        apart = op.kind == "pool" and self.net.source(op).kind == "concat"
+        return list(self.net.source(op).inputs if apart and not _too_wide(op) else op.inputs)
+
+    def _copied(self, op: Op) -> None:
         """Pooling of more channels than one pass has: in front of a convolution that copies."""
         copy = one_by_one(op.name, op.inputs[0], op.shape, np.eye(op.shape[0]))
-        source = self.layer(op.inputs[0])
         spec = LayerSpec(
-            self.name(op.name), source, op.shape[0], op.shape[0], kernel=1, activation="none",
-            batchnorm=False, **options,
+            self.name(op.name), self.made[op.inputs[0]], op.shape[0], op.shape[0], kernel=1,
+            activation="none", batchnorm=False, **_pooling(op),
         )  # fmt: skip
         copy.name = op.name
-        return self.emit(copy, spec, [op.inputs[0]])
+        self.emit(copy, spec, [op.inputs[0]])
 
     def _gather(self, op: Op) -> tuple[list[str], dict[str, Any]]:
         """What a convolution reads, with the pooling and the join that happen in flight."""
@@ -176,6 +192,11 @@ def _operation(op: Op) -> dict[str, Any]:
     kernel = int(op.weight.shape[2])
     stride = 1 if op.kind == "convtranspose2d" else op.stride
     return {"op": op.kind, "kernel": kernel, "stride": stride, "padding": op.pad}
+
+
+def _too_wide(op: Op) -> bool:
+    """Whether pooling has more channels than one pass."""
+    return op.kind == "pool" and op.shape[0] > PROCESSORS and op.shape[1:] != (1, 1)
 
 
 def _pooling(op: Op) -> dict[str, Any]:

@@ -75,6 +75,10 @@ class Op:
     nearest: str = ""
     substitute: str = "none"
     """For a foreign operation: the activation that stands for it."""
+    others: bool = False
+    """For a foreign operation: whether it reads more than one thing, of which one is followed."""
+    saturates: bool = False
+    """Whether limits are those of a quantised model's own integers."""
 
     @property
     def plain(self) -> bool:
@@ -155,14 +159,22 @@ class Net:
 
     def positive(self, op: Op) -> bool:
         """Whether no value of a result can be negative."""
-        if op.activation in ("relu", "abs") or op.low >= 0 or op.substitute == "relu":
-            return True
+        waiting, seen = [op], {op.name}
+        while waiting:
+            one = waiting.pop()
+            if self._never_negative(one):
+                continue
+            if not _keeps_the_sign(one):
+                return False
+            waiting += [self.ops[name] for name in one.inputs if name not in seen]
+            seen.update(one.inputs)
+        return True
+
+    def _never_negative(self, op: Op) -> bool:
+        """Whether a result cannot be negative, whatever is read."""
         if op.kind == "input":
             return np.dtype(self.input_type).kind in "ub"
-        scaled = op.kind == "affine" and bool((op.weight >= 0).all() and (op.bias >= 0).all())
-        added = op.kind == "sum" and op.join == "add"
-        kept = op.kind in ("pool", "concat", "flatten", "pad", "act") or op.copies
-        return (scaled or added or kept) and all(self.positive(self.ops[n]) for n in op.inputs)
+        return op.activation in ("relu", "abs") or op.low >= 0 or op.substitute == "relu"
 
     def replace(self, old: str, new: str) -> None:
         """Let everybody who reads ``old`` read ``new``, and put that out instead; drop ``old``."""
@@ -205,6 +217,13 @@ class Net:
     def of(self, *kinds: str) -> Iterator[Op]:
         """The operations of some kinds; a copy, so that the network may change meanwhile."""
         return iter([op for op in self.ops.values() if op.kind in kinds])
+
+
+def _keeps_the_sign(op: Op) -> bool:
+    """Whether a result cannot be negative where nothing that is read is."""
+    scaled = op.kind == "affine" and bool((op.weight >= 0).all() and (op.bias >= 0).all())
+    added = op.kind == "sum" and op.join == "add"
+    return scaled or added or op.kind in ("pool", "concat", "flatten", "pad", "act") or op.copies
 
 
 def one_by_one(name: str, source: str, shape: Shape, matrix: np.ndarray, **more: Any) -> Op:

@@ -243,6 +243,44 @@ def test_places_that_cannot_be_written_are_a_sentence(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "link"]
 
 
+def _linked(place: Path) -> dict[str, Path]:
+    """Links of every kind that a result may be sent to."""
+    (place / "folder").mkdir()
+    (place / "file").write_text("old")
+    links = {"to a file": "file", "dangling": "new", "deep": "made/for/it", "itself": "itself"}
+    for name, target in links.items():
+        (place / name).symlink_to(place / target)
+    (place / "chain").symlink_to(place / "to a file")
+    return {name: place / target for name, target in {**links, "chain": "file"}.items()}
+
+
+def test_a_file_goes_where_a_link_leads(tmp_path: Path) -> None:
+    for name, target in _linked(tmp_path).items():
+        check_place(tmp_path / name, False)
+        check_writable(tmp_path / name)
+        write_file(tmp_path / name, name)
+        assert target.read_text() == (tmp_path / name).read_text() == name
+    (tmp_path / "to a folder").symlink_to(tmp_path / "folder")
+    for check in (check_place, check_writable):
+        with pytest.raises(UserError, match="it is a folder; name a file in it"):
+            check(tmp_path / "to a folder", False)
+
+
+def test_a_folder_goes_where_a_link_leads(tmp_path: Path) -> None:
+    _linked(tmp_path)
+    (tmp_path / "to a folder").symlink_to(tmp_path / "folder")
+    for name, target in (("to a folder", "folder"), ("dangling", "new"), ("deep", "made/for/it")):
+        check_place(tmp_path / name, True)
+        check_writable(tmp_path / name, folder=True)
+        with whole_folder(tmp_path / name) as place:
+            (place / "a").write_text(name)
+        assert (tmp_path / target / "a").read_text() == name
+        assert (tmp_path / name).is_symlink()
+    for check in (check_place, check_writable):
+        with pytest.raises(UserError, match="is a file, not a folder"):
+            check(tmp_path / "to a file", True)
+
+
 def test_files_and_devices_that_are_there_may_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("kept")
     (tmp_path / "link").symlink_to(tmp_path / "new")

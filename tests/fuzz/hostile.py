@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.helpers.float_models import Float
+
 
 class _Global:
     """Pickles as the name of something in a module, which is not imported here."""
@@ -261,9 +263,25 @@ def compressed() -> dict[str, bytes]:
     return {"a bomb": bomb.getvalue(), "an empty bias": empty.getvalue(), "nothing": b""}
 
 
+def models() -> dict[str, bytes]:
+    """ONNX models that ask for much in few bytes: for thousands of steps, or twice as many each."""
+    files = {}
+    for name, count in (("doubled", 60), ("deep", 1500)):
+        model = Float(4, 8, 8)
+        model.conv(4, 4, 1, 1)
+        first = model.add("Relu")
+        for _ in range(count):
+            model.add("Add", model.last, model.last if name == "doubled" else first)
+            model.add("MaxPool", kernel_shape=[1, 1])
+        model.add("Relu")
+        model.conv(4, 4, 1, 1)
+        files[name] = model.content()
+    return files
+
+
 HOSTILE = {
     "yaml": descriptions, "checkpoint": checkpoints, "student": checkpoints, "picture": pictures,
     "coco": json_files, "keypoints": json_files, "recording": recordings, "recipe": recipes,
-    "sample": samples, "arrays": compressed,
+    "sample": samples, "arrays": compressed, "float_onnx": models, "onnx": models,
 }  # fmt: skip
-"""By reader; ONNX and ELF files are made by their fuzzers (:mod:`tests.fuzz.cases`)."""
+"""By reader; others are made by their fuzzers (:mod:`tests.fuzz.cases`)."""

@@ -45,10 +45,10 @@ def onnx() -> Read:
 
 
 def float_onnx() -> Read:
-    """ONNX models in real numbers, as quantisation reads them."""
-    from quantize.ptq.read import reader
+    """ONNX models in real numbers, up to the layers that they become."""
+    from quantize.ptq.run import understand
 
-    return reader.read
+    return understand
 
 
 def elf() -> Read:

@@ -47,6 +47,10 @@ class Float:
         return self.add("Conv", source or self.last, weight, self.random(outputs), **more)
 
     def save(self, path: Path, *outputs: str, opset: int = 17) -> Path:
+        path.write_bytes(self.content(*outputs, opset=opset))
+        return path
+
+    def content(self, *outputs: str, opset: int = 17) -> bytes:
         names = outputs or (self.last,)
         graph = helper.make_graph(
             self.nodes, "net",
@@ -56,5 +60,5 @@ class Float:
         )  # fmt: skip
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
         model.ir_version = 9
-        path.write_bytes(model.SerializeToString())
-        return path
+        content: bytes = model.SerializeToString()
+        return content

@@ -257,3 +257,60 @@ def test_norms_of_each_input_are_called_as_people_know_them(
         understand(tmp_path / "model.onnx")
     assert f": {name}, whose statistics are those of each input" in str(caught.value)
     assert "nearest: BatchNorm" in str(caught.value)
+
+
+class OverChannels(nn.Module):
+    """LayerNorm over channels that lie in front, as ConvNeXt writes it."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        mean = x.mean(1, keepdim=True)
+        spread = (x - mean).pow(2).mean(1, keepdim=True)
+        return 2 * (x - mean) / torch.sqrt(spread + 1e-6) + 1
+
+
+class OfMeanSquare(nn.Module):
+    """RMSNorm by hand."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * torch.rsqrt((x * x).mean(1, keepdim=True) + 1e-6)
+
+
+class OfLength(nn.Module):
+    """Every pixel as a direction."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.normalize(x, dim=1)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("norm", "name"),
+    [
+        (nn.LayerNorm([8, 14, 14]), "LayerNorm"),
+        (OverChannels(), "LayerNorm"),
+        (OfMeanSquare(), "RMSNorm"),
+        (OfLength(), "normalize"),
+    ],
+)
+def test_norms_that_are_written_out_are_one_thing(
+    norm: nn.Module, name: str, tmp_path: Path
+) -> None:
+    """The old exporter and old opsets know no operator for them."""
+    content = io.BytesIO()
+    module = Normed(norm).eval()
+    torch.onnx.export(module, (torch.zeros(1, 3, 16, 16),), content, opset_version=13, dynamo=False)
+    (tmp_path / "model.onnx").write_bytes(content.getvalue())
+    with pytest.raises(UnfitNetwork, match="1 thing that the chip does not have") as caught:
+        understand(tmp_path / "model.onnx")
+    assert f": {name}, whose statistics are those of each input" in str(caught.value)
+    assert "--approximate" not in str(caught.value)
+
+
+def test_a_quotient_of_other_data_is_no_norm(tmp_path: Path) -> None:
+    """At the end the application cannot compute it either, of one of the two."""
+    model = Float(3, 8, 8)
+    data = model.conv(3, 4, 3, 3)
+    other = model.conv(3, 4, 3, 3, source="x")
+    model.add("Div", data, model.add("ReduceMean", other, axes=[1]))
+    with pytest.raises(UnfitNetwork, match="the quotient of data"):
+        understand(model.save(tmp_path / "model.onnx"))

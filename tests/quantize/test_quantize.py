@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from ai8x_models.layers import FusedConv2d
+from ai8x_models.spec.layer import LayerSpec
 from ai8x_models.student_file import load_student, save_student
-from ai8x_models.students import Student
+from ai8x_models.students import Student, StudentSpec
 from common.errors import UserError
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.fold import fold_batchnorm
@@ -106,6 +107,21 @@ def test_tied_heads_share_a_shift_and_scales_are_recorded(qat_student: Student) 
     assert int(qat_student.heat_out.output_shift) == int(qat_student.paf_out.output_shift)
     scale = integer_extras(qat_student, {})["output_scale"]
     assert scale["heat_out"] == 2.0 ** (int(qat_student.heat_out.output_shift) - 14)
+
+
+def test_groups_with_a_layer_in_common_share_one_shift() -> None:
+    """Whatever the order: with a group a layer, the last one would win."""
+    names = ("a", "b", "c", "d")
+    for tied in ((("a", "b"), ("b", "c"), ("c", "d")), (("a", "b"), ("c", "d"), ("b", "d"))):
+        layers = tuple(
+            LayerSpec(name, "input", 3, 4, batchnorm=False, activation="none") for name in names
+        )
+        student = Student(StudentSpec("tied", (3, 8, 8), layers, names, tied))
+        with torch.no_grad():
+            for number, name in enumerate(names):
+                getattr(student, name).op.weight.mul_(4.0**number)
+        shifts = calibrate(student, dict.fromkeys(names, 8), pixels(2)[:, :, :8, :8])
+        assert len(set(shifts.values())) == 1, shifts
 
 
 def test_gradients_pass_through_rounding(qat_student: Student) -> None:

@@ -137,4 +137,5 @@ def _saturated(
     high = float(scale.reshape(-1)[0]) * (65535 if offset == -32768 else 255)
     made = activation("relu", high=high)(reader, node)
     assert isinstance(made, Op)
+    made.saturates = True
     return made

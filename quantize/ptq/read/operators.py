@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from quantize.ptq.net import Norm, Op, one_by_one
-from quantize.ptq.read import numbers, pooling, shapes, views
+from quantize.ptq.read import norms, numbers, pooling, shapes, views
 from quantize.ptq.read.kernels import convolution, linear, transposed
 from quantize.ptq.read.reader import Reader, label
 from synthesize.read.onnx.model import Node
@@ -55,6 +55,8 @@ def same(reader: Reader, node: Node) -> Op:
 
 def affine(reader: Reader, node: Node, source: Op, gain: np.ndarray, offset: np.ndarray) -> Op:
     """A factor and an offset, one number or one per channel."""
+    if norms.is_norm(source):
+        return source  # its own, of any shape: one obstacle
     channels = source.shape[0]
     values = []
     for array in (gain, offset):
@@ -141,6 +143,8 @@ def multiply(reader: Reader, node: Node) -> Op:
         assert source is not None
         assert constant is not None
         return affine(reader, node, source, constant, np.zeros(1))
+    if norm := norms.written_out(reader, node):
+        return norm
     for data, gate in ((first, second), (second, first)):
         if gate.shape[1:] == (1, 1) != data.shape[1:]:
             return _product(reader, node, data, "the product with a gate (squeeze and excitation)",
@@ -162,6 +166,8 @@ def _product(reader: Reader, node: Node, data: Op, word: str, nearest: str, subs
 def divide(reader: Reader, node: Node) -> Op:
     """Div by a constant."""
     constant = reader.constant(node, 1)
+    if constant is None and (norm := norms.written_out(reader, node)):
+        return norm
     if constant is None or not reader.is_data(node, 0) or (constant == 0).any():
         return foreign(reader, node, "the quotient of data", "a constant divisor")
     return affine(reader, node, reader.data(node), 1.0 / constant, np.zeros(1))
@@ -205,8 +211,7 @@ def normalizing(called: str) -> Operator:
 
     def make(reader: Reader, node: Node) -> Op:
         name = "GroupNorm" if node.inputs[0] in reader.grouped else called
-        return foreign(reader, node, f"{name}, whose statistics are those of each input",
-                       "BatchNorm, whose statistics are fixed after training")  # fmt: skip
+        return foreign(reader, node, f"{name}, {norms.STATISTICS}", norms.NEAREST)
 
     return make
 

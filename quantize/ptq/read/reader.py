@@ -44,6 +44,8 @@ class Reader:
         """Tensors of the model that hold whole numbers by their type."""
         self.grouped: set[str] = set()
         """Tensors whose channels were put into groups for a norm."""
+        self.made_by: dict[str, Node] = {}
+        """The node that computes a tensor of the model."""
         self.steps: dict[str, tuple[np.ndarray | None, np.ndarray | None]] = {}
         """Scale and zero point of what a QuantizeLinear made, by tensor of the model."""
 
@@ -95,6 +97,9 @@ class Reader:
             size = "x".join(map(str, op.shape))
             raise node.refuse(f"its result of {size} is too large; at most {MAX_VALUES} values")
         op.node = op.node or label(node)
+        if op.kind == "foreign":
+            read = {self.tensors[name] for name in node.inputs if name in self.tensors}
+            op.others = len(read) > 1 and op.substitute == "none"
         first = self.views[op.inputs[0]] if view is None else view
         source = op.inputs[0]
         self.net.add(op)
@@ -145,6 +150,7 @@ def read(path: str | Path) -> Net:
         _check_attributes(node)
         result = operator_of(reader, node)(reader, node)
         results = result if isinstance(result, list) else [result]
+        reader.made_by.update(dict.fromkeys(node.outputs, node))
         for name, op in zip(node.outputs, results, strict=False):
             reader.tensors[name] = op.name
             op.tensor = op.tensor or name

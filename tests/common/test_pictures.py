@@ -1,0 +1,67 @@
+"""Pictures as telephones and print shops write them: turned by a tag, in four colours."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ai8x_models.preprocess import prepare, read_picture
+from common.errors import UserError
+from distill.people.annotations import Skipped, read_pixels
+
+TURNS = {3: 2, 6: 3, 8: 1}
+"""By EXIF orientation: quarter turns to the left that set the picture upright."""
+
+
+def corner(mode: str = "RGB") -> Image.Image:
+    """40 x 24 pixels, red but for a blue quarter in front."""
+    pixels = np.zeros((24, 40, 3), np.uint8)
+    pixels[...] = (220, 20, 20)
+    pixels[:12, :20] = (20, 20, 220)
+    return Image.fromarray(pixels).convert(mode)
+
+
+def saved(picture: Image.Image, path: Path, orientation: int = 1, **more: object) -> Path:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture.save(path, exif=exif, **more)
+    return path
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+def test_a_picture_is_looked_at_upright(orientation: int, tmp_path: Path) -> None:
+    path = saved(corner(), tmp_path / "a.jpg", orientation, quality=95, subsampling=0)
+    wanted = np.rot90(np.asarray(corner()), TURNS[orientation])
+    found = read_picture(path)
+    assert found.shape == wanted.shape
+    assert np.abs(found.astype(int) - wanted).mean() < 12
+    assert prepare(found, 64).data.shape == (3, 64, 64)
+
+
+def test_annotations_are_about_the_pixels_as_they_are_stored(tmp_path: Path) -> None:
+    path = saved(corner(), tmp_path / "a.jpg", 6, quality=95, subsampling=0)
+    entry = {"file_name": "a.jpg", "width": 40, "height": 24}
+    found = read_pixels(path, entry, Skipped())
+    assert found is not None
+    assert found.shape == (24, 40, 3)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_four_colours_are_three(orientation: int, tmp_path: Path) -> None:
+    path = saved(corner("CMYK"), tmp_path / "a.jpg", orientation, quality=95)
+    wanted = np.rot90(np.asarray(corner()), TURNS.get(orientation, 0))
+    found = read_picture(path)
+    assert found.shape == wanted.shape
+    assert np.abs(found.astype(int) - wanted).mean() < 30
+
+
+def test_a_turned_picture_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+    content = io.BytesIO()
+    corner("CMYK").save(content, "JPEG")
+    (tmp_path / "a.jpg").write_bytes(content.getvalue()[:200])
+    with pytest.raises(UserError, match=r"a\.jpg"):
+        read_picture(tmp_path / "a.jpg")
