@@ -37,6 +37,10 @@ Integers = npt.NDArray[np.int64]
 
 MAX_SIDE = 32
 MAX_PEAKS = 16
+MAX_PAIRS = 1400
+"""Pairs of peaks that are looked at; ``POSE_MAX_PAIRS`` says what happens beyond."""
+MAX_LOOKS = 10000
+"""Samples of all pairs together, after which no further pair is looked at."""
 MAX_PEOPLE = 8
 MAX_UNIT = 24
 MAX_STRIDE = 64
@@ -197,6 +201,18 @@ def _strongest(values: Integers) -> Integers:
     return np.array(kept, np.int64)
 
 
+def _bound_pairs(kept: list[Integers], value: Integers) -> None:
+    """``bound_pairs()`` of the C code, on the numbers of each keypoint's peaks."""
+    counts = np.array([len(numbers) for numbers in kept])
+    starts, ends = counts[np.array(LIMBS)].T
+    most = MAX_PEAKS
+    while most > 1 and (np.minimum(starts, most) * np.minimum(ends, most)).sum() > MAX_PAIRS:
+        most -= 1
+    for keypoint in range(len(kept)):
+        while len(kept[keypoint]) > most:
+            kept[keypoint] = np.delete(kept[keypoint], value[kept[keypoint]].argmin())
+
+
 def find_peaks(heat: Integers, unit: int, settings: FixedSettings) -> list[_Peaks]:
     """Local maxima of every channel of heat [k, h, w]; of equal neighbours the first in reading
     order."""
@@ -210,7 +226,9 @@ def find_peaks(heat: Integers, unit: int, settings: FixedSettings) -> list[_Peak
     k, i, j = np.nonzero(peak)
     value = rescale(heat[k, i, j], unit, 15, 1, _SCORE_MAX)
     first = np.searchsorted(k, np.arange(channels + 1))
-    kept = np.concatenate([a + _strongest(value[a:b]) for a, b in itertools.pairwise(first)])
+    numbers = [a + _strongest(value[a:b]) for a, b in itertools.pairwise(first)]
+    _bound_pairs(numbers, value)
+    kept = np.concatenate(numbers)
     k, value = k[kept], value[kept]
     x, y = _refine(heat, k, i[kept], j[kept], unit)
     return [_Peaks(x[k == c], y[k == c], value[k == c]) for c in range(channels)]
@@ -251,6 +269,20 @@ def _direction(dx: Integers, dy: Integers) -> tuple[Integers, Integers]:
 Pairs = list[list[tuple[int, int, int]]]
 
 
+def _looks(agrees: npt.NDArray[np.bool_], agreeing: int) -> Integers:
+    """Samples that are looked at, of each pair: until too many disagree; of bool [n, SAMPLES]."""
+    too_many = np.cumsum(~agrees, axis=-1) > SAMPLES - agreeing
+    return np.where(too_many.any(axis=-1), too_many.argmax(axis=-1) + 1, SAMPLES)
+
+
+def _in_time(limb: Integers, looks: Integers) -> npt.NDArray[np.bool_]:
+    """Whether a pair comes before the samples are used up, limbs in the order of grouping."""
+    order = np.argsort(np.argsort(GROUP_ORDER)[limb], kind="stable")
+    before = np.empty_like(looks)
+    before[order] = np.cumsum(looks[order]) - looks[order]
+    return np.asarray(before < MAX_LOOKS)
+
+
 def _candidates(peaks: list[_Peaks], fields: Integers, settings: FixedSettings) -> Pairs:
     """(affinity Q15, start peak, end peak) of the pairs that each limb may join, the best first.
 
@@ -274,7 +306,9 @@ def _candidates(peaks: list[_Peaks], fields: Integers, settings: FixedSettings) 
     value = field_x * unit_x[:, None] + field_y * unit_y[:, None]
     agrees = value > settings.affinity
     agreed = agrees.sum(axis=-1)
-    accepted = (agreed >= settings.agreeing) & ((dx != 0) | (dy != 0))
+    apart = (dx != 0) | (dy != 0)
+    in_time = _in_time(limb, np.where(apart, _looks(agrees, settings.agreeing), 0))
+    accepted = (agreed >= settings.agreeing) & apart & in_time
     mean = ((value >> 12) * agrees).sum(axis=-1) // np.maximum(agreed, 1)
     found: Pairs = [[] for _ in LIMBS]
     chosen = np.stack((limb, mean, a, b), axis=1)[accepted]

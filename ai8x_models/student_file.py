@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ai8x_models.described import described_spec
+from ai8x_models.spec.described import described_spec
 from ai8x_models.students import SPECS, Student, StudentSpec
 from common import pickles
 from common.errors import UserError

@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from ai8x_models.layer_spec import LayerSpec
 from ai8x_models.layers import (
     FusedConv1d,
     FusedConvTranspose2d,
@@ -24,6 +23,7 @@ from ai8x_models.layers import (
     FusedLinear,
     FusedPassThrough,
 )
+from ai8x_models.spec.layer import LayerSpec
 from ai8x_models.students import INPUT, Student, StudentSpec
 from ai8x_models.trace_values import VALUE, Tracer, Whole
 

@@ -8,13 +8,10 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, ParamSpec, TextIO
+from typing import Any, ParamSpec, Protocol, TextIO
 
 from common.errors import UserError
 from common.texts import console, one_line
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
 
 Given = ParamSpec("Given")
 
@@ -91,23 +88,82 @@ def say(text: str, file: TextIO | None = None) -> None:
     A bar that is shown meanwhile is not disturbed.
     """
     out = file or sys.stdout
-    if "tqdm" in sys.modules:
-        note(one_line(text), out)
-    else:
-        print(one_line(text), file=out)
+    note(one_line(text), out)
     out.flush()
+
+
+class Bar(Protocol):
+    """What is asked of a bar; ``n`` is how far it is."""
+
+    n: Any
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+    def __enter__(self) -> Bar: ...
+
+    def __exit__(self, *_: Any) -> Any: ...
+
+    def update(self, n: float = 1) -> Any:
+        """Move on."""
+
+    def set_postfix(self, **values: Any) -> Any:
+        """Say something behind it."""
+
+    def set_postfix_str(self, s: str = "") -> Any:
+        """The same in a word."""
+
+    def write(self, s: str, file: TextIO | None = None) -> Any:
+        """Print a line without disturbing it."""
+
+    def close(self) -> Any:
+        """Take it away."""
+
+
+class _Unseen:
+    """The bar of a log file."""
+
+    n = 0
+
+    def __init__(self, items: Iterable[Any] | None) -> None:
+        self._items = () if items is None else items
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._items)
+
+    def __enter__(self) -> _Unseen:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        pass
+
+    def update(self, n: float = 1) -> None:
+        pass
+
+    def set_postfix(self, **values: Any) -> None:
+        pass
+
+    def set_postfix_str(self, s: str = "") -> None:
+        pass
+
+    def write(self, s: str, file: TextIO | None = None) -> None:
+        print(s, file=file)
+
+    def close(self) -> None:
+        pass
 
 
 def progress(
     items: Iterable[Any] | None = None, *, title: str, total: int | None = None, unit: str = "it"
-) -> tqdm[Any]:
+) -> Bar:
     """A bar that goes when the work is done, on terminals only: log files stay readable.
 
     Iterate over it, or use it as a context and call ``update``.
     """
-    from tqdm import tqdm
+    if not sys.stderr.isatty():
+        return _Unseen(items)
+    from tqdm import tqdm  # it takes as long to load as a few pictures to be looked at
 
-    return tqdm(items, desc=one_line(title), total=total, unit=unit, leave=False, disable=None)
+    return tqdm(items, desc=one_line(title), total=total, unit=unit, leave=False)
 
 
 @contextlib.contextmanager
@@ -127,6 +183,9 @@ def program(usual: str) -> str:
 
 def note(text: str, file: TextIO | None = None) -> None:
     """A line, on standard error unless said otherwise, that does not disturb a bar."""
+    if "tqdm" not in sys.modules:
+        print(text, file=file or sys.stderr)
+        return
     from tqdm import tqdm
 
     tqdm.write(text, file=file or sys.stderr)

@@ -6,7 +6,7 @@
 from dataclasses import replace
 
 import pose78
-from ai8x_models.students import SPECS
+from ai8x_models.spec.student import SPECS
 
 lift = SPECS["lift"]
 hidden = replace(lift.layers[1], out_channels=48)

@@ -31,7 +31,7 @@ from synthesize.report import table
 if TYPE_CHECKING:
     from torch import nn
 
-    from ai8x_models.students import StudentSpec
+    from ai8x_models.spec.student import StudentSpec
     from pose78.foreign import Understood
 
 Bits = int | Mapping[str, int]
@@ -120,7 +120,7 @@ def check(
     Args:
         network: a student's description; a torch module, trained or not, of this project's layers
             or of torch's own; the name of a described student; or a file: Python
-            (a :class:`~ai8x_models.students.StudentSpec`, a module or a class of one;
+            (a :class:`~ai8x_models.spec.student.StudentSpec`, a module or a class of one;
             ``file.py:NAME`` chooses among several), a network description (YAML), ONNX (float or
             quantised), or a checkpoint (integer, or float when it describes itself).
         shape: of one input, [channels, rows, columns] or [channels, length], for modules that do

@@ -17,7 +17,7 @@ from common.errors import UserError
 if TYPE_CHECKING:
     from torch import nn
 
-    from ai8x_models.students import StudentSpec
+    from ai8x_models.spec.student import StudentSpec
 
 Shape = tuple[int, ...]
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import inspect
 import runpy
+import sys
 import traceback
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
-from ai8x_models.students import SPECS, Student, StudentSpec
+from ai8x_models.spec.described import described_spec
+from ai8x_models.spec.student import SPECS, StudentSpec
 from common.errors import UserError
 from pose78.shipped import shipped
+from quantize.as_ai8x import as_ai8x
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _RUN = "<run_path>"
 """What :mod:`runpy` calls a file's module: classes with it were made in the file itself."""
@@ -63,17 +66,20 @@ def named(name: str, shape: tuple[int, ...] | None = None) -> StudentSpec | nn.M
 
 def _described(name: str) -> StudentSpec:
     """A student of this package; those whose sizes are parameters are what their weights say."""
-    from ai8x_models.student_file import load_student
+    if name in SPECS:
+        return SPECS[name]
+    from synthesize.read import checkpoint
 
-    return (
-        SPECS[name] if name in SPECS else replace(load_student(shipped()[name])[0].spec, name=name)
-    )
+    stored = checkpoint.load(shipped()[name])
+    state = {f"{layer.name}.op.weight": layer.weight for layer in stored.layers}
+    state |= {f"{x.name}.op.bias": x.bias for x in stored.layers if x.bias is not None}
+    spec = described_spec(name, stored.extras, state)
+    assert spec is not None, name
+    return spec
 
 
 def _run(path: Path) -> dict[str, Any]:
     """The names that a Python file defines; ``import ai8x`` finds our layers."""
-    from quantize.project import as_ai8x
-
     try:
         with as_ai8x():
             return runpy.run_path(str(path))
@@ -90,11 +96,17 @@ def _failed(path: Path, error: BaseException) -> UserError:
     return UserError(f"{where}: {type(error).__name__}: {reason}")
 
 
+def _modules() -> tuple[type, ...]:
+    """What torch modules are instances of; nothing before somebody has loaded torch."""
+    torch = sys.modules.get("torch")
+    return () if torch is None else (torch.nn.Module,)
+
+
 def _is_network(value: Any) -> bool:
     """A description, a module, or a class of modules that the file itself defines."""
     if isinstance(value, type):
-        return issubclass(value, nn.Module) and value.__module__ == _RUN
-    return isinstance(value, (StudentSpec, nn.Module))
+        return issubclass(value, _modules()) and value.__module__ == _RUN
+    return isinstance(value, (StudentSpec, *_modules()))
 
 
 def _is_simple(kind: type) -> bool:
@@ -106,27 +118,28 @@ def _is_simple(kind: type) -> bool:
 
 def _spec(value: Any) -> Any:
     """What a value is told apart by: a student's description, else itself."""
-    return value.spec if isinstance(value, Student) else value
+    spec = getattr(value, "spec", None)
+    return spec if isinstance(spec, StudentSpec) else value
 
 
 def _made(
     path: Path, name: str, value: Any, found: dict[str, Any], shape: tuple[int, ...] | None
 ) -> StudentSpec | nn.Module:
     """A network of a file, made if it is a class or function of one."""
-    if callable(value) and not isinstance(value, nn.Module):
+    if callable(value) and not isinstance(value, _modules()):
         given: dict[str, Any] = {}
         if shape is not None:
             given = {"num_channels": shape[0], "dimensions": tuple(shape[1:])}
         parameters = inspect.signature(value).parameters
-        own = getattr(value, "__init__", None) is not nn.Module.__init__
+        inherited = [vars(kind)["__init__"] for kind in _modules()]
+        own = getattr(value, "__init__", None) not in inherited
         if not own or not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
             given = {key: v for key, v in given.items() if key in parameters}
         try:
             value = value(**given)
         except Exception as error:
             raise _failed(path, error) from None
-    if isinstance(value, Student):
-        return value.spec
-    if not isinstance(value, (StudentSpec, nn.Module)):
+    if not isinstance(value, (StudentSpec, *_modules())):
         raise UserError(f"{path} has no network {name}; it has {', '.join(found) or 'none'}")
-    return value
+    network: StudentSpec | nn.Module = _spec(value)
+    return network

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from ai8x_models.layers import ONE, FusedConv1d, FusedConvTranspose2d, FusedLayer, FusedLinear
-from ai8x_models.layers.fused import both
+from ai8x_models.spec.layer import both
 from ai8x_models.students import INPUT, LayerSpec, Student
 from common.arguments import Parser, to_file
 from common.console import command_line, say

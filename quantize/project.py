@@ -12,9 +12,6 @@ import argparse
 import copy
 import importlib.util
 import inspect
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,13 +19,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from ai8x_models import ai8x
 from ai8x_models.layers import FusedLayer
 from ai8x_models.student_file import read_checkpoint, save_student
 from ai8x_models.students import Student
 from ai8x_models.trace import TraceError, trace
 from common.console import say
 from common.errors import UserError
+from quantize.as_ai8x import as_ai8x
 
 
 def run_project(options: argparse.Namespace) -> None:
@@ -63,36 +60,6 @@ def _shape(text: str) -> tuple[int, ...]:
             f"--input {text}: give channels, rows, columns (3,32,32) or channels, length"
         )
     return shape
-
-
-@contextmanager
-def as_ai8x(file: Path | None = None) -> Iterator[None]:
-    """Let ``import ai8x`` find our layers, and other imports the project the file belongs to.
-
-    Models of ai8x-training lie in a folder of the project whose other files they import
-    (``ai8x_blocks``, ``utils``). Afterwards those modules are forgotten: the next project has its
-    own.
-    """
-    modules, path = dict(sys.modules), list(sys.path)
-    folders = [str(folder) for folder in file.resolve().parents[:2]] if file else []
-    sys.modules["ai8x"] = ai8x
-    sys.path[:0] = folders
-    try:
-        yield
-    finally:
-        sys.path[:] = path
-        new = set(sys.modules) - set(modules)
-        for name in [n for n in new if n == "ai8x" or _home(n.partition(".")[0]) in folders]:
-            del sys.modules[name]
-        if "ai8x" in modules:
-            sys.modules["ai8x"] = modules["ai8x"]
-
-
-def _home(package: str) -> str:
-    """The folder that a module or package lies in."""
-    module = sys.modules.get(package)
-    found = list(getattr(module, "__path__", ())) or [getattr(module, "__file__", None) or ""]
-    return str(Path(found[0]).parent)
 
 
 def load_model(

@@ -8,14 +8,13 @@ from torch import Tensor, nn
 
 from ai8x_models.ai8x.arguments import one_of, only, square
 from ai8x_models.layers import (
-    Activation,
     FusedConv1d,
     FusedConv2d,
     FusedConvTranspose2d,
     FusedLayer,
     FusedLinear,
 )
-from ai8x_models.layers.fused import Pooling, Size
+from ai8x_models.spec.layer import Activation, Pooling, Size
 
 _POOLING: dict[str | None, Pooling | None] = {None: None, "Max": "max", "Avg": "avg"}
 _ACTIVATION: dict[str | None, Activation] = {None: "none", "ReLU": "relu", "Abs": "abs"}

@@ -8,9 +8,9 @@ from typing import Any
 from torch import Tensor
 
 from ai8x_models.ai8x.arguments import only
-from ai8x_models.layers import FusedLayer, FusedPassThrough, Join
-from ai8x_models.layers.fused import Pooling, Size
+from ai8x_models.layers import FusedLayer, FusedPassThrough
 from ai8x_models.layers.join import join
+from ai8x_models.spec.layer import Join, Pooling, Size
 
 _BITS = ("weight_bits", "bias_bits", "quantize_activation")
 

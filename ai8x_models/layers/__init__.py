@@ -7,7 +7,7 @@ from ai8x_models.layers.convolution import (
     FusedPassThrough,
 )
 from ai8x_models.layers.fused import FusedLayer, fold_blocks
-from ai8x_models.layers.join import JOINS, Join, join
+from ai8x_models.layers.join import join
 from ai8x_models.layers.linear import FusedLinear
 from ai8x_models.layers.rounding import (
     ACT_MAX,
@@ -17,7 +17,6 @@ from ai8x_models.layers.rounding import (
     BN_DIVISOR,
     ONE,
     SHIFT_LIMIT,
-    Activation,
     Mode,
     round_half_up,
     shift_for_limit,
@@ -29,17 +28,14 @@ __all__ = [
     "BIAS_MAX",
     "BIAS_MIN",
     "BN_DIVISOR",
-    "JOINS",
     "ONE",
     "SHIFT_LIMIT",
-    "Activation",
     "FusedConv1d",
     "FusedConv2d",
     "FusedConvTranspose2d",
     "FusedLayer",
     "FusedLinear",
     "FusedPassThrough",
-    "Join",
     "Mode",
     "fold_blocks",
     "join",

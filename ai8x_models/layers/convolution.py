@@ -6,9 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ai8x_models.layers import exact
-from ai8x_models.layers.fused import FusedLayer, Pooling, Size
-from ai8x_models.layers.join import Join
-from ai8x_models.layers.rounding import Activation
+from ai8x_models.layers.fused import FusedLayer
+from ai8x_models.spec.layer import Activation, Join, Pooling, Size
 from synthesize.chip.limits import MAX_CONV1D_LENGTH, MAX_PADDING
 
 BN_MOMENTUM = 0.05  # as in ai8x-training

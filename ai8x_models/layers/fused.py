@@ -16,20 +16,19 @@ State-dict keys and their meaning are those of ai8x-training, so that a checkpoi
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ai8x_models.layers.exact import exact_type
-from ai8x_models.layers.join import Join, join
+from ai8x_models.layers.join import join
 from ai8x_models.layers.rounding import (
     ACT_MAX,
     ACT_MIN,
     BN_DIVISOR,
     ONE,
-    Activation,
     Mode,
     fake_quantize_activation,
     fake_quantize_bias,
@@ -37,9 +36,7 @@ from ai8x_models.layers.rounding import (
     shift_for_limit,
     straight_through,
 )
-
-Size = int | tuple[int, ...]
-Pooling = Literal["max", "avg"]
+from ai8x_models.spec.layer import Activation, Join, Pooling, Size, both
 
 
 def fold_blocks(x: Tensor, size: int) -> Tensor:
@@ -54,13 +51,6 @@ def fold_blocks(x: Tensor, size: int) -> Tensor:
     blocks = x.reshape(n, c, h // size, size, w // size, size).permute(0, 3, 5, 1, 2, 4)
     folded = blocks.reshape(n, size * size * c, h // size, w // size)
     return folded.contiguous(memory_format=torch.channels_last)
-
-
-def both(size: Size) -> tuple[int, int]:
-    """Rows and columns of a size; one number stands for both."""
-    if isinstance(size, int):
-        return size, size
-    return (size[0], size[1]) if len(size) == 2 else (size[0], 1)
 
 
 class FusedLayer(nn.Module):

@@ -10,16 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ai8x_models.layers.rounding import ACT_MAX, ACT_MIN, ONE, Mode, straight_through
+from ai8x_models.spec.layer import Join
 from synthesize.chip.limits import MAX_OPERANDS
-
-Join = Literal["concat", "add", "sub", "or", "xor"]
-JOINS: tuple[Join, ...] = ("concat", "add", "sub", "or", "xor")
 
 
 def join(kind: Join, values: Sequence[Tensor], mode: Mode) -> Tensor:

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ai8x_models.layers.fused import FusedLayer
-from ai8x_models.layers.join import Join
-from ai8x_models.layers.rounding import Activation
+from ai8x_models.spec.layer import Activation, Join
 from synthesize.chip.limits import MAX_CHANNELS
 
 

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 Mode = Literal["float", "qat", "integer"]
-Activation = Literal["relu", "abs", "none"]
 
 ONE = 128.0  # one, in 8-bit activations
 ACT_MIN, ACT_MAX = -128, 127

@@ -20,10 +20,9 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAv
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
-from tqdm import tqdm
 
 from ai8x_models.student_file import write_atomically
-from common.console import progress
+from common.console import Bar, progress
 from common.errors import UserError
 from distill.engine.machine import keep_memory, resolve_precision
 from distill.engine.recipe import Run
@@ -89,8 +88,8 @@ class Console(L.Callback):
 
     def __init__(self, watched: Watched) -> None:
         self.watched = watched
-        self.bar: tqdm | None = None
-        self.judged: tqdm | None = None
+        self.bar: Bar | None = None
+        self.judged: Bar | None = None
         self.losses: list[Tensor] = []
         self.started = 0.0
         self.best = -math.inf if watched.higher else math.inf

@@ -137,7 +137,9 @@ class PictureData(Reporting):
         return DataLoader(
             ConcatDataset(self.train), recipe.batch, sampler=sampler, drop_last=True,
             num_workers=recipe.workers,
-            collate_fn=partial(merge, stride=self.stride, sigma=recipe.sigma),
+            collate_fn=partial(
+                merge, stride=self.stride, sigma=recipe.sigma, draw=recipe.draw_labels
+            ),
         )  # fmt: skip
 
     def val_dataloader(self) -> DataLoader[Any]:

@@ -255,11 +255,14 @@ def with_labels(teacher: torch.Tensor, drawn: torch.Tensor, said: torch.Tensor) 
     return torch.where(said, drawn, out)
 
 
-def merge(items: Sequence[dict[str, Any]], stride: int, sigma: float) -> dict[str, torch.Tensor]:
+def merge(
+    items: Sequence[dict[str, Any]], stride: int, sigma: float, draw: bool = True
+) -> dict[str, torch.Tensor]:
     """A batch: ``image`` uint8 [N, 3, s, s], ``target`` float32 [N, 57, h, w] drawn from labels,
     ``known`` bool [N, 57, h, w], and ``teacher`` float32 [N, 57, h, w] where there are maps.
 
-    Where a teacher sees somebody whom no label names, the labels are not believed.
+    Where a teacher sees somebody whom no label names, the labels are not believed. With ``draw``
+    labelled people are drawn into the teacher's maps (:func:`with_labels`).
     """
     batch = {key: torch.from_numpy(np.stack([i[key] for i in items])) for key in items[0]}
     size = batch["image"].shape[-1]
@@ -275,5 +278,5 @@ def merge(items: Sequence[dict[str, Any]], stride: int, sigma: float) -> dict[st
         drawn = target.abs()[:, : codec.BACKGROUND].amax(1) > 0
         near = torch.nn.functional.max_pool2d(drawn.float()[:, None], 5, 1, 2)[:, 0] > 0
         out["known"] = out["known"] & ~(seen & ~near)[:, None]
-        out["teacher"] = with_labels(teacher, target, batch["said"])
+        out["teacher"] = with_labels(teacher, target, batch["said"]) if draw else teacher
     return out

@@ -196,6 +196,7 @@ class PictureMixture(Settings):
     picture_teacher: str = ""  # network whose maps of whole pictures teach through every view
     picture_size: int = 256  # pixels of the longer side it looks at
     picture_maps: str = "runs/maps"  # folder that keeps them
+    draw_labels: bool = True  # into them, where labels name people
     workers: int = 1
 
     def __post_init__(self) -> None:

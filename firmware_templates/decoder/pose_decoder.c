@@ -18,6 +18,7 @@ _Static_assert(sizeof(int) == 4, "int must have 32 bits");
 #define NONE (-1)
 #define SMALL_MAP 512u /* cells; to fetch a limb's whole field costs less than to sample in place */
 
+_Static_assert(POSE_MAX_PEAKS == 16, "a candidate has four bits for each peak");
 _Static_assert(POSE_MAX_SIDE == FIELD_PITCH, "cells are found by their five bits");
 
 /* Functions with a parameter that is a constant at each call: one copy for each. */
@@ -36,10 +37,9 @@ typedef struct {
     int32_t value; /* Q15, 1 .. SCORE_MAX */
 } peak_t;
 
-typedef struct {
-    int32_t affinity; /* Q15 */
-    uint8_t start, end;
-} candidate_t;
+/* A pair of peaks that a limb may join, in a word that is the larger the better: affinity (Q15, at
+ * most 2^18), then places in the lists of peaks, the first found the largest. */
+typedef uint32_t candidate_t;
 
 typedef struct {
     int32_t affinity; /* Q15, sum over the limbs joined */
@@ -54,8 +54,11 @@ static struct {
     candidate_t candidates[MAX_CANDIDATES];
     group_t groups[MAX_GROUPS];
     int16_t owner[POSE_KEYPOINTS][POSE_MAX_PEAKS]; /* group a peak belongs to, or NONE */
+    int32_t least[POSE_KEYPOINTS];   /* element of the weakest peak of a full list */
+    uint8_t weakest[POSE_KEYPOINTS]; /* its place there */
     uint8_t peak_count[POSE_KEYPOINTS];
     uint32_t candidate_count, group_count;
+    uint32_t looked; /* samples of all limbs so far */
 } work;
 
 _Static_assert(sizeof work == POSE_STATIC_BYTES, "POSE_STATIC_BYTES is out of date");
@@ -249,38 +252,62 @@ static int32_t vertex(int32_t before, int32_t mid, int32_t after)
     return slope < 0 ? -offset : offset;
 }
 
-static peak_t refined(const channel_t *channel, int32_t row, int32_t column, int32_t value)
+/* A peak with its cell (x column, y row) -> the same with its place in Q10 cells. */
+static void refine(const channel_t *channel, peak_t *peak)
 {
+    const int32_t column = peak->x;
+    const int32_t row = peak->y;
     int32_t x = column * CELL;
     int32_t y = row * CELL;
-    const int32_t mid =
-        value > channel->floor ? log2_q20((uint32_t)value) : channel->log_floor;
+    const int32_t mid = log_of(channel, row, column);
     if (column > 0 && column < channel->columns - 1) {
         x += vertex(log_of(channel, row, column - 1), mid, log_of(channel, row, column + 1));
     }
     if (row > 0 && row < channel->rows - 1) {
         y += vertex(log_of(channel, row - 1, column), mid, log_of(channel, row + 1, column));
     }
-    return (peak_t){(int16_t)x, (int16_t)y,
-                    rescaled(value, channel->map->unit, SCORE_SHIFT, 1, SCORE_MAX)};
+    peak->x = (int16_t)x;
+    peak->y = (int16_t)y;
 }
 
-/* Append a peak; when the list is full it takes the place of the (first) weakest, if that is
- * weaker. The list stays in reading order. */
-static void keep_peak(uint32_t keypoint, peak_t peak)
+/* The first of the weakest peaks of a keypoint, which has some. */
+static uint32_t weakest_peak(uint32_t keypoint)
 {
-    peak_t *list = work.peaks[keypoint];
-    if (work.peak_count[keypoint] < POSE_MAX_PEAKS) {
-        list[work.peak_count[keypoint]++] = peak;
-        return;
-    }
+    const peak_t *list = work.peaks[keypoint];
     uint32_t weakest = 0;
-    for (uint32_t i = 1; i < POSE_MAX_PEAKS; ++i) {
+    for (uint32_t i = 1; i < work.peak_count[keypoint]; ++i) {
         if (list[i].value < list[weakest].value) weakest = i;
     }
-    if (list[weakest].value >= peak.value) return;
-    for (uint32_t i = weakest; i + 1 < POSE_MAX_PEAKS; ++i) list[i] = list[i + 1];
-    list[POSE_MAX_PEAKS - 1] = peak;
+    return weakest;
+}
+
+/* Take a peak out of the list, which stays in reading order. */
+static void drop_peak(uint32_t keypoint, uint32_t dropped)
+{
+    peak_t *list = work.peaks[keypoint];
+    const uint32_t count = --work.peak_count[keypoint];
+    for (uint32_t i = dropped; i < count; ++i) list[i] = list[i + 1];
+}
+
+/* Append a peak, its place that of its cell; when the list is full it takes the place of the (first)
+ * weakest, if that is weaker. The list stays in reading order. */
+static void keep_peak(const channel_t *channel, int32_t row, int32_t column, int32_t value)
+{
+    const uint32_t keypoint = channel->channel;
+    /* Most of the many are weaker than any that is kept: known at a glance. */
+    if (value <= work.least[keypoint]) return;
+    const int32_t score = rescaled(value, channel->map->unit, SCORE_SHIFT, 1, SCORE_MAX);
+    peak_t *list = work.peaks[keypoint];
+    if (work.peak_count[keypoint] == POSE_MAX_PEAKS) {
+        const uint32_t weakest = work.weakest[keypoint];
+        if (score <= list[weakest].value) return;
+        drop_peak(keypoint, weakest);
+    }
+    list[work.peak_count[keypoint]++] = (peak_t){(int16_t)column, (int16_t)row, score};
+    if (work.peak_count[keypoint] < POSE_MAX_PEAKS) return;
+    const uint32_t weakest = weakest_peak(keypoint);
+    work.weakest[keypoint] = (uint8_t)weakest;
+    work.least[keypoint] = element(channel, list[weakest].y, list[weakest].x);
 }
 
 /* The same for an element with neighbours on all sides, of which left and right are known to be
@@ -308,7 +335,7 @@ static void handle_large(const channel_t *channel, int32_t row, int32_t column, 
     } else {
         if (!is_peak(channel->map, address, value, false)) return;
     }
-    keep_peak(channel->channel, refined(channel, row, column, value));
+    keep_peak(channel, row, column, value);
 }
 
 /* Walk through one channel. */
@@ -347,22 +374,69 @@ static inline uint32_t larger_bytes(uint32_t word, uint32_t threshold)
     return ((word & 0x7F7F7F7Fu) + each) & ~word & 0x80808080u;
 }
 
+/* Bit 7 of each byte, signed, of one word that is no smaller than the other word's. */
+static inline uint32_t no_smaller_bytes(uint32_t one, uint32_t other)
+{
+#if defined(__ARM_FEATURE_DSP) && defined(__thumb2__)
+    uint32_t result;
+    __asm__("ssub8 %0, %1, %2\n\tsel %0, %3, %4"
+            : "=&r"(result)
+            : "r"(one), "r"(other), "r"(0x80808080u), "r"(0u));
+    return result;
+#else
+    const uint32_t first = one ^ 0x80808080u, second = other ^ 0x80808080u;
+    const uint32_t rest = (first | 0x80808080u) - (second & 0x7F7F7F7Fu);
+    return ((first & ~second) | (~(first ^ second) & rest)) & 0x80808080u;
+#endif
+}
+
+static inline uint32_t word_at(uintptr_t address)
+{
+    return *(const volatile uint32_t *)address;
+}
+
+/* Bytes of a word that exceed all eight neighbours, as is_peak_at_edge() says; of those of which bit 7
+ * is set in large. What lies outside the map is smaller than anything. */
+static inline uint32_t peak_bytes(const channel_t *channel, uintptr_t address, int32_t row,
+                                  int32_t column, uint32_t large)
+{
+    const uint32_t word = word_at(address);
+    const uint32_t next = channel->map->column_stride;
+    const bool left = column > 0;
+    const bool right = column < channel->columns - 1;
+    if (left) large &= ~no_smaller_bytes(word_at(address - next), word);
+    if (right) large &= no_smaller_bytes(word, word_at(address + next));
+    if (large == 0) return 0; /* most of what is large lies on a slope */
+    if (row > 0) {
+        const uintptr_t above = address - channel->map->row_stride;
+        large &= ~no_smaller_bytes(word_at(above), word);
+        if (left) large &= ~no_smaller_bytes(word_at(above - next), word);
+        if (right) large &= ~no_smaller_bytes(word_at(above + next), word);
+    }
+    if (row < channel->rows - 1) {
+        const uintptr_t below = address + channel->map->row_stride;
+        large &= no_smaller_bytes(word, word_at(below));
+        if (left) large &= no_smaller_bytes(word, word_at(below - next));
+        if (right) large &= no_smaller_bytes(word, word_at(below + next));
+    }
+    return large;
+}
+
 static inline uint32_t lowest_bit(uint32_t value)
 {
     return 31u - leading_zeros(value & (0u - value));
 }
 
-/* The channel in which bit 7 of a byte was found to be large, at this word. */
-static void handle_lane(channel_t *channel, uint32_t first, uint32_t lane, int32_t row,
-                        int32_t column, uintptr_t word_address)
+/* Keep the peaks among the bytes of a word of which bit 7 is set in large. */
+static void handle_word(channel_t *channel, uint32_t first, uint32_t large, int32_t row,
+                        int32_t column, uintptr_t address)
 {
-    const uint32_t stride = channel->map->column_stride;
-    const uintptr_t address = word_address + lane;
-    const int32_t value = load(address, false);
-    if (column > 0 && load(address - stride, false) >= value) return;
-    if (column < channel->columns - 1 && load(address + stride, false) > value) return;
-    channel->channel = first + lane;
-    handle_large(channel, row, column, address, value, false);
+    large = peak_bytes(channel, address, row, column, large);
+    for (; large != 0; large &= large - 1u) {
+        const uint32_t lane = lowest_bit(large) >> 3;
+        channel->channel = first + lane;
+        keep_peak(channel, row, column, load(address + lane, false));
+    }
 }
 
 /* Walk through up to four channels at a time, whose bytes share words: one load finds what is
@@ -374,11 +448,8 @@ static void scan_words(channel_t *channel, uint32_t first, uint32_t count, uint3
     for (int32_t row = 0; row < channel->rows; ++row) {
         uintptr_t address = place(map, first, (uint32_t)row, 0);
         for (int32_t column = 0; column < channel->columns; ++column) {
-            const uint32_t word = *(const volatile uint32_t *)address;
-            uint32_t large = larger_bytes(word, threshold) & lanes;
-            for (; large != 0; large &= large - 1u) {
-                handle_lane(channel, first, lowest_bit(large) >> 3, row, column, address);
-            }
+            const uint32_t large = larger_bytes(word_at(address), threshold) & lanes;
+            if (large != 0) handle_word(channel, first, large, row, column, address);
             address += map->column_stride;
         }
     }
@@ -401,6 +472,40 @@ static void scan_narrow(channel_t *channel, int32_t threshold)
     }
 }
 
+/* Pairs of peaks to look at when no keypoint has more than so many. */
+static uint32_t pairs_of(uint32_t most)
+{
+    uint32_t pairs = 0;
+    for (uint32_t limb = 0; limb < POSE_LIMBS; ++limb) {
+        const uint32_t starts = work.peak_count[pose_limbs[limb][0]];
+        const uint32_t ends = work.peak_count[pose_limbs[limb][1]];
+        pairs += (starts < most ? starts : most) * (ends < most ? ends : most);
+    }
+    return pairs;
+}
+
+/* Leave so many peaks of every keypoint, the strongest, that their pairs can be looked at in time. */
+static void bound_pairs(void)
+{
+    uint32_t most = POSE_MAX_PEAKS;
+    while (most > 1u && pairs_of(most) > POSE_MAX_PAIRS) --most;
+    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
+        while (work.peak_count[k] > most) drop_peak(k, weakest_peak(k));
+    }
+}
+
+static void scan_all(channel_t *channel, int32_t threshold)
+{
+    if (channel->map->wide == 0) {
+        scan_narrow(channel, threshold);
+        return;
+    }
+    for (uint32_t keypoint = 0; keypoint < POSE_KEYPOINTS; ++keypoint) {
+        channel->channel = keypoint;
+        scan(channel, threshold, true);
+    }
+}
+
 static void find_peaks(const pose_map_t *map, uint32_t rows, uint32_t columns, uint32_t peak)
 {
     /* Elements are integers: above peak * 2^unit means above its whole part. At most 2^26. */
@@ -408,14 +513,17 @@ static void find_peaks(const pose_map_t *map, uint32_t rows, uint32_t columns, u
     channel_t channel = {map, 0, (int32_t)rows, (int32_t)columns, 0, 0};
     channel.floor = (int32_t)((1u << map->unit) / 1000u);
     channel.log_floor = ((int32_t)map->unit << 20) - POSE_LOG2_1000;
-    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) work.peak_count[k] = 0;
-    if (map->wide == 0) {
-        scan_narrow(&channel, threshold);
-        return;
+    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
+        work.peak_count[k] = 0;
+        work.least[k] = INT32_MIN;
     }
+    scan_all(&channel, threshold);
+    bound_pairs();
     for (uint32_t keypoint = 0; keypoint < POSE_KEYPOINTS; ++keypoint) {
         channel.channel = keypoint;
-        scan(&channel, threshold, true);
+        for (uint32_t i = 0; i < work.peak_count[keypoint]; ++i) {
+            refine(&channel, &work.peaks[keypoint][i]);
+        }
     }
 }
 
@@ -511,50 +619,78 @@ static inline uint32_t sample(uint32_t x, uint32_t y)
     return pair(along_x >> 14, along_y >> 14);
 }
 
-/* A limb's field where it is: narrow maps whose elements, shifted to Q13, need no clipping. */
+/* A limb's field where it is: narrow maps of FIELD_PITCH columns, a word from one to the next, with
+ * 1.0 = 2^BYTE_UNIT. Few people need few of its cells. */
 typedef struct {
-    uintptr_t x, y; /* addresses of the two channels' first elements */
-    uint32_t row_stride, column_stride;
-    uint32_t last_row, last_column;
-    uint32_t shift; /* after the weighted sum: 14 less the step from the map's unit to Q13 */
+    const int8_t *x, *y; /* the two channels' first elements */
+    uint32_t low_row;    /* the last but one */
+    bool at_end;         /* a peak lies on the last row or column */
 } bytes_t;
 
-static bool fits_bytes(const pose_map_t *map)
+#define BYTE_UNIT 7
+#define NEXT_CELL 4u /* bytes */
+#define NEXT_ROW (NEXT_CELL * FIELD_PITCH)
+
+static bool fits_bytes(const pose_map_t *map, uint32_t columns)
 {
-    return map->wide == 0 && map->unit <= FIELD_SHIFT && map->unit + 8u >= FIELD_SHIFT;
+    return map->wide == 0 && map->unit == BYTE_UNIT && columns == FIELD_PITCH &&
+           map->column_stride == NEXT_CELL && map->row_stride == NEXT_ROW;
 }
 
-static bytes_t bytes_of(const pose_map_t *map, uint32_t limb, uint32_t rows, uint32_t columns)
+/* Whether a peak of the keypoint has no cells to its right or below it. */
+static bool any_at_end(uint32_t keypoint, uint32_t rows)
 {
-    return (bytes_t){place(map, 2u * limb, 0, 0), place(map, 2u * limb + 1u, 0, 0),
-                     map->row_stride, map->column_stride, rows - 1u, columns - 1u,
-                     14u - (FIELD_SHIFT - map->unit)};
+    for (uint32_t i = 0; i < work.peak_count[keypoint]; ++i) {
+        const peak_t *peak = &work.peaks[keypoint][i];
+        if (peak->x >> CELL_SHIFT == FIELD_PITCH - 1) return true;
+        if (peak->y >> CELL_SHIFT == (int32_t)rows - 1) return true;
+    }
+    return false;
 }
 
-/* The same as sample(), straight from the map: few people need few of its cells. On the last row or
- * column the cell itself is read again, with weight 0. */
-static inline uint32_t sample_bytes(const bytes_t *field, uint32_t x, uint32_t y)
+static bytes_t bytes_of(const pose_map_t *map, uint32_t limb, uint32_t rows)
 {
-    const uint32_t column = x >> 25 < field->last_column ? x >> 25 : field->last_column;
-    const uint32_t row = y >> 25 < field->last_row ? y >> 25 : field->last_row;
-    const uint32_t here = row * field->row_stride + column * field->column_stride;
-    const uint32_t step = column < field->last_column ? field->column_stride : 0u;
-    const uint32_t below = here + (row < field->last_row ? field->row_stride : 0u);
-    const int32_t right = (int32_t)((x >> 15) & 1023u); /* Q10 */
-    const int32_t down = (int32_t)((y >> 15) & 1023u);
+    const bool at_end = any_at_end(pose_limbs[limb][0], rows) ||
+                        any_at_end(pose_limbs[limb][1], rows);
+    return (bytes_t){(const int8_t *)place(map, 2u * limb, 0, 0),
+                     (const int8_t *)place(map, 2u * limb + 1u, 0, 0), rows - 2u, at_end};
+}
+
+/* The field at a place right of and below a cell, Q10, 0 .. CELL: a pair of Q13. */
+static inline uint32_t between(const int8_t *x, const int8_t *y, int32_t right, int32_t down)
+{
     const int32_t both = (right * down + 32) >> 6; /* weights: Q14, together 1 */
     const int32_t only_right = 16 * right - both;
     const int32_t only_down = 16 * down - both;
     const int32_t neither = 16 * (CELL - down) - only_right;
-    int32_t along_x = load(field->x + here, false) * neither;
-    int32_t along_y = load(field->y + here, false) * neither;
-    along_x += load(field->x + here + step, false) * only_right;
-    along_y += load(field->y + here + step, false) * only_right;
-    along_x += load(field->x + below, false) * only_down;
-    along_y += load(field->y + below, false) * only_down;
-    along_x += load(field->x + below + step, false) * both;
-    along_y += load(field->y + below + step, false) * both;
-    return pair(along_x >> field->shift, along_y >> field->shift);
+    int32_t along_x = x[0] * neither;
+    int32_t along_y = y[0] * neither;
+    along_x += x[NEXT_CELL] * only_right;
+    along_y += y[NEXT_CELL] * only_right;
+    along_x += x[NEXT_ROW] * only_down;
+    along_y += y[NEXT_ROW] * only_down;
+    along_x += x[NEXT_ROW + NEXT_CELL] * both;
+    along_y += y[NEXT_ROW + NEXT_CELL] * both;
+    return pair(along_x >> 8, along_y >> 8);
+}
+
+_Static_assert(14 - (FIELD_SHIFT - BYTE_UNIT) == 8, "from bytes times weights to Q13");
+
+/* The same as sample(), straight from the map. On the last row or column the cells are the last but
+ * one and it, which has all of the weight; at_end is a constant. */
+SPECIALISED uint32_t sample_bytes(const bytes_t *field, uint32_t x, uint32_t y, bool at_end)
+{
+    uint32_t column = x >> 25;
+    uint32_t row = y >> 25;
+    if (at_end && column > FIELD_PITCH - 2u) column = FIELD_PITCH - 2u;
+    if (at_end && row > field->low_row) row = field->low_row;
+    const uint32_t here = (row * FIELD_PITCH + column) * NEXT_CELL;
+    if (at_end) {
+        return between(field->x + here, field->y + here, (int32_t)((x >> 15) - column * CELL),
+                       (int32_t)((y >> 15) - row * CELL));
+    }
+    return between(field->x + here, field->y + here, (int32_t)(x >> 15 & 1023u),
+                   (int32_t)(y >> 15 & 1023u));
 }
 
 /* Unit vector along (dx, dy), not both 0, each within +-2^15: a pair of Q14, within +-1. */
@@ -570,49 +706,89 @@ static uint32_t direction(int32_t dx, int32_t dy)
     return pair((dx * inverse + (1 << 15)) >> 16, (dy * inverse + (1 << 15)) >> 16);
 }
 
-/* Mean component along the limb from a to b over the samples that agree, Q15, or NONE. Looks at
- * the middle first and gives up as soon as too many samples disagree: most wrong pairs cost a few
- * samples only. */
+/* A line between two peaks, for the look-ups along it. */
+typedef struct {
+    int32_t x, y;    /* of the start: Q25 cells, and half a Q10 cell */
+    int32_t back;    /* to the start from the end: a pair of Q10 cells */
+    uint32_t unit;   /* direction: a pair of Q14 */
+    int32_t weakest; /* Q27: a component that agrees is larger */
+} line_t;
+
+/* What the look-ups came to: disagreements left before the line is given up, from bit 24 on, and the
+ * sum of the components that agree below: Q15, at most 2^18 each. Negative: given up. Together, since
+ * registers are scarce here. */
+#define ONE_LEFT (1 << 24)
+
+/* Looks at the middle first and gives up as soon as too many samples disagree: most wrong pairs cost a
+ * few samples only. Bytes or words, whether a peak lies at the end: constants. */
+SPECIALISED int32_t look_along(const line_t *line, const bytes_t *bytes, bool at_end, int32_t state,
+                               uint32_t *looked)
+{
+    const int16_t *along = pose_sample_back_q15;
+    for (; *along != POSE_SAMPLES_END; ++along) {
+        const uint32_t x = (uint32_t)(line->x + (int16_t)line->back * *along);
+        const uint32_t y = (uint32_t)(line->y + (line->back >> 16) * *along);
+        const uint32_t here = bytes != NULL ? sample_bytes(bytes, x, y, at_end) : sample(x, y);
+        const int32_t value = dual_multiply(here, line->unit); /* Q27, at most 2^30 */
+        if (value > line->weakest) {
+            state += value >> 12;
+        } else if ((state -= ONE_LEFT) < 0) {
+            ++along;
+            break;
+        }
+    }
+    *looked += (uint32_t)(along - pose_sample_back_q15);
+    return state;
+}
+
+/* Mean component along the limb from a to b over the samples that agree, Q15, or NONE. */
 SPECIALISED int32_t affinity_of(peak_t a, peak_t b, const pose_settings_t *settings,
-                                const bytes_t *bytes)
+                                const bytes_t *bytes, bool at_end)
 {
     const int32_t dx = b.x - a.x;
     const int32_t dy = b.y - a.y;
     if (dx == 0 && dy == 0) return NONE;
-    const uint32_t unit = direction(dx, dy);
-    const int32_t x = a.x * (1 << 15) + (1 << 14); /* Q25, for rounding to Q10 */
-    const int32_t y = a.y * (1 << 15) + (1 << 14);
-    const int32_t threshold = (int32_t)settings->affinity;
+    const line_t line = {
+        .x = a.x * (1 << 15) + (1 << 14),
+        .y = a.y * (1 << 15) + (1 << 14),
+        .back = (int32_t)pair(-dx, -dy),
+        .unit = direction(dx, dy),
+        .weakest = (int32_t)settings->affinity,
+    };
     const int32_t most = POSE_SAMPLES - settings->agreeing;
-    int32_t disagreed = 0;
-    uint32_t sum = 0;
-    for (uint32_t i = 0; i < POSE_SAMPLES; ++i) {
-        const int32_t along = pose_sample_q15[i];
-        const uint32_t at_x = (uint32_t)(x + dx * along);
-        const uint32_t at_y = (uint32_t)(y + dy * along);
-        const uint32_t here = bytes != NULL ? sample_bytes(bytes, at_x, at_y) : sample(at_x, at_y);
-        const int32_t value = dual_multiply(here, unit); /* Q27, at most 2^30 */
-        if (value > threshold) {
-            sum += (uint32_t)value >> 12; /* Q15, at most 2^18 each */
-        } else if (++disagreed > most) {
-            return NONE;
-        }
-    }
-    return (int32_t)sum / (POSE_SAMPLES - disagreed); /* at least settings->agreeing, hence 1 */
+    const int32_t state = look_along(&line, bytes, at_end, most * ONE_LEFT, &work.looked);
+    if (state < 0) return NONE;
+    const int32_t disagreed = most - (state >> 24);
+    return (state & (ONE_LEFT - 1)) / (POSE_SAMPLES - disagreed); /* 1 or more have agreed */
+}
+
+static inline candidate_t candidate_of(int32_t affinity, uint32_t start, uint32_t end)
+{
+    return (uint32_t)affinity << 8 | (15u - start) << 4 | (15u - end);
+}
+
+static inline uint32_t start_of(candidate_t candidate)
+{
+    return 15u - (candidate >> 4 & 15u);
+}
+
+static inline uint32_t end_of(candidate_t candidate)
+{
+    return 15u - (candidate & 15u);
 }
 
 SPECIALISED void find_candidates(uint32_t limb, const pose_settings_t *settings,
-                                 const bytes_t *bytes)
+                                 const bytes_t *bytes, bool at_end)
 {
     const uint32_t start = pose_limbs[limb][0];
     const uint32_t end = pose_limbs[limb][1];
     for (uint32_t a = 0; a < work.peak_count[start]; ++a) {
         for (uint32_t b = 0; b < work.peak_count[end]; ++b) {
+            if (work.looked >= POSE_MAX_LOOKS) return;
             const int32_t affinity =
-                affinity_of(work.peaks[start][a], work.peaks[end][b], settings, bytes);
+                affinity_of(work.peaks[start][a], work.peaks[end][b], settings, bytes, at_end);
             if (affinity == NONE || work.candidate_count >= MAX_CANDIDATES) continue;
-            work.candidates[work.candidate_count++] =
-                (candidate_t){affinity, (uint8_t)a, (uint8_t)b};
+            work.candidates[work.candidate_count++] = candidate_of(affinity, a, b);
         }
     }
 }
@@ -661,40 +837,51 @@ static bool has_other(int32_t group, uint32_t keypoint, uint32_t peak)
 }
 
 /* Add one connection to the people found so far. */
-static void join(uint32_t limb, candidate_t pair_found)
+static void join(uint32_t limb, uint32_t from, uint32_t to, int32_t affinity)
 {
     const uint32_t start = pose_limbs[limb][0];
     const uint32_t end = pose_limbs[limb][1];
-    int32_t first = owner_of(start, pair_found.start);
-    const int32_t second = owner_of(end, pair_found.end);
+    int32_t first = owner_of(start, from);
+    const int32_t second = owner_of(end, to);
     /* Such a limb closes a loop; it must not start a person either. */
     if (pose_limb_is_loop[limb] != 0 && (first == NONE || second != NONE)) return;
     if (first == NONE && second == NONE) first = new_group();
     if (first != NONE && second != NONE && first != second && !merge(first, second)) return;
     const int32_t group = first != NONE ? first : second;
     if (group == NONE) return;
-    if (has_other(group, start, pair_found.start) || has_other(group, end, pair_found.end)) return;
-    give(group, start, (int8_t)pair_found.start);
-    give(group, end, (int8_t)pair_found.end);
-    work.groups[group].affinity += pair_found.affinity;
+    if (has_other(group, start, from) || has_other(group, end, to)) return;
+    give(group, start, (int8_t)from);
+    give(group, end, (int8_t)to);
+    work.groups[group].affinity += affinity;
+}
+
+/* The best candidate of those whose peaks are both unused, or 0; the others are struck off. */
+static candidate_t best_of_unused(uint32_t starts_used, uint32_t ends_used)
+{
+    candidate_t best = 0;
+    candidate_t *kept = work.candidates;
+    const candidate_t *end = kept + work.candidate_count;
+    for (const candidate_t *each = kept; each < end; ++each) {
+        const candidate_t candidate = *each;
+        if ((starts_used >> start_of(candidate) | ends_used >> end_of(candidate)) & 1u) continue;
+        *kept++ = candidate;
+        if (candidate > best) best = candidate;
+    }
+    work.candidate_count = (uint32_t)(kept - work.candidates);
+    return best;
 }
 
 /* Join the candidates of one limb, the best first, each peak at most once. */
 static void connect(uint32_t limb)
 {
-    uint32_t start_used = 0;
-    uint32_t end_used = 0;
+    uint32_t starts_used = 0;
+    uint32_t ends_used = 0;
     for (uint32_t round = 0; round < POSE_MAX_PEAKS; ++round) {
-        const candidate_t *best = NULL;
-        for (uint32_t i = 0; i < work.candidate_count; ++i) {
-            const candidate_t *candidate = &work.candidates[i];
-            if (((start_used >> candidate->start) | (end_used >> candidate->end)) & 1u) continue;
-            if (best == NULL || candidate->affinity > best->affinity) best = candidate;
-        }
-        if (best == NULL) return;
-        start_used |= 1u << best->start;
-        end_used |= 1u << best->end;
-        join(limb, *best);
+        const candidate_t best = best_of_unused(starts_used, ends_used);
+        if (best == 0) return;
+        starts_used |= 1u << start_of(best);
+        ends_used |= 1u << end_of(best);
+        join(limb, start_of(best), end_of(best), (int32_t)(best >> 8));
     }
 }
 
@@ -702,6 +889,7 @@ static void group_people(const pose_map_t *map, uint32_t rows, uint32_t columns,
                          const pose_settings_t *settings)
 {
     work.group_count = 0;
+    work.looked = 0;
     for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
         for (uint32_t i = 0; i < POSE_MAX_PEAKS; ++i) work.owner[k][i] = NONE;
     }
@@ -710,12 +898,16 @@ static void group_people(const pose_map_t *map, uint32_t rows, uint32_t columns,
         work.candidate_count = 0;
         if (work.peak_count[pose_limbs[limb][0]] == 0) continue;
         if (work.peak_count[pose_limbs[limb][1]] == 0) continue;
-        if (rows * columns > SMALL_MAP && fits_bytes(map)) {
-            const bytes_t bytes = bytes_of(map, limb, rows, columns);
-            find_candidates(limb, settings, &bytes);
+        if (rows * columns > SMALL_MAP && fits_bytes(map, columns)) {
+            const bytes_t bytes = bytes_of(map, limb, rows);
+            if (bytes.at_end) {
+                find_candidates(limb, settings, &bytes, true);
+            } else {
+                find_candidates(limb, settings, &bytes, false);
+            }
         } else {
             fetch_field(map, limb, rows, columns);
-            find_candidates(limb, settings, NULL);
+            find_candidates(limb, settings, NULL, false);
         }
         connect(limb);
     }

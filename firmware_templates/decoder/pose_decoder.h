@@ -23,10 +23,15 @@
 #define POSE_MAX_PEOPLE 8
 #define POSE_MAX_SIDE 32   /* rows and columns of a map */
 #define POSE_MAX_PEAKS 16  /* of one keypoint; when there are more, the strongest */
+/* Pairs of peaks that are looked at. Where there are more, the strongest peaks of each keypoint remain,
+ * as many as give no more pairs: 8 or more. */
+#define POSE_MAX_PAIRS 1400
+/* Samples of all pairs together, after which no further pair is looked at. */
+#define POSE_MAX_LOOKS 10000
 #define POSE_MAX_STRIDE 64 /* pixels per cell */
 #define POSE_MAX_UNIT 24   /* 1.0 is at most 2^24 */
 #define POSE_SAMPLES 10    /* look-ups along a limb */
-#define POSE_STATIC_BYTES 13216
+#define POSE_STATIC_BYTES 12284
 
 /* Where the maps are and what an integer is worth. Element (channel, row, column) is at address
  * base + channel_offset[channel] + row * row_stride + column * column_stride (the products modulo

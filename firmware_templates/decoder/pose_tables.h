@@ -50,9 +50,11 @@ static const uint8_t pose_limb_is_loop[19] = {
     0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0,
 };
 
-/* Where the samples of a limb lie between its ends, Q15; the middle first. */
-static const uint16_t pose_sample_q15[10] = {
-    14564, 18204, 10923, 21845, 7282, 25486, 3641, 29127, 0, 32768,
+/* Where the samples of a limb lie between its ends, Q15, negative: so they fit 16 bits;
+ * the middle first. Then an end mark. */
+#define POSE_SAMPLES_END 1
+static const int16_t pose_sample_back_q15[11] = {
+    -14564, -18204, -10923, -21845, -7282, -25486, -3641, -29127, 0, -32768, POSE_SAMPLES_END,
 };
 
 /* First guess of 2^30 / sqrt(value), by (value >> 23) - 32. */

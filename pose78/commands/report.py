@@ -32,13 +32,13 @@ def main(arguments: list[str]) -> int:
     check_writable(options.output)
     from pose78.checking import check
     from pose78.shipped import shipped
-    from synthesize.report import page
+    from synthesize.report import page, pieces
 
     verdict = check(shipped().get(options.network, options.network))
     if verdict.compiled is None:
         print(console(verdict.text()), end="")
         return 1
-    known = page.Known(accuracy(options.network), *found_in(options.network, options.picture))
+    known = pieces.Known(accuracy(options.network), *found_in(options.network, options.picture))
     say(str(page.write_report(verdict.compiled, options.output, known)))
     return 0
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ai8x_models.layer_spec import LayerSpec
 from ai8x_models.layers import FusedLayer
+from ai8x_models.spec.layer import LayerSpec
 from ai8x_models.students import INPUT, Student, StudentSpec
 from common.errors import UserError
 from common.texts import shortened, word

@@ -1,41 +1,26 @@
 """The report of a build as one self-contained HTML page: no script, no external resource.
 
-What it says is gathered here; how it looks is in ``page.html`` and ``report.css``.
+What it says is gathered here; how it looks is in ``page.html``, ``pieces.py`` and ``report.css``.
+Python's own formatting fills it: to load and compile a language of templates takes a tenth of a
+compilation.
 """
 
 from __future__ import annotations
 
-import base64
-from dataclasses import dataclass
-from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from common.files import write_file
 from synthesize.chip import energy, limits
 from synthesize.compiler import Compiled
+from synthesize.report import pieces
 from synthesize.report.advice import advice
 from synthesize.report.figures import figures, layer_colour, operation, size
+from synthesize.report.pieces import Known
 from synthesize.report.table import PEAK_MACS_PER_CYCLE, facts
-
-
-@dataclass(frozen=True)
-class Known:
-    """What is known of a network beside what the compiler made.
-
-    Attributes:
-        accuracy: a few sentences, plain text.
-        jpeg: a picture with what the network found in it; empty where there is none.
-        caption: of that picture, plain text.
-    """
-
-    accuracy: str = ""
-    jpeg: bytes = b""
-    caption: str = ""
 
 
 def write_report(compiled: Compiled, path: str | Path, known: Known | None = None) -> Path:
@@ -61,39 +46,30 @@ def page(compiled: Compiled, known: Known | None = None) -> str:
     """Return the page as text; equal builds give equal pages."""
     report = facts(compiled)
     low, high = energy.estimate(report["cycles"], report["macs"])
-    return _template().render(
+    layers = _layers(compiled, report)
+    filled = Markup(_resource("page.html")).format(
         name=report["name"],
         style=Markup(_resource("report.css")),
-        # The pictures are SVG whose texts are escaped where they are drawn.
-        pictures={name: Markup(svg) for name, svg in figures(compiled).items()},
+        pictures=pieces.pictures(figures(compiled)),
         input=size(compiled.program.input_shape),
         outputs=", ".join(f"{out['name']} {size(out['shape'])}" for out in report["outputs"]),
         milliseconds=f"{report['milliseconds']:.2f}",
         megahertz=limits.CNN_CLOCK_HZ // 1_000_000,
         per_second=f"{limits.CNN_CLOCK_HZ / report['cycles']:.1f}",
         peak=PEAK_MACS_PER_CYCLE,
-        known=known or Known(),
-        jpeg=base64.b64encode(known.jpeg).decode("ascii") if known else "",
-        cards=_cards(report, f"{1e3 * low:.2g} to {1e3 * high:.2g}"),
-        warnings=compiled.warnings,
-        advice=_advice(compiled),
-        layers=_layers(compiled, report),
+        seen=pieces.seen(known or Known()),
+        cards=pieces.cards(_cards(report, f"{1e3 * low:.2g} to {1e3 * high:.2g}")),
+        advice=pieces.advice(compiled.warnings, _advice(compiled)),
+        times=pieces.times(layers),
+        layers=pieces.rows(layers),
         total={"cycles": f"{report['cycles']:,}", "rate": f"{report['macs_per_cycle']:.0f}"},
         joules=f"{1e3 * low:.2g} to {1e3 * high:.2g}",
         energy=_measurement(),
-        heads=HEADS,
+        heads=pieces.heads(),
         megamacs=f"{report['macs'] / 1e6:,.1f}",
         checksum=report["checksum"],
     )
-
-
-@lru_cache(maxsize=1)
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True,
-        optimized=False,  # it is filled once
-    )  # fmt: skip
-    return environment.from_string(_resource("page.html"))
+    return str(filled)
 
 
 def _resource(name: str) -> str:
@@ -172,17 +148,10 @@ def _layers(compiled: Compiled, report: dict[str, Any]) -> list[dict[str, Any]]:
                 "percent": f"{100 * entry['cycles'] / report['cycles']:.1f}",
                 "rate": f"{entry['macs'] / cycles:.0f}",
                 "operation": operation(layer),
-                "cells": list(zip(HEADS, _cells(entry), strict=True)),
+                "cells": _cells(entry),
             }
         )
     return rows
-
-
-HEADS = (
-    *("Input", "Output", "Bits", "Weights, B", "Biases, B", "Kernel words", "Passes"),
-    *("Processors", "Offset in", "Offset out"),
-)
-"""Of the columns of the table of layers, behind name and operation."""
 
 
 def _cells(layer: dict[str, Any]) -> list[str]:

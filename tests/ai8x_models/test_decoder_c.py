@@ -12,6 +12,8 @@ from ai8x_models import decode_fixed as twin
 from ai8x_models import decoder_tables
 from ai8x_models.codec import encode
 from ai8x_models.decode_fixed import FixedSettings, decode_fixed
+from ai8x_models.skeleton import LIMBS
+from tests.bench import decoder_cycles
 from tests.helpers import decoder_cases
 from tests.helpers.decoder_cases import (
     Case,
@@ -76,7 +78,8 @@ def test_a_scale_is_only_a_scale() -> None:
 def test_more_peaks_than_there_is_room_for() -> None:
     rng = np.random.default_rng(1)
     heat = np.zeros((19, 16, 16), np.int32)
-    heat[:, ::2, ::2] = rng.integers(5000, 16000, (19, 8, 8))  # 64 peaks a channel
+    heat[:, ::2, ::2] = rng.integers(5000, 16000, (19, 8, 8))  # 64 peaks in the first channel,
+    heat[1:, 2:] = heat[1:, :, 14:] = 0  # 7 in the others: not too many pairs
     pafs = np.full((38, 16, 16), 9000, np.int32)
     settings = replace(FixedSettings.of(), min_keypoints=1, min_score=0)
     case = Case(heat, pafs, True, 14, 14, settings)
@@ -85,6 +88,52 @@ def test_more_peaks_than_there_is_room_for() -> None:
     assert len(found.value) == twin.MAX_PEAKS
     strongest = np.sort(heat[0][heat[0] > 0])[-twin.MAX_PEAKS :]
     assert sorted(found.value // 2) == strongest.tolist()
+
+
+def full(seed: int, pafs: int) -> Case:
+    """Bytes as the chip has them: more peaks than there is room for, one field everywhere."""
+    rng = np.random.default_rng(seed)
+    heat = rng.integers(20, 60, (19, 32, 32))
+    heat[:, ::2, ::2] = rng.integers(60, 128, (19, 16, 16))
+    fields = np.full((38, 32, 32), pafs)
+    settings = replace(FixedSettings.of(), min_score=0)
+    return Case(heat, fields, False, 7, 7, settings, "chip")
+
+
+def test_of_too_many_pairs_those_of_the_strongest_peaks_are_looked_at() -> None:
+    case = full(1, 60)
+    assert check([case]) == 8
+    found = twin.find_peaks(case.heat.astype(np.int64), 7, case.settings)[:18]
+    assert {len(peaks.value) for peaks in found} == {8}
+    assert len(LIMBS) * 8**2 <= twin.MAX_PAIRS < len(LIMBS) * 9**2
+    strongest = np.sort(case.heat[0][::2, ::2].ravel())[-8:]
+    assert sorted(found[0].value >> 8) == strongest.tolist()
+
+
+def test_looks_end_where_they_are_used_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    heat, pafs = (quantised(maps, 7, False) for maps in decoder_cycles.worst())
+    case = Case(heat, pafs, False, 7, 7, FixedSettings.of(), "chip")
+    assert check([case]) == 8
+    bounded = [person.points.tolist() for person in case.expected()]
+    monkeypatch.setattr(twin, "MAX_LOOKS", 10**6)
+    assert bounded != [person.points.tolist() for person in case.expected()]
+
+
+def test_bytes_are_sampled_in_place_up_to_the_last_row_and_column() -> None:
+    """Where the bytes of a map lie decides how its fields are read, not what is found."""
+    cases = []
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        heat, pafs = encode(crowd(rng, 6, 256), size=256)
+        heat[:, 31, ::5] = heat[:, ::5, 31] = 0.9
+        pafs += rng.normal(0, 0.1, pafs.shape)
+        case = Case(
+            quantised(heat, 7, False),
+            quantised(pafs, 7, False),
+            False, 7, 7, replace(FixedSettings.of(), min_score=0), "chip",
+        )  # fmt: skip
+        cases += [case, replace(case, layout="chw")]
+    assert check(cases) > 200
 
 
 @pytest.mark.parametrize(

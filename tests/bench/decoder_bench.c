@@ -19,8 +19,7 @@ int main(void)
                                  MAP_COLUMN_STRIDE, MAP_WIDE, MAP_UNIT};
         const pose_map_t pafs = {(uintptr_t)map_sets[i], paf_offsets, MAP_ROW_STRIDE,
                                  MAP_COLUMN_STRIDE, MAP_WIDE, MAP_UNIT};
-        pose_settings_t settings = pose_default_settings;
-        settings.stride = MAP_STRIDE;
+        const pose_settings_t settings = MAP_SETTINGS;
         const uint32_t start = platform_ticks();
         const pose_status_t status =
             pose_decode(&heat, &pafs, MAP_ROWS, MAP_COLUMNS, &settings, &result);

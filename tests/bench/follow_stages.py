@@ -1,8 +1,10 @@
 """Stages of live-follow over a thousand pictures on the virtual board, and what they draw.
 
-``python -m tests.bench.follow_stages [FILM ...] [--pictures N]`` (part of ``make bench``). The
-camera plays drawn films one after the other (people who cross, a crowd, people far away, people who
-leave, one who walks) to the shipped student's firmware. The kit's cycle counts are estimates
+``python -m tests.bench.follow_stages [FILM ...] [--pictures N] [--photographs JSON]`` (part of
+``make bench``). The camera plays drawn films one after the other (people who cross, a crowd, people
+far away, people who leave, one who walks) to the shipped student's firmware; with photographs (COCO
+annotations, the pictures beside them in ``images/``) every second second goes slowly over one of
+those with the most people. The kit's cycle counts are estimates
 (``evalkit/hardware/core/timing.py``), the energy is one from published figures
 (``synthesize/chip/energy.py``). Exit status 1 when pictures come slower than 25 a second, or lines
 of the camera or pictures are lost.
@@ -12,15 +14,19 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from distill.people.film import SCRIPTS, film
+from distill.people.film import SCRIPTS, SIDE, film
 from evalkit.camera import Camera
 from evalkit.kit import Kit
 from evalkit.wire import protocol
@@ -30,6 +36,8 @@ from tests.helpers.live_board import live_firmware, paces, shipped
 FILMS = ("cross", "crowd", "far", "leave", "walk")
 RATE = 25.0
 """Pictures a second that must be reached at least."""
+SECOND = 29
+"""Pictures of a photograph or a film, in turn."""
 BLOCK = 50
 """Pictures from one line of progress to the next."""
 BEGINNING = 3
@@ -37,12 +45,41 @@ BEGINNING = 3
 STAGES = ("period", "capture", "store", "network", "copy", "decode")
 
 
-def pictures(films: Sequence[str], count: int) -> list[npt.NDArray[np.uint8]]:
-    """So many pictures of the films, again from the first one when they are over."""
-    frames: Iterator[npt.NDArray[np.uint8]] = (
-        frame.pixels for name in itertools.cycle(films) for frame in film(SCRIPTS[name])
-    )
-    return list(itertools.islice(frames, count))
+Pixels = npt.NDArray[np.uint8]
+
+
+def crowds(annotations: Path) -> list[Path]:
+    """The photographs of a COCO set, those with the most people first."""
+    data = json.loads(annotations.read_text(encoding="utf-8"))
+    people = Counter(person["image_id"] for person in data["annotations"])
+    names = {image["id"]: image["file_name"] for image in data["images"]}
+    return [annotations.parent / "images" / names[number] for number, _ in people.most_common()]
+
+
+def pan(photograph: Path) -> Iterator[Pixels]:
+    """A second of a camera that goes from one corner of a photograph to the other."""
+    with Image.open(photograph) as opened:
+        pixels = np.asarray(opened.convert("RGB"))
+    scale = 1.1 * SIDE / min(pixels.shape[:2])
+    large = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+    room = np.array(large.shape[:2]) - SIDE
+    for share in np.linspace(0, 1, SECOND):
+        row, column = (room * share).astype(int)
+        yield np.ascontiguousarray(large[row : row + SIDE, column : column + SIDE])
+
+
+def pictures(films: Sequence[str], count: int, photographs: Sequence[Path] = ()) -> list[Pixels]:
+    """So many pictures of the films, again from the first one when they are over.
+
+    Between their seconds one of each photograph, while there are any.
+    """
+    drawn = (frame.pixels for name in itertools.cycle(films) for frame in film(SCRIPTS[name]))
+    frames: list[Pixels] = []
+    for photograph in photographs:
+        if len(frames) >= count:
+            break
+        frames += itertools.chain(pan(photograph), itertools.islice(drawn, SECOND))
+    return [*frames, *itertools.islice(drawn, max(count - len(frames), 0))][:count]
 
 
 def stages(kit: Kit) -> dict[str, list[float]]:
@@ -88,11 +125,11 @@ def _sent(camera: Camera, count: int) -> Callable[[], bool]:
     return lambda: camera.count >= count
 
 
-def run(films: Sequence[str], count: int) -> Kit:
+def run(films: Sequence[str], count: int, photographs: Sequence[Path]) -> Kit:
     """The board after so many pictures."""
     with tempfile.TemporaryDirectory() as folder:
         firmware = live_firmware(Path(folder), "live-follow")
-        camera = Camera(pictures(films, count), repeat=False)
+        camera = Camera(pictures(films, count, photographs), repeat=False)
         kit = Kit(firmware, camera=camera)
         for end in range(BLOCK, count + BLOCK, BLOCK):
             until = min(end, count)
@@ -105,6 +142,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run it and print the tables; exit status as above."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", type=int, default=1000, metavar="N", help="(default 1000)")
+    parser.add_argument(
+        "--photographs", type=Path, metavar="JSON", help="annotations of photographs to pan over"
+    )
     parser.add_argument("films", nargs="*", metavar="FILM", help=f"({', '.join(FILMS)})")
     options = parser.parse_args(arguments)
     for name in options.films:
@@ -113,10 +153,14 @@ def main(arguments: list[str] | None = None) -> int:
     count = options.pictures
     if count <= BEGINNING:
         parser.error(f"--pictures {count} is too few; ask for {BEGINNING + 1} or more")
-    kit = run(options.films or FILMS, count)
+    photographs = crowds(options.photographs) if options.photographs else []
+    kit = run(options.films or FILMS, count, photographs)
     told = stages(kit)
     for name, times in told.items():
-        print(f"{name:10} mean {np.mean(times):6.2f} ms, {min(times):6.2f} .. {max(times):6.2f}")
+        print(
+            f"{name:10} mean {np.mean(times):6.2f} ms, {min(times):6.2f} .. {max(times):6.2f}, "
+            f"99 % within {np.percentile(times, 99):6.2f}"
+        )
     seconds = float(np.mean(told["period"])) / 1000
     print(f"{1 / seconds:.1f} pictures a second, at worst {1000 / max(told['period']):.1f}")
     print("\n".join(energy_lines(seconds, float(np.mean(told["network"])) / 1000, awake(kit))))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import pose78
-from ai8x_models.layer_spec import LayerSpec
+from ai8x_models.spec.layer import LayerSpec
 from ai8x_models.students import SPECS, StudentSpec
 from pose78.__main__ import main
 from pose78.checking import recipe_bits, untrained

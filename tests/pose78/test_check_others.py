@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import pose78
-from ai8x_models.layer_spec import LayerSpec
+from ai8x_models.spec.layer import LayerSpec
 from ai8x_models.student_file import save_student
 from ai8x_models.students import Student, StudentSpec
 from pose78.__main__ import main

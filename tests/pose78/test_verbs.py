@@ -49,6 +49,20 @@ def test_looking_at_pictures_loads_no_torch() -> None:
     assert done.stdout == "[]\n", done.stderr
 
 
+@pytest.mark.parametrize(
+    "asked", [["--student", "native"], ["--student", "grey"], ["examples/does_it_fit.py"]]
+)
+def test_asking_about_a_described_student_loads_no_torch(asked: list[str]) -> None:
+    """It would take five times as long."""
+    program = (
+        "import sys; from pose78.__main__ import main; status = main(['check', *sys.argv[1:]]);"
+        "print(status, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *asked], capture_output=True, text=True,
+                          cwd=REPOSITORY)  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "0 False", done.stderr
+
+
 def test_looking_at_pictures_loads_neither_compiler_nor_viewer() -> None:
     """What a hundred pictures do not need would take a tenth of their time."""
     program = (

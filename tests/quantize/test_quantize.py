@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from ai8x_models.layer_spec import LayerSpec
 from ai8x_models.layers import FusedConv2d
+from ai8x_models.spec.layer import LayerSpec
 from ai8x_models.student_file import load_student, save_student
 from ai8x_models.students import Student, StudentSpec
 from common.errors import UserError

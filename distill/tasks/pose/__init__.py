@@ -50,8 +50,14 @@ TASK = Task(
             },
         ),
         "compare": Training(
-            "train a student without and with teachers, over several seeds",
-            {"compare": Kind(f"{HERE}.compare:CompareRecipe", f"{HERE}.compare:report")},
+            "train a student without and with teachers, over several seeds; kind=crops or pictures",
+            {
+                "crops": Kind(f"{HERE}.compare:CompareRecipe", f"{HERE}.compare:report"),
+                "pictures": Kind(
+                    f"{HERE}.compare_pictures:ComparePicturesRecipe",
+                    f"{HERE}.compare_pictures:report",
+                ),
+            },
         ),
         "quantize": Verb("integers of a trained student", "quantize.__main__:main", ("convert",)),
         "average": Verb("the mean of several float students", "distill.engine.average:main"),

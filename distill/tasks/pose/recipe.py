@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ai8x_models.codec import STRIDE
+from ai8x_models.spec.student import SPECS
 from common.errors import UserError
 from distill.engine.recipe import Run, Settings, StudentRun
 from distill.people.recipe import MapRun, PictureRun
@@ -114,9 +115,7 @@ class PictureRecipe(StudentRun, PictureLearning):
 
 
 def _check_student(name: str) -> None:
-    """Refuse a student that does not exist; torch is loaded for this only."""
-    from ai8x_models.students import SPECS
-
+    """Refuse a student that does not exist."""
     known = sorted(name for name, spec in SPECS.items() if spec.input_shape[0] == 3)
     if name not in known:
         raise UserError(f"student '{name}' is unknown; choose one of {', '.join(known)}")

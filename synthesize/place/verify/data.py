@@ -22,12 +22,16 @@ _SIZE = limits.DATA_INSTANCES * limits.DATA_INSTANCE_WORDS
 
 
 class Data:
-    """Data memory with the identity of what each byte holds."""
+    """Data memory with the identity of what each byte holds.
+
+    Places are bytes counted over all data memories, four to a word.
+    """
 
     def __init__(self, graph: Graph, placement: Placement) -> None:
         self.graph = graph
         self.placement = placement
-        self.content = np.full((_SIZE, _LANES), _NOBODY, np.int32)
+        self.content = np.full(_SIZE * _LANES, _NOBODY, np.int32)
+        self.words = self.content.reshape(_SIZE, _LANES)
         self.first_id: dict[str, int] = {}
         self.findings: list[Finding] = []
         next_id = 0
@@ -52,7 +56,7 @@ class Data:
         """Let all layers read and write, in running order; return what went wrong."""
         streaming = [place.streaming for place in self.placement.layers]
         if self.kept is not None:
-            self.content[self.kept.addresses()] = self.kept.ids
+            self.content[self.kept.places()] = self.kept.ids
         if not (self.placement.fifo and streaming[0]):
             self._load_input()
         for i, (layer, place) in enumerate(
@@ -109,33 +113,33 @@ class Data:
         parts = []
         for operand, part in enumerate(np.split(ids, first.stacked)):
             each = (len(part), *shape[1:])
-            words, lanes = self._read_addresses(first, place, each, operand, first.stacked)
-            parts.append((words, lanes, part))
-        for words, _, _ in parts:
-            self.content[words] = _NOBODY
-        for words, lanes, part in parts:
-            self.content[words, lanes] = part
+            parts.append((self._read_places(first, place, each, operand, first.stacked), part))
+        for places, _ in parts:
+            self.words[places // _LANES] = _NOBODY
+        for places, part in parts:
+            self.content[places] = part
 
-    def _read(self, layer: Layer, place: LayerPlace) -> np.ndarray:
-        """Check that a layer reads what it should; return the words it reads."""
-        all_words = []
-        for words, lanes, names, ids in self._expected(layer, place):
-            all_words.append(words.ravel())
-            found = self.content[words, lanes]
-            wrong = np.argwhere(found != ids)
-            if len(wrong):
-                self._report_read(layer, words, found, ids, tuple(wrong[0]), names)
+    def _read(self, layer: Layer, place: LayerPlace) -> list[np.ndarray]:
+        """Check that a layer reads what it should; return the places it reads."""
+        read = []
+        for places, names, ids in self._expected(layer, place):
+            read.append(places)
+            found = self.content[places]
+            wrong = found != ids
+            if wrong.any():
+                first = tuple(np.argwhere(wrong)[0])
+                self._report_read(layer, places, found, ids, first, names)
                 break
-        return np.concatenate(all_words)
+        return read
 
     def _expected(
         self, layer: Layer, place: LayerPlace
-    ) -> list[tuple[np.ndarray, np.ndarray, str, np.ndarray]]:
-        """Return (words, lanes, description, expected identities) for each operand."""
+    ) -> list[tuple[np.ndarray, str, np.ndarray]]:
+        """Return (places, description, expected identities) for each operand."""
         shapes = dict(self._tensors())
         if self.kept is not None and self.kept.buffer.name in layer.inputs:
-            words, lanes = self._read_addresses(layer, place, layer.in_shape, 0, 1)
-            return [(words, lanes, self.kept.buffer.name, self.kept.read_by(layer))]
+            places = self._read_places(layer, place, layer.in_shape, 0, 1)
+            return [(places, self.kept.buffer.name, self.kept.read_by(layer))]
         if layer.operands > 1:
             result = []
             names = [n for n in layer.inputs for _ in range(layer.stacked)]
@@ -145,48 +149,36 @@ class Data:
                 for part in np.split(self._ids(n, shapes[n]), layer.stacked)
             ]
             for o, (name, part) in enumerate(zip(names, parts, strict=True)):
-                words, lanes = self._read_addresses(layer, place, layer.in_shape, o, layer.operands)
-                result.append((words, lanes, name, part))
+                places = self._read_places(layer, place, layer.in_shape, o, layer.operands)
+                result.append((places, name, part))
             return result
         ids = np.concatenate([self._ids(n, shapes[n]) for n in layer.inputs])
         ids = ids.reshape(layer.in_shape[0], -1)
-        words, lanes = self._read_addresses(layer, place, layer.in_shape, 0, 1)
-        return [(words, lanes, " and ".join(layer.inputs), ids)]
+        places = self._read_places(layer, place, layer.in_shape, 0, 1)
+        return [(places, " and ".join(layer.inputs), ids)]
 
-    def _read_addresses(
+    def _read_places(
         self,
         layer: Layer,
         place: LayerPlace,
         shape: tuple[int, int, int],
         operand: int,
         operands: int,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return (word, lane) of every [channel, pixel], words counted over all instances."""
+    ) -> np.ndarray:
+        """Return the place of every [channel, pixel]."""
         enabled = np.flatnonzero([place.processors >> p & 1 for p in range(limits.PROCESSORS)])
-        channel = np.arange(shape[0])
-        number = channel // place.in_per_pass
-        processor = enabled[channel % place.in_per_pass]
+        number, position = np.divmod(np.arange(shape[0]), place.in_per_pass)
+        processor = enabled[position]
         pixel = np.arange(shape[1] * shape[2])
-        base = processor // _LANES * limits.DATA_INSTANCE_WORDS
+        word = processor // _LANES * limits.DATA_INSTANCE_WORDS + place.in_offset // 4
         if self._packed(layer):
-            word = np.broadcast_to(place.in_offset // 4 + pixel // _LANES, (shape[0], len(pixel)))
-            return word + base[:, None], np.broadcast_to(pixel % _LANES, word.shape)
-        word = pixel[None, :] * place.passes + number[:, None]
-        word = place.in_offset // 4 + word * operands + operand
-        lanes = np.broadcast_to((processor % _LANES)[:, None], word.shape)
-        return word + base[:, None], lanes
+            return _LANES * word[:, None] + pixel
+        first = _LANES * (word + number * operands + operand) + processor % _LANES
+        return first[:, None] + _LANES * place.passes * operands * pixel
 
     def _packed(self, layer: Layer) -> bool:
         """Whether a layer reads four neighbouring pixels of one channel from each word."""
         return self.placement.chw and layer is self.graph.layers[0]
-
-    def _written_words(self, layer: Layer, place: LayerPlace) -> np.ndarray:
-        """Return the word (relative to the offset) of [pass, pixel] in each output instance."""
-        size = _LANES if layer.wide else 1
-        step = place.write_gap + 1
-        pixel = np.arange(layer.out_shape[1] * layer.out_shape[2])
-        number = np.arange(place.out_passes)
-        return pixel[None, :] * place.out_passes * step * size + (number * step * size)[:, None]
 
     def _touched_words(self, layer: Layer, place: LayerPlace) -> np.ndarray:
         """Return the words of an output instance that a layer writes, those of no use as well."""
@@ -198,9 +190,8 @@ class Data:
         words = (place.out_offset // 4 + pixel + number).ravel()
         return (words[:, None] + np.arange(size)).ravel()
 
-    def _write(self, layer: Layer, place: LayerPlace, read: np.ndarray | None = None) -> None:
-        """Let a layer write; ``read`` are the words it reads, None where that is a ring."""
-        relative = self._written_words(layer, place) + place.out_offset // 4
+    def _write(self, layer: Layer, place: LayerPlace, read: list[np.ndarray] | None = None) -> None:
+        """Let a layer write; ``read`` are the places it reads, None where that is a ring."""
         processors = np.flatnonzero(
             [place.output_processors >> p & 1 for p in range(limits.PROCESSORS)]
         )
@@ -210,23 +201,26 @@ class Data:
         touched = (instances[:, None] * limits.DATA_INSTANCE_WORDS + words).ravel()
         if read is not None:
             self._check_own_input(layer, place, touched, read)
-        self.content[touched] = _NOBODY
-        for channel in range(layer.out_shape[0]):
-            number, position = divmod(channel, place.out_per_pass)
-            processor = int(processors[position])
-            words = processor // _LANES * limits.DATA_INSTANCE_WORDS + relative[number]
-            if layer.wide:
-                self.content[words + processor % _LANES] = ids[channel][:, None]
-            else:
-                self.content[words, processor % _LANES] = ids[channel]
+        self.words[touched] = _NOBODY
+        number, position = np.divmod(np.arange(layer.out_shape[0]), place.out_per_pass)
+        processor = processors[position]
+        size = (place.write_gap + 1) * (_LANES if layer.wide else 1)
+        pixel = np.arange(layer.out_shape[1] * layer.out_shape[2]) * place.out_passes * size
+        word = processor // _LANES * limits.DATA_INSTANCE_WORDS + place.out_offset // 4
+        word += (np.arange(place.out_passes) * size)[number]
+        if layer.wide:
+            self.words[(word + processor % _LANES)[:, None] + pixel] = ids[..., None]
+        else:
+            self.content[(_LANES * word + processor % _LANES)[:, None] + _LANES * pixel] = ids
 
     def _check_own_input(
-        self, layer: Layer, place: LayerPlace, touched: np.ndarray, read: np.ndarray
+        self, layer: Layer, place: LayerPlace, touched: np.ndarray, read: list[np.ndarray]
     ) -> None:
         """Refuse output that reaches an input pixel before the layer has read it."""
-        marked = np.zeros(_SIZE, bool)
-        marked[read] = True
-        both = touched[marked[touched]]
+        marked = np.zeros(_SIZE * _LANES, bool)
+        for places in read:
+            marked[places] = True
+        both = touched[marked.view(np.uint32)[touched] != 0]  # any of the four bytes of a word
         if not len(both):
             return
         offset = both % limits.DATA_INSTANCE_WORDS
@@ -258,8 +252,8 @@ class Data:
             layer = self.graph.layer(out.layer)
             place = self.placement.layers[self.graph.index(out.layer)]
             ids = self._ids(layer.name, layer.out_shape)
-            alive = np.zeros(self.last_id, bool)
-            alive[self.content[self.content != _NOBODY]] = True
+            alive = np.zeros(self.last_id + 1, bool)
+            alive[self.content] = True  # nobody's is the last
             present = alive[ids]
             if not present.all():
                 channel = int(np.argwhere(~present)[0][0])
@@ -288,7 +282,7 @@ class Data:
     def _report_read(
         self,
         layer: Layer,
-        words: np.ndarray,
+        places: np.ndarray,
         found: np.ndarray,
         ids: np.ndarray,
         where: tuple[int, ...],
@@ -299,8 +293,9 @@ class Data:
         held = f"holds {there} there" if there != wanted else "holds another element of it there"
         self._report(
             layer,
-            f"it reads {wanted}, channel {where[0]}, at {address_of(int(words[where]))}, but the "
-            f"memory {held}; the places of {names} do not fit together",
+            f"it reads {wanted}, channel {where[0]}, at "
+            f"{address_of(int(places[where]) // _LANES)}, but the memory {held}; the places of "
+            f"{names} do not fit together",
         )
 
     def _report(self, layer: Layer, sentence: str) -> None:

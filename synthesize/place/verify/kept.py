@@ -28,15 +28,15 @@ class Kept:
         self.offset = offset
         self.ids = ids
 
-    def addresses(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return (word, lane) of every [channel, pixel]; words are counted over all memories."""
+    def places(self) -> np.ndarray:
+        """Return the place of every [channel, pixel]: bytes are counted over all memories."""
         enabled = np.flatnonzero([self.processors >> p & 1 for p in range(limits.PROCESSORS)])
         channels, rows, cols = self.buffer.shape
         number, position = np.divmod(np.arange(channels), len(enabled))
         passes = -(-channels // len(enabled))
-        base = enabled[position] // _LANES * limits.DATA_INSTANCE_WORDS + self.offset // 4
-        word = base[:, None] + np.arange(rows * cols)[None, :] * passes + number[:, None]
-        return word, np.broadcast_to((enabled[position] % _LANES)[:, None], word.shape)
+        word = enabled[position] // _LANES * limits.DATA_INSTANCE_WORDS + self.offset // 4
+        first = _LANES * (word + number) + enabled[position] % _LANES
+        return first[:, None] + _LANES * passes * np.arange(rows * cols)
 
     def change(self, layer: Layer, ids: np.ndarray) -> None:
         """Note what is there after a layer that shifts or inserts."""
@@ -55,8 +55,8 @@ class Kept:
 
     def check(self, content: np.ndarray, owner: Callable[[int], str]) -> list[Finding]:
         """Check that the next inference finds what this one has left in the buffer."""
-        words, lanes = self.addresses()
-        found = content[words, lanes]
+        places = self.places()
+        found = content[places]
         wrong = np.argwhere(found != self.ids)
         if not len(wrong):
             return []
@@ -64,7 +64,7 @@ class Kept:
         there, name = owner(int(found[at])), self.buffer.name
         sentence = (
             f"{self.buffer.where}: data buffer {name}: at the end "
-            f"{address_of(int(words[at]))} holds "
+            f"{address_of(int(places[at]) // _LANES)} holds "
             f"{there if there != name else 'an older element of it'} instead of "
             f"{owner(int(self.ids[at]))}; shift the buffer to its beginning, insert at its end, "
             "and give the layers places apart from it"

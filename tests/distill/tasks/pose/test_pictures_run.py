@@ -17,11 +17,12 @@ from distill.__main__ import main
 from distill.engine.recipe import load_recipe
 from distill.people.picture_data import views_of
 from distill.people.recipe import PictureSet, SetConfig
+from distill.tasks.pose import compare_pictures
 from distill.tasks.pose.loss import known_loss, map_loss
 from distill.tasks.pose.module import TeacherViewModule
 from distill.tasks.pose.recipe import PictureRecipe, PictureTeacherRecipe
 from distill.tasks.pose.teachers.openpose import LightweightOpenPose, load_teacher, save_teacher
-from distill.tasks.pose.train import map_stride
+from distill.tasks.pose.train import map_stride, picture_data
 
 RECIPES = Path(__file__).resolve().parents[4] / "distill" / "tasks" / "pose" / "recipes"
 
@@ -191,3 +192,76 @@ def test_crops_are_not_for_students_with_a_finer_grid(
     sets = [f"{name}=[{{annotations: 'synthetic:2'}}]" for name in ("train", "validation")]
     assert main(["pose", "student", "--config", str(recipe), *sets, f"out={tmp_path}/run"]) == 2
     assert "grid of 4 pixels" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("draw", [True, False])
+def test_labelled_people_are_drawn_into_the_maps_or_not(people: Path, draw: bool) -> None:
+    recipe = load_recipe(
+        None,
+        arguments(people, f"draw_labels={draw}", f"picture_teacher={people}/teacher.pth.tar")[2:]
+        + ["picture_size=64", "views.beside=0", "views.whole=1", "views.exact=1"],
+        PictureRecipe,
+    )  # fmt: skip
+    data = picture_data(recipe, 8)
+    data.setup("fit")
+    batch = next(iter(data.train_dataloader()))
+    points = slice(0, 18)  # an untrained teacher says next to nothing about points
+    shares = (batch["teacher"][:, points] > 0.5), (batch["target"][:, points] > 0.5)
+    assert shares[1].any()
+    assert torch.equal(*shares) is draw
+
+
+def test_three_ways_of_teaching_are_compared(
+    people: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = people / "compare"
+    judge = f"judge=[{{images: {people}, annotations: {people}/labels.json}}]"
+    plain = people / "plain.yaml"
+    plain.write_text("kind: pictures\n")
+    settings = [word for word in arguments(people)[2:] if not word.startswith("out=")]
+    both = (
+        f"pictures=[{{images: {people}, annotations: {people}/labels.json}},{{images: {people}}}]"
+    )
+    order = ["pose", "compare", "--config", str(plain), *settings, both, f"out={out}", judge,
+             f"picture_teacher={people}/teacher.pth.tar", "picture_size=64"]  # fmt: skip
+    taught: list[PictureRecipe] = []
+    train = compare_pictures.train_on_pictures
+
+    def noted(recipe: PictureRecipe) -> Path:
+        taught.append(recipe)
+        return train(recipe)
+
+    monkeypatch.setattr(compare_pictures, "train_on_pictures", noted)
+    assert main([*order, "seeds=[3]"]) == 0
+    assert [(bool(r.picture_teacher), r.draw_labels, len(r.pictures)) for r in taught] == [
+        (False, True, 1), (True, False, 2), (True, True, 2)
+    ]  # fmt: skip
+    said = capsys.readouterr().out
+    assert said.count("| labels alone |") == 3
+    assert "| OKS AP | seed 3 |" in said
+    assert "| PCK@0.2 | seed 3 |" in said
+    assert "gain of drawing people" in said
+    assert (out / "comparison.csv").read_text().count("\n") == 4
+    assert main([*order, "seeds=[3]"]) == 0
+    assert len(taught) == 3  # finished runs are not repeated
+    assert main([*order, "seeds=[3]", "sigma=9"]) == 2
+    assert "other settings" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["picture_teacher=''"], "needs a teacher"),
+        (["seeds=[1,1]"], "different whole numbers"),
+        (["judge=[]"], "one set of whole pictures"),
+        (["judge=[{annotations: 'synthetic:4'}]"], "one set of whole pictures"),
+    ],
+)
+def test_what_a_comparison_on_pictures_needs(
+    settings: list[str], said: str, people: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judge = f"judge=[{{images: {people}, annotations: {people}/labels.json}}]"
+    order = ["pose", "compare", *arguments(people)[2:], judge,
+             f"picture_teacher={people}/teacher.pth.tar", *settings]  # fmt: skip
+    assert main(order) == 2
+    assert said in capsys.readouterr().err

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ai8x_models.layer_spec import OPS, LayerSpec
-from ai8x_models.layers import JOINS
-from ai8x_models.students import INPUT, StudentSpec
+from ai8x_models.spec.layer import JOINS, OPS, LayerSpec
+from ai8x_models.spec.student import INPUT, StudentSpec
 
 MAX_LAYERS = 256
 

@@ -1,7 +1,8 @@
 """The description of one fused layer: plain data that travels inside every checkpoint.
 
 :meth:`LayerSpec.describe` writes what the compiler reads (:mod:`synthesize.read.student`), and
-:func:`ai8x_models.described.described_spec` reads it back.
+:func:`ai8x_models.spec.described.described_spec` reads it back;
+:func:`ai8x_models.layers.build.layer_of` makes the torch layer.
 """
 
 from __future__ import annotations
@@ -9,20 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ai8x_models.layers import (
-    Activation,
-    FusedConv1d,
-    FusedConv2d,
-    FusedConvTranspose2d,
-    FusedLayer,
-    FusedLinear,
-    FusedPassThrough,
-    Join,
-)
-from ai8x_models.layers.fused import Pooling, Size, both
-
+Join = Literal["concat", "add", "sub", "or", "xor"]
+JOINS: tuple[Join, ...] = ("concat", "add", "sub", "or", "xor")
+Activation = Literal["relu", "abs", "none"]
+Pooling = Literal["max", "avg"]
+Size = int | tuple[int, ...]
 Op = Literal["conv2d", "conv1d", "convtranspose2d", "linear", "passthrough"]
 OPS: tuple[Op, ...] = ("conv2d", "conv1d", "convtranspose2d", "linear", "passthrough")
+
+
+def both(size: Size) -> tuple[int, int]:
+    """Rows and columns of a size; one number stands for both."""
+    if isinstance(size, int):
+        return size, size
+    return (size[0], size[1]) if len(size) == 2 else (size[0], 1)
 
 
 @dataclass(frozen=True)
@@ -70,26 +71,15 @@ class LayerSpec:
         """Whether it has weights."""
         return self.op != "passthrough"
 
-    def build(self) -> FusedLayer:
-        """Make the torch layer."""
-        joined: Join = self.join
-        if self.op == "passthrough":
-            return FusedPassThrough(joined=joined, **self._pooling())
-        rest: dict[str, Any] = {
-            "joined": joined, "activation": self.activation, "wide": self.wide, "bias": self.bias,
-        }  # fmt: skip
-        channels = self.in_channels, self.out_channels
-        if self.op == "linear":
-            return FusedLinear(*channels, **rest)
-        rest |= {"batchnorm": self.batchnorm, **self._pooling()}
-        if self.op == "convtranspose2d":
-            padding = self.kernel // 2 if self.padding is None else self.padding
-            return FusedConvTranspose2d(*channels, self.kernel, padding=padding, **rest)
-        rest |= {"stride": self.stride, "padding": self.padding}
-        if self.op == "conv1d":
-            rest |= {"pool": both(self.pool)[0], "pool_stride": self._steps()[0]}
-            return FusedConv1d(*channels, self.kernel, dilation=self.dilation, **rest)
-        return FusedConv2d(*channels, self.kernel, fold=self.fold, **rest)
+    @property
+    def margin(self) -> int:
+        """Zeros on each side of the input."""
+        return self.kernel // 2 if self.padding is None else self.padding
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        """Rows and columns from one pooling window to the next."""
+        return both(self.pool if self.pool_stride is None else self.pool_stride)
 
     def describe(self) -> dict[str, Any]:
         """Plain description for ``extras['network']``."""
@@ -108,11 +98,10 @@ class LayerSpec:
         if self.op == "passthrough":
             return described
         one_d = self.op == "conv1d"
-        padding = self._padding()
         described |= {
             "kernel": [self.kernel, 1 if one_d else self.kernel],
             "stride": 2 if self.op == "convtranspose2d" else self.stride,
-            "pad": [padding, 0] if one_d else padding,
+            "pad": [self.margin, 0] if one_d else self.margin,
             "act": self.activation,
             "wide": self.wide,
         }
@@ -122,18 +111,9 @@ class LayerSpec:
             described["output_pad"] = 1
         return described
 
-    def _padding(self) -> int:
-        return self.kernel // 2 if self.padding is None else self.padding
-
-    def _steps(self) -> tuple[int, int]:
-        return both(self.pool if self.pool_stride is None else self.pool_stride)
-
-    def _pooling(self) -> dict[str, Any]:
-        return {"pool": self.pool, "pool_stride": self.pool_stride, "pooling": self.pooling}
-
     def _describe_pool(self) -> list[Any] | None:
         """Kind, window and stride: numbers where rows and columns are alike."""
-        size, steps = both(self.pool), self._steps()
+        size, steps = both(self.pool), self.steps
         if self.op == "conv1d":
             size, steps = (size[0], 1), (steps[0], 1)
         if (size, steps) == ((1, 1), (1, 1)):

@@ -1,0 +1,1 @@
+"""What a student is, as plain data: nothing here loads torch."""

@@ -1,0 +1,126 @@
+"""What teaches best on ordinary pictures? The same student, taught in three ways, over seeds.
+
+Labels alone; with a picture teacher's maps as they are; with those maps and the labelled people
+drawn into them. Each run is measured once, at its end, on whole pictures (OKS AP, as deployment
+sees them) and on the validation crops (PCK@0.2). Finished runs are kept and not repeated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ai8x_models.student_file import load_student
+from common.errors import UserError
+from common.files import checksum
+from distill.engine.recipe import existing
+from distill.people.annotations import KeypointFile
+from distill.people.mixture import open_set
+from distill.people.recipe import SetConfig
+from distill.tasks.pose import comparison
+from distill.tasks.pose.evaluate import evaluate_pck
+from distill.tasks.pose.recipe import PictureRecipe
+from distill.tasks.pose.train import train_on_pictures
+from distill.tasks.pose.whole import evaluate_whole
+
+LABELS, MAPS, DRAWN = "labels", "maps", "drawn"
+ARMS = {
+    LABELS: "labels alone",
+    MAPS: "with the teacher's maps",
+    DRAWN: "with the maps, labelled people drawn in",
+}
+_GAINS = [
+    ("gain of the maps", MAPS, LABELS),
+    ("gain of the maps with people", DRAWN, LABELS),
+    ("gain of drawing people", DRAWN, MAPS),
+]
+_FREE = ("out", "seed", "seeds", "workers", "picture_maps", "accelerator", "devices", "nodes")
+"""Settings that may change between the runs of one comparison."""
+
+
+@dataclass
+class ComparePicturesRecipe(PictureRecipe):
+    """A student's recipe on ordinary pictures, whole pictures to judge by, and the seeds."""
+
+    out: str = "runs/compare-pictures"
+    seeds: list[int] = field(default_factory=lambda: [1, 2, 3])
+    judge: list[SetConfig] = field(default_factory=list)  # one set of whole pictures
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        comparison.check_seeds(self.seeds)
+        if not self.picture_teacher:
+            raise UserError("a comparison needs a teacher; add picture_teacher=FILE")
+        if not any(s.annotations for s in self.pictures):
+            raise UserError(
+                "no set under 'pictures' has annotations, so labels alone teach nothing"
+            )
+        if len(self.judge) != 1 or self.judge[0].annotations.startswith("synthetic:"):
+            raise UserError(
+                "name one set of whole pictures to judge by: "
+                '"judge=[{annotations: SET.json, images: DIR}]"'
+            )
+
+    def run(self, arm: str, seed: int) -> PictureRecipe:
+        """Recipe of one run; it validates at its end only."""
+        settings = {f.name: getattr(self, f.name) for f in fields(PictureRecipe)}
+        own = {"seed": seed, "out": str(Path(self.out) / f"{arm}-{seed}"), "patience": 0}
+        recipe = PictureRecipe(**{**settings, **own, "validate_every": self.epochs})
+        if arm == LABELS:
+            labelled = [s for s in recipe.pictures if s.annotations]
+            return replace(recipe, picture_teacher="", pictures=labelled)
+        return replace(recipe, draw_labels=arm == DRAWN)
+
+
+def settings_key(recipe: ComparePicturesRecipe) -> str:
+    """Checksum of everything that has to be the same in all runs."""
+    same = {key: value for key, value in asdict(recipe).items() if key not in _FREE}
+    for name in ("picture_teacher", "start_from", "teacher"):
+        file = getattr(recipe, name)
+        same[name] = checksum(existing(Path(file))) if file else ""
+    return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def report(recipe: ComparePicturesRecipe) -> None:
+    """Compare and print the tables; see :func:`compare`."""
+    print(compare(recipe))
+
+
+def compare(recipe: ComparePicturesRecipe) -> str:
+    """Train what is missing and return two tables (Markdown): AP of whole pictures, PCK@0.2.
+
+    Raises:
+        UserError: the folder holds runs with other settings, or a run fails.
+    """
+    stored = comparison.finish(
+        Path(recipe.out), settings_key(recipe), ARMS, recipe.seeds, partial(_measure, recipe)
+    )
+    tables = []
+    for figure, title in (("ap", "OKS AP"), ("ap50", "AP50"), ("pck", "PCK@0.2")):
+        arms = comparison.scores(stored, list(ARMS), recipe.seeds, figure)
+        tables.append(comparison.table(title, arms, ARMS, _GAINS))
+    return "\n\n".join(tables)
+
+
+def _measure(recipe: ComparePicturesRecipe, arm: str, seed: int) -> dict[str, Any]:
+    """Train one student; its AP on whole pictures, its PCK on all validation crops."""
+    single = recipe.run(arm, seed)
+    student, _ = load_student(train_on_pictures(single))
+    student.eval()
+    (judge,) = recipe.judge
+    content = KeypointFile(Path(judge.annotations))
+    whole = evaluate_whole(student, content, Path(judge.images), recipe.size)
+    sets = [open_set(config, recipe.seeds[0] + 1) for config in recipe.validation]
+    crops = [evaluate_pck(student, people, recipe.size) for people in sets]
+    points = sum(result.points for result in crops)
+    return {
+        "ap": float(whole.ap["AP"]),
+        "ap50": float(whole.ap["AP50"]),
+        "pck": sum(result.correct for result in crops) / max(points, 1),
+        "images": recipe.epochs * (recipe.samples_per_epoch // recipe.batch) * recipe.batch,
+        "student": single.student,
+    }
