@@ -222,15 +222,19 @@ def convolve(layer: Layer, data: np.ndarray) -> np.ndarray:
     step_r, step_c = layer.stride if layer.op != "convtranspose2d" else (1, 1)
     out_rows, out_cols = rows - (k_rows - 1) * layer.dilation, cols - k_cols + 1
     # Rows are laid out one after the other, so that every tap reads one contiguous run of pixels;
-    # the sums that straddle two rows are cut off at the end.
-    run_length = (out_rows - 1) * cols + out_cols
-    flat = data.reshape(channels, rows * cols).astype(kind)
-    acc = np.zeros((out, out_rows * cols), kind)
-    taps = weight.astype(kind)
-    for r in range(k_rows):
-        for c in range(k_cols):
-            start = r * layer.dilation * cols + c
-            acc[:, :run_length] += taps[:, :, r, c] @ flat[:, start : start + run_length]
+    # the sums that straddle two rows are cut off at the end. Copies of the pixels, moved by one
+    # column each, let one product take a whole row of taps.
+    flat = data.reshape(channels, rows * cols)
+    beside = np.zeros((k_cols, channels, rows * cols), kind)
+    for c in range(k_cols):
+        beside[c, :, : rows * cols - c] = flat[:, c:]
+    beside = beside.reshape(k_cols * channels, rows * cols)
+    taps = weight.astype(kind).transpose(2, 0, 3, 1).reshape(k_rows, out, k_cols * channels)
+    run_length = out_rows * cols
+    acc = taps[0] @ beside[:, :run_length]
+    for r in range(1, k_rows):
+        first = r * layer.dilation * cols
+        acc += taps[r] @ beside[:, first : first + run_length]
     return acc.reshape(out, out_rows, cols)[:, ::step_r, :out_cols:step_c]
 
 

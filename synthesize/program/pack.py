@@ -58,24 +58,27 @@ def kernel_stream(layer: Layer, place: LayerPlace) -> np.ndarray:
     group = 8 // layer.bits
     pad = -count % group
     kernels = np.pad(kernels, ((0, 0), (0, pad), (0, 0)))
-    narrow = (kernels & ((1 << layer.bits) - 1)).reshape(processors, -1, group, taps)
-    shifts = (np.arange(group) * layer.bits)[None, None, :, None]
-    packed = (narrow << shifts).sum(axis=2).astype(np.uint8)
+    narrow = (kernels & np.uint8((1 << layer.bits) - 1)).reshape(processors, -1, group, taps)
+    shifts = (np.arange(group, dtype=np.uint8) * layer.bits)[:, None]
+    packed = np.bitwise_or.reduce(narrow << shifts, axis=2)
     stream = packed[:, :, ::-1].reshape(processors, -1)
     stream = np.pad(stream, ((0, 0), (0, place.words * WORD_BYTES - stream.shape[1])))
     return stream.reshape(processors, place.words, WORD_BYTES)[:, :, ::-1]
 
 
 def _numbered_kernels(layer: Layer, place: LayerPlace) -> np.ndarray:
-    """Return int64 [processors, kernels, taps], kernels numbered as the module says."""
+    """Return uint8 [processors, kernels, taps], kernels numbered as the module says.
+
+    Numbers below zero are in two's complement.
+    """
     assert layer.weight is not None
     pixels = pixels_flattened(layer)
     outputs = layer.weight.shape[0]
     taps = layer.kernel[0] * layer.kernel[1]
     channels = layer.in_shape[0]
     positions = place.kernels // (pixels * place.passes)
-    padded = np.zeros((positions, place.passes * place.in_per_pass, pixels, taps), np.int64)
-    kernels = layer.weight.reshape(outputs, channels, pixels, taps)
+    padded = np.zeros((positions, place.passes * place.in_per_pass, pixels, taps), np.uint8)
+    kernels = layer.weight.astype(np.uint8).reshape(outputs, channels, pixels, taps)
     padded[place.counted(outputs), :channels] = kernels
     split = padded.reshape(positions, place.passes, place.in_per_pass, pixels, taps)
     ordered = split.transpose(2, 0, 3, 1, 4)
