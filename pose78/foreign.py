@@ -149,7 +149,7 @@ def onnx(path: Path, name: str = "") -> Understood:
     """
     from quantize.ptq import lower
     from quantize.ptq.fuse import fuse
-    from quantize.ptq.obstacles import too_wide
+    from quantize.ptq.obstacles import UnfitNetwork, nothing, too_wide
     from quantize.ptq.read.reader import read
 
     try:
@@ -158,7 +158,7 @@ def onnx(path: Path, name: str = "") -> Understood:
         raise UserError(str(error).replace(str(path), name or str(path))) from None
     spec = lower.lower(net).spec
     if not spec.layers:
-        raise UserError(f"{name or path}: it holds no layers; nothing of it runs on the chip")
+        raise UnfitNetwork(f"{name or path}: {nothing(net)}")
     spec = replace(spec, name=name or path.stem)
     return Understood(spec, (*map(str, net.obstacles), *too_wide(spec)), tuple(net.notes))
 

@@ -50,6 +50,15 @@ def unfinished(net: Net, reason: str) -> str:
     )
 
 
+def nothing(net: Net) -> str:
+    """What is said of a network of which no layer is left: also what it was made of."""
+    said = "it holds no layers; nothing of it runs on the chip"
+    if not net.obstacles and not net.notes:
+        return said
+    lines = [*map(str, net.obstacles), *net.notes]
+    return "\n  ".join([f"{said}:", *lines])
+
+
 def too_wide(spec: StudentSpec) -> list[str]:
     """Linear layers of more than the chip has; a student cannot be built with one."""
     return [

@@ -23,7 +23,7 @@ from quantize.ptq.data import Calibration, given
 from quantize.ptq.fuse import fuse
 from quantize.ptq.net import INPUT as NET_INPUT
 from quantize.ptq.net import Net
-from quantize.ptq.obstacles import UnfitNetwork, trouble, unfinished
+from quantize.ptq.obstacles import UnfitNetwork, nothing, trouble, unfinished
 from quantize.ptq.read.reader import read
 from quantize.ptq.read.views import canonical
 from quantize.ptq.suits import TRIALS, check, some
@@ -77,7 +77,7 @@ def understand(path: Path, approximate: bool = False) -> tuple[Net, lower.Lowere
             raise UserError(f"{path}: {error}") from None
         raise UnfitNetwork(f"{path}: {unfinished(net, str(error))}") from None
     if not lowered.spec.layers:
-        raise UserError(f"{path}: it holds no layers; nothing of it runs on the chip")
+        raise UnfitNetwork(f"{path}: {nothing(net)}")
     found = trouble(net, lowered.spec)
     if found is not None:
         raise UnfitNetwork(f"{path}: {found}")

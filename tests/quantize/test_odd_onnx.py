@@ -314,3 +314,47 @@ def test_a_quotient_of_other_data_is_no_norm(tmp_path: Path) -> None:
     model.add("Div", data, model.add("ReduceMean", other, axes=[1]))
     with pytest.raises(UnfitNetwork, match="the quotient of data"):
         understand(model.save(tmp_path / "model.onnx"))
+
+
+def test_factors_of_another_size_behind_what_the_chip_lacks_are_part_of_it(tmp_path: Path) -> None:
+    """A linear layer over channels that come last; its own offset goes with it."""
+    model = Float(4, 8, 8)
+    last = model.add("Transpose", model.conv(4, 4, 3, 3), perm=[0, 2, 3, 1])
+    model.add("Add", model.add("MatMul", last, model.random(4, 6)), model.random(6))
+    model.add("Transpose", model.add("MatMul", model.last, model.random(6, 4)), perm=[0, 3, 1, 2])
+    model.conv(4, 4, 1, 1)
+    with pytest.raises(UnfitNetwork, match="a matrix product that is no linear layer"):
+        understand(model.save(tmp_path / "model.onnx"))
+
+
+def test_factors_of_another_size_are_refused(tmp_path: Path) -> None:
+    model = Float(4, 8, 8)
+    model.add("Add", model.conv(4, 4, 3, 3), model.random(1, 6, 1, 1))
+    with pytest.raises(UserError, match="6 numbers, but its data has 4 channels"):
+        understand(model.save(tmp_path / "model.onnx"))
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"strides": [2, 2]}, {"dilations": [2, 2]}, {"pads": [1] * 4}]
+)
+def test_a_kernel_that_the_chip_lacks_makes_nothing_behind_it_wrong(
+    more: dict[str, list[int]], tmp_path: Path
+) -> None:
+    model = Float(3, 28, 28)
+    model.conv(3, 4, 7, 7, **more)
+    model.add("MaxPool", kernel_shape=[2, 2], strides=[2, 2])
+    model.add("Flatten")
+    span = 7 if "dilations" not in more else 13
+    side = ((28 - span + 2 * ("pads" in more)) // (2 if "strides" in more else 1) + 1) // 2
+    model.add("Gemm", model.last, model.random(5, 4 * side * side), transB=1)
+    with pytest.raises(UnfitNetwork, match="1 thing that the chip does not have") as caught:
+        understand(model.save(tmp_path / "model.onnx"))
+    assert "it would fit" in str(caught.value)
+
+
+def test_of_a_network_without_layers_it_is_said_what_it_was(tmp_path: Path) -> None:
+    model = Float(4, 8, 8)
+    model.add("Tanh", model.add("Einsum", "x", equation="abcd->abcd"))
+    with pytest.raises(UnfitNetwork, match="no layers") as caught:
+        understand(model.save(tmp_path / "model.onnx"))
+    assert "(Einsum)" in str(caught.value)

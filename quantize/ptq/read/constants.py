@@ -148,6 +148,7 @@ _FOLDS: dict[str, Callable[[Node, Sequence[np.ndarray | None]], Any]] = {
     "Sub": _binary(np.subtract),
     "Mul": _binary(np.multiply),
     "Div": _binary(_divide),
+    "Mod": _binary(np.mod),
     "Equal": _binary(np.equal),
     "Max": _binary(np.maximum),
     "Min": _binary(np.minimum),

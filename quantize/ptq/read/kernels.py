@@ -40,6 +40,7 @@ class _Window:
 def convolution(reader: Reader, node: Node) -> Op:
     """Conv in one or two dimensions."""
     from quantize.ptq.read.operators import foreign, out
+    from quantize.ptq.read.pooling import resized
 
     source, weight = reader.data(node), reader.constant(node, 1)
     if weight is None:
@@ -66,6 +67,10 @@ def convolution(reader: Reader, node: Node) -> Op:
     if made is None:
         reader.obstacle(node, _why(window), _nearest(window.spatial))
         made = _stand_in(window)
+        if _moved(source.shape, made, window) != sizes:  # nothing behind it is to be wrong
+            source = resized(reader, node, source, sizes)
+            made = np.zeros((*weight.shape[:2], 3, 3 if window.spatial == 2 else 1)), 1
+            window.strides = (1,) * window.spatial
     if len(set(window.strides)) > 1:
         reader.obstacle(node, f"strides {list(window.strides)}", "equal strides, or pooling")
     kind = "conv1d" if window.spatial == 1 else "conv2d"
@@ -343,6 +348,17 @@ def _nearest(spatial: int) -> str:
     if spatial == 1:
         return "1 to 9 taps with 0 to 2 zeros at both ends"
     return "3x3 kernels (two of them see 5x5), undilated, with 0 to 2 zeros at all ends"
+
+
+def _moved(
+    shape: tuple[int, int, int], made: tuple[np.ndarray, int], window: _Window
+) -> tuple[int, int]:
+    """Rows and columns that a kernel and its padding make, with the strides of another."""
+    sizes = [
+        (n + 2 * made[1] - k) // max(window.strides) + 1
+        for n, k in zip(shape[1:], made[0].shape[2:], strict=True)
+    ][: window.spatial]
+    return sizes[0], sizes[1] if len(sizes) > 1 else shape[2]
 
 
 def _stand_in(window: _Window) -> tuple[np.ndarray, int]:

@@ -66,6 +66,10 @@ def affine(reader: Reader, node: Node, source: Op, gain: np.ndarray, offset: np.
                 reader, node, f"a constant of shape {list(array.shape)} for every pixel",
                 "one number per channel",
             )  # fmt: skip
+        if wide.size not in (1, channels) and source.kind == "foreign":
+            return source  # its size is not known; it is an obstacle as it is
+        if wide.size not in (1, channels):
+            raise node.refuse(f"{wide.size} numbers, but its data has {channels} channels")
         values.append(np.broadcast_to(wide, (channels,)).astype(np.float64))
     return reader.add(node, Op(
         out(node), "affine", [source.name], source.shape, weight=values[0], bias=values[1]

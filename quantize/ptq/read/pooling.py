@@ -112,6 +112,13 @@ def _pool_trouble(node: Node, size: Pair, stride: Pair, spatial: int) -> str:
     return ""
 
 
+def resized(reader: Reader, node: Node, source: Op, result: Pair) -> Op:
+    """Data of another size, by a pooling that stands for something the chip does not have."""
+    op = Op(f"{node.outputs[0]}.resized", "pool", [source.name], (source.shape[0], *result))
+    op.window, op.step = _stand_in(source, result)
+    return reader.add(node, op, reader.view(source))
+
+
 def _stand_in(source: Op, result: Pair) -> tuple[Pair, Pair]:
     """Window and strides of a pooling the chip has that gives data of the same size."""
     flat = source.shape[2] == 1

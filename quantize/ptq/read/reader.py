@@ -91,10 +91,12 @@ class Reader:
         """Append an operation; its view is that of its first input unless it is given.
 
         Raises:
-            UserError: its result is larger than any that is looked at.
+            UserError: its result holds nothing, or more than any that is looked at.
         """
+        size = "x".join(map(str, op.shape))
+        if min(op.shape) < 1:
+            raise node.refuse(f"its result of {size} holds nothing; check its sizes and its inputs")
         if math.prod(op.shape) > MAX_VALUES:
-            size = "x".join(map(str, op.shape))
             raise node.refuse(f"its result of {size} is too large; at most {MAX_VALUES} values")
         op.node = op.node or label(node)
         if op.kind == "foreign":
