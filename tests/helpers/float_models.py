@@ -12,13 +12,14 @@ RNG = np.random.default_rng(7)
 
 
 class Float:
-    """A float model under construction."""
+    """A float model under construction; its weights are the same whatever was built before."""
 
     def __init__(self, *shape: int) -> None:
         self.shape = shape
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
         self.last = "x"
+        self.rng = np.random.default_rng(7)
 
     def constant(self, value: np.ndarray) -> str:
         name = f"c{len(self.constants)}"
@@ -26,7 +27,7 @@ class Float:
         return name
 
     def random(self, *shape: int) -> str:
-        return self.constant(RNG.normal(0, 0.4, shape).astype(np.float32))
+        return self.constant(self.rng.normal(0, 0.4, shape).astype(np.float32))
 
     def whole(self, *values: int) -> str:
         return self.constant(np.array(values, np.int64))

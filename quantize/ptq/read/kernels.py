@@ -67,7 +67,8 @@ def convolution(reader: Reader, node: Node) -> Op:
     if made is None:
         reader.obstacle(node, _why(window), _nearest(window.spatial))
         made = _stand_in(window)
-        if _moved(source.shape, made, window) != sizes:  # nothing behind it is to be wrong
+        smaller = sizes[0] <= source.shape[1] and sizes[1] <= source.shape[2]
+        if smaller and _moved(source.shape, made, window) != sizes:  # nothing behind is to be wrong
             source = resized(reader, node, source, sizes)
             made = np.zeros((*weight.shape[:2], 3, 3 if window.spatial == 2 else 1)), 1
             window.strides = (1,) * window.spatial
