@@ -1,4 +1,4 @@
-"""Chooses the weight bits of every layer: the cheapest choice that the chip can hold, exactly.
+"""Chooses the weight bits of every layer: the cheapest choice that the chip can hold.
 
 Given what each width costs in each layer (any additive measure; normally the error it adds to the
 outputs), :func:`allocate` returns the choice with the least total cost among all that the
@@ -6,9 +6,11 @@ compiler's own placement accepts. Nothing about packing is repeated here: the wo
 from :func:`synthesize.place.memories.kernel_words`, and what fits is what
 :func:`synthesize.place.search.search` places, bias memory included.
 
-Why the result is exact: :mod:`synthesize.place.choices` yields choices in order of rising cost and
-leaves out only what cannot fit. The first one that is placed is returned; one that takes at least
-as many words in every layer as one that was refused is passed over.
+:mod:`synthesize.place.choices` yields choices in order of rising cost and leaves out only what
+cannot fit. The first one that is placed is returned; one that takes at least as many words in every
+layer as one that was refused is passed over. That rule is what makes large networks possible, and
+all that keeps the result from being exact: kernels are packed first fit, as the public generator
+packs them, so now and then more words fit where fewer leave a gap of the wrong size.
 
 The cycles of a layer do not depend on its bits; a limit on them is checked once.
 """

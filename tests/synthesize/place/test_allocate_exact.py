@@ -1,4 +1,8 @@
-"""Bit allocation is exact: brute force over every choice finds nothing cheaper."""
+"""Bit allocation: brute force over every choice finds nothing cheaper, but for first-fit packing.
+
+What takes more bits in every layer than a choice without a place is passed over. Packing is first
+fit, so it might have a place all the same (one case is kept below).
+"""
 
 from __future__ import annotations
 
@@ -51,9 +55,10 @@ def brute_force(graph: Graph, costs: dict[str, dict[int, float]]) -> float | Non
     """Least cost over all choices that the placement accepts, None when there is none.
 
     Cheapest first, so that the first one placed is the answer; only choices that hold more words
-    than the chip has are not tried.
+    than the chip has, or as many bits in every layer as one without a place, are not tried.
     """
     names = list(costs)
+    refused: list[tuple[int, ...]] = []
     choices = [
         (sum(costs[n][b] for n, b in zip(names, widths, strict=True)), widths)
         for widths in itertools.product(*(costs[name] for name in names))
@@ -62,9 +67,12 @@ def brute_force(graph: Graph, costs: dict[str, dict[int, float]]) -> float | Non
         bits = dict(zip(names, widths, strict=True))
         if kernel_volume(graph, bits) > limits.PROCESSORS * limits.WEIGHT_WORDS:
             continue
+        if any(all(a >= b for a, b in zip(widths, worse, strict=True)) for worse in refused):
+            continue
         try:
             search(with_bits(graph, bits), attempts=ATTEMPTS)
         except UserError:
+            refused.append(widths)
             continue
         return cost
     return None
@@ -118,3 +126,16 @@ def test_memory_is_tight_enough_for_a_choice() -> None:
         brute_force(graph, costs)
     )
     assert found.cost == brute_force(graph, costs)
+
+
+def test_more_words_may_fit_where_fewer_leave_a_gap() -> None:
+    """Why a choice that is passed over could have been cheaper: with 8 bits layer 0 ends where the
+    others can follow, with 4 it does not. The answer is then the cheapest of the rest."""
+    graph = chain([160, 160, 96, 320, 256])
+    costs = {layer.name: dict.fromkeys((2, 4, 8), 0.0) for layer in graph.layers}
+    costs["layer0"] = {2: 321.0, 4: 191.0, 8: 296.0}
+    costs["layer2"] = {2: 106.0, 4: 0.0, 8: 0.0}
+    search(with_bits(graph, dict(zip(costs, (8, 2, 4, 2, 2), strict=True))), attempts=ATTEMPTS)
+    with pytest.raises(UserError, match="kernel words"):
+        search(with_bits(graph, dict(zip(costs, (4, 2, 4, 2, 2), strict=True))))
+    assert allocate_legal(graph, costs).cost == 297.0
