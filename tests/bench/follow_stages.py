@@ -74,12 +74,9 @@ def pictures(films: Sequence[str], count: int, photographs: Sequence[Path] = ())
     Between their seconds one of each photograph, while there are any.
     """
     drawn = (frame.pixels for name in itertools.cycle(films) for frame in film(SCRIPTS[name]))
-    frames: list[Pixels] = []
-    for photograph in photographs:
-        if len(frames) >= count:
-            break
-        frames += itertools.chain(pan(photograph), itertools.islice(drawn, SECOND))
-    return [*frames, *itertools.islice(drawn, max(count - len(frames), 0))][:count]
+    seconds = ((pan(one), itertools.islice(drawn, SECOND)) for one in photographs)
+    frames = itertools.chain.from_iterable(itertools.chain.from_iterable(seconds))
+    return list(itertools.islice(itertools.chain(frames, drawn), count))
 
 
 def stages(kit: Kit) -> dict[str, list[float]]:
@@ -153,6 +150,8 @@ def main(arguments: list[str] | None = None) -> int:
     count = options.pictures
     if count <= BEGINNING:
         parser.error(f"--pictures {count} is too few; ask for {BEGINNING + 1} or more")
+    if options.photographs and not options.photographs.is_file():
+        parser.error(f"there are no annotations {options.photographs}; name a COCO file")
     photographs = crowds(options.photographs) if options.photographs else []
     kit = run(options.films or FILMS, count, photographs)
     told = stages(kit)
