@@ -81,6 +81,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("program",),
     ("compiler",),
     ("write", "report", "ai8x"),
+    ("commands",),
     ("__main__", "build", "official"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

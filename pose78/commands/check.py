@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 
 from common.arguments import Parser
 from common.errors import UserError
 from common.texts import console
+from common.threads import one_per_product
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,8 +47,7 @@ def main(arguments: list[str]) -> int:
     bits = None if options.bits is None else read_bits(options.bits)
     shape = None if options.input is None else read_shape(options.input)
     # Its matrices are small: threads would only wait for one another.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    one_per_product()
     from pose78.checking import check
 
     network = options.network or options.student

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
 import tempfile
 import time
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from common.arguments import Parser, real, whole
 from common.errors import UserError
+from common.threads import one_per_product
 
 if TYPE_CHECKING:
     from pose78.estimator import Model
@@ -89,8 +89,7 @@ def main(arguments: list[str]) -> int:
         raise UserError(f"--threads is {options.threads}; 1 to 256 are possible")
     _refuse_idle(options)
     # The work is spread over pictures; matrix products that spread as well would only wait.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    one_per_product()
     from pose78 import estimator, looking, results, sources
 
     found = sources.find(options.sources)

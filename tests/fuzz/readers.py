@@ -106,7 +106,7 @@ def recipe() -> Read:
 
 def sample() -> Read:
     """A sample input (``.npy``)."""
-    from synthesize.__main__ import read_sample
+    from synthesize.commands import read_sample
 
     return read_sample
 

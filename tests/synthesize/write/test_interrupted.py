@@ -27,14 +27,14 @@ def test_a_stopped_compilation_is_no_finished_one(
 
     out = tmp_path / "project"
     with monkeypatch.context() as patched:
-        patched.setattr(f"synthesize.__main__.{stage}", stop)
+        patched.setattr(f"synthesize.commands.{stage}", stop)
         assert compile_to(out) == 130
         assert list(tmp_path.iterdir()) == []
     assert compile_to(out) == 0
     assert all((out / name).is_file() for name in PARTS)
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     with monkeypatch.context() as patched:
-        patched.setattr(f"synthesize.__main__.{stage}", stop)
+        patched.setattr(f"synthesize.commands.{stage}", stop)
         assert compile_to(out) == 130
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
