@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from ai8x_models.spec.checked import student_of
 from common.console import progress
 from common.errors import UserError
 from synthesize.chip import limits
@@ -167,9 +168,8 @@ def _undecided(
     network: StudentSpec | nn.Module, shape: tuple[int, ...] | None, bits: Bits | None
 ) -> Verdict:
     """Something that has no integer weights yet."""
-    spec = getattr(network, "spec", network)
-    if hasattr(spec, "describe"):
-        student_spec = cast("StudentSpec", spec)
+    student_spec = student_of(network)
+    if student_spec is not None:
         if shape is not None and tuple(shape) != tuple(student_spec.input_shape):
             own = "x".join(map(str, student_spec.input_shape))
             raise UserError(

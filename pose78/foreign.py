@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ai8x_models.spec.checked import shape_of
 from common.errors import UserError
+from common.foreign_code import contained, reason
 
 if TYPE_CHECKING:
     from torch import nn
@@ -53,24 +55,41 @@ def module(network: nn.Module, shape: Shape | None, name: str = "") -> Understoo
     from ai8x_models.trace import TraceError, trace
 
     name = name or type(network).__name__
-    shape = shape or getattr(network, "input_shape", None)
-    if shape is None:
+    with contained(name):
+        shape = _read_shape(network, shape, name)
+        _tried(network, shape, name)
+        fused = any(isinstance(part, FusedLayer) for part in network.modules())
+    if not fused:
+        return _exported(network, shape, name)
+    notes: list[str] = []
+    with contained(name):
+        try:
+            spec = trace(network.eval(), shape, name, notes.append).spec
+        except TraceError as error:
+            if error.spec is None:
+                raise UserError(f"{name}: {error}") from None
+            return Understood(error.spec, error.obstacles)
+    return Understood(spec, (), tuple(notes))
+
+
+def _read_shape(network: nn.Module, shape: Shape | None, name: str) -> Shape:
+    """The shape that is given, or that a module says itself.
+
+    Raises:
+        UserError: there is none, or it is no shape, or the module has not been made.
+    """
+    if "_modules" not in vars(network):
+        raise UserError(f"{name} is not made: let its __init__ begin with super().__init__()")
+    value: Any = shape or getattr(network, "input_shape", None)
+    if value is None:
         raise UserError(
             f"{name} does not say what it reads; give one input's shape, as in --input 3,128,128 "
             "(in Python: check(module, shape))"
         )
-    shape = tuple(int(size) for size in shape)
-    _tried(network, shape, name)
-    if not any(isinstance(part, FusedLayer) for part in network.modules()):
-        return _exported(network, shape, name)
-    notes: list[str] = []
     try:
-        spec = trace(network.eval(), shape, name, notes.append).spec
-    except TraceError as error:
-        if error.spec is None:
-            raise UserError(f"{name}: {error}") from None
-        return Understood(error.spec, error.obstacles)
-    return Understood(spec, (), tuple(notes))
+        return shape_of(value)
+    except ValueError as wanted:
+        raise UserError(f"{name}: the shape of one input must be {wanted}") from None
 
 
 def _tried(network: nn.Module, shape: Shape, name: str) -> None:
@@ -94,7 +113,9 @@ def _tried(network: nn.Module, shape: Shape, name: str) -> None:
     try:
         with torch.no_grad():
             network.eval()(torch.zeros(1, *shape))
-    except Exception as error:  # it is the module's own code that runs
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # it is the module's own code that runs
         raise _untaken(name, shape, entered, error) from None
     finally:
         for hook in hooks:
@@ -102,12 +123,12 @@ def _tried(network: nn.Module, shape: Shape, name: str) -> None:
 
 
 def _untaken(
-    name: str, shape: Shape, entered: list[tuple[str, nn.Module, Shape]], error: Exception
+    name: str, shape: Shape, entered: list[tuple[str, nn.Module, Shape]], error: BaseException
 ) -> UserError:
     """Why a module does not take an input, and where."""
     asked = "x".join(map(str, shape))
     remedy = "give the shape of one input that it reads, as in --input 3,128,128"
-    if entered:
+    if entered and isinstance(error, Exception):
         path, part, size = entered[0]
         op = getattr(part, "op", part)
         reads = getattr(op, "in_channels", getattr(op, "in_features", None))
@@ -120,8 +141,7 @@ def _untaken(
     line = f"{own[-1].filename} line {own[-1].lineno} ({own[-1].line})" if own else "its code"
     if isinstance(error, RuntimeError):
         return UserError(f"{name} does not take {asked}: {line} fails; {remedy}")
-    reason = " ".join(str(error).split())[:200]
-    return UserError(f"{name}: {line}: {type(error).__name__}: {reason}")
+    return UserError(f"{name}: {line}: {reason(error)}")
 
 
 def _size(given: tuple[Any, ...]) -> Shape:
@@ -136,8 +156,9 @@ def _exported(network: nn.Module, shape: Shape, name: str) -> Understood:
     from quantize.ptq.module import export
 
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{name}.onnx"
-        export(network, torch.zeros(1, *shape), path)
+        path = Path(folder) / "network.onnx"
+        with contained(name):
+            export(network, torch.zeros(1, *shape), path)
         return onnx(path, name)
 
 

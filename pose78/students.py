@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 import runpy
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ai8x_models.spec.described import described_spec
 from ai8x_models.spec.student import SPECS, StudentSpec
 from common.errors import UserError
+from common.foreign_code import contained
 from pose78.shipped import shipped
 from quantize.as_ai8x import as_ai8x
 
@@ -42,9 +42,29 @@ def named(name: str, shape: tuple[int, ...] | None = None) -> StudentSpec | nn.M
             f"{name} is neither a student ({', '.join(shipped())}) nor a file this command reads "
             "(.py, .yaml, .onnx, .pth.tar)"
         )
+    _refuse_what_is_no_file(path)
+    with contained(str(path), path), as_ai8x(path):
+        return _network(path, wanted, shape)
+
+
+def _refuse_what_is_no_file(path: Path) -> None:
+    """Say what a path is instead.
+
+    Raises:
+        UserError: it is no file.
+    """
+    remedy = "name a Python file with a student or torch module"
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; {remedy}")
+    if not path.exists():
+        raise UserError(f"{path} does not exist; {remedy}")
     if not path.is_file():
-        raise UserError(f"{path} does not exist; name a Python file with a student or torch module")
-    content = _run(path)
+        raise UserError(f"{path} is no ordinary file (a pipe or device); {remedy}")
+
+
+def _network(path: Path, wanted: str, shape: tuple[int, ...] | None) -> StudentSpec | nn.Module:
+    """What a file holds under a name, or the only network in it."""
+    content = runpy.run_path(str(path))
     found = {key: value for key, value in content.items() if _is_network(value)}
     if wanted:
         return _made(path, wanted, content.get(wanted), found, shape)
@@ -76,24 +96,6 @@ def _described(name: str) -> StudentSpec:
     spec = described_spec(name, stored.extras, state)
     assert spec is not None, name
     return spec
-
-
-def _run(path: Path) -> dict[str, Any]:
-    """The names that a Python file defines; ``import ai8x`` finds our layers."""
-    try:
-        with as_ai8x():
-            return runpy.run_path(str(path))
-    except (Exception, SystemExit) as error:
-        raise _failed(path, error) from None
-
-
-def _failed(path: Path, error: BaseException) -> UserError:
-    """A file's own mistake in a sentence."""
-    trace = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
-    line = getattr(error, "lineno", None) or (trace[-1].lineno if trace else None)
-    reason = " ".join(str(error).split())
-    where = f"{path} line {line}" if line else f"{path}"
-    return UserError(f"{where}: {type(error).__name__}: {reason}")
 
 
 def _modules() -> tuple[type, ...]:
@@ -135,10 +137,7 @@ def _made(
         own = getattr(value, "__init__", None) not in inherited
         if not own or not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
             given = {key: v for key, v in given.items() if key in parameters}
-        try:
-            value = value(**given)
-        except Exception as error:
-            raise _failed(path, error) from None
+        value = value(**given)
     if not isinstance(value, (StudentSpec, *_modules())):
         raise UserError(f"{path} has no network {name}; it has {', '.join(found) or 'none'}")
     network: StudentSpec | nn.Module = _spec(value)

@@ -45,7 +45,10 @@ def as_ai8x(file: Path | None = None) -> Iterator[None]:
         sys.path[:] = path
         sys.meta_path.remove(layers)
         new = set(sys.modules) - set(modules)
-        for name in [n for n in new if n == NAME or _home(n.partition(".")[0]) in folders]:
+        # What was in use before stays, with the parts of it that were loaded meanwhile.
+        tops = {n: n.partition(".")[0] for n in new}
+        for name in [n for n, top in tops.items()
+                     if n == NAME or (top not in modules and _home(top) in folders)]:  # fmt: skip
             del sys.modules[name]
         if NAME in modules:
             sys.modules[NAME] = modules[NAME]

@@ -6,7 +6,7 @@ import argparse
 
 from common.arguments import Parser
 from common.errors import UserError
-from common.texts import console
+from common.texts import console, shown
 from common.threads import one_per_product
 
 
@@ -62,12 +62,21 @@ def read_bits(text: str) -> int | dict[str, int]:
     Raises:
         UserError: it is neither.
     """
-    if text.isdecimal():
+    if _is_number(text):
         return int(text)
     pairs = [part.partition("=") for part in text.split(",")]
-    if not all(name and number.isdecimal() for name, _, number in pairs):
-        raise UserError(f"--bits is {text!r}; give a number, or LAYER=N with commas between")
+    if not all(name and _is_number(number) for name, _, number in pairs):
+        raise UserError(f"--bits is {shown(text)}; give a number, or LAYER=N with commas between")
+    names = [name for name, _, _ in pairs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"--bits names {shown(twice)} twice; leave one of them out")
     return {name: int(number) for name, _, number in pairs}
+
+
+def _is_number(text: str) -> bool:
+    """Whether a text is a number of a few digits; Python reads no more than some thousands."""
+    return text.isdecimal() and len(text) <= 4
 
 
 def read_shape(text: str) -> tuple[int, ...]:
@@ -77,8 +86,9 @@ def read_shape(text: str) -> tuple[int, ...]:
         UserError: it is neither.
     """
     sizes = text.split(",")
-    if len(sizes) not in (2, 3) or not all(n.isdecimal() and 0 < int(n) <= 4096 for n in sizes):
+    if len(sizes) not in (2, 3) or not all(_is_number(n) and 0 < int(n) <= 4096 for n in sizes):
         raise UserError(
-            f"--input is {text!r}; give channels, rows and columns (3,64,64) or channels and length"
+            f"--input is {shown(text)}; give channels, rows and columns (3,64,64) or channels and "
+            "length"
         )
     return tuple(map(int, sizes))
