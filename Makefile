@@ -67,6 +67,9 @@ SET         ?=
 # Who writes the C project: this project's own compiler, or ai8x-synthesis (see ai8x.mk).
 BACKEND     ?= pose78
 $(foreach name,TASK SECONDS WORKERS BACKEND,$(call plain,$(name)))
+ifneq ($(words $(filter $(BACKEND),pose78 ai8x))/$(words $(BACKEND)),1/1)
+$(error BACKEND is '$(BACKEND)'; it must be pose78 or ai8x)
+endif
 
 py    := $(VENV)/bin/python
 # Puts the words of a variable where +NAME stands.
@@ -80,7 +83,7 @@ MAKEFLAGS += --no-builtin-rules
 
 # One make at a time writes to $(BUILD): these targets are made by another make that holds a lock.
 keep  = $(words) --lock $(BUILD) $(MAKE) --no-print-directory -o $(ready) KEPT=1
-kept := run synth firmware injection live eval-kit quantize
+kept := run synth firmware injection live board-report eval-kit quantize
 ifndef KEPT
 .NOTPARALLEL:
 .PHONY: $(kept)
@@ -166,6 +169,9 @@ BAUD   ?= 921600
 FOLLOW ?= 0
 # Which board: fthr (MAX78000FTHR) or evkit (MAX78000EVKIT).
 BOARD  ?= fthr
+ifneq ($(words $(filter $(FOLLOW),0 1))/$(words $(FOLLOW)),1/1)
+$(error FOLLOW is '$(FOLLOW)'; it must be 0 (every picture by itself) or 1)
+endif
 ifneq ($(words $(filter $(BOARD),fthr evkit))/$(words $(BOARD)),1/1)
 $(error BOARD is '$(BOARD)'; it must be one of fthr evkit)
 endif
@@ -206,6 +212,7 @@ flash: | $(ready) ## write FIRMWARE=file into the board (ARGS="--mass-erase" era
 # Every shipped network, for a report about a board.
 reported := $(patsubst ai8x_models/checkpoints/%-q.pth.tar,%,$(wildcard ai8x_models/checkpoints/*-q.pth.tar))
 
+ifdef KEPT
 .PHONY: board-report
 board-report: | $(ready) ## known answers and chip times of every shipped network on PORT=/dev/ttyACM0 or the virtual kit
 	@for name in $(reported); do \
@@ -213,8 +220,9 @@ board-report: | $(ready) ## known answers and chip times of every shipped networ
 	    --out $(BUILD)/board/$$name && \
 	  $(py) -m synthesize.build $(BUILD)/board/$$name --cache $(BUILD)/objects --baud 115200 \
 	    --board $(BOARD) || exit $$?; done
-	@$(py) -m evalkit board-report $(addprefix $(BUILD)/board/,$(reported)) --baud 115200 \
-	  $(if $(PORT),--port "$(PORT)") -o $(BUILD)/board.json $(ARGS)
+	@$(words) $(py) -m evalkit board-report $(addprefix $(BUILD)/board/,$(reported)) --baud 115200 \
+	  $(if $(PORT),--port "$$PORT") -o $(BUILD)/board.json +ARGS
+endif
 
 .PHONY: view
 view: | $(ready) ## watch PORT=/dev/ttyACM0 or the virtual kit look at CAMERA=folder, or REPLAY=file
@@ -332,7 +340,7 @@ plot: $(ready) ## draw docs/results.yaml (accuracy against cycles) and docs/curv
 docs_ready := $(VENV)/.docs
 
 $(docs_ready): $(ready)
-	$(py) -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[docs]'
+	$(words) $(py) -m pip install --quiet +PIP_FLAGS -c constraints.txt -e '.[docs]'
 	@touch $@
 
 .PHONY: site

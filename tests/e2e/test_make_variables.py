@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,7 @@ def recorded(tmp_path: Path) -> Recorded:
         ("FIRMWARE", ["view"]),
         ("CAMERA", ["view", "FIRMWARE=x"]),
         ("PORT", ["view"]),
+        ("PORT", ["board-report"]),
         ("REPLAY", ["view"]),
         ("PICTURES", ["label", "NETWORKS=a"]),
         ("LABELS", ["label", "NETWORKS=a", "PICTURES=x"]),
@@ -73,15 +75,22 @@ def test_tests_run_in_as_many_processes_as_asked(recorded: Recorded) -> None:
     assert calls[0][-3:-1] == ["-k", "name"]
 
 
-WORDS = {"SET": "teacher", "ARGS": "test", "NETWORKS": "label", "CHECKPOINTS": "eval"}
+WORDS = [
+    ("SET", "teacher"),
+    ("ARGS", "test"),
+    ("ARGS", "board-report"),
+    ("NETWORKS", "label"),
+    ("CHECKPOINTS", "eval"),
+]
 
 
-@pytest.mark.parametrize("variable", WORDS)
-def test_words_are_divided_by_spaces_and_quotes_alone(recorded: Recorded, variable: str) -> None:
-    target = WORDS[variable]
+@pytest.mark.parametrize(("variable", "target"), WORDS)
+def test_words_are_divided_by_spaces_and_quotes_alone(
+    recorded: Recorded, variable: str, target: str
+) -> None:
     harm = recorded.harm
     text = f"a=1 'b c' $HOME `touch&{harm}` $(touch&{harm}) $(shell touch {harm}) ;touch&{harm} *"
-    (call,) = recorded.make(target, "PICTURES=x", f"{variable}={text}", "TASK=grey")
+    call = recorded.make(target, "PICTURES=x", f"{variable}={text}", "TASK=grey")[-1]
     wanted = ["a=1", "b c", "$HOME", f"`touch&{harm}`", f"$(touch&{harm})", "$(shell", "touch"]
     at = call.index("a=1")
     assert call[at:][: len(wanted)] == wanted
@@ -92,6 +101,30 @@ def test_the_data_and_the_teacher_are_taken_as_they_are_written(recorded: Record
     calls = recorded.make("teacher", f"DATA={recorded.odd}", f"TEACHER={recorded.odd}")
     assert f"start_from={recorded.odd}" in calls[0]
     assert f"DATA {recorded.odd}" in calls[0]
+
+
+FREE = (
+    "PYTHON|PIP_FLAGS|IMAGE|CHECKPOINTS?|NETWORK|SAMPLE|DATA|TEACHER|SET|PORT|CAMERA|REPLAY|FIRMWARE"
+    "|PICTURES|NETWORKS|LABELS|ONNX|ARGS|AI8X_URL|AI8X_FOLDER|AI8X_SYNTHESIS|AI8X_PYTHON"
+)
+
+
+@pytest.mark.parametrize("name", ["Makefile", "ai8x.mk"])
+def test_no_recipe_has_make_write_out_what_a_user_names(name: str) -> None:
+    recipes = [line for line in (ROOT / name).read_text().splitlines() if line.startswith("\t")]
+    for line in recipes:  # but for whether it is named at all, and other than usual
+        asked = re.sub(rf"\$\(filter-out \$\(\w+\),\$\(({FREE})\)\)", "", line)
+        asked = re.sub(rf"\$\(if (\$\(({FREE})\))*,", "", asked)
+        assert not re.search(rf"\$[({{]({FREE})[)}}]", asked), line
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"), [("BACKEND", "foo"), ("FOLLOW", "2"), ("FOLLOW", "")]
+)
+def test_a_choice_is_one_of_those_there_are(recorded: Recorded, variable: str, text: str) -> None:
+    result = recorded.run("help", f"{variable}={text}")
+    assert result.returncode == 2
+    assert f"{variable} is '{text}'; it must be" in result.stderr
 
 
 def test_the_environment_is_not_expanded_either(recorded: Recorded) -> None:

@@ -59,7 +59,8 @@ class ComparePicturesRecipe(PictureRecipe):
             raise UserError(
                 "no set under 'pictures' has annotations, so labels alone teach nothing"
             )
-        if len(self.judge) != 1 or self.judge[0].annotations.startswith("synthetic:"):
+        ours = [s for s in self.judge if s.images and s.annotations]
+        if len(self.judge) != 1 or not ours or ours[0].annotations.startswith("synthetic:"):
             raise UserError(
                 "name one set of whole pictures to judge by: "
                 '"judge=[{annotations: SET.json, images: DIR}]"'
@@ -96,6 +97,7 @@ def compare(recipe: ComparePicturesRecipe) -> str:
     Raises:
         UserError: the folder holds runs with other settings, or a run fails.
     """
+    _judge(recipe)  # what is wrong with it is said before anything is trained
     stored = comparison.finish(
         Path(recipe.out), settings_key(recipe), ARMS, recipe.seeds, partial(_measure, recipe)
     )
@@ -106,14 +108,26 @@ def compare(recipe: ComparePicturesRecipe) -> str:
     return "\n\n".join(tables)
 
 
+def _judge(recipe: ComparePicturesRecipe) -> tuple[KeypointFile, Path]:
+    """The whole pictures to judge by.
+
+    Raises:
+        UserError: the labels cannot be read or are none, or no picture is there.
+    """
+    (judge,) = recipe.judge
+    content, folder = KeypointFile(Path(judge.annotations)), Path(judge.images)
+    if not any((folder / image["file_name"]).is_file() for image in content.images):
+        raise UserError(f"judge: none of the pictures of {judge.annotations} is in {folder}")
+    return content, folder
+
+
 def _measure(recipe: ComparePicturesRecipe, arm: str, seed: int) -> dict[str, Any]:
     """Train one student; its AP on whole pictures, its PCK on all validation crops."""
     single = recipe.run(arm, seed)
     student, _ = load_student(train_on_pictures(single))
     student.eval()
-    (judge,) = recipe.judge
-    content = KeypointFile(Path(judge.annotations))
-    whole = evaluate_whole(student, content, Path(judge.images), recipe.size)
+    content, folder = _judge(recipe)
+    whole = evaluate_whole(student, content, folder, recipe.size)
     sets = [open_set(config, recipe.seeds[0] + 1) for config in recipe.validation]
     crops = [evaluate_pck(student, people, recipe.size) for people in sets]
     points = sum(result.points for result in crops)

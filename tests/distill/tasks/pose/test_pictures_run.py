@@ -255,6 +255,12 @@ def test_three_ways_of_teaching_are_compared(
         (["seeds=[1,1]"], "different whole numbers"),
         (["judge=[]"], "one set of whole pictures"),
         (["judge=[{annotations: 'synthetic:4'}]"], "one set of whole pictures"),
+        (["judge=[{images: {people}}]"], "one set of whole pictures"),
+        (
+            ["judge=[{images: {people}/none, annotations: {people}/labels.json}]"],
+            "none of the pictures of",
+        ),
+        (["judge=[{images: {people}, annotations: {people}/none.json}]"], "none.json"),
     ],
 )
 def test_what_a_comparison_on_pictures_needs(
@@ -262,6 +268,8 @@ def test_what_a_comparison_on_pictures_needs(
 ) -> None:
     judge = f"judge=[{{images: {people}, annotations: {people}/labels.json}}]"
     order = ["pose", "compare", *arguments(people)[2:], judge,
-             f"picture_teacher={people}/teacher.pth.tar", *settings]  # fmt: skip
+             f"picture_teacher={people}/teacher.pth.tar", f"out={people}/compare",
+             *(word.replace("{people}", str(people)) for word in settings)]  # fmt: skip
     assert main(order) == 2
     assert said in capsys.readouterr().err
+    assert not (people / "compare").exists()
