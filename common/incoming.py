@@ -16,6 +16,8 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common.errors import UserError
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -46,6 +48,26 @@ MAX_ENTRIES = 10_000
 
 class Unfit(ValueError):
     """The content of a file is damaged, hostile or too large; the message is the reason."""
+
+
+def need_file(path: Path, kind: str = "file", remedy: str = "check the path") -> None:
+    """Refuse a path that is no file, and say what it is instead.
+
+    Args:
+        path: to read from.
+        kind: of file that is wanted.
+        remedy: what to do about it.
+
+    Raises:
+        UserError: it is missing, a folder, a pipe or a device.
+    """
+    if path.is_file():
+        return
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; {remedy}")
+    if path.exists():
+        raise UserError(f"{path} is no ordinary file (a pipe or a device); {remedy}")
+    raise UserError(f"{path}: there is no such {kind}; {remedy}")
 
 
 def read_bytes(path: Path, most: int) -> bytes:

@@ -12,6 +12,7 @@ from ai8x_models.spec.described import described_spec
 from ai8x_models.spec.student import SPECS, StudentSpec
 from common.errors import UserError
 from common.foreign_code import contained
+from common.incoming import need_file
 from pose78.shipped import shipped
 from quantize.as_ai8x import as_ai8x
 
@@ -42,24 +43,9 @@ def named(name: str, shape: tuple[int, ...] | None = None) -> StudentSpec | nn.M
             f"{name} is neither a student ({', '.join(shipped())}) nor a file this command reads "
             "(.py, .yaml, .onnx, .pth.tar)"
         )
-    _refuse_what_is_no_file(path)
+    need_file(path, remedy="name a Python file with a student or torch module")
     with contained(str(path), path), as_ai8x(path):
         return _network(path, wanted, shape)
-
-
-def _refuse_what_is_no_file(path: Path) -> None:
-    """Say what a path is instead.
-
-    Raises:
-        UserError: it is no file.
-    """
-    remedy = "name a Python file with a student or torch module"
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; {remedy}")
-    if not path.exists():
-        raise UserError(f"{path} does not exist; {remedy}")
-    if not path.is_file():
-        raise UserError(f"{path} is no ordinary file (a pipe or device); {remedy}")
 
 
 def _network(path: Path, wanted: str, shape: tuple[int, ...] | None) -> StudentSpec | nn.Module:

@@ -123,8 +123,7 @@ def load(path: str | Path, lenient: bool = False) -> Checkpoint:
         UserError: missing, unreadable or hostile file; non-integer or out-of-range values.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such checkpoint file; check the path")
+    incoming.need_file(path, "checkpoint file")
     if path.stat().st_size > MAX_FILE_BYTES:
         raise UserError(
             f"{path}: {path.stat().st_size} bytes is more than the {MAX_FILE_BYTES} a checkpoint "

@@ -180,14 +180,15 @@ def test_a_layer_is_given_bits_once() -> None:
         read_bits("conv1=4,conv1=8")
 
 
+@pytest.mark.parametrize("suffix", [".py", ".yaml", ".onnx", ".pth.tar", ".npz"])
 def test_what_is_no_file_is_said_to_be_what_it_is(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
 ) -> None:
-    (tmp_path / "folder.py").mkdir()
-    os.mkfifo(tmp_path / "pipe.py")
+    (tmp_path / f"folder{suffix}").mkdir()
+    os.mkfifo(tmp_path / f"pipe{suffix}")
     for name, sentence in (
-        ("folder.py", "is a folder"),
-        ("pipe.py", "is no ordinary file"),
-        ("none.py", "does not exist"),
+        ("folder", "is a folder"),
+        ("pipe", "is no ordinary file"),
+        ("none", "there is no such"),
     ):
-        assert sentence in refused(capsys, str(tmp_path / name))
+        assert sentence in refused(capsys, str(tmp_path / f"{name}{suffix}"))

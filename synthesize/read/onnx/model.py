@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from common.errors import UserError
-from common.incoming import parse_json, read_bytes
+from common.incoming import need_file, parse_json, read_bytes
 from synthesize.read.onnx import beside
 from synthesize.read.onnx.needed import keep_needed
 
@@ -143,8 +143,7 @@ def read(path: str | Path) -> Model:
         UserError: missing, unreadable or hostile file, or one that needs a newer exporter.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such ONNX file; check the path")
+    need_file(path, "ONNX file")
     if path.stat().st_size > MAX_FILE_BYTES:
         raise UserError(
             f"{path}: larger than {MAX_FILE_BYTES} bytes; this is no network for a chip"

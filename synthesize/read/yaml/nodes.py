@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from common.errors import UserError
-from common.incoming import Unfit, read_bytes, yaml_line, yaml_problem
+from common.incoming import Unfit, need_file, read_bytes, yaml_line, yaml_problem
 from common.texts import shown
 from synthesize.graph.ir import Where
 
@@ -51,8 +51,7 @@ def read(path: str | Path) -> Item:
         UserError: the file is missing, too large, not YAML, or holds duplicate keys.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such file; check the path")
+    need_file(path)
     try:
         return parse(read_bytes(path, MAX_BYTES).decode("utf-8"), str(path))
     except Unfit as error:
