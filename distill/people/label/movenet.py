@@ -39,10 +39,11 @@ class MultiPose:
         side = max(pixels.shape[:2])
         found = []
         for size in SMALL_SIZES if side <= SMALL else SIZES:
-            found += self._look(pixels, size)
+            found += self.look(pixels, size)
         return without_doubles(found, DOUBLE)
 
-    def _look(self, pixels: Pixels, size: int) -> list[Pose]:
+    def look(self, pixels: Pixels, size: int) -> list[Pose]:
+        """People in uint8 [h, w, 3] RGB, whose longer side becomes ``size`` pixels."""
         scale = size / max(pixels.shape[:2])
         height, width = (-(-round(side * scale) // STEP) * STEP for side in pixels.shape[:2])
         side = (min(width, size), min(height, size))

@@ -23,7 +23,7 @@ from common.errors import UserError
 from common.files import write_file
 from distill.people.annotations import KeypointFile, read_pixels
 from distill.people.judge import OPEN, RIGHT, WRONG, judge
-from distill.tasks.pose.evaluate import load_network
+from distill.tasks.pose.evaluate import load_any
 from distill.tasks.pose.whole import (
     RIGHT_AT,
     THERE_AT,
@@ -215,7 +215,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m distill pose accuracy", description=__doc__)
     parser.add_argument(
         "--network", action="append", required=True, metavar="NAME[@SIZE]=CHECKPOINT",
-        help="a row of the table; repeat; the gallery shows the last",
+        help="a row of the table, also a published ONNX network that labels; repeat; the gallery "
+        "shows the last",
     )  # fmt: skip
     parser.add_argument("--annotations", type=Path, required=True, help="COCO-format keypoint file")
     parser.add_argument("--images", type=Path, required=True, help="folder of its pictures")
@@ -234,7 +235,8 @@ def measure(
     """All networks on the same pictures, by name; and the set."""
     results, content = {}, KeypointFile(annotations)
     for entry in entries:
-        network, settings = load_network(entry.path), settings_of(entry.path)
+        network = load_any(entry.path)
+        settings = settings_of(entry.path, network)
         results[entry.name] = evaluate_whole(
             network, content, images, entry.size, limit=limit, settings=settings
         )

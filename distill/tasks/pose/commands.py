@@ -59,7 +59,12 @@ def _people(options: argparse.Namespace) -> PersonSource:
 def evaluate(arguments: list[str]) -> int:
     """``CHECKPOINT ... [--annotations SET.json --images DIR]``."""
     parser = _parser("eval", "PCK and OKS of checkpoints")
-    parser.add_argument("checkpoints", type=Path, nargs="+", help="students or teachers")
+    parser.add_argument(
+        "checkpoints",
+        type=Path,
+        nargs="+",
+        help="students, teachers, or published ONNX networks that label",
+    )
     _add_set(parser)
     parser.add_argument("--flip", action="store_true", help="also test with mirrored pictures")
     parser.add_argument(

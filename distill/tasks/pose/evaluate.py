@@ -26,12 +26,18 @@ from distill.people.annotations import KeypointFile
 from distill.people.crops import CROP_FACTOR, Augmentation, CropDataset, person_box, to_input
 from distill.people.metrics import Pck, pck, relative_errors, torso_lengths
 from distill.people.person_sets import GREY, PersonSource
+from distill.tasks.pose.published import Published, published
 from distill.tasks.pose.teacher_maps import TeacherNetwork, teacher_of
 from distill.tasks.pose.teachers.openpose import read_teacher_file
 
 Network = Student | TeacherNetwork
 
 _NECK14, _HEAD_TOP14 = 12, 13  # places in the 14-point order
+
+
+def load_any(path: Path) -> Network | Published:
+    """As :func:`load_network`, or a network of other people (see :mod:`.published`)."""
+    return published(path) or load_network(path)
 
 
 def load_network(path: Path) -> Network:
@@ -126,17 +132,29 @@ def head_lengths(people: PersonSource, size: int) -> np.ndarray:
     return lengths
 
 
+def _poses(network: Network | Published, image: torch.Tensor, flip: bool) -> list[np.ndarray]:
+    """The one person, float32 [18, 3], of each of uint8 [n, 3, size, size]."""
+    if isinstance(network, Published):
+        return [network.points(crop) for crop in image.permute(0, 2, 3, 1).numpy()]
+    answers = predict(network, image, flip)
+    stride = image.shape[-1] // answers.shape[-1]
+    return [decode_single(maps[:NUM_HEATMAPS], stride) for maps in answers]
+
+
 def evaluate_crops(
-    network: Network, people: PersonSource, size: int = 128, flip: bool = False, batch: int = 50
+    network: Network | Published,
+    people: PersonSource,
+    size: int = 128,
+    flip: bool = False,
+    batch: int = 50,
 ) -> CropResult:
     """Find the one person of every evaluation crop."""
-    network.eval()
+    if isinstance(network, torch.nn.Module):
+        network.eval()
     found, truth, seconds = [], [], 0.0
     for image, points in evaluation_images(CropDataset(people, size, Augmentation()), batch):
         start = time.perf_counter()
-        answers = predict(network, image, flip)
-        stride = size // answers.shape[-1]
-        found += [decode_single(maps[:NUM_HEATMAPS], stride) for maps in answers]
+        found += _poses(network, image, flip)
         seconds += time.perf_counter() - start
         truth += list(points)
     rate = len(found) / max(seconds, 1e-9)

@@ -11,7 +11,8 @@ from ai8x_models.overlay import draw_people, write_picture
 from distill.people.crops import Augmentation, CropDataset
 from distill.people.metrics import relative_errors, torso_lengths
 from distill.people.person_sets import PersonSource
-from distill.tasks.pose.evaluate import CropResult, evaluate_crops, load_network
+from distill.tasks.pose.evaluate import CropResult, evaluate_crops, load_any
+from distill.tasks.pose.published import Published
 from distill.tasks.pose.whole import evaluate_files, whole_table
 
 CASES = 8  # best and worst, each
@@ -92,14 +93,15 @@ def evaluate_on_crops(
 ) -> str:
     """Table of several checkpoints.
 
-    ``flip`` adds a second row each, ``pictures`` names a folder for sheets of cases.
+    ``flip`` adds a second row each, but for published networks; ``pictures`` names a folder for
+    sheets of cases.
     """
     results = {}
     for path in paths:
-        network = load_network(path)
+        network = load_any(path)
         name = f"{path.parent.name}/{path.name}"
         results[name] = evaluate_crops(network, people, size)
-        if flip:
+        if flip and not isinstance(network, Published):
             results[f"{name}, flip test"] = evaluate_crops(network, people, size, flip=True)
         if pictures is not None and results[name].order().size:
             pictures.mkdir(parents=True, exist_ok=True)

@@ -27,7 +27,8 @@ from common.console import progress
 from distill.people.annotations import KeypointFile, read_pixels
 from distill.people.judge import SIZES, Score, Truth, score, truth_of
 from distill.people.metrics import detections, oks_ap
-from distill.tasks.pose.evaluate import Network, ground_truth, load_network, predict
+from distill.tasks.pose.evaluate import Network, ground_truth, load_any, predict
+from distill.tasks.pose.published import Published
 from distill.tasks.pose.teachers.openpose import read_teacher_file
 
 RIGHT_AT = 0.5
@@ -117,13 +118,28 @@ class WholeResult:
     there: Score
 
 
-def settings_of(path: Path) -> DecodeSettings:
-    """The thresholds a checkpoint carries, or the defaults."""
+def settings_of(path: Path, network: Network | Published) -> DecodeSettings:
+    """The thresholds that a network's checkpoint carries, or the defaults."""
+    if isinstance(network, Published):  # decides by itself
+        return thresholds.DEFAULTS
     return thresholds.from_extras(read_teacher_file(path).get("extras") or {}, str(path))
 
 
+def _people(
+    network: Network | Published,
+    prepared: Prepared,
+    size: int,
+    flip: bool,
+    settings: DecodeSettings,
+) -> list[Person]:
+    """Who is in a prepared picture, in its pixels."""
+    if isinstance(network, Published):
+        return network.people(prepared.pixels)
+    return look(network, prepared, flip).people(settings, size)
+
+
 def evaluate_whole(
-    network: Network,
+    network: Network | Published,
     content: KeypointFile,
     folder: Path,
     size: int = 128,
@@ -139,7 +155,7 @@ def evaluate_whole(
         network.eval()
     entries, answers, truths, results = [], [], [], []
     for picture in pictures(content, folder, size, content.images[:limit]):
-        found = look(network, picture.prepared, flip).people(settings, size)
+        found = _people(network, picture.prepared, size, flip, settings)
         placed = in_picture(found, picture.prepared)
         entries.append(picture.entry)
         answers.append(placed)
@@ -192,8 +208,9 @@ def evaluate_files(
     results: dict[str, WholeResult] = {}
     content = KeypointFile(annotations)
     for path in paths:
-        network, settings = load_network(path), settings_of(path)
-        for mirrored in (False, True)[: 1 + flip]:
+        network = load_any(path)
+        settings = settings_of(path, network)
+        for mirrored in (False, True)[: 1 + (flip and not isinstance(network, Published))]:
             content = KeypointFile(annotations)
             name = f"{path.parent.name}/{path.name}" + (", flip test" if mirrored else "")
             results[name] = evaluate_whole(
