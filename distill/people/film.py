@@ -125,6 +125,8 @@ SCRIPTS: dict[str, Script] = {
 
 
 _CROSSINGS = 19
+STILLS = 1_000_000
+"""The first seed of crossings that are trained with."""
 
 
 def crossing(seed: int) -> Script:
@@ -242,6 +244,21 @@ def frame_at(script: Script, second: float, background: npt.NDArray[np.uint8], s
             people[index] = points
     grain = np.random.default_rng(round(second * 1000))
     return Frame(figure.finished(canvas.pixels, grain), people)
+
+
+def still(seed: int, side: int) -> Frame:
+    """A picture out of a film of four people who cross, for training.
+
+    Args:
+        seed: of the people, their ways, the background and the moment, from 0 on. No film that
+            somebody is judged by has these people (see :func:`crossing`).
+        side: pixels a side.
+    """
+    rng = np.random.default_rng((_CROSSINGS, STILLS, seed))
+    script = crossing(STILLS + seed)
+    canvas = side * figure.SUPERSAMPLE
+    moment = script.seconds * rng.uniform(0.1, 0.8)
+    return frame_at(script, moment, figure.backdrop(rng, canvas, canvas), side)
 
 
 def film(script: Script, side: int = SIDE, rate: float = RATE, seed: int = 0) -> Iterator[Frame]:

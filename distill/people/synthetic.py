@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,10 @@ import numpy.typing as npt
 
 from ai8x_models.skeleton import COCO17, KEYPOINTS, to_coco17
 from common.arguments import Parser, to_folder, whole
-from common.console import command_line, say
+from common.console import command_line, progress, say
 from common.errors import UserError
 from common.files import whole_folder, write_file
+from distill.people import film
 from distill.people.drawn.bones import placed, posed
 from distill.people.drawn.figure import (
     SUPERSAMPLE,
@@ -111,30 +112,49 @@ def coco_annotations(scene: Scene, image_id: int, first_id: int) -> list[dict[st
     return records
 
 
+def crossing_scene(seed: int, size: int) -> Scene:
+    """Four people who cross on their ways, many of them overlapping: a picture out of a film."""
+    frame = film.still(seed, size)
+    keypoints = np.array(list(frame.people.values()), np.float32)
+    return Scene(frame.pixels, keypoints.reshape(-1, len(KEYPOINTS), 3))
+
+
 def write_set(
-    folder: Path, count: int, seed: int = 0, size: int = 192, height: int | None = None
+    folder: Path,
+    count: int,
+    seed: int = 0,
+    size: int = 192,
+    height: int | None = None,
+    crossing: bool = False,
 ) -> Path:
     """Write ``count`` pictures and ``annotations.json`` in COCO format; returns the JSON's path.
 
-    Pictures are ``size`` pixels wide and as high, unless ``height`` is given. The folder appears
-    only when everything in it is complete.
+    Pictures are ``size`` pixels wide and as high, unless ``height`` is given. With ``crossing``
+    they are those of :func:`crossing_scene`, else of :func:`make_scene`. The folder appears only
+    when everything in it is complete.
     """
     if folder.exists():
         raise UserError(f"{folder} exists already; remove it or name another folder")
-    height = height or size
+
+    def make(number: int) -> Scene:
+        if crossing:
+            return crossing_scene(number, size)
+        return make_scene(number, size, height or size)
+
     with whole_folder(folder) as staging:
-        _write_set(staging, count, seed, size, height)
+        _write_set(staging, range(seed, seed + count), make)
     return folder / "annotations.json"
 
 
-def _write_set(folder: Path, count: int, seed: int, size: int, height: int) -> None:
+def _write_set(folder: Path, seeds: Sequence[int], make: Callable[[int], Scene]) -> None:
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for index in range(count):
-        scene = make_scene(seed + index, size, height)
+    for index, seed in enumerate(progress(seeds, title="pictures", unit="picture")):
+        scene = make(seed)
+        height, width = scene.pixels.shape[:2]
         name = f"{index:06d}.jpg"
         write_picture(folder / name, scene.pixels)
-        images.append({"id": index + 1, "file_name": name, "width": size, "height": height})
+        images.append({"id": index + 1, "file_name": name, "width": width, "height": height})
         annotations += coco_annotations(scene, index + 1, 100 * (index + 1))
     categories = [{"id": 1, "name": "person", "keypoints": list(COCO17)}]
     content = {"images": images, "annotations": annotations, "categories": categories}
@@ -157,8 +177,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--size", type=whole(), default=192, help="side of a picture in pixels (192)"
     )
+    parser.add_argument(
+        "--crossing", action="store_true", help="four people in each, who cross and overlap"
+    )
     options = parser.parse_args(arguments)
-    say(str(write_set(options.folder, options.count, options.seed, options.size)))
+    made = write_set(
+        options.folder, options.count, options.seed, options.size, crossing=options.crossing
+    )
+    say(str(made))
     return 0
 
 

@@ -11,7 +11,15 @@ import pytest
 from ai8x_models.preprocess import read_picture
 from ai8x_models.skeleton import KEYPOINTS
 from common.errors import UserError
-from distill.people.synthetic import coco_annotations, demonstration, main, make_scene, write_set
+from distill.people import film
+from distill.people.synthetic import (
+    coco_annotations,
+    crossing_scene,
+    demonstration,
+    main,
+    make_scene,
+    write_set,
+)
 
 
 def test_the_seed_decides_everything() -> None:
@@ -106,6 +114,25 @@ def test_a_set_is_written_whole_or_not_at_all(tmp_path: Path, capsys) -> None:
     capsys.readouterr()
     assert main([str(target), "--count", "1"]) == 2
     assert "exists already" in capsys.readouterr().err
+
+
+def test_a_set_of_people_who_cross(tmp_path: Path) -> None:
+    folder = tmp_path / "crossing"
+    assert main([str(folder), "--count", "6", "--size", "96", "--crossing", "--seed", "2"]) == 0
+    content = json.loads((folder / "annotations.json").read_text())
+    points = [np.reshape(record["keypoints"], (17, 3)) for record in content["annotations"]]
+    assert 12 <= len(points) <= 24, "four each, but for who is outside"
+    assert any((person[:, 2] == 1).any() for person in points), "somebody stands behind another"
+    assert all(cv2.imread(str(path)).shape == (96, 96, 3) for path in folder.glob("*.jpg"))
+    again = crossing_scene(2, 96)
+    np.testing.assert_array_equal(again.pixels, crossing_scene(2, 96).pixels)
+    assert not np.array_equal(again.pixels, crossing_scene(3, 96).pixels)
+
+
+def test_nobody_is_trained_with_who_is_judged_by() -> None:
+    judged = {actor.seed for n in range(200) for actor in film.crossing(n).actors}
+    trained = {actor.seed for n in range(200) for actor in film.crossing(film.STILLS + n).actors}
+    assert not judged & trained
 
 
 def test_the_shipped_picture_is_the_one_our_code_draws() -> None:
