@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from typing import Any, TextIO
 
 from common.errors import UserError
 
+_ENDS = ("_exit", "execv", "execve")
+"""Of module ``os``; its other ``exec`` functions call the last two."""
 _LONGEST = 200
 """Characters of its own words that are repeated."""
 
@@ -52,7 +55,11 @@ def contained(where: str, file: Path | None = None) -> Iterator[None]:
         io.BufferedWriter(_Aside(sys.stderr)), "utf-8", "backslashreplace", line_buffering=True
     )
     try:
-        with contextlib.redirect_stdout(aside), contextlib.redirect_stderr(aside):
+        with (
+            contextlib.redirect_stdout(aside),
+            contextlib.redirect_stderr(aside),
+            _no_way_out(),
+        ):
             yield
     except (UserError, KeyboardInterrupt):
         raise
@@ -61,6 +68,26 @@ def contained(where: str, file: Path | None = None) -> Iterator[None]:
     finally:
         with contextlib.suppress(ValueError, OSError):  # the code may have closed it
             aside.flush()
+
+
+@contextlib.contextmanager
+def _no_way_out() -> Iterator[None]:
+    """Calls that end the program at once, with the exit status of success, are errors instead."""
+    own = {name: getattr(os, name) for name in _ENDS}
+
+    def refused(name: str) -> Any:
+        def end(*_: Any, **__: Any) -> None:
+            raise RuntimeError(f"os.{name}() ends the whole program")
+
+        return end
+
+    for name in own:
+        setattr(os, name, refused(name))
+    try:
+        yield
+    finally:
+        for name, function in own.items():
+            setattr(os, name, function)
 
 
 def reason(error: BaseException) -> str:

@@ -38,6 +38,11 @@ def refused(capsys: pytest.CaptureFixture[str], *given: str) -> str:
     ("text", "sentence"),
     [
         ("import sys\nsys.exit(0)\n", "x.py line 2: SystemExit: 0"),
+        (
+            "import os\nos._exit(0)\n",
+            "x.py line 2: RuntimeError: os._exit() ends the whole program",
+        ),
+        ("import os\nos.execlp('true', 'true')\n", "x.py line 2: RuntimeError: os.exec"),
         ("class E(BaseException): pass\nraise E('base')\n", "x.py line 2: E: base"),
         (
             "class E(Exception):\n    def __str__(self): raise KeyError\nraise E\n",
@@ -66,8 +71,10 @@ def refused(capsys: pytest.CaptureFixture[str], *given: str) -> str:
 def test_what_a_file_does_is_a_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, sentence: str
 ) -> None:
+    ends = os._exit, os.execv
     (tmp_path / "x.py").write_text(text)
     assert sentence in refused(capsys, str(tmp_path / "x.py"))
+    assert (os._exit, os.execv) == ends, "the program itself can still end"
 
 
 def test_ctrl_c_still_stops(tmp_path: Path) -> None:
