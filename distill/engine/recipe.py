@@ -25,6 +25,11 @@ from omegaconf.errors import OmegaConfBaseException
 from common.errors import UserError
 from common.incoming import MAX_YAML_BYTES, check_yaml, read_bytes, yaml_problem
 
+FILE, FOLDER = {"names": "a file"}, {"names": "a folder"}
+"""Metadata of a setting that names what a run reads; empty: nothing."""
+LATER = {"names": "what only an evaluation reads"}
+"""Metadata of a setting whose files a run does not need."""
+
 
 @dataclass
 class Settings:
@@ -135,7 +140,7 @@ class Optimiser(Settings):
 class Schedule(Settings):
     """How long a run is, where it starts from and what it leaves behind."""
 
-    start_from: str = ""  # checkpoint with initial weights
+    start_from: str = field(default="", metadata=FILE)  # checkpoint with initial weights
     out: str = "runs/student"
     epochs: int = 30
     samples_per_epoch: int = 8000
@@ -164,7 +169,7 @@ class Run(Schedule, Optimiser, Machine):
 class Distillation(Settings):
     """A student's teacher."""
 
-    teacher: str = ""  # checkpoint; empty: ground truth alone
+    teacher: str = field(default="", metadata=FILE)  # checkpoint; empty: ground truth alone
     teacher_share: float = 0.7  # of the loss; the rest is ground truth
 
     def __post_init__(self) -> None:
@@ -195,6 +200,43 @@ class StudentRun(Run, Distillation, Quantisation):
 
 
 AnyRun = TypeVar("AnyRun", bound=Run)
+
+DRAWN = "synthetic"
+"""How the name of a set begins that is drawn and not read."""
+
+
+def check_inputs(settings: object, where: str = "") -> None:
+    """Refuse a recipe that names files or folders which are not there, before anything is loaded.
+
+    Args:
+        settings: a recipe or a part of it; sets of weight 0 are not looked at.
+        where: what stands before a setting's name.
+
+    Raises:
+        UserError: naming the first setting.
+    """
+    if getattr(settings, "weight", 1) == 0:
+        return
+    for entry in dataclasses.fields(settings):  # type: ignore[arg-type]
+        value, name = getattr(settings, entry.name), f"{where}{entry.name}"
+        wanted = entry.metadata.get("names")
+        if wanted == LATER["names"]:
+            continue
+        for index, item in enumerate(value if isinstance(value, list) else [value]):
+            at = f"{name}[{index}]" if isinstance(value, list) else name
+            if dataclasses.is_dataclass(item):
+                check_inputs(item, f"{at}.")
+            elif wanted and item and not item.startswith(f"{DRAWN}:"):
+                _check_input(at, Path(item), wanted)
+
+
+def _check_input(name: str, path: Path, wanted: str) -> None:
+    folder = wanted == FOLDER["names"]
+    if folder and not path.is_dir():
+        reason = "is no folder" if path.exists() else "does not exist"
+        raise UserError(f"{name}: the folder {path} {reason}")
+    if not folder and not path.exists():
+        raise UserError(f"{name}: cannot read {path}: No such file or directory")
 
 
 def existing(path: Path) -> Path:

@@ -90,7 +90,7 @@ class Training:
         Raises:
             UserError: see :func:`distill.engine.recipe.load_recipe`, and what the run refuses.
         """
-        from distill.engine.recipe import existing, load_recipe
+        from distill.engine.recipe import check_inputs, existing, load_recipe
 
         asked = any(argument in ("-h", "--help") for argument in arguments)
         parser = Parser(
@@ -109,6 +109,7 @@ class Training:
         recipe = load_recipe(
             options.config or kind.default, options.overrides, imported(kind.recipe)
         )
+        check_inputs(recipe)
         check_place(Path(recipe.out), folder=True)
         imported(kind.train)(recipe)
         return 0

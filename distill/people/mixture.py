@@ -12,6 +12,7 @@ from torch.utils.data import ConcatDataset, DataLoader, WeightedRandomSampler
 
 from common.errors import UserError
 from distill.engine.module import Reporting
+from distill.engine.recipe import DRAWN
 from distill.people.crops import Augmentation, CropDataset, collate
 from distill.people.person_sets import PeopleSet, PersonSource, SyntheticSet
 from distill.people.recipe import CropRun, MapRun, SetConfig
@@ -32,7 +33,7 @@ def open_set(
     and ``read`` are what is made of them.
     """
     kind, *numbers = config.annotations.split(":")
-    if kind == "synthetic":
+    if kind == DRAWN:
         if len(numbers) not in (1, 2) or not all(number.isdigit() for number in numbers):
             raise UserError(
                 f"data set '{config.annotations}' is to be written synthetic:N or synthetic:N:P"

@@ -63,8 +63,10 @@ class PictureData(Reporting):
             return
         recipe = self.recipe
         self.configs = [config for config in recipe.pictures if config.weight > 0]
-        for config in self.configs:
-            pictures = open_pictures(config)
+        # What is wrong with a set is said before minutes go into maps of another.
+        opened = [open_pictures(config) for config in self.configs]
+        crops = [open_set(config, recipe.seed + 1) for config in recipe.validation]
+        for config, pictures in zip(self.configs, opened, strict=True):
             if self.look is not None:
                 pictures.maps = self._maps(pictures)
             self.train.append(
@@ -78,7 +80,6 @@ class PictureData(Reporting):
                     recipe.seed,
                 )
             )
-        crops = [open_set(config, recipe.seed + 1) for config in recipe.validation]
         self.validation = [CropDataset(s, recipe.size, Augmentation()) for s in crops]
 
     def _maps(self, pictures: Pictures) -> PictureMaps:

@@ -60,6 +60,8 @@ class Pictures:
             self.entries = [Entry(name, nobody, np.zeros((0, 4), np.float32)) for name in names]
         else:
             self.entries = self._read(annotations)
+            if not any((images / entry.name).is_file() for entry in self.entries):
+                raise UserError(f"none of the pictures of {annotations} is in {images}")
         if not self.entries:
             raise UserError(f"{images} holds no pictures that could be learnt from")
         self.files: dict[str, bytes] = {}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ai8x_models.codec import STRIDE
 from common.errors import UserError
-from distill.engine.recipe import Run, Settings
+from distill.engine.recipe import FILE, FOLDER, Run, Settings
 
 if TYPE_CHECKING:
     from distill.people.crops import Augmentation
@@ -22,8 +22,8 @@ class SetConfig:
     or ``synthetic:N:P``, P people in each.
     """
 
-    annotations: str = ""
-    images: str = ""
+    annotations: str = field(default="", metadata=FILE)
+    images: str = field(default="", metadata=FOLDER)
     weight: float = 1.0
     limit: int | None = None
     in_memory: bool = True  # false: decode pictures whenever they are needed (large sets)
@@ -132,8 +132,8 @@ class PictureSet:
     ``extent`` take the place of ``views.whole`` and ``views.size`` where they are given.
     """
 
-    images: str = ""
-    annotations: str = ""
+    images: str = field(default="", metadata=FOLDER)
+    annotations: str = field(default="", metadata=FILE)
     weight: float = 1.0
     rotate: float = 1.0
     whole: float | None = None
@@ -193,7 +193,8 @@ class PictureMixture(Settings):
     pictures: list[PictureSet] = field(default_factory=list)
     views: ViewsConfig = field(default_factory=ViewsConfig)
     validation: list[SetConfig] = field(default_factory=list)
-    picture_teacher: str = ""  # network whose maps of whole pictures teach through every view
+    # Network whose maps of whole pictures teach through every view.
+    picture_teacher: str = field(default="", metadata=FILE)
     picture_size: int = 256  # pixels of the longer side it looks at
     picture_maps: str = "runs/maps"  # folder that keeps them
     draw_labels: bool = True  # into them, where labels name people

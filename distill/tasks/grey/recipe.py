@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from common.errors import UserError
-from distill.engine.recipe import StudentRun
+from distill.engine.recipe import LATER, StudentRun
 from distill.people.recipe import CropRun, SetConfig, check_side
 
 LOSSES = ("smooth_l1", "mse")
@@ -24,7 +24,7 @@ class GreyRun(CropRun):
     # This share of the training people, whole photo series together, validates; sets named under
     # ``validation`` do so instead. ``test`` is touched by the evaluation alone.
     validation_share: float = 0.1
-    test: list[SetConfig] = field(default_factory=list)
+    test: list[SetConfig] = field(default_factory=list, metadata=LATER)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -19,6 +19,7 @@ from typing import Any
 from ai8x_models.student_file import load_student
 from common.errors import UserError
 from common.files import checksum
+from distill.engine.recipe import FILE
 from distill.people.mixture import open_set
 from distill.tasks.pose import comparison
 from distill.tasks.pose.comparison import Arm, margins
@@ -37,7 +38,9 @@ class CompareRecipe(Recipe):
 
     out: str = "runs/compare"
     seeds: list[int] = field(default_factory=lambda: [1, 2, 3])
-    rivals: list[str] = field(default_factory=list)  # more teachers to compare with the first
+    rivals: list[str] = field(
+        default_factory=list, metadata=FILE
+    )  # more teachers to compare with the first
 
     def __post_init__(self) -> None:
         super().__post_init__()

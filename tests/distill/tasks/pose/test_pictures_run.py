@@ -258,6 +258,10 @@ def test_three_ways_of_teaching_are_compared(
         (["judge=[{images: {people}}]"], "one set of whole pictures"),
         (
             ["judge=[{images: {people}/none, annotations: {people}/labels.json}]"],
+            "judge[0].images: the folder",
+        ),
+        (
+            ["judge=[{images: {people}/empty, annotations: {people}/labels.json}]"],
             "none of the pictures of",
         ),
         (["judge=[{images: {people}, annotations: {people}/none.json}]"], "none.json"),
@@ -270,6 +274,7 @@ def test_what_a_comparison_on_pictures_needs(
     order = ["pose", "compare", *arguments(people)[2:], judge,
              f"picture_teacher={people}/teacher.pth.tar", f"out={people}/compare",
              *(word.replace("{people}", str(people)) for word in settings)]  # fmt: skip
+    (people / "empty").mkdir()
     assert main(order) == 2
     assert said in capsys.readouterr().err
     assert not (people / "compare").exists()
