@@ -97,7 +97,31 @@ def maps() -> Made:
     return m, (one, two)
 
 
-every = pytest.mark.parametrize("make", [classifier, flat, line, maps])
+def dense() -> Made:
+    """Dense on every pixel, channels last, between convolutions."""
+    m = Float(12, 16, 3)
+    m.add("Transpose", "x", perm=[0, 3, 1, 2])
+    m.conv(3, 8, 3, 3, pads=[1, 1, 1, 1])
+    m.add("Transpose", m.last, perm=[0, 2, 3, 1])
+    m.add("MatMul", m.last, m.random(8, 12))
+    m.add("Relu", m.add("Add", m.last, m.random(12)))
+    m.add("MatMul", m.last, m.random(12, 6))
+    m.add("Transpose", m.last, perm=[0, 3, 1, 2])
+    m.conv(6, 5, 3, 3, pads=[1, 1, 1, 1])
+    return m, ()
+
+
+def dense_line() -> Made:
+    """Dense on every step of a sequence, which is the first layer."""
+    m = Float(24, 10)
+    m.add("MatMul", "x", m.random(10, 8))
+    m.add("Relu", m.add("Add", m.last, m.random(8)))
+    m.add("Transpose", m.last, perm=[0, 2, 1])
+    m.add("Conv", m.last, m.random(6, 8, 3), pads=[1, 1])
+    return m, ()
+
+
+every = pytest.mark.parametrize("make", [classifier, flat, line, maps, dense, dense_line])
 
 
 @every

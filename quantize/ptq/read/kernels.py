@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quantize.ptq.net import Op
+from quantize.ptq.net import Op, one_by_one
 from quantize.ptq.read import phases, views
 from quantize.ptq.read.reader import Reader, label, per_axis
 from synthesize.chip.limits import MAX_CONV1D_LENGTH, MAX_PADDING
@@ -200,10 +200,15 @@ def _fit_transposed(
 
 
 def linear(reader: Reader, node: Node) -> Op:
-    """Gemm or MatMul with constant weights on flat data."""
+    """Gemm or MatMul with constant weights: on flat data, or on every pixel's channels."""
     from quantize.ptq.read.operators import foreign, out
 
     source, weight = reader.data(node), reader.constant(node, 1)
+    if weight is not None and weight.ndim == 2 and _pixel_by_pixel(reader, node, source):
+        if len(weight) != source.shape[0]:
+            raise node.refuse(f"{len(weight)} inputs expected, but its data has {source.shape[0]}")
+        matrix = _finite(node, weight).T
+        return reader.add(node, one_by_one(out(node), source.name, source.shape, matrix))
     if weight is None or weight.ndim != 2 or reader.rank(source) != 2:
         return foreign(reader, node, "a matrix product that is no linear layer on flat data",
                        "Flatten and Gemm with constant weights, or Conv 1x1")  # fmt: skip
@@ -222,6 +227,13 @@ def linear(reader: Reader, node: Node) -> Op:
         out(node), "linear", [source.name], (len(weight), 1, 1), weight=weight[:, :, None, None],
         bias=np.broadcast_to(offset, (len(weight),)).astype(np.float64),
     ))  # fmt: skip
+
+
+def _pixel_by_pixel(reader: Reader, node: Node, source: Op) -> bool:
+    """Whether a MatMul has channels as the last of several axes: a convolution of 1x1."""
+    view = reader.view(source)
+    last = len(view) > 2 and view[-1] == "C"
+    return node.op == "MatMul" and last and source.name not in reader.orders
 
 
 def _finite(node: Node, weight: np.ndarray) -> np.ndarray:

@@ -235,7 +235,7 @@ _EACH = ("QuantizeLinear", "DequantizeLinear", "Cast", "Identity", "Add", "Sub",
 
 
 def _channel_axis(model: Model, name: str, sizes: list[int]) -> int:
-    """The axis of the input that its first convolution takes for channels: Keras has them last."""
+    """The axis of the input that its first layer takes for channels: Keras has them last."""
     places: list[int | None] = list(range(len(sizes)))
     node = model.reader(name)
     while node is not None:
@@ -253,6 +253,8 @@ def _channel_axis(model: Model, name: str, sizes: list[int]) -> int:
         elif node.op == "Reshape" and whole[1:2] == [1] and len(whole) == len(sizes) == 4:
             one = [n for n in places[1:] if n is not None and sizes[n] == 1]
             return one[0] if one and whole[2:] == sizes[1:3] else 1
+        elif node.op == "MatMul" and given is not None and given.array.ndim == 2:
+            return places[-1] or 1  # a linear layer for every pixel
         elif node.op not in _EACH:
             break
         node = model.reader(node.outputs[0])
