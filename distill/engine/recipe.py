@@ -312,6 +312,7 @@ def _merged(path: Path | None, overrides: list[str], kind: type) -> Any:
             raise UserError(f"setting '{override}' has no '='; write key=value")
         value = yaml.safe_load(text)
         _refuse_unknown(_nested(key, value), kind, f"setting {override}")
+        _refuse_absent(config, key, override)
         OmegaConf.update(config, key, value)
     return config
 
@@ -319,15 +320,40 @@ def _merged(path: Path | None, overrides: list[str], kind: type) -> Any:
 _OF_YAML = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
 """What the reader of YAML lets through from Python: a date that does not exist, for example."""
 _KINDS = {"Integer": "whole number", "Float": "number", "Boolean": "true or false"}
+_WORDS: tuple[tuple[str, str], ...] = (
+    (r"Value (.*) of type '\w+' could not be converted to (\w+).*", r"\1 is no {\2}"),
+    (r"Invalid value assigned: (\w+) is not a ListConfig.*", "a list is expected, [a, b]"),
+    (r"Invalid type assigned: .* is not a subclass of \w+\. value: (.*)",
+     r"settings are expected, {key: value}, not \1"),
+    (r"Cannot assign \w+ to Dict.*", "settings are expected, {key: value}"),
+    (r"field '.*' is not Optional.*", "it needs a value"),
+    (r"Incompatible value 'None' for field.*", "it needs a value"),
+    (r"Interpolation key '(.*)' not found.*", r"it refers to a setting '\1', which is not there"),
+    (r".*Environment variable '(.*)' not found.*", r"the environment variable \1 is not set"),
+)  # fmt: skip
+"""What the library says, and what we say."""
 
 
 def _in_our_words(message: str) -> str:
     """What the library says of a value, without the types that Python has for it."""
-    return re.sub(
-        r"^Value (.*) of type '\w+' could not be converted to (\w+)",
-        lambda found: f"{found[1]} is no {_KINDS.get(found[2], found[2])}",
-        message,
-    )
+    for theirs, ours in _WORDS:
+        found = re.fullmatch(theirs, message)
+        if found:
+            said = found.expand(ours)
+            return re.sub(r"\{(Integer|Float|Boolean)\}", lambda m: _KINDS[m[1]], said)
+    return message
+
+
+def _refuse_absent(config: Any, key: str, setting: str) -> None:
+    """Refuse to change an entry of a list that the list does not have."""
+    for part in re.findall(r"[^.\[\]]+", key):
+        if OmegaConf.is_list(config):
+            if not (part.isdecimal() and int(part) < len(config)):
+                have = f"0 to {len(config) - 1}" if len(config) else "none"
+                raise UserError(f"setting {setting}: the list has no entry '{part}' ({have})")
+            config = config[int(part)]
+        elif OmegaConf.is_dict(config):
+            config = config.get(part)
 
 
 def load_recipe(path: Path | None, overrides: list[str], kind: type[AnyRun]) -> AnyRun:
@@ -346,10 +372,11 @@ def load_recipe(path: Path | None, overrides: list[str], kind: type[AnyRun]) -> 
     except (OmegaConfBaseException, yaml.YAMLError, *_OF_YAML) as error:
         message = f"not valid YAML ({yaml_problem(error)})"
         if isinstance(error, OmegaConfBaseException):
-            message = _in_our_words(" ".join(str(error).split()))
+            # The library appends its own names of things.
+            message = _in_our_words(" ".join(str(error).split()).partition(" full_key:")[0])
         key = getattr(error, "full_key", None)
-        if key:  # the library appends its own names of things
-            message = f"{key}: {message.partition(' full_key:')[0]}"
+        if key:
+            message = f"{key}: {message}"
         where = f"recipe {path}" if path else "recipe"
         changed = f" with {' '.join(overrides)}" if overrides else ""
         raise UserError(f"{where}{changed}: {message}") from None
