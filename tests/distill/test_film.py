@@ -11,7 +11,7 @@ import pytest
 
 from distill.people import film as films
 from distill.people.film import SCRIPTS, Actor, Script, crossing, film, write_film
-from distill.tasks.pose.followed import Score, chain, judge, perfect
+from distill.tasks.pose.evaluation.followed import Score, chain, judge, perfect
 
 SHORT = Script(1.0, (Actor(1, ((0, 0.3, 0.7, 0.4), (1, 0.5, 0.7, 0.4))),))
 

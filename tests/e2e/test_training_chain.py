@@ -12,7 +12,7 @@ import yaml
 from ai8x_models.student_file import load_student
 from distill.__main__ import main as distill
 from distill.people.person_sets import SyntheticSet
-from distill.tasks.pose.evaluate import evaluate_pck
+from distill.tasks.pose.evaluation.evaluate import evaluate_pck
 from evalkit.__main__ import main as evalkit
 from quantize.__main__ import main as quantize
 from synthesize.__main__ import main as synthesize

@@ -76,7 +76,7 @@ def evaluate(arguments: list[str]) -> int:
     people = _people(options)
     if options.whole and options.synthetic is not None:
         raise UserError("--whole needs --annotations and --images")
-    from distill.tasks.pose import report
+    from distill.tasks.pose.evaluation import report
 
     chosen, size, flip = options.checkpoints, options.size, options.flip
     print(report.evaluate_on_crops(chosen, people, size, flip, options.pictures))
@@ -108,7 +108,7 @@ def crops(arguments: list[str]) -> int:
     _add_set(parser)
     options = parser.parse_args(arguments)
     people = _people(options)
-    from distill.tasks.pose.kit_maps import write_crops
+    from distill.tasks.pose.evaluation.kit_maps import write_crops
 
     count = write_crops(people, options.size, options.count, options.out)
     say(f"{counted(count, 'crop')} written to {options.out}")
@@ -123,7 +123,7 @@ def kit(arguments: list[str]) -> int:
     _add_set(parser)
     options = parser.parse_args(arguments)
     people = _people(options)
-    from distill.tasks.pose.kit_maps import compare_maps
+    from distill.tasks.pose.evaluation.kit_maps import compare_maps
 
     table, equal = compare_maps(options.checkpoint, options.maps, people, options.size)
     print(table)
@@ -136,7 +136,7 @@ def curves(arguments: list[str]) -> int:
     parser.add_argument("runs", type=Path, nargs="+", help="out folders of runs")
     parser.add_argument("--out", type=Path, default=Path("docs/curves.csv"), help="CSV file")
     options = parser.parse_args(arguments)
-    from distill.tasks.pose.plots import write_curves
+    from distill.tasks.pose.evaluation.plots import write_curves
 
     write_curves(options.runs, options.out)
     say(f"curves of {counted(len(options.runs), 'run')} written to {options.out}")
@@ -149,7 +149,7 @@ def plot(arguments: list[str]) -> int:
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="folder of the numbers")
     parser.add_argument("--out", type=Path, default=Path("docs/images"), help="folder to draw into")
     options = parser.parse_args(arguments)
-    from distill.tasks.pose.plots import draw
+    from distill.tasks.pose.evaluation.plots import draw
 
     for path in draw(options.docs, options.out):
         say(f"drawn: {path}")

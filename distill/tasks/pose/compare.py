@@ -23,7 +23,7 @@ from distill.engine.recipe import FILE
 from distill.people.mixture import open_set
 from distill.tasks.pose import comparison
 from distill.tasks.pose.comparison import Arm, margins
-from distill.tasks.pose.evaluate import evaluate_pck
+from distill.tasks.pose.evaluation.evaluate import evaluate_pck
 from distill.tasks.pose.recipe import Recipe
 from distill.tasks.pose.train import train_student
 

@@ -22,10 +22,10 @@ from distill.people.annotations import KeypointFile
 from distill.people.mixture import open_set
 from distill.people.recipe import SetConfig
 from distill.tasks.pose import comparison
-from distill.tasks.pose.evaluate import evaluate_pck
+from distill.tasks.pose.evaluation.evaluate import evaluate_pck
+from distill.tasks.pose.evaluation.whole import evaluate_whole
 from distill.tasks.pose.recipe import PictureRecipe
 from distill.tasks.pose.train import train_on_pictures
-from distill.tasks.pose.whole import evaluate_whole
 
 LABELS, MAPS, DRAWN = "labels", "maps", "drawn"
 ARMS = {

@@ -19,7 +19,7 @@ from ai8x_models.codec import NUM_HEATMAPS, STRIDE
 from ai8x_models.students import Student
 from common.errors import UserError
 from common.files import write_file
-from distill.tasks.pose.evaluate import Network, load_network
+from distill.tasks.pose.evaluation.evaluate import Network, load_network
 from distill.tasks.pose.teachers.transformer.render import LinearTeacher
 from distill.tasks.pose.teachers.transformer.to_onnx import to_onnx as transformer
 from quantize import onnx_export

@@ -11,7 +11,7 @@ import torch
 from ai8x_models.student_file import save_student
 from ai8x_models.students import Student
 from distill.__main__ import main
-from distill.tasks.pose.evaluate import Network
+from distill.tasks.pose.evaluation.evaluate import Network
 from distill.tasks.pose.teachers.openpose import LightweightOpenPose, save_teacher
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.fold import fold_batchnorm

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from common.errors import UserError
 from distill.__main__ import main
-from distill.tasks.pose.evaluate import load_network
+from distill.tasks.pose.evaluation.evaluate import load_network
 from distill.tasks.pose.teacher_maps import load_any_teacher
 from distill.tasks.pose.teachers.openpose import (
     LightweightOpenPose,

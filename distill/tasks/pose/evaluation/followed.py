@@ -1,10 +1,11 @@
 """What following people is worth, measured on films with the truth known.
 
-``python -m distill.tasks.pose.followed walk cross --checkpoint STUDENT`` runs every film twice
-through the board's chain in integers: pictures averaged to the network's size, network, decoder,
-tracker; once looking at the whole picture only and telling the points as they are found, once with
-region, numbers and smoothing. Without a checkpoint the network is a perfect one: maps encoded from
-the truth, with noise. So the one separates what the chain can do from what the network sees.
+``python -m distill.tasks.pose.evaluation.followed walk cross --checkpoint STUDENT`` runs every
+film twice through the board's chain in integers: pictures averaged to the network's size, network,
+decoder, tracker; once looking at the whole picture only and telling the points as they are found,
+once with region, numbers and smoothing. Without a checkpoint the network is a perfect one: maps
+encoded from the truth, with noise. So the one separates what the chain can do from what the
+network sees.
 
 Regions are chosen from the people of three pictures before, as on the board.
 """
@@ -36,7 +37,7 @@ from common.errors import UserError
 from distill.people.film import RATE, SCRIPTS, SIDE, Frame, crossing, film
 from distill.people.panned import Pan, panned, photographs
 from distill.people.person_sets import PeopleSet
-from distill.tasks.pose.evaluate import load_network, predict
+from distill.tasks.pose.evaluation.evaluate import load_network, predict
 
 Points = npt.NDArray[np.float64]
 Maps = npt.NDArray[np.float32]
@@ -262,7 +263,7 @@ def _measure(films: Sequence[Sequence[Frame]], follow: bool, options: argparse.N
 @command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line."""
-    parser = Parser(prog="python -m distill.tasks.pose.followed", description=__doc__)
+    parser = Parser(prog="python -m distill.tasks.pose.evaluation.followed", description=__doc__)
     parser.add_argument("scripts", nargs="*", metavar="FILM", help=", ".join(sorted(SCRIPTS)))
     parser.add_argument(
         "--photographs", type=Path, metavar="JSON",

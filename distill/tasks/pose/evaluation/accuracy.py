@@ -23,8 +23,8 @@ from common.errors import UserError
 from common.files import write_file
 from distill.people.annotations import KeypointFile, read_pixels
 from distill.people.judge import OPEN, RIGHT, WRONG, judge
-from distill.tasks.pose.evaluate import load_any
-from distill.tasks.pose.whole import (
+from distill.tasks.pose.evaluation.evaluate import load_any
+from distill.tasks.pose.evaluation.whole import (
     RIGHT_AT,
     THERE_AT,
     WholeResult,
@@ -188,7 +188,7 @@ def page_text(results: dict[str, WholeResult], pictures: str, last: str, command
     empty = next(iter(results.values())).right.empty
     return f"""# What the networks see
 
-Written by a command; changes belong into `distill/tasks/pose/accuracy.py`:
+Written by a command; changes belong into `distill/tasks/pose/evaluation/accuracy.py`:
 
 ```
 {command}

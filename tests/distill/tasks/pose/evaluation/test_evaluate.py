@@ -20,16 +20,16 @@ from distill.people.annotations import KeypointFile
 from distill.people.metrics import pck, torso_lengths
 from distill.people.person_sets import PeopleSet
 from distill.people.synthetic import write_set
-from distill.tasks.pose.evaluate import (
+from distill.tasks.pose.evaluation.evaluate import (
     CropResult,
     evaluate_crops,
     ground_truth,
     head_lengths,
     predict,
 )
-from distill.tasks.pose.report import case_sheet, crop_table
+from distill.tasks.pose.evaluation.report import case_sheet, crop_table
+from distill.tasks.pose.evaluation.whole import evaluate_whole
 from distill.tasks.pose.teachers.openpose import LightweightOpenPose, save_teacher
-from distill.tasks.pose.whole import evaluate_whole
 
 SIZE = 128
 

@@ -26,8 +26,8 @@ from common.console import progress, say
 from common.errors import UserError
 from distill.people.annotations import KeypointFile
 from distill.people.judge import RIGHT, WRONG, Score, judge, score
-from distill.tasks.pose.evaluate import Network, load_network
-from distill.tasks.pose.whole import (
+from distill.tasks.pose.evaluation.evaluate import Network, load_network
+from distill.tasks.pose.evaluation.whole import (
     THERE_AT,
     Maps,
     Picture,

@@ -26,7 +26,7 @@ from distill.people.annotations import KeypointFile
 from distill.people.crops import CROP_FACTOR, Augmentation, CropDataset, person_box, to_input
 from distill.people.metrics import Pck, pck, relative_errors, torso_lengths
 from distill.people.person_sets import GREY, PersonSource
-from distill.tasks.pose.published import Published, published
+from distill.tasks.pose.evaluation.published import Published, published
 from distill.tasks.pose.teacher_maps import TeacherNetwork, teacher_of
 from distill.tasks.pose.teachers.openpose import read_teacher_file
 

@@ -27,8 +27,8 @@ from common.console import progress
 from distill.people.annotations import KeypointFile, read_pixels
 from distill.people.judge import SIZES, Score, Truth, score, truth_of
 from distill.people.metrics import detections, oks_ap
-from distill.tasks.pose.evaluate import Network, ground_truth, load_any, predict
-from distill.tasks.pose.published import Published
+from distill.tasks.pose.evaluation.evaluate import Network, ground_truth, load_any, predict
+from distill.tasks.pose.evaluation.published import Published
 from distill.tasks.pose.teachers.openpose import read_teacher_file
 
 RIGHT_AT = 0.5

@@ -22,7 +22,7 @@ from common.errors import UserError
 from distill.people.crops import Augmentation, CropDataset
 from distill.people.metrics import Pck, pck
 from distill.people.person_sets import GREY, PersonSource
-from distill.tasks.pose.evaluate import load_network
+from distill.tasks.pose.evaluation.evaluate import load_network
 
 
 def write_crops(people: PersonSource, size: int, count: int, folder: Path) -> int:

@@ -11,9 +11,9 @@ import pytest
 
 from ai8x_models.skeleton import COCO17, to_coco17
 from distill.__main__ import main
-from distill.tasks.pose.accuracy import Entry, measure
-from distill.tasks.pose.evaluate import load_any
-from distill.tasks.pose.published import Published, published
+from distill.tasks.pose.evaluation.accuracy import Entry, measure
+from distill.tasks.pose.evaluation.evaluate import load_any
+from distill.tasks.pose.evaluation.published import Published, published
 from tests.helpers import tiny_labellers as tiny
 
 SPOT = (70, 66)  # x, y

@@ -11,9 +11,9 @@ from ai8x_models.overlay import draw_people, write_picture
 from distill.people.crops import Augmentation, CropDataset
 from distill.people.metrics import relative_errors, torso_lengths
 from distill.people.person_sets import PersonSource
-from distill.tasks.pose.evaluate import CropResult, evaluate_crops, load_any
-from distill.tasks.pose.published import Published
-from distill.tasks.pose.whole import evaluate_files, whole_table
+from distill.tasks.pose.evaluation.evaluate import CropResult, evaluate_crops, load_any
+from distill.tasks.pose.evaluation.published import Published
+from distill.tasks.pose.evaluation.whole import evaluate_files, whole_table
 
 CASES = 8  # best and worst, each
 _ZOOM = 2

@@ -9,7 +9,7 @@ import pytest
 
 from common.errors import UserError
 from distill.__main__ import main
-from distill.tasks.pose.plots import read_curves, read_results, read_run, write_curves
+from distill.tasks.pose.evaluation.plots import read_curves, read_results, read_run, write_curves
 from tests.helpers.places import REPOSITORY
 
 DOCS = REPOSITORY / "docs"

@@ -19,8 +19,8 @@ from ai8x_models.students import Student
 from ai8x_models.thresholds import DecodeSettings
 from common.errors import UserError
 from distill.people.judge import Truth, score
-from distill.tasks.pose import accuracy, fit
-from distill.tasks.pose.whole import Maps, Picture, WholeResult, look
+from distill.tasks.pose.evaluation import accuracy, fit
+from distill.tasks.pose.evaluation.whole import Maps, Picture, WholeResult, look
 from tests.helpers.judged import found, labelled, truth
 
 SIZE = 128
