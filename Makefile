@@ -45,8 +45,8 @@ usual     := $(patsubst pose,native,$(TASK))
 
 # The picture to look at (for lifting, a file of keypoints).
 IMAGE       ?= $(firstword $(wildcard docs/images/$(TASK).*) docs/images/people.png)
-# The integer student that is compiled and evaluated unless another one is named.
-CHECKPOINT  ?= ai8x_models/checkpoints/$(usual)-q.pth.tar
+# The integer student that is compiled and evaluated unless another one is named: that of STUDENT.
+CHECKPOINT  ?= ai8x_models/checkpoints/$(or $(STUDENT),$(usual))-q.pth.tar
 CHECKPOINTS ?= $(CHECKPOINT)
 # For a network that does not describe itself in its checkpoint: its description (YAML) and one
 # input (.npy).  Without an input, random bytes stand in.

@@ -87,6 +87,16 @@ def test_a_network_described_by_hand(tmp_path: Path, shared_dir: Path, case: str
     assert "kernel words per processor" in (tmp_path / "project" / "table.txt").read_text()
 
 
+def test_a_student_is_named_without_its_file(tmp_path: Path) -> None:
+    assert make(tmp_path, "synth", "STUDENT=tiny").stdout.startswith("tiny: ")
+    assert make(tmp_path, "synth").stdout.startswith("native: ")
+    named = "CHECKPOINT=ai8x_models/checkpoints/seed-q.pth.tar"
+    assert make(tmp_path, "synth", "STUDENT=tiny", named).stdout.startswith("seed: ")
+    other = make(tmp_path, "synth", "STUDENT=nobody")
+    assert other.returncode == 2
+    assert "must be one of" in other.stderr
+
+
 def test_a_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.pth.tar").write_bytes(b"nothing")
     result = make(tmp_path, "synth", f"CHECKPOINT={tmp_path}/x.pth.tar")
