@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from distill.people.views import Views
 
 
+MAX_SIDE = 2048
+"""Pixels; a teacher's maps of such a picture are 15 MB."""
+
+
 @dataclass
 class SetConfig:
     """One data set of the mixture: COCO-format annotations, picture folder, sampling weight.
@@ -117,9 +121,10 @@ def check_side(name: str, side: int) -> None:
     Raises:
         UserError: naming the setting.
     """
-    if side % STRIDE or side < 4 * STRIDE:
+    if side % STRIDE or not 4 * STRIDE <= side <= MAX_SIDE:
         raise UserError(
-            f"{name} is {side}; it must be a multiple of {STRIDE} and at least {4 * STRIDE}"
+            f"{name} is {side}; it must be a multiple of {STRIDE}, at least {4 * STRIDE} and at "
+            f"most {MAX_SIDE}"
         )
 
 

@@ -175,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=whole(), default=100, help="pictures (100)")
     parser.add_argument("--seed", type=whole(0), default=0, help="seed of the first picture (0)")
     parser.add_argument(
-        "--size", type=whole(), default=192, help="side of a picture in pixels (192)"
+        "--size", type=whole(16, 2048), default=192, help="side of a picture in pixels (192)"
     )
     parser.add_argument(
         "--crossing", action="store_true", help="four people in each, who cross and overlap"

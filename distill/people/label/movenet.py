@@ -43,7 +43,9 @@ class MultiPose:
         return without_doubles(found, DOUBLE)
 
     def look(self, pixels: Pixels, size: int) -> list[Pose]:
-        """People in uint8 [h, w, 3] RGB, whose longer side becomes ``size`` pixels."""
+        """People in uint8 [h, w, 3] RGB, whose longer side becomes ``size`` pixels, or the next
+        multiple of 32."""
+        size = -(-size // STEP) * STEP
         scale = size / max(pixels.shape[:2])
         height, width = (-(-round(side * scale) // STEP) * STEP for side in pixels.shape[:2])
         side = (min(width, size), min(height, size))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,9 +101,11 @@ def _session(path: Path) -> Any:
         raise UserError(f"cannot read network {path}: {error.strerror or error}") from None
     if size > MAX_FILE_BYTES:
         raise UserError(f"{path} has {size:,} bytes; a network has at most {MAX_FILE_BYTES:,}")
+    if not path.is_file():
+        raise UserError(f"cannot read network {path}: it is no file")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors; they are raised as well
+    options.log_severity_level = 4  # not errors, which are raised as well
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
@@ -112,7 +116,8 @@ def _reason(error: Exception) -> str:
     """The first line of what the runtime says."""
     if "INVALID_PROTOBUF" in str(error):
         return "it is another kind of file"
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
+    said = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error).strip())
+    return textwrap.shorten(next(iter(said.splitlines()), type(error).__name__), 200)
 
 
 def _tensors(described: Sequence[Any]) -> tuple[Tensor, ...]:

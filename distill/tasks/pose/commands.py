@@ -11,6 +11,7 @@ from common.arguments import Parser, to_file, to_folder, whole
 from common.console import program, say
 from common.errors import UserError
 from common.texts import counted
+from distill.people.recipe import check_side
 
 if TYPE_CHECKING:
     from distill.people.person_sets import PersonSource
@@ -47,8 +48,7 @@ def _people(options: argparse.Namespace) -> PersonSource:
     photographs = options.annotations is not None and options.images is not None
     if photographs == (options.synthetic is not None):
         raise UserError("name a set with --annotations and --images, or --synthetic N pictures")
-    if options.size % 8 or options.size < 32:
-        raise UserError(f"--size is {options.size}; it must be a multiple of 8, at least 32")
+    check_side("--size", options.size)
     from distill.people.person_sets import PeopleSet, SyntheticSet
 
     if photographs:
@@ -93,6 +93,7 @@ def export(arguments: list[str]) -> int:
     parser.add_argument("out", type=to_file, help="ONNX file to write")
     parser.add_argument("--size", type=whole(), default=128, help="side of a float input (128)")
     options = parser.parse_args(arguments)
+    check_side("--size", options.size)
     from distill.tasks.pose.onnx_float import export
 
     export(options.checkpoint, options.out, options.size)

@@ -23,6 +23,7 @@ from common.errors import UserError
 from common.files import write_file
 from distill.people.annotations import KeypointFile, read_pixels
 from distill.people.judge import OPEN, RIGHT, WRONG, judge
+from distill.people.recipe import check_side
 from distill.tasks.pose.evaluation.evaluate import load_any
 from distill.tasks.pose.evaluation.whole import (
     RIGHT_AT,
@@ -56,15 +57,16 @@ class Entry:
         """``NAME=CHECKPOINT`` or ``NAME@SIZE=CHECKPOINT``.
 
         Raises:
-            UserError: the text is neither.
+            UserError: the text is neither, or the side cannot be.
         """
-        name, found, path = text.partition("=")
+        name, _, path = text.partition("=")
         label, given, side = name.partition("@")
-        if not found or not label or (given and not (side.isdigit() and int(side) % 8 == 0)):
+        if not label or not path or (given and not (side.isdecimal() and len(side) < 9)):
             raise UserError(
                 f"--network is '{text}'; write NAME=CHECKPOINT, or NAME@SIZE=CHECKPOINT with a "
                 "side that is a multiple of 8"
             )
+        check_side(f"the side of --network {text}", int(side or size))
         return cls(f"{label}, {side} px" if given else label, Path(path), int(side or size))
 
 
@@ -234,8 +236,8 @@ def measure(
 ) -> tuple[dict[str, WholeResult], KeypointFile]:
     """All networks on the same pictures, by name; and the set."""
     results, content = {}, KeypointFile(annotations)
-    for entry in entries:
-        network = load_any(entry.path)
+    networks = [load_any(entry.path) for entry in entries]  # all, before minutes go into the first
+    for entry, network in zip(entries, networks, strict=True):
         settings = settings_of(entry.path, network)
         results[entry.name] = evaluate_whole(
             network, content, images, entry.size, limit=limit, settings=settings
@@ -250,7 +252,12 @@ def main(arguments: list[str] | None = None) -> int:
         UserError: files that cannot be read or written.
     """
     options = _parser().parse_args(arguments)
+    check_side("--size", options.size)
     entries = [Entry.parse(text, options.size) for text in options.network]
+    names = [entry.name for entry in entries]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"two networks are called '{name}' with --network; name them apart")
     results, content = measure(entries, options.annotations, options.images, options.limit)
     last, page = entries[-1].name, options.output
     folder = page.parent / "images" / "accuracy"

@@ -22,11 +22,12 @@ from ai8x_models.skeleton import LSP14_TO_18
 from ai8x_models.student_file import load_student
 from ai8x_models.students import Student
 from common.console import progress
+from common.errors import UserError
 from distill.people.annotations import KeypointFile
 from distill.people.crops import CROP_FACTOR, Augmentation, CropDataset, person_box, to_input
 from distill.people.metrics import Pck, pck, relative_errors, torso_lengths
 from distill.people.person_sets import GREY, PersonSource
-from distill.tasks.pose.evaluation.published import Published, published
+from distill.tasks.pose.evaluation.published import FAMILIES, Published, published
 from distill.tasks.pose.teacher_maps import TeacherNetwork, teacher_of
 from distill.tasks.pose.teachers.openpose import read_teacher_file
 
@@ -37,7 +38,16 @@ _NECK14, _HEAD_TOP14 = 12, 13  # places in the 14-point order
 
 def load_any(path: Path) -> Network | Published:
     """As :func:`load_network`, or a network of other people (see :mod:`.published`)."""
-    return published(path) or load_network(path)
+    found = published(path)
+    if found is not None:
+        return found
+    try:
+        return load_network(path)
+    except UserError as error:
+        if path.suffix.lower() != ".onnx":
+            raise
+        known = "; ".join(f"{family.name}: {family.form}" for family in FAMILIES)
+        raise UserError(f"{error}; nor is it one of those that label, {known}") from None
 
 
 def load_network(path: Path) -> Network:

@@ -26,6 +26,7 @@ from common.console import progress, say
 from common.errors import UserError
 from distill.people.annotations import KeypointFile
 from distill.people.judge import RIGHT, WRONG, Score, judge, score
+from distill.people.recipe import check_side
 from distill.tasks.pose.evaluation.evaluate import Network, load_network
 from distill.tasks.pose.evaluation.whole import (
     THERE_AT,
@@ -218,6 +219,7 @@ def main(arguments: list[str] | None = None) -> int:
             pictures.
     """
     options = _parser().parse_args(arguments)
+    check_side("--size", options.size)
     network = load_network(options.checkpoint)
     sets = [
         (KeypointFile(annotations, nobody=True), images) for annotations, images in options.sets

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,7 @@ from distill.people.metrics import relative_errors, torso_lengths
 from distill.people.person_sets import PersonSource
 from distill.tasks.pose.evaluation.evaluate import CropResult, evaluate_crops, load_any
 from distill.tasks.pose.evaluation.published import Published
-from distill.tasks.pose.evaluation.whole import evaluate_files, whole_table
+from distill.tasks.pose.evaluation.whole import evaluate_files, names, whole_table
 
 CASES = 8  # best and worst, each
 _ZOOM = 2
@@ -97,15 +98,15 @@ def evaluate_on_crops(
     sheets of cases.
     """
     results = {}
-    for path in paths:
-        network = load_any(path)
-        name = f"{path.parent.name}/{path.name}"
+    networks = [load_any(path) for path in paths]  # all, before minutes go into the first
+    for path, name, network in zip(paths, names(paths), networks, strict=True):
         results[name] = evaluate_crops(network, people, size)
         if flip and not isinstance(network, Published):
             results[f"{name}, flip test"] = evaluate_crops(network, people, size, flip=True)
         if pictures is not None and results[name].order().size:
             pictures.mkdir(parents=True, exist_ok=True)
-            stem = f"{path.parent.name}-{path.name.split('.')[0]}"
+            stem = re.sub(r"[^\w.-]+", "-", name.removesuffix(path.name).strip("/"))
+            stem = f"{stem}-{path.name.split('.')[0]}"
             write_picture(pictures / f"{stem}.png", case_sheet(people, results[name], size))
     score = next(iter(results.values())).pck()
     counts = f"{score.people} people, {score.points} points"

@@ -201,18 +201,27 @@ def _false_pictures(result: Score) -> str:
     return f"{round(result.false_pictures * result.empty)} of {result.empty}"
 
 
+def names(paths: Sequence[Path]) -> list[str]:
+    """What files are called in a table: folder and name, the whole path where two would agree."""
+    short = [f"{path.parent.name}/{path.name}" for path in paths]
+    return [
+        name if short.count(name) == 1 else str(path)
+        for name, path in zip(short, paths, strict=True)
+    ]
+
+
 def evaluate_files(
     paths: Sequence[Path], annotations: Path, images: Path, size: int, flip: bool, limit: int | None
 ) -> tuple[dict[str, WholeResult], KeypointFile]:
     """Several checkpoints on the same pictures, by name; and the set, with what was left out."""
     results: dict[str, WholeResult] = {}
     content = KeypointFile(annotations)
-    for path in paths:
+    for path, short in zip(paths, names(paths), strict=True):
         network = load_any(path)
         settings = settings_of(path, network)
         for mirrored in (False, True)[: 1 + (flip and not isinstance(network, Published))]:
             content = KeypointFile(annotations)
-            name = f"{path.parent.name}/{path.name}" + (", flip test" if mirrored else "")
+            name = short + (", flip test" if mirrored else "")
             results[name] = evaluate_whole(
                 network, content, images, size, mirrored, limit, settings
             )

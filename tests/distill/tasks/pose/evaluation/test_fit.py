@@ -146,7 +146,7 @@ def test_a_gallery_shows_only_what_may_be_shown(tmp_path: Path) -> None:
     assert sorted(p.name for p in (page.parent / "images").iterdir()) == ["0.jpg", "2.jpg"]
 
 
-@pytest.mark.parametrize("text", ["native", "=x", "a@b=x", "a@33=x"])
+@pytest.mark.parametrize("text", ["native", "=x", "a@b=x", "a="])
 def test_a_network_is_named_as_the_sentence_says(text: str) -> None:
     with pytest.raises(UserError, match="write NAME=CHECKPOINT"):
         accuracy.Entry.parse(text, SIZE)

@@ -97,3 +97,59 @@ def test_what_is_none_of_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         assert main(["eval", str(tmp_path / name), "--synthetic", "2"]) == 2
         (line,) = capsys.readouterr().err.strip().splitlines()
         assert name in line
+        assert ("MoveNet MultiPose" in line) == (name == "classes.onnx")
+
+
+def test_sizes_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tiny.multipose(tmp_path / "multi.onnx")
+    rest = ["--annotations", "set.json", "--images", "."]
+    for name in ("m@0", "m@8", "m@100", "m@999999992", "m@" + "9" * 5000):
+        assert main(["pose", "accuracy", "--network", f"{name}={path}", *rest]) == 2
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert "multiple of 8" in line
+    for verb in ("accuracy", "thresholds"):
+        first = ["--network", f"m={path}"] if verb == "accuracy" else [str(path), "--set", "a", "b"]
+        more = rest if verb == "accuracy" else []
+        assert main(["pose", verb, *first, "--size", "100", *more]) == 2
+        assert "--size is 100; it must be a multiple of 8" in capsys.readouterr().err
+
+
+def test_a_size_between_those_that_multipose_takes(tmp_path: Path) -> None:
+    """It takes multiples of 32, and gets the next one."""
+    network = load_any(tiny.multipose(tmp_path / "multi.onnx"))
+    assert isinstance(network, Published)
+    crop = np.zeros((40, 40, 3), np.uint8)
+    crop[18:23, 18:23, 0] = 230
+    (person,) = network.people(crop)
+    np.testing.assert_allclose(person.keypoints[0, :2], 20 + tiny.OFFSETS[0] * 40 / 256, atol=3)
+
+
+def test_two_networks_of_one_name(
+    one_person: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = []
+    for folder in ("x", "y"):
+        (tmp_path / folder / "n").mkdir(parents=True)
+        files.append(str(tiny.multipose(tmp_path / folder / "n" / "m.onnx")))
+    where = ["--annotations", str(one_person), "--images", str(tmp_path)]
+    assert main(["eval", *files, *where, "--whole"]) == 0
+    said = capsys.readouterr().out
+    assert all(said.count(f"| {file} |") == 2 for file in files)
+    named = [f"--network=a={file}" for file in files]
+    assert main(["pose", "accuracy", *named, *where]) == 2
+    assert "two networks are called 'a'" in capsys.readouterr().err
+
+
+def test_a_broken_file_is_told_before_the_first_is_measured(
+    one_person: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = tiny.multipose(tmp_path / "multi.onnx")
+    (tmp_path / "empty.onnx").write_bytes(b"")
+    (tmp_path / "folder.onnx").mkdir()
+    where = ["--annotations", str(one_person), "--images", str(tmp_path)]
+    for name, said in (("empty", "is no ONNX network"), ("folder", "it is no file")):
+        assert main(["eval", str(good), str(tmp_path / f"{name}.onnx"), *where]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert said in captured.err
+        assert "ONNXRuntimeError" not in captured.err
