@@ -141,12 +141,12 @@ def fit(
     out = Path(recipe.out)
     module.train().to(memory_format=torch.channels_last)
     try:
+        trainer = _trainer(recipe, out, watched)
+        data.setup("fit")
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"cannot write {out}: {error.strerror or error}") from None
-        trainer = _trainer(recipe, out, watched)
-        data.setup("fit")
         tell(data.report())
         last = out / "last.ckpt"
         if last.exists():
