@@ -10,14 +10,14 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 from common.errors import UserError
 
 _ENDS = ("_exit", "execv", "execve")
-"""Of module ``os``; its other ``exec`` functions call the last two."""
+"""Of modules ``os`` and ``posix``; the other ``exec`` functions call the last two."""
 _LONGEST = 200
 """Characters of its own words that are repeated."""
 
@@ -72,22 +72,29 @@ def contained(where: str, file: Path | None = None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _no_way_out() -> Iterator[None]:
-    """Calls that end the program at once, with the exit status of success, are errors instead."""
-    own = {name: getattr(os, name) for name in _ENDS}
+    """Calls that end the program at once, with the exit status of success, are errors instead.
 
-    def refused(name: str) -> Any:
-        def end(*_: Any, **__: Any) -> None:
-            raise RuntimeError(f"os.{name}() ends the whole program")
+    A process that the code forks ends as it always does.
+    """
+    modules = [module for module in map(sys.modules.get, ("os", "posix")) if module is not None]
+    own = [(module, name, getattr(module, name)) for module in modules for name in _ENDS]
+    here = os.getpid()
+
+    def guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def end(*given: Any, **named: Any) -> Any:
+            if os.getpid() != here:
+                return function(*given, **named)
+            raise SystemExit(f"os.{name}() ends the whole program")
 
         return end
 
-    for name in own:
-        setattr(os, name, refused(name))
+    for module, name, function in own:
+        setattr(module, name, guarded(name, function))
     try:
         yield
     finally:
-        for name, function in own.items():
-            setattr(os, name, function)
+        for module, name, function in own:
+            setattr(module, name, function)
 
 
 def reason(error: BaseException) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ai8x_models.spec.checked import shape_of
+from common import foreign_code
 from common.errors import UserError
 from common.foreign_code import contained, reason
 
@@ -137,7 +138,8 @@ def _untaken(
         given = "x".join(map(str, size[1:]))
         return UserError(f"{name} does not take {asked}: {where} is given {given}; {remedy}")
     own = [frame for frame in traceback.extract_tb(error.__traceback__)
-           if "site-packages" not in frame.filename and frame.filename != __file__]  # fmt: skip
+           if "site-packages" not in frame.filename
+           and frame.filename not in (__file__, foreign_code.__file__)]  # fmt: skip
     line = f"{own[-1].filename} line {own[-1].lineno} ({own[-1].line})" if own else "its code"
     if isinstance(error, RuntimeError):
         return UserError(f"{name} does not take {asked}: {line} fails; {remedy}")

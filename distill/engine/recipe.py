@@ -7,13 +7,9 @@ file all of them stand side by side. This module needs no torch, so that mistake
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
+import codecs
 import io
 import math
-import re
-import typing
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -23,12 +19,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from common.errors import UserError
-from common.incoming import MAX_YAML_BYTES, check_yaml, read_bytes, yaml_problem
-
-FILE, FOLDER = {"names": "a file"}, {"names": "a folder"}
-"""Metadata of a setting that names what a run reads; empty: nothing."""
-LATER = {"names": "what only an evaluation reads"}
-"""Metadata of a setting whose files a run does not need."""
+from common.incoming import MAX_YAML_BYTES, Unfit, check_yaml, yaml_problem
+from distill.engine.inputs import FILE
+from distill.engine.recipe_form import check_change, check_form
+from distill.engine.recipe_words import in_our_words
 
 
 @dataclass
@@ -37,9 +31,11 @@ class Settings:
 
     Attributes:
         GROUP: what stands before a setting's name in a recipe, ``views.``.
+        SETS: names of the lists of sets without which there is no run.
     """
 
     GROUP: ClassVar[str] = ""
+    SETS: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         """End of the chain of checks."""
@@ -201,43 +197,6 @@ class StudentRun(Run, Distillation, Quantisation):
 
 AnyRun = TypeVar("AnyRun", bound=Run)
 
-DRAWN = "synthetic"
-"""How the name of a set begins that is drawn and not read."""
-
-
-def check_inputs(settings: object, where: str = "") -> None:
-    """Refuse a recipe that names files or folders which are not there, before anything is loaded.
-
-    Args:
-        settings: a recipe or a part of it; sets of weight 0 are not looked at.
-        where: what stands before a setting's name.
-
-    Raises:
-        UserError: naming the first setting.
-    """
-    if getattr(settings, "weight", 1) == 0:
-        return
-    for entry in dataclasses.fields(settings):  # type: ignore[arg-type]
-        value, name = getattr(settings, entry.name), f"{where}{entry.name}"
-        wanted = entry.metadata.get("names")
-        if wanted == LATER["names"]:
-            continue
-        for index, item in enumerate(value if isinstance(value, list) else [value]):
-            at = f"{name}[{index}]" if isinstance(value, list) else name
-            if dataclasses.is_dataclass(item):
-                check_inputs(item, f"{at}.")
-            elif wanted and item and not item.startswith(f"{DRAWN}:"):
-                _check_input(at, Path(item), wanted)
-
-
-def _check_input(name: str, path: Path, wanted: str) -> None:
-    folder = wanted == FOLDER["names"]
-    if folder and not path.is_dir():
-        reason = "is no folder" if path.exists() else "does not exist"
-        raise UserError(f"{name}: the folder {path} {reason}")
-    if not folder and not path.exists():
-        raise UserError(f"{name}: cannot read {path}: No such file or directory")
-
 
 def existing(path: Path) -> Path:
     """A recipe's file.
@@ -251,59 +210,39 @@ def existing(path: Path) -> Path:
     return path
 
 
-def _unknown(given: object, kind: Any, where: str = "") -> Iterator[tuple[str, str, Any]]:
-    """Settings that a kind of settings does not have: (place before it, name, kind)."""
-    if typing.get_origin(kind) is list and isinstance(given, list):
-        (inner,), name = typing.get_args(kind), where.removesuffix(".")
-        for index, item in enumerate(given):
-            yield from _unknown(item, inner, f"{name}[{index}].")
-    elif dataclasses.is_dataclass(kind) and isinstance(given, Mapping):
-        known = typing.get_type_hints(kind)
-        names = {f.name for f in dataclasses.fields(kind)}
-        for name, value in given.items():
-            if name not in names:
-                yield where, str(name), kind
-            else:
-                yield from _unknown(value, known[name], f"{where}{name}.")
+def recipe_text(path: Path) -> str:
+    """What a recipe's file says.
 
-
-def _nearest(name: str, kind: Any) -> str:
-    """The name most like it that there is."""
-    names = [f.name for f in dataclasses.fields(kind)]
-    return difflib.get_close_matches(name, names, 1, 0.0)[0]
-
-
-def _refuse_unknown(given: object, kind: type, source: str) -> None:
-    """Raise for the first setting that has no effect."""
-    for where, name, inner in _unknown(given, kind):
-        raise UserError(
-            f"{source}: '{where}{name}' is no setting of this run, it would have no effect; the "
-            f"nearest is '{where}{_nearest(name, inner)}'"
-        )
-
-
-def _nested(key: str, value: Any) -> dict[str, Any]:
-    """``a.b`` and a value as the mapping they stand for; ``a[0].b`` counts as ``a`` alone."""
-    head, *rest = key.split(".")
-    if re.search(r"\[", head) or not rest:
-        return {head.split("[")[0]: value if not rest and "[" not in head else None}
-    return {head: _nested(".".join(rest), value)}
+    Raises:
+        UserError: it cannot be read, is no text or too large for settings.
+    """
+    try:
+        with existing(path).open("rb") as file:
+            content = file.read(MAX_YAML_BYTES + 1)
+        text = codecs.getincrementaldecoder("utf-8")().decode(content)  # it may be cut off
+    except OSError as error:
+        raise UserError(f"cannot read recipe {path}: {error.strerror or error}") from None
+    except ValueError:
+        raise UserError(f"recipe {path} is no text") from None
+    if len(content) > MAX_YAML_BYTES:
+        raise UserError(f"recipe {path}: it is larger than {MAX_YAML_BYTES} bytes")
+    return text
 
 
 def _merged(path: Path | None, overrides: list[str], kind: type) -> Any:
     """The recipe's settings, those of the command line last."""
     parts: list[Any] = [OmegaConf.structured(kind)]
     if path is not None:
+        text = recipe_text(path)
         try:
-            text = read_bytes(path, MAX_YAML_BYTES).decode("utf-8")
             check_yaml(text)
-        except ValueError as error:  # Unfit, or no text
+        except Unfit as error:
             raise UserError(f"recipe {path}: {error}") from None
         try:
             loaded = OmegaConf.load(io.StringIO(text))
-        except AssertionError:  # a single text or number
+        except (AssertionError, OSError):  # a single text or number
             raise UserError(f"recipe {path} holds no settings; write key: value") from None
-        _refuse_unknown(OmegaConf.to_container(loaded), kind, f"recipe {path}")
+        check_form(OmegaConf.to_container(loaded), kind, f"recipe {path}")
         parts.append(loaded)
     config = OmegaConf.merge(*parts)
     for override in overrides:
@@ -311,49 +250,13 @@ def _merged(path: Path | None, overrides: list[str], kind: type) -> Any:
         if not equals:
             raise UserError(f"setting '{override}' has no '='; write key=value")
         value = yaml.safe_load(text)
-        _refuse_unknown(_nested(key, value), kind, f"setting {override}")
-        _refuse_absent(config, key, override)
+        check_change(config, key, value, kind, override)
         OmegaConf.update(config, key, value)
     return config
 
 
 _OF_YAML = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
 """What the reader of YAML lets through from Python: a date that does not exist, for example."""
-_KINDS = {"Integer": "whole number", "Float": "number", "Boolean": "true or false"}
-_WORDS: tuple[tuple[str, str], ...] = (
-    (r"Value (.*) of type '\w+' could not be converted to (\w+).*", r"\1 is no {\2}"),
-    (r"Invalid value assigned: (\w+) is not a ListConfig.*", "a list is expected, [a, b]"),
-    (r"Invalid type assigned: .* is not a subclass of \w+\. value: (.*)",
-     r"settings are expected, {key: value}, not \1"),
-    (r"Cannot assign \w+ to Dict.*", "settings are expected, {key: value}"),
-    (r"field '.*' is not Optional.*", "it needs a value"),
-    (r"Incompatible value 'None' for field.*", "it needs a value"),
-    (r"Interpolation key '(.*)' not found.*", r"it refers to a setting '\1', which is not there"),
-    (r".*Environment variable '(.*)' not found.*", r"the environment variable \1 is not set"),
-)  # fmt: skip
-"""What the library says, and what we say."""
-
-
-def _in_our_words(message: str) -> str:
-    """What the library says of a value, without the types that Python has for it."""
-    for theirs, ours in _WORDS:
-        found = re.fullmatch(theirs, message)
-        if found:
-            said = found.expand(ours)
-            return re.sub(r"\{(Integer|Float|Boolean)\}", lambda m: _KINDS[m[1]], said)
-    return message
-
-
-def _refuse_absent(config: Any, key: str, setting: str) -> None:
-    """Refuse to change an entry of a list that the list does not have."""
-    for part in re.findall(r"[^.\[\]]+", key):
-        if OmegaConf.is_list(config):
-            if not (part.isdecimal() and int(part) < len(config)):
-                have = f"0 to {len(config) - 1}" if len(config) else "none"
-                raise UserError(f"setting {setting}: the list has no entry '{part}' ({have})")
-            config = config[int(part)]
-        elif OmegaConf.is_dict(config):
-            config = config.get(part)
 
 
 def load_recipe(path: Path | None, overrides: list[str], kind: type[AnyRun]) -> AnyRun:
@@ -364,16 +267,13 @@ def load_recipe(path: Path | None, overrides: list[str], kind: type[AnyRun]) -> 
             value out of range.
     """
     try:
-        recipe = OmegaConf.to_object(_merged(path and existing(path), overrides, kind))
-    except OSError as error:
-        raise UserError(f"cannot read recipe {path}: {error.strerror or error}") from None
+        recipe = OmegaConf.to_object(_merged(path, overrides, kind))
     except UserError:
         raise
     except (OmegaConfBaseException, yaml.YAMLError, *_OF_YAML) as error:
         message = f"not valid YAML ({yaml_problem(error)})"
         if isinstance(error, OmegaConfBaseException):
-            # The library appends its own names of things.
-            message = _in_our_words(" ".join(str(error).split()).partition(" full_key:")[0])
+            message = in_our_words(error)
         key = getattr(error, "full_key", None)
         if key:
             message = f"{key}: {message}"

@@ -18,7 +18,7 @@ from torch import Tensor
 from ai8x_models.student_file import save_student
 from ai8x_models.students import Student
 from common.errors import UserError
-from common.files import checksum
+from common.files import check_place, check_writable, checksum
 from distill.engine.module import Reporting, TrainedModule
 from distill.engine.recipe import QatConfig, Run, StudentRun
 from distill.engine.trainer import PCK, Watched, make_trainer, quiet
@@ -141,12 +141,10 @@ def fit(
     out = Path(recipe.out)
     module.train().to(memory_format=torch.channels_last)
     try:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"cannot write {out}: {error.strerror or error}") from None
+        check_place(out, folder=True)
         trainer = _trainer(recipe, out, watched)
         data.setup("fit")
+        check_writable(out, folder=True)
         tell(data.report())
         last = out / "last.ckpt"
         if last.exists():

@@ -90,7 +90,8 @@ class Training:
         Raises:
             UserError: see :func:`distill.engine.recipe.load_recipe`, and what the run refuses.
         """
-        from distill.engine.recipe import check_inputs, existing, load_recipe
+        from distill.engine.inputs import check_inputs
+        from distill.engine.recipe import existing, load_recipe
 
         asked = any(argument in ("-h", "--help") for argument in arguments)
         parser = Parser(
@@ -116,11 +117,13 @@ class Training:
 
     def _chosen(self, config: Path | None, overrides: list[str]) -> Kind:
         """The kind that the command line or the file names, or the usual one."""
+        from distill.engine.recipe import recipe_text
+
         if len(self.kinds) == 1:
             return self.usual
         named = [o.removeprefix("kind=") for o in overrides if o.startswith("kind=")]
         if config is not None and not named:
-            named = re.findall(r"^kind: *[\"']?([\w-]+)", config.read_text("utf-8"), re.MULTILINE)
+            named = re.findall(r"^kind: *[\"']?([\w-]+)", recipe_text(config), re.MULTILINE)
         if not named:
             return self.usual
         if named[-1] not in self.kinds:

@@ -12,7 +12,6 @@ from torch.utils.data import ConcatDataset, DataLoader, WeightedRandomSampler
 
 from common.errors import UserError
 from distill.engine.module import Reporting
-from distill.engine.recipe import DRAWN
 from distill.people.crops import Augmentation, CropDataset, collate
 from distill.people.person_sets import PeopleSet, PersonSource, SyntheticSet
 from distill.people.recipe import CropRun, MapRun, SetConfig
@@ -32,13 +31,9 @@ def open_set(
     ``synthetic:N`` are N pictures of 1 to 4 people, ``synthetic:N:P`` of P people each. ``drawn``
     and ``read`` are what is made of them.
     """
-    kind, *numbers = config.annotations.split(":")
-    if kind == DRAWN:
-        if len(numbers) not in (1, 2) or not all(number.isdigit() for number in numbers):
-            raise UserError(
-                f"data set '{config.annotations}' is to be written synthetic:N or synthetic:N:P"
-            )
-        return drawn(int(numbers[0]), seed, *(int(number) for number in numbers[1:]))
+    if config.is_drawn:
+        count, *people = config.drawn()
+        return drawn(count, seed, *people)
     return read(Path(config.annotations), Path(config.images), config.limit, config.in_memory)
 
 

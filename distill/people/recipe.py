@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ai8x_models.codec import STRIDE
 from common.errors import UserError
-from distill.engine.recipe import FILE, FOLDER, Run, Settings
+from distill.engine.inputs import DRAWN, FILE, WEIGHED, need_file, need_folder
+from distill.engine.recipe import Run, Settings
 
 if TYPE_CHECKING:
     from distill.people.crops import Augmentation
     from distill.people.views import Views
+
+_COUNT = re.compile(r"0*[1-9][0-9]{,8}")
+"""Of pictures or people that are drawn."""
 
 
 MAX_SIDE = 2048
@@ -26,11 +32,45 @@ class SetConfig:
     or ``synthetic:N:P``, P people in each.
     """
 
-    annotations: str = field(default="", metadata=FILE)
-    images: str = field(default="", metadata=FOLDER)
+    annotations: str = ""
+    images: str = ""
     weight: float = 1.0
     limit: int | None = None
     in_memory: bool = True  # false: decode pictures whenever they are needed (large sets)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether its people are drawn, and nothing is read."""
+        return self.annotations.partition(":")[0] == DRAWN
+
+    def drawn(self) -> list[int]:
+        """How many pictures are drawn and, where that is said, of how many people each.
+
+        Raises:
+            UserError: it is written in another way.
+        """
+        numbers = self.annotations.split(":")[1:]
+        if len(numbers) not in (1, 2) or not all(map(_COUNT.fullmatch, numbers)):
+            raise UserError(
+                f"data set '{self.annotations}' is to be written synthetic:N or synthetic:N:P, "
+                "whole numbers from 1"
+            )
+        return [int(number) for number in numbers]
+
+    def check_inputs(self, where: str) -> None:
+        """See :func:`distill.engine.inputs.check_inputs`.
+
+        Raises:
+            UserError: what it reads is not there, or not said.
+        """
+        if self.is_drawn:
+            self.drawn()
+            return
+        for name, value in (("annotations", "FILE or synthetic:N"), ("images", "FOLDER")):
+            if not getattr(self, name):
+                raise UserError(f"{where}{name} is not said; write {name}: {value}")
+        need_file(f"{where}annotations", Path(self.annotations))
+        need_folder(f"{where}images", Path(self.images))
 
 
 @dataclass
@@ -67,8 +107,10 @@ class AugmentConfig(Settings):
 class Crops(Settings):
     """Crops of people: from which sets, how large, changed in which way."""
 
+    SETS: ClassVar[tuple[str, ...]] = ("train",)
+
     size: int = 128
-    train: list[SetConfig] = field(default_factory=list)
+    train: list[SetConfig] = field(default_factory=list, metadata=WEIGHED)
     validation: list[SetConfig] = field(default_factory=list)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     workers: int = 1
@@ -106,6 +148,8 @@ class CropRun(Run, Crops):
 class MapRun(CropRun, MapCrops):
     """A run of a network that answers with maps."""
 
+    SETS: ClassVar[tuple[str, ...]] = ("train", "validation")
+
     def side(self, epoch: int) -> int:
         """Side of the training crops in an epoch, in pixels; epochs count from 0."""
         return self.early_size if epoch < int(self.early_share * self.epochs) else self.size
@@ -137,8 +181,8 @@ class PictureSet:
     ``extent`` take the place of ``views.whole`` and ``views.size`` where they are given.
     """
 
-    images: str = field(default="", metadata=FOLDER)
-    annotations: str = field(default="", metadata=FILE)
+    images: str = ""
+    annotations: str = ""
     weight: float = 1.0
     rotate: float = 1.0
     whole: float | None = None
@@ -150,6 +194,22 @@ class PictureSet:
             raise UserError("a set under 'pictures' names no folder; write images: FOLDER")
         if self.weight < 0:
             raise UserError(f"pictures: weight of {self.images} is {self.weight}, below zero")
+
+    def check_inputs(self, where: str) -> None:
+        """See :func:`distill.engine.inputs.check_inputs`.
+
+        Raises:
+            UserError: its files are not there, or nobody says which pictures it has.
+        """
+        from common.pictures import SUFFIXES
+
+        need_folder(f"{where}images", Path(self.images))
+        if self.annotations:
+            need_file(f"{where}annotations", Path(self.annotations))
+        elif not any(path.suffix.lower() in SUFFIXES for path in Path(self.images).iterdir()):
+            raise UserError(
+                f"{where}images: {self.images} holds no pictures that could be learnt from"
+            )
 
 
 @dataclass
@@ -191,11 +251,13 @@ class ViewsConfig(Settings):
 class PictureMixture(Settings):
     """Whole pictures and the views of them that a network with maps is shown."""
 
+    SETS: ClassVar[tuple[str, ...]] = ("pictures", "validation")
+
     size: int = 128
     early_share: float = 0.0  # of the epochs, at the run's beginning, with views of early_size
     early_size: int = 96
     sigma: float = 4.0  # pixels of the input, width of the heatmaps' Gaussians
-    pictures: list[PictureSet] = field(default_factory=list)
+    pictures: list[PictureSet] = field(default_factory=list, metadata=WEIGHED)
     views: ViewsConfig = field(default_factory=ViewsConfig)
     validation: list[SetConfig] = field(default_factory=list)
     # Network whose maps of whole pictures teach through every view.

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import posix
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,9 +43,15 @@ def refused(capsys: pytest.CaptureFixture[str], *given: str) -> str:
         ("import sys\nsys.exit(0)\n", "x.py line 2: SystemExit: 0"),
         (
             "import os\nos._exit(0)\n",
-            "x.py line 2: RuntimeError: os._exit() ends the whole program",
+            "x.py line 2: SystemExit: os._exit() ends the whole program",
         ),
-        ("import os\nos.execlp('true', 'true')\n", "x.py line 2: RuntimeError: os.exec"),
+        ("import posix\nposix._exit(0)\n", "x.py line 2: SystemExit: os._exit() ends"),
+        ("import posix\nposix.execv('/bin/true', ['true'])\n", "x.py line 2: SystemExit: os.exec"),
+        ("import os\nos.execlp('true', 'true')\n", "x.py line 2: SystemExit: os.exec"),
+        (
+            MODULE + FORWARD + "import os; os._exit(0)\n",
+            "Net: TMP/x.py line 6 (import os; os._exit(0)): SystemExit: os._exit() ends",
+        ),
         ("class E(BaseException): pass\nraise E('base')\n", "x.py line 2: E: base"),
         (
             "class E(Exception):\n    def __str__(self): raise KeyError\nraise E\n",
@@ -71,10 +80,38 @@ def refused(capsys: pytest.CaptureFixture[str], *given: str) -> str:
 def test_what_a_file_does_is_a_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, sentence: str
 ) -> None:
-    ends = os._exit, os.execv
+    ends = os._exit, os.execv, posix._exit, posix.execv
     (tmp_path / "x.py").write_text(text)
-    assert sentence in refused(capsys, str(tmp_path / "x.py"))
-    assert (os._exit, os.execv) == ends, "the program itself can still end"
+    assert sentence.replace("TMP", str(tmp_path)) in refused(capsys, str(tmp_path / "x.py"))
+    now = os._exit, os.execv, posix._exit, posix.execv
+    assert now == ends, "the program itself can still end"
+
+
+FORKS = [
+    "import os\nchild = os.fork()\nif not child:\n    os._exit(7)\n"
+    "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7\n",
+    "import os, posix\nchild = os.fork()\nif not child:\n    posix._exit(7)\n"
+    "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7\n",
+    "import os\nchild = os.fork()\nif not child:\n    os.execvp('true', ['true'])\n"
+    "assert os.waitpid(child, 0)[1] == 0\n",
+    "import multiprocessing\n"
+    "process = multiprocessing.get_context('fork').Process(target=int)\n"
+    "process.start()\nprocess.join()\nassert process.exitcode == 0\n",
+    "import torch\nfrom torch.utils.data import DataLoader\n"
+    "assert sum(batch.sum() for batch in DataLoader(torch.ones(8), 4, num_workers=1)) == 8\n",
+]
+
+
+@pytest.mark.parametrize("text", FORKS, ids=["os", "posix", "exec", "multiprocessing", "torch"])
+def test_a_file_that_forks_is_as_good_as_any(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.py").write_text(text + FINE)
+    said = subprocess.run(
+        [sys.executable, "-m", "pose78", "check", str(tmp_path / "x.py")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.count("fits\n") == 1, "the child is not another program"
+    assert "Error" not in said.stderr
 
 
 def test_ctrl_c_still_stops(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from common.errors import UserError
-from distill.engine.recipe import LATER, StudentRun
+from distill.engine.inputs import LATER
+from distill.engine.recipe import StudentRun
 from distill.people.recipe import CropRun, SetConfig, check_side
 
 LOSSES = ("smooth_l1", "mse")

@@ -128,12 +128,11 @@ def open_motion(config: MotionConfig) -> Motion:
     ``FILE.npz`` is read by :func:`read_motion`, ``h36m:FILE.npz`` or ``h36m:FILE.npz:S1,S5`` as a
     Human3.6M archive.
     """
-    kind, _, rest = config.annotations.partition(":")
-    if kind != "h36m":
+    archive = config.archive()
+    if archive is None:
         return read_motion(Path(config.annotations), config.limit)
-    path, _, subjects = rest.partition(":")
-    chosen = tuple(name for name in subjects.split(",") if name)
-    whole = read_3d(Path(path), chosen)
+    path, subjects = archive
+    whole = read_3d(Path(path), subjects)
     return Motion(whole.poses[: config.limit], whole.sequence[: config.limit], whole.names)
 
 

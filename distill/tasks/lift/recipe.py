@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar
 
 from common.errors import UserError
+from distill.engine.inputs import need_file
 from distill.engine.recipe import Run, Settings, StudentRun
 
 KINDS = ("transformer", "vit")
@@ -18,6 +20,26 @@ class MotionConfig:
 
     annotations: str = ""
     limit: int | None = None
+
+    def archive(self) -> tuple[str, tuple[str, ...]] | None:
+        """File and subjects of a Human3.6M archive, ``h36m:FILE:S1,S5``; None: it is none."""
+        kind, _, rest = self.annotations.partition(":")
+        if kind != "h36m":
+            return None
+        path, _, subjects = rest.partition(":")
+        return path, tuple(name for name in subjects.split(",") if name)
+
+    def check_inputs(self, where: str) -> None:
+        """See :func:`distill.engine.inputs.check_inputs`.
+
+        Raises:
+            UserError: the file is not there, or not said.
+        """
+        archive = self.archive()
+        path = archive[0] if archive else self.annotations
+        if not path:
+            raise UserError(f"{where}annotations is not said; write annotations: FILE.npz")
+        need_file(f"{where}annotations", Path(path))
 
 
 @dataclass
@@ -61,6 +83,8 @@ class SelfSupervision:
 @dataclass
 class LiftRecipe(Run):
     """What teachers and students have in common; ``window`` poses are seen at once."""
+
+    SETS: ClassVar[tuple[str, ...]] = ("train", "validation")
 
     train: list[MotionConfig] = field(default_factory=list)
     validation: list[MotionConfig] = field(default_factory=list)

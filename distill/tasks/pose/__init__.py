@@ -52,9 +52,9 @@ TASK = Task(
         "compare": Training(
             "train a student without and with teachers, over several seeds; kind=crops or pictures",
             {
-                "crops": Kind(f"{HERE}.compare:CompareRecipe", f"{HERE}.compare:report"),
+                "crops": Kind(f"{HERE}.compare_recipe:CompareRecipe", f"{HERE}.compare:report"),
                 "pictures": Kind(
-                    f"{HERE}.compare_pictures:ComparePicturesRecipe",
+                    f"{HERE}.compare_recipe:ComparePicturesRecipe",
                     f"{HERE}.compare_pictures:report",
                 ),
             },

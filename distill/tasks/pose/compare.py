@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from statistics import mean
@@ -19,57 +19,15 @@ from typing import Any
 from ai8x_models.student_file import load_student
 from common.errors import UserError
 from common.files import checksum
-from distill.engine.recipe import FILE
 from distill.people.mixture import open_set
 from distill.tasks.pose import comparison
+from distill.tasks.pose.compare_recipe import PLAIN, TAUGHT, CompareRecipe
 from distill.tasks.pose.comparison import Arm, margins
 from distill.tasks.pose.evaluation.evaluate import evaluate_pck
-from distill.tasks.pose.recipe import Recipe
 from distill.tasks.pose.train import train_student
 
-PLAIN, TAUGHT = "without", "with"  # a teacher; its rivals are with2, with3, ...
 _FREE = ("out", "seed", "seeds", "workers", "teacher", "rivals", "accelerator", "devices", "nodes")
 """Settings that may change between the runs of one comparison."""
-
-
-@dataclass
-class CompareRecipe(Recipe):
-    """A student's recipe with a teacher, and the seeds to compare it over."""
-
-    out: str = "runs/compare"
-    seeds: list[int] = field(default_factory=lambda: [1, 2, 3])
-    rivals: list[str] = field(
-        default_factory=list, metadata=FILE
-    )  # more teachers to compare with the first
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.teacher:
-            raise UserError("a comparison needs a teacher; add teacher=FILE")
-        comparison.check_seeds(self.seeds)
-        if self.rivals and self.teacher_cache:
-            raise UserError("teacher_cache would keep the maps of all teachers; drop it, or rivals")
-
-    @property
-    def teachers(self) -> dict[str, str]:
-        """Checkpoints by the name of their arm; the first arm has none."""
-        named = {f"{TAUGHT}{number}": file for number, file in enumerate(self.rivals, 2)}
-        return {PLAIN: "", TAUGHT: self.teacher, **named}
-
-    def run(self, arm: str, seed: int) -> Recipe:
-        """Recipe of one run; it validates at its end only."""
-        settings = {f.name: getattr(self, f.name) for f in fields(Recipe)}
-        recipe = Recipe(
-            **{
-                **settings,
-                "seed": seed,
-                "out": str(Path(self.out) / f"{arm}-{seed}"),
-                "validate_every": self.epochs,
-                "patience": 0,
-            }
-        )
-        teacher = self.teachers[arm]
-        return replace(recipe, teacher=teacher, teacher_cache=self.teacher_cache if teacher else "")
 
 
 def settings_key(recipe: CompareRecipe) -> str:

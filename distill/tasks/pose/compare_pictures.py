@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,12 @@ from common.files import checksum
 from distill.engine.recipe import existing
 from distill.people.annotations import KeypointFile
 from distill.people.mixture import open_set
-from distill.people.recipe import SetConfig
 from distill.tasks.pose import comparison
+from distill.tasks.pose.compare_recipe import DRAWN, LABELS, MAPS, ComparePicturesRecipe
 from distill.tasks.pose.evaluation.evaluate import evaluate_pck
 from distill.tasks.pose.evaluation.whole import evaluate_whole
-from distill.tasks.pose.recipe import PictureRecipe
 from distill.tasks.pose.train import train_on_pictures
 
-LABELS, MAPS, DRAWN = "labels", "maps", "drawn"
 ARMS = {
     LABELS: "labels alone",
     MAPS: "with the teacher's maps",
@@ -40,41 +38,6 @@ _GAINS = [
 ]
 _FREE = ("out", "seed", "seeds", "workers", "picture_maps", "accelerator", "devices", "nodes")
 """Settings that may change between the runs of one comparison."""
-
-
-@dataclass
-class ComparePicturesRecipe(PictureRecipe):
-    """A student's recipe on ordinary pictures, whole pictures to judge by, and the seeds."""
-
-    out: str = "runs/compare-pictures"
-    seeds: list[int] = field(default_factory=lambda: [1, 2, 3])
-    judge: list[SetConfig] = field(default_factory=list)  # one set of whole pictures
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        comparison.check_seeds(self.seeds)
-        if not self.picture_teacher:
-            raise UserError("a comparison needs a teacher; add picture_teacher=FILE")
-        if not any(s.annotations for s in self.pictures):
-            raise UserError(
-                "no set under 'pictures' has annotations, so labels alone teach nothing"
-            )
-        ours = [s for s in self.judge if s.images and s.annotations]
-        if len(self.judge) != 1 or not ours or ours[0].annotations.startswith("synthetic:"):
-            raise UserError(
-                "name one set of whole pictures to judge by: "
-                '"judge=[{annotations: SET.json, images: DIR}]"'
-            )
-
-    def run(self, arm: str, seed: int) -> PictureRecipe:
-        """Recipe of one run; it validates at its end only."""
-        settings = {f.name: getattr(self, f.name) for f in fields(PictureRecipe)}
-        own = {"seed": seed, "out": str(Path(self.out) / f"{arm}-{seed}"), "patience": 0}
-        recipe = PictureRecipe(**{**settings, **own, "validate_every": self.epochs})
-        if arm == LABELS:
-            labelled = [s for s in recipe.pictures if s.annotations]
-            return replace(recipe, picture_teacher="", pictures=labelled)
-        return replace(recipe, draw_labels=arm == DRAWN)
 
 
 def settings_key(recipe: ComparePicturesRecipe) -> str:

@@ -34,7 +34,8 @@ from distill.tasks.pose.teachers.openpose import LightweightOpenPose, load_teach
 
 def calibration_inputs(recipe: Recipe) -> torch.Tensor:
     """Unchanged training crops as network input, float32 [n, 3, size, size]."""
-    crops = CropDataset(open_set(recipe.train[0], recipe.seed), recipe.size, Augmentation())
+    first = next(config for config in recipe.train if config.weight > 0)
+    crops = CropDataset(open_set(first, recipe.seed), recipe.size, Augmentation())
     chosen = run.spread(recipe.qat.calibration_images, len(crops))
     return to_input(torch.stack([crops[i]["image"] for i in chosen]))
 

@@ -137,7 +137,7 @@ def test_a_rate_without_end_is_refused() -> None:
 def test_a_folder_that_cannot_be_made_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     recipe = SimpleNamespace(out=str(tmp_path / "file" / "run"))
-    with pytest.raises(UserError, match=r"cannot write .*run: Not a directory"):
+    with pytest.raises(UserError, match=r"cannot write .*run: .*file, not a folder"):
         fit(torch.nn.Linear(1, 1), SimpleNamespace(), recipe)  # type: ignore[arg-type]
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from common.errors import UserError
+from distill.engine.inputs import FILE
 from distill.people.recipe import MapRun
 
 
@@ -64,7 +65,9 @@ class LinearRecipe(MapRun):
     blocks: int = 4
     layers: int = 6
     heads: int = 4
-    start_backbone: str = ""  # a checkpoint for the backbone's first weights
+    start_backbone: str = field(
+        default="", metadata=FILE
+    )  # a checkpoint for the backbone's first weights
     backbone_rate: float = 0.1  # of learning_rate; 0 freezes the backbone
     score_weight: float = 2.0
     box_weight: float = 2.0
