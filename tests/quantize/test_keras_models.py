@@ -121,7 +121,21 @@ def dense_line() -> Made:
     return m, ()
 
 
-every = pytest.mark.parametrize("make", [classifier, flat, line, maps, dense, dense_line])
+def factors() -> Made:
+    """Flatten, which takes channels last, with factors and offsets of every value behind it."""
+    m = Float(6, 4, 3)
+    m.add("MatMul", "x", m.random(3, 5))
+    m.add("Flatten", m.add("Relu"))
+    m.add("Unsqueeze", m.add("Mul", m.last, m.random(120)), m.whole(2))
+    m.add("Add", m.add("Flatten"), m.random(120))
+    untrained = m.real(*[0.0] * 120), m.real(*[1.0] * 120)
+    m.add("BatchNormalization", m.last, m.random(120), m.random(120), *untrained)
+    m.add("Gemm", m.last, m.random(120, 4), m.random(4))
+    return m, ()
+
+
+MODELS = [classifier, flat, line, maps, dense, dense_line, factors]
+every = pytest.mark.parametrize("make", MODELS)
 
 
 @every

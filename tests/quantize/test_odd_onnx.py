@@ -358,3 +358,48 @@ def test_of_a_network_without_layers_it_is_said_what_it_was(tmp_path: Path) -> N
     with pytest.raises(UnfitNetwork, match="no layers") as caught:
         understand(model.save(tmp_path / "model.onnx"))
     assert "(Einsum)" in str(caught.value)
+
+
+def put_out(*last: str) -> Float:
+    """Data that is flattened with channels last, and what stands behind it."""
+    model = Float(8, 4)
+    model.add("MatMul", "x", model.random(4, 3))
+    model.add("Flatten")
+    for op in last:
+        if op == "Concat":
+            model.add(op, model.last, model.last, axis=1)
+        elif op == "Sub":
+            model.add(op, model.last, model.random(24))
+        elif op == "ReduceMean":
+            model.add(op, model.last, axes=[1])
+        elif op == "MaxPool":
+            model.add("Unsqueeze", model.last, model.whole(2))
+            model.add(op, model.last, kernel_shape=[1])
+        elif op == "Reshape":
+            model.add(op, model.last, model.whole(1, 4, 6))
+        else:
+            model.add(op)
+    return model
+
+
+@pytest.mark.parametrize(
+    "last",
+    [(), ("Concat",), ("Sub",), ("Softmax",), ("ReduceMean",), ("MaxPool",), ("Relu", "Softmax"),
+     ("Elu", "Sub", "Concat"), ("Reshape",)],
+)  # fmt: skip
+def test_flat_data_in_another_order_is_not_put_out(last: tuple[str, ...], tmp_path: Path) -> None:
+    model = put_out(*last)
+    with pytest.raises(UnfitNetwork, match="flattened with channels last and put out"):
+        understand(model.save(tmp_path / "model.onnx"))
+
+
+def test_what_replaces_an_activation_keeps_the_order_of_flat_data(tmp_path: Path) -> None:
+    """Of a curve that is nearly a ReLU on what is positive, so that an order shows."""
+    model = Float(8, 4)
+    model.add("Abs", model.add("MatMul", "x", model.random(4, 3)))
+    model.add("LeakyRelu", model.add("Flatten"))
+    model.add("Gemm", model.last, model.random(24, 3))
+    x = np.random.default_rng(0).uniform(-1, 1, (24, 4, 8, 1)).astype(np.float32)
+    path = model.save(tmp_path / "model.onnx")
+    result = quantize(path, lambda net: Calibration(x), approximate=True)
+    assert all(error < WORST for error in result.outputs.values()), result.outputs

@@ -217,10 +217,7 @@ def linear(reader: Reader, node: Node) -> Op:
         weight = weight.T
     if weight.shape[1] != source.shape[0] or node.integer("transA", 0):
         raise node.refuse(f"{weight.shape[1]} inputs expected, but its data has {source.shape[0]}")
-    if source.name in reader.orders:  # flattened with channels last
-        moved = np.empty_like(weight)
-        moved[:, reader.orders[source.name]] = weight
-        weight = moved
+    weight = reader.as_it_lies(source, weight)
     bias = reader.constant(node, 2)
     offset = np.zeros(len(weight)) if bias is None else bias.reshape(-1) * node.number("beta", 1.0)
     return reader.add(node, Op(

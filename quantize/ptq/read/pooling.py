@@ -23,7 +23,8 @@ def _pool(reader: Reader, node: Node, kind: Pooling) -> Op:
     source = reader.data(node)
     window = node.integers("kernel_shape")
     letters = views.spatial(reader.view(source))
-    if window is None or not letters or len(window) != len(letters):
+    flat = not letters or source.name in reader.orders
+    if window is None or letters is None or flat or len(window) != len(letters):
         return foreign(reader, node, "pooling of data without rows", "pooling of rows and columns")
     step = per_axis(node, "strides", len(letters))
     pads = _pool_pads(node, views.dims(letters, source.shape), window, step)

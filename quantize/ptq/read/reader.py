@@ -40,6 +40,10 @@ class Reader:
         self.tensors: dict[str, str] = {}
         self.views = {INPUT: view}
         self.orders: dict[str, np.ndarray] = {}
+        """Where the values of flat data lie, by operation, that was flattened with channels last.
+
+        Every operation but a linear layer hands it on; a linear layer's weights are put in order.
+        """
         self.whole = {net.input_name} if net.whole else set()
         """Tensors of the model that hold whole numbers by their type."""
         self.grouped: set[str] = set()
@@ -106,9 +110,18 @@ class Reader:
         source = op.inputs[0]
         self.net.add(op)
         self.views[op.name] = first
-        if source in self.orders and op.kind in ("act", "affine"):
+        if source in self.orders and op.kind != "linear":
             self.orders[op.name] = self.orders[source]
         return op
+
+    def as_it_lies(self, source: Op, values: np.ndarray) -> np.ndarray:
+        """Numbers for every channel of an operation's result, along the last axis, in its order."""
+        order = self.orders.get(source.name)
+        if order is None:
+            return values
+        moved = np.empty_like(values)
+        moved[..., order] = values
+        return moved
 
     def obstacle(self, node: Node, reason: str, nearest: str) -> None:
         """Note something that the chip cannot do."""
@@ -293,7 +306,7 @@ def _outputs(reader: Reader) -> None:
             raise UserError(f"{model.path}: output {name} is the input itself; remove it")
         if op.name in reader.orders:
             reader.net.obstacles.append(Obstacle(
-                op.node, "flattened with channels last and put out", "data as it lies"
+                op.node, "flattened with channels last and put out", "put out what is flattened"
             ))  # fmt: skip
         if op.tensor != name:  # what only moved data is not computed here
             net.cut[name] = op.tensor
