@@ -467,3 +467,12 @@ def test_a_bias_that_is_data_is_refused(op: str, tmp_path: Path) -> None:
     model.add(op, "x", weight, data)
     with pytest.raises(UserError, match="its bias is data"):
         understand(model.save(tmp_path / "model.onnx"))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_columns_without_rows_are_convolved_and_pooled(stride: int, tmp_path: Path) -> None:
+    model = Float(5, 4, 8)
+    model.add("ReduceMean", "x", axes=[2], keepdims=0)
+    model.conv(5, 4, 3, pads=[1, 1], strides=[stride])
+    model.add("MaxPool", model.last, kernel_shape=[2], strides=[2])
+    same(model.save(tmp_path / "model.onnx"), model.shape)

@@ -91,6 +91,9 @@ def _turned(
     if letters == "WH":
         weight, pads = weight.swapaxes(2, 3), pads[::-1]
         strides, dilations = strides[::-1], dilations[::-1]
+    if letters == "W":  # one row, of which nothing is above or below
+        wide = weight[:, :, None]
+        return _Window(wide, ((0, 0), *pads), strides * 2, (1, *dilations))
     weight = weight if len(letters) == 2 else weight[..., None]
     line = shape[2] == 1 < shape[1] and weight.shape[3] == 1 < weight.shape[2]
     if line and pads[1:] in ((), ((0, 0),)):
