@@ -123,9 +123,7 @@ def _before(net: Net, op: Op) -> bool:
     readers = net.readers(op.name)
     offset = bool((op.bias != 0).any())
     possible = (
-        readers
-        and not net.is_output(op.name)
-        and all(r.kind in ("conv2d", "conv1d", "convtranspose2d") for r in readers)
+        readers and not net.is_output(op.name) and all(r.kind in CONVOLUTIONS for r in readers)
     )
     if not possible or (offset and any(r.pad or r.kind == "convtranspose2d" for r in readers)):
         return False

@@ -96,9 +96,10 @@ def _memory(spec: StudentSpec) -> str:
             except UserError:
                 continue
             bits = sorted(set(found.bits.values()), reverse=True)
+            at = f" at {' and '.join(map(str, bits))} bits" if bits else ""
             return (
-                f"If these were solved, it would fit: {found.fullest} of 768 kernel words at "
-                f"{' and '.join(str(b) for b in bits)} bits, {found.cycles:,} cycles."
+                f"If these were solved, it would fit: {found.fullest} of 768 kernel words{at}, "
+                f"{found.cycles:,} cycles."
             )
         allocate(graph, costs)
     except UserError as error:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
 from ai8x_models.students import INPUT, StudentSpec
+from common.errors import UserError
 from quantize.ptq import evaluate
 from quantize.ptq.net import Net
 from quantize.ptq.suits import TRIALS
 
 LARGE = 0.5
 """Share of an output's spread beyond which its error is remarked on."""
+
+NOISE = 1e-4
+"""Error by an output's own size that two ways to compute in float32 may make."""
 
 
 def share(got: np.ndarray, truth: np.ndarray) -> float:
@@ -42,17 +48,24 @@ def remark(spec: StudentSpec, name: str, layer: str, far: float, ratios: dict[st
     )
 
 
-def remark_unlike(net: Net, name: str, far: float) -> str:
-    """The remark on an output that is far from the model's before anything is rounded."""
+def remark_unlike(path: Path, net: Net, name: str, far: float) -> str:
+    """The remark on an output that is far from the model's before anything is rounded.
+
+    Raises:
+        UserError: nothing of the model was replaced, so that it was misread.
+    """
+    said = f"output {name} is wrong by {far:.2g} of its spread before anything is rounded"
     replaced = [note for note in net.notes if " replaced by " in note]
-    why = "what was read of the model computes something else; please report it"
-    if replaced:
-        why = f"{replaced[0].partition(': ')[0]} and what stands for it are that far apart"
-    return f"output {name} is wrong by {far:.2g} of its spread before anything is rounded: {why}"
+    if not replaced:
+        raise UserError(
+            f"{path}: {said}: what was read of the model computes something else; please report it"
+        )
+    what = replaced[0].partition(" is replaced")[0].partition(": ")[0]
+    return f"{said}: {what} and what stands for it are that far apart"
 
 
 def unlike(net: Net, inputs: np.ndarray, name: str, truth: np.ndarray) -> float:
-    """Error of a float network by the spread of an output, on a few inputs.
+    """Error of a float network by the spread of an output, on a few inputs; 0 for mere noise.
 
     Args:
         net: after :func:`quantize.ptq.fuse.fuse`.
@@ -62,7 +75,9 @@ def unlike(net: Net, inputs: np.ndarray, name: str, truth: np.ndarray) -> float:
     """
     found = evaluate.outputs(net, torch.from_numpy(inputs[:TRIALS]))[name].numpy()
     some = truth[: len(found)]
-    return share(found.reshape(some.shape), some)
+    found = found.reshape(some.shape)
+    noise = NOISE * float(np.linalg.norm(some))
+    return share(found, some) if float(np.linalg.norm(found - some)) > noise else 0.0
 
 
 def source_of_error(spec: StudentSpec, output: str, ratios: dict[str, float]) -> str:

@@ -201,7 +201,11 @@ def _per_layer(student: Student, floating: Student, chip: Tensor) -> dict[str, f
 def _compare(
     path: Path, result: Result, lowered: lower.Lowered, data: Calibration, chip: Tensor
 ) -> None:
-    """Compare the integer student with the model itself, as ONNX Runtime computes it."""
+    """Compare the integer student with the model itself, as ONNX Runtime computes it.
+
+    Raises:
+        UserError: the model was misread.
+    """
     net, student = result.net, result.student
     wanted = model_outputs(path, net, data.inputs)
     mine = integer_outputs(student, chip, result.factors)
@@ -210,12 +214,12 @@ def _compare(
         norm = float(np.linalg.norm(truth)) or 1.0
         result.outputs[name] = float(np.linalg.norm(got - truth)) / norm
         far = remarks.share(got, truth)
-        if far > remarks.LARGE:
-            read = remarks.unlike(net, data.inputs, name, truth)
-            result.notes.append(
-                remarks.remark_unlike(net, name, read) if read > remarks.LARGE / 2
-                else remarks.remark(student.spec, name, lowered.layers[op], far, result.layers)
-            )  # fmt: skip
+        read = remarks.unlike(net, data.inputs, name, truth) if far > remarks.LARGE / 2 else 0.0
+        if read > remarks.LARGE / 2:
+            result.notes.append(remarks.remark_unlike(path, net, name, read))
+        elif far > remarks.LARGE:
+            layer = lowered.layers[op]
+            result.notes.append(remarks.remark(student.spec, name, layer, far, result.layers))
     op = net.outputs[0][1]
     first, truth = mine[lowered.layers[op]].reshape(len(data.inputs), -1), wanted[0]
     truth = truth.reshape(len(truth), -1)

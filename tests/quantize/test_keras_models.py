@@ -121,7 +121,45 @@ def dense_line() -> Made:
     return m, ()
 
 
-every = pytest.mark.parametrize("make", [classifier, flat, line, maps, dense, dense_line])
+def factors() -> Made:
+    """Flatten, which takes channels last, with factors and offsets of every value behind it."""
+    m = Float(6, 4, 3)
+    m.add("MatMul", "x", m.random(3, 5))
+    m.add("Flatten", m.add("Relu"))
+    m.add("Unsqueeze", m.add("Mul", m.last, m.random(120)), m.whole(2))
+    m.add("Add", m.add("Flatten"), m.random(120))
+    untrained = m.real(*[0.0] * 120), m.real(*[1.0] * 120)
+    m.add("BatchNormalization", m.last, m.random(120), m.random(120), *untrained)
+    m.add("Gemm", m.last, m.random(120, 4), m.random(4))
+    return m, ()
+
+
+def dense_twice() -> Made:
+    """Two Dense on the input; their weights are constants only when they are folded."""
+    m = Float(24, 10)
+    one = m.add("MatMul", "x", m.add("Transpose", m.random(8, 10), perm=[1, 0]))
+    weight = m.add("Identity", m.random(1, 10, 8))
+    m.add("Add", one, m.add("MatMul", m.add("Relu", "x"), weight))
+    m.add("Transpose", m.last, perm=[0, 2, 1])
+    m.add("Conv", m.last, m.random(6, 8, 3), pads=[1, 1])
+    return m, ()
+
+
+def quantised_weights() -> Made:
+    """Conv2D behind a Clip, whose weights are dequantised."""
+    m = Float(8, 6, 3)
+    m.add("Clip", "x", m.constant(np.array(0, np.float32)))
+    m.add("Transpose", m.last, perm=[0, 3, 1, 2])
+    source, whole = m.last, m.rng.integers(-128, 128, (4, 3, 3, 3)).astype(np.int8)
+    m.add("DequantizeLinear", m.constant(whole), m.constant(np.array(1 / 256, np.float32)))
+    m.add("Conv", source, m.last, pads=[1, 1, 1, 1])
+    return m, ()
+
+
+MODELS = [
+    *(classifier, flat, line, maps, dense, dense_line, factors, dense_twice, quantised_weights)
+]
+every = pytest.mark.parametrize("make", MODELS)
 
 
 @every

@@ -19,6 +19,7 @@ from quantize.ptq.data import Calibration, load
 from quantize.ptq.obstacles import UnfitNetwork
 from quantize.ptq.run import Result, quantize, understand
 from tests.helpers.float_models import Float
+from tests.helpers.same_float import same
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
@@ -358,3 +359,120 @@ def test_of_a_network_without_layers_it_is_said_what_it_was(tmp_path: Path) -> N
     with pytest.raises(UnfitNetwork, match="no layers") as caught:
         understand(model.save(tmp_path / "model.onnx"))
     assert "(Einsum)" in str(caught.value)
+
+
+def put_out(*last: str) -> Float:
+    """Data that is flattened with channels last, and what stands behind it."""
+    model = Float(8, 4)
+    model.add("MatMul", "x", model.random(4, 3))
+    model.add("Flatten")
+    for op in last:
+        if op == "Concat":
+            model.add(op, model.last, model.last, axis=1)
+        elif op == "Sub":
+            model.add(op, model.last, model.random(24))
+        elif op == "ReduceMean":
+            model.add(op, model.last, axes=[1])
+        elif op == "MaxPool":
+            model.add("Unsqueeze", model.last, model.whole(2))
+            model.add(op, model.last, kernel_shape=[1])
+        elif op == "Reshape":
+            model.add(op, model.last, model.whole(1, 4, 6))
+        else:
+            model.add(op)
+    return model
+
+
+@pytest.mark.parametrize(
+    "last",
+    [(), ("Concat",), ("Sub",), ("Softmax",), ("ReduceMean",), ("MaxPool",), ("Relu", "Softmax"),
+     ("Elu", "Sub", "Concat"), ("Reshape",)],
+)  # fmt: skip
+def test_flat_data_in_another_order_is_not_put_out(last: tuple[str, ...], tmp_path: Path) -> None:
+    model = put_out(*last)
+    with pytest.raises(UnfitNetwork, match="flattened with channels last and put out"):
+        understand(model.save(tmp_path / "model.onnx"))
+
+
+def test_what_replaces_an_activation_keeps_the_order_of_flat_data(tmp_path: Path) -> None:
+    """Of a curve that is nearly a ReLU on what is positive, so that an order shows."""
+    model = Float(8, 4)
+    model.add("Abs", model.add("MatMul", "x", model.random(4, 3)))
+    model.add("LeakyRelu", model.add("Flatten"))
+    model.add("Gemm", model.last, model.random(24, 3))
+    x = np.random.default_rng(0).uniform(-1, 1, (24, 4, 8, 1)).astype(np.float32)
+    path = model.save(tmp_path / "model.onnx")
+    result = quantize(path, lambda net: Calibration(x), approximate=True)
+    assert all(error < WORST for error in result.outputs.values()), result.outputs
+
+
+def test_a_quantised_linear_layer_on_every_step_is_read(tmp_path: Path) -> None:
+    """Its data and its weights are dequantised."""
+    model = Float(24, 10)
+    step, zero = model.real(1 / 128), model.constant(np.zeros(1, np.int8))
+    whole = model.constant(model.rng.integers(-128, 128, (10, 8)).astype(np.int8))
+    data = model.add("DequantizeLinear", model.add("QuantizeLinear", "x", step, zero), step, zero)
+    model.add("MatMul", data, model.add("DequantizeLinear", whole, step, zero))
+    net, _ = understand(model.save(tmp_path / "model.onnx"))
+    assert net.layout == "nlc"
+
+
+def test_channels_in_front_may_be_multiplied_from_the_left(tmp_path: Path) -> None:
+    model = Float(10, 24)
+    model.add("Relu", model.add("MatMul", model.random(8, 10), "x"))
+    model.add("MatMul", model.random(1, 6, 8), model.last)
+    assert same(model.save(tmp_path / "model.onnx"), model.shape).layout == "ncl"
+
+
+def product(*shape: int, turned: bool = False) -> Float:
+    """A convolution and a matrix product behind it, which the chip does not have."""
+    model = Float(4, 8, 8)
+    given = [model.conv(4, 4, 3, 3, pads=[1] * 4), model.random(*shape)]
+    model.add("MatMul", *(reversed(given) if turned else given))
+    model.add("Transpose", model.conv(4, 4, 1, 1, source=model.last), perm=[0, 2, 3, 1])
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (product(8, 8), "a matrix product that is no linear layer on flat data or along"),
+        (product(8, 8, turned=True), "a matrix product with the constant in front"),
+        (product(4, 8, 8), r"weights of shape \[4, 8, 8\], not \[inputs, outputs\]; nearest"),
+        (product(8), r"weights of shape \[8\], not \[inputs, outputs\]; nearest"),
+    ],
+)
+def test_other_matrix_products_are_named(model: Float, said: str, tmp_path: Path) -> None:
+    if said.startswith(r"weights of shape \[8"):  # it gives one axis less
+        del model.nodes[2:]
+        model.add("Add", "t1_0", "t1_0")
+    with pytest.raises(UnfitNetwork, match=said):
+        understand(model.save(tmp_path / "model.onnx"))
+
+
+def test_the_memory_of_no_weights_has_no_bits(tmp_path: Path) -> None:
+    model = Float(4, 8, 8)
+    model.add("MaxPool", "x", kernel_shape=[2, 2], strides=[2, 2])
+    model.add("MaxPool", model.add("Mul", model.last, "t0_0"), kernel_shape=[2, 2])
+    with pytest.raises(UnfitNetwork, match="kernel words, "):
+        understand(model.save(tmp_path / "model.onnx"))
+
+
+@pytest.mark.parametrize("op", ["Gemm", "Conv"])
+def test_a_bias_that_is_data_is_refused(op: str, tmp_path: Path) -> None:
+    model = Float(4) if op == "Gemm" else Float(4, 8, 8)
+    weight = model.random(4, 4, *([1, 1] if op == "Conv" else []))
+    data = model.add("ReduceMean", "x", axes=[2, 3], keepdims=0) if op == "Conv" else "x"
+    data = model.add("Reshape", data, model.whole(4))
+    model.add(op, "x", weight, data)
+    with pytest.raises(UserError, match="its bias is data"):
+        understand(model.save(tmp_path / "model.onnx"))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_columns_without_rows_are_convolved_and_pooled(stride: int, tmp_path: Path) -> None:
+    model = Float(5, 4, 8)
+    model.add("ReduceMean", "x", axes=[2], keepdims=0)
+    model.conv(5, 4, 3, pads=[1, 1], strides=[stride])
+    model.add("MaxPool", model.last, kernel_shape=[2], strides=[2])
+    same(model.save(tmp_path / "model.onnx"), model.shape)

@@ -91,6 +91,9 @@ def _turned(
     if letters == "WH":
         weight, pads = weight.swapaxes(2, 3), pads[::-1]
         strides, dilations = strides[::-1], dilations[::-1]
+    if letters == "W":  # one row, of which nothing is above or below
+        wide = weight[:, :, None]
+        return _Window(wide, ((0, 0), *pads), strides * 2, (1, *dilations))
     weight = weight if len(letters) == 2 else weight[..., None]
     line = shape[2] == 1 < shape[1] and weight.shape[3] == 1 < weight.shape[2]
     if line and pads[1:] in ((), ((0, 0),)):
@@ -203,37 +206,65 @@ def linear(reader: Reader, node: Node) -> Op:
     """Gemm or MatMul with constant weights: on flat data, or on every pixel's channels."""
     from quantize.ptq.read.operators import foreign, out
 
-    source, weight = reader.data(node), reader.constant(node, 1)
-    if weight is not None and weight.ndim == 2 and _pixel_by_pixel(reader, node, source):
-        if len(weight) != source.shape[0]:
-            raise node.refuse(f"{len(weight)} inputs expected, but its data has {source.shape[0]}")
-        matrix = _finite(node, weight).T
+    turned = not reader.is_data(node, 0)
+    source = reader.data(node, int(turned))
+    weight = _matrix(reader, node, source, turned)
+    if weight is not None and _pixel_by_pixel(reader, node, source, turned):
+        matrix = _finite(node, weight if turned else weight.T)
+        if matrix.shape[1] != source.shape[0]:
+            inputs = matrix.shape[1]
+            raise node.refuse(f"{inputs} inputs expected, but its data has {source.shape[0]}")
         return reader.add(node, one_by_one(out(node), source.name, source.shape, matrix))
-    if weight is None or weight.ndim != 2 or reader.rank(source) != 2:
-        return foreign(reader, node, "a matrix product that is no linear layer on flat data",
-                       "Flatten and Gemm with constant weights, or Conv 1x1")  # fmt: skip
+    if weight is None or turned or reader.rank(source) != 2:
+        return foreign(reader, node, *_no_layer(reader, node, turned))
     weight = _finite(node, weight) * node.number("alpha", 1.0)
     if not node.integer("transB", 0):
         weight = weight.T
     if weight.shape[1] != source.shape[0] or node.integer("transA", 0):
         raise node.refuse(f"{weight.shape[1]} inputs expected, but its data has {source.shape[0]}")
-    if source.name in reader.orders:  # flattened with channels last
-        moved = np.empty_like(weight)
-        moved[:, reader.orders[source.name]] = weight
-        weight = moved
-    bias = reader.constant(node, 2)
-    offset = np.zeros(len(weight)) if bias is None else bias.reshape(-1) * node.number("beta", 1.0)
+    weight = reader.as_it_lies(source, weight)
+    offset = _bias(reader, node, len(weight)) * node.number("beta", 1.0)
     return reader.add(node, Op(
         out(node), "linear", [source.name], (len(weight), 1, 1), weight=weight[:, :, None, None],
         bias=np.broadcast_to(offset, (len(weight),)).astype(np.float64),
     ))  # fmt: skip
 
 
-def _pixel_by_pixel(reader: Reader, node: Node, source: Op) -> bool:
-    """Whether a MatMul has channels as the last of several axes: a convolution of 1x1."""
+def _matrix(reader: Reader, node: Node, source: Op, turned: bool) -> np.ndarray | None:
+    """Constant weights of two axes; those in front of them may be there and 1."""
+    weight = reader.constant(node, int(not turned))
+    if weight is None or not 2 <= weight.ndim <= max(2, reader.rank(source)):
+        return None
+    return weight.reshape(weight.shape[-2:]) if max(weight.shape[:-2], default=1) == 1 else None
+
+
+def _pixel_by_pixel(reader: Reader, node: Node, source: Op, turned: bool) -> bool:
+    """Whether a MatMul sums over the channels of every pixel: a convolution of 1x1.
+
+    It sums over the last axis, or over the one before where the constant comes first (``turned``).
+    """
     view = reader.view(source)
-    last = len(view) > 2 and view[-1] == "C"
-    return node.op == "MatMul" and last and source.name not in reader.orders
+    along = len(view) > 2 and view[-2 if turned else -1] == "C"
+    return node.op == "MatMul" and along and source.name not in reader.orders
+
+
+def _no_layer(reader: Reader, node: Node, turned: bool) -> tuple[str, str]:
+    """What a matrix product is that is no linear layer, and the nearest that is one."""
+    weight = reader.constant(node, int(not turned))
+    if weight is None:
+        return "a matrix product of data", "constant weights"
+    if _matrix(reader, node, reader.data(node, int(turned)), turned) is None:
+        said = f"a matrix product with weights of shape {list(weight.shape)}"
+        return f"{said}, not [inputs, outputs]", "weights of two axes"
+    if turned:
+        return (
+            "a matrix product with the constant in front, along an axis that is not the channels'",
+            "the data first and weights [inputs, outputs], or Conv 1x1",
+        )
+    return (
+        "a matrix product that is no linear layer on flat data or along the channels",
+        "Flatten and Gemm with constant weights, or Conv 1x1",
+    )
 
 
 def _finite(node: Node, weight: np.ndarray) -> np.ndarray:
@@ -243,6 +274,8 @@ def _finite(node: Node, weight: np.ndarray) -> np.ndarray:
 
 
 def _bias(reader: Reader, node: Node, outputs: int) -> np.ndarray:
+    if reader.is_data(node, 2):
+        raise node.refuse("its bias is data; export it with constants, or with an Add behind it")
     bias = reader.constant(node, 2)
     if bias is None:
         return np.zeros(outputs)

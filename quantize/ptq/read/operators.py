@@ -61,7 +61,7 @@ def affine(reader: Reader, node: Node, source: Op, gain: np.ndarray, offset: np.
     values = []
     for array in (gain, offset):
         wide = shapes.per_channel(array, reader.view(source))
-        if wide is None or (source.name in reader.orders and wide.size > 1):
+        if wide is None:
             return foreign(
                 reader, node, f"a constant of shape {list(array.shape)} for every pixel",
                 "one number per channel",
@@ -70,7 +70,8 @@ def affine(reader: Reader, node: Node, source: Op, gain: np.ndarray, offset: np.
             return source  # its size is not known; it is an obstacle as it is
         if wide.size not in (1, channels):
             raise node.refuse(f"{wide.size} numbers, but its data has {channels} channels")
-        values.append(np.broadcast_to(wide, (channels,)).astype(np.float64))
+        every = np.broadcast_to(wide, (channels,)).astype(np.float64)
+        values.append(reader.as_it_lies(source, every))
     return reader.add(node, Op(
         out(node), "affine", [source.name], source.shape, weight=values[0], bias=values[1]
     ))  # fmt: skip
@@ -92,7 +93,8 @@ def batch_normalization(reader: Reader, node: Node) -> Op:
     shape = (1, -1, *(1,) * (len(view) - 2))
     trained = bool((mean != 0).any() or (variance != 1).any())
     if reader.net.norm is None and trained and (front := reader.net.front(source)):
-        reader.net.norm = Norm(label(node), front, np.sqrt(variance).reshape(-1))
+        deviation = np.broadcast_to(np.sqrt(variance).reshape(-1), (source.shape[0],))
+        reader.net.norm = Norm(label(node), front, reader.as_it_lies(source, deviation))
     return affine(reader, node, source, gain.reshape(shape), (offset - mean * gain).reshape(shape))
 
 

@@ -23,7 +23,8 @@ def _pool(reader: Reader, node: Node, kind: Pooling) -> Op:
     source = reader.data(node)
     window = node.integers("kernel_shape")
     letters = views.spatial(reader.view(source))
-    if window is None or not letters or len(window) != len(letters):
+    flat = not letters or source.name in reader.orders
+    if window is None or letters is None or flat or len(window) != len(letters):
         return foreign(reader, node, "pooling of data without rows", "pooling of rows and columns")
     step = per_axis(node, "strides", len(letters))
     pads = _pool_pads(node, views.dims(letters, source.shape), window, step)
@@ -31,6 +32,9 @@ def _pool(reader: Reader, node: Node, kind: Pooling) -> Op:
         window, step = window[::-1], step[::-1]
         pads = tuple(pads[n] for n in (1, 0, 3, 2))
     spatial = 1 if source.shape[2] == 1 and window[1:] in ((), (1,)) else 2
+    if letters == "W":  # one row, of which nothing is above or below
+        window, step, pads = (1, *window), step * 2, (0, pads[0], 0, pads[1])
+        spatial = 2
     size, stride = _pair(window), _pair(step, 1)
     floor, ceil = (
         _sizes(source, size, stride, pads, False),

@@ -40,6 +40,10 @@ class Reader:
         self.tensors: dict[str, str] = {}
         self.views = {INPUT: view}
         self.orders: dict[str, np.ndarray] = {}
+        """Where the values of flat data lie, by operation, that was flattened with channels last.
+
+        Every operation but a linear layer hands it on; a linear layer's weights are put in order.
+        """
         self.whole = {net.input_name} if net.whole else set()
         """Tensors of the model that hold whole numbers by their type."""
         self.grouped: set[str] = set()
@@ -106,9 +110,18 @@ class Reader:
         source = op.inputs[0]
         self.net.add(op)
         self.views[op.name] = first
-        if source in self.orders and op.kind in ("act", "affine"):
+        if source in self.orders and op.kind != "linear":
             self.orders[op.name] = self.orders[source]
         return op
+
+    def as_it_lies(self, source: Op, values: np.ndarray) -> np.ndarray:
+        """Numbers for every channel of an operation's result, along the last axis, in its order."""
+        order = self.orders.get(source.name)
+        if order is None:
+            return values
+        moved = np.empty_like(values)
+        moved[..., order] = values
+        return moved
 
     def obstacle(self, node: Node, reason: str, nearest: str) -> None:
         """Note something that the chip cannot do."""
@@ -230,38 +243,78 @@ def _type_of(model: Model, name: str) -> str:
     return kind
 
 
-_EACH = ("QuantizeLinear", "DequantizeLinear", "Cast", "Identity", "Add", "Sub", "Mul", "Div")
+_EACH = (
+    *("QuantizeLinear", "DequantizeLinear", "Cast", "Identity", "Dropout", "Add", "Sub", "Mul"),
+    *("Div", "Pow", "Neg", "Abs", "Sqrt", "Exp", "Relu", "Clip", "LeakyRelu", "PRelu", "Elu"),
+    *("Selu", "Gelu", "Erf", "Sigmoid", "HardSigmoid", "HardSwish", "Softplus", "Tanh", "Min"),
+    "Max",
+)
 """Operators that leave every value where it is."""
+
+_IN_FRONT = ("Conv", "ConvTranspose", "BatchNormalization", "MaxPool", "AveragePool")
+"""Operators that take the second axis for channels."""
+
+Places = list[int | None]
+"""Which axis of the input stands at each axis of a tensor; None: one that was put in."""
 
 
 def _channel_axis(model: Model, name: str, sizes: list[int]) -> int:
     """The axis of the input that its first layer takes for channels: Keras has them last."""
-    places: list[int | None] = list(range(len(sizes)))
-    node = model.reader(name)
-    while node is not None:
-        perm = node.integers("perm")
-        given = model.constants.get(node.inputs[1]) if len(node.inputs) > 1 else None
-        whole: list[int] = []
-        if given is not None and given.array.dtype.kind in "iu":
-            whole = [int(n) for n in given.array.reshape(-1)]
-        if node.op == "Transpose" and perm is not None and len(perm) == len(places):
-            places = [places[n] for n in perm]
-        elif node.op == "Unsqueeze":
-            added = whole or list(node.integers("axes") or ())
-            for place in sorted(n % (len(places) + len(added)) for n in added):
-                places.insert(place, None)
-        elif node.op == "Reshape" and whole[1:2] == [1] and len(whole) == len(sizes) == 4:
-            one = [n for n in places[1:] if n is not None and sizes[n] == 1]
-            return one[0] if one and whole[2:] == sizes[1:3] else 1
-        elif node.op == "MatMul" and given is not None and given.array.ndim == 2:
-            return places[-1] or 1  # a linear layer for every pixel
-        elif node.op not in _EACH:
-            break
-        node = model.reader(node.outputs[0])
-    found = places[1] if len(places) > 1 else 1
-    return (
-        1 if node is None or node.op not in ("Conv", "BatchNormalization") or not found else found
-    )
+    data = {name}
+    for node in model.nodes:
+        if data.intersection(node.inputs):
+            data.update(node.outputs)
+    known: dict[str, Places] = {name: list(range(len(sizes)))}
+    for node in model.nodes:
+        found = next((n for n in node.inputs if n in known), "")
+        if not found:
+            continue
+        weighted = not data.intersection(n for n in node.inputs if n != found)
+        decided = _decided(model, node, known[found], sizes, node.inputs[0] == found)
+        if decided and weighted:
+            return decided
+        behind = _behind(model, node, known[found])
+        if behind:
+            known[node.outputs[0]] = behind
+    return 1
+
+
+def _decided(model: Model, node: Node, places: Places, sizes: list[int], first: bool) -> int | None:
+    """The axis of the input that a layer takes for channels; None where it takes none.
+
+    ``first``: whether data is what the layer reads first.
+    """
+    if node.op == "MatMul":  # a linear layer for every pixel
+        return places[-1 if first else -2] or 1
+    if node.op in _IN_FRONT and first and len(places) > 1:
+        return places[1] or 1
+    whole = _whole(model, node)
+    if node.op == "Reshape" and whole[1:2] == [1] and len(whole) == len(sizes) == 4:
+        one = [n for n in places[1:] if n is not None and sizes[n] == 1]
+        return one[0] if one and whole[2:] == sizes[1:3] else 1
+    return None
+
+
+def _behind(model: Model, node: Node, places: Places) -> Places | None:
+    """Where the axes of the input lie behind an operator that computes no layer."""
+    perm = node.integers("perm")
+    if node.op == "Transpose" and perm is not None and sorted(perm) == list(range(len(places))):
+        return [places[n] for n in perm]
+    if node.op == "Unsqueeze":
+        added = _whole(model, node) or list(node.integers("axes") or ())
+        behind = list(places)
+        for place in sorted(n % (len(places) + len(added)) for n in added):
+            behind.insert(place, None)
+        return behind
+    return places if node.op in _EACH else None
+
+
+def _whole(model: Model, node: Node) -> list[int]:
+    """The second input, where that is constant whole numbers."""
+    given = model.constants.get(node.inputs[1]) if len(node.inputs) > 1 else None
+    if given is None or given.array.dtype.kind not in "iu":
+        return []
+    return [int(n) for n in given.array.reshape(-1)]
 
 
 def _constant(reader: Reader, node: Node) -> np.ndarray | None:
@@ -293,7 +346,7 @@ def _outputs(reader: Reader) -> None:
             raise UserError(f"{model.path}: output {name} is the input itself; remove it")
         if op.name in reader.orders:
             reader.net.obstacles.append(Obstacle(
-                op.node, "flattened with channels last and put out", "data as it lies"
+                op.node, "flattened with channels last and put out", "put out what is flattened"
             ))  # fmt: skip
         if op.tensor != name:  # what only moved data is not computed here
             net.cut[name] = op.tensor
