@@ -200,7 +200,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path, capsys: pytest.CaptureFix
         ("optimizer=sgd", "optimizer is 'sgd'; it must be one of adamw, muon"),
         ("muon_rate=0", "muon_rate is 0"),
         ("early_share=2", "early_share is 2"),
-        ("early_size=20", "early_size is 20; it must be a multiple of 8 and at least 32"),
+        ("early_size=20", "early_size is 20; it must be a multiple of 8, at least 32"),
     ],
 )
 def test_bad_settings_are_one_sentence(
