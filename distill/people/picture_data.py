@@ -16,16 +16,17 @@ from common.files import checksum
 from distill.engine.module import Reporting
 from distill.people.crops import Augmentation, CropDataset
 from distill.people.mixture import VALIDATION_BATCH, collate, open_set
-from distill.people.picture_maps import Look, PictureMaps, maps_file
+from distill.people.picture_maps import Look, PictureMaps, maps_file, wider
 from distill.people.pictures import Pictures, ViewDataset, merge
 from distill.people.recipe import PictureRun, PictureSet
 from distill.people.views import Views
 
 
-def open_pictures(config: PictureSet) -> Pictures:
-    """Read one set of the mixture."""
+def open_pictures(config: PictureSet, draw_labels: bool) -> Pictures:
+    """Read one set of the mixture; ``draw_labels`` is the recipe's."""
     annotations = Path(config.annotations) if config.annotations else None
-    return Pictures(Path(config.images), annotations, config.rotate, config.in_memory)
+    draw = draw_labels if config.draw_labels is None else config.draw_labels
+    return Pictures(Path(config.images), annotations, config.rotate, config.in_memory, draw)
 
 
 def views_of(recipe: PictureRun, config: PictureSet) -> Views:
@@ -64,7 +65,7 @@ class PictureData(Reporting):
         recipe = self.recipe
         self.configs = [config for config in recipe.pictures if config.weight > 0]
         # What is wrong with a set is said before minutes go into maps of another.
-        opened = [open_pictures(config) for config in self.configs]
+        opened = [open_pictures(config, recipe.draw_labels) for config in self.configs]
         crops = [open_set(config, recipe.seed + 1) for config in recipe.validation]
         for config, pictures in zip(self.configs, opened, strict=True):
             if self.look is not None:
@@ -91,6 +92,7 @@ class PictureData(Reporting):
             recipe.picture_size,
             pictures.images,
             names,
+            recipe.picture_widen,
         )
         maps = PictureMaps(path, names, recipe.picture_size)
         missing = len(names) - maps.known()
@@ -104,7 +106,7 @@ class PictureData(Reporting):
                     bar.update()
                     return pictures.pixels(by_name[name])
 
-                maps.fill(self.look, read)
+                maps.fill(wider(self.look, recipe.picture_widen), read)
         return maps
 
     def report(self) -> str:
@@ -138,9 +140,7 @@ class PictureData(Reporting):
         return DataLoader(
             ConcatDataset(self.train), recipe.batch, sampler=sampler, drop_last=True,
             num_workers=recipe.workers,
-            collate_fn=partial(
-                merge, stride=self.stride, sigma=recipe.sigma, draw=recipe.draw_labels
-            ),
+            collate_fn=partial(merge, stride=self.stride, sigma=recipe.sigma),
         )  # fmt: skip
 
     def val_dataloader(self) -> DataLoader[Any]:

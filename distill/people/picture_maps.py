@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ai8x_models.codec import FLIP_HEATMAPS, FLIP_PAFS, NUM_HEATMAPS, NUM_PAFS
+from ai8x_models.codec import BACKGROUND, FLIP_HEATMAPS, FLIP_PAFS, NUM_HEATMAPS, NUM_PAFS
 from common.errors import UserError
 from common.files import write_file
 
@@ -26,6 +26,9 @@ CHANNELS = NUM_HEATMAPS + NUM_PAFS
 SCALE = 127  # the byte that stands for 1.0
 STRIDE = 8  # of every teacher
 GREY = 128
+SPOT = 0.99
+"""Cells, half width (standard deviation) of the teacher's spots at 368 pixels: median over the sure
+points of 2,500 photographs, four fifths between 0.88 and 1.18."""
 _FLIP = (*FLIP_HEATMAPS, *(NUM_HEATMAPS + channel for channel in FLIP_PAFS))
 
 # RGB picture uint8 [size, size, 3] -> maps float32 [57, size / 8, size / 8]
@@ -44,6 +47,28 @@ def fit_square(pixels: np.ndarray, size: int) -> np.ndarray:
     canvas = np.full((size, size, 3), GREY, np.uint8)
     canvas[: shape[1], : shape[0]] = cv2.resize(pixels, shape, interpolation=method)
     return canvas
+
+
+def wider(look: Look, factor: float) -> Look:
+    """A teacher whose spots are ``factor`` times as wide and no higher; limbs stay as they are.
+
+    A teacher that looks at more pixels draws narrower spots, in the student's pixels, than labels
+    do, down to less than a cell of the student's grid, where a spot between two cells is half lost.
+    """
+    if factor == 1:
+        return look
+    blur = SPOT * float(np.sqrt(factor**2 - 1))
+
+    def widened(pixels: np.ndarray) -> np.ndarray:
+        maps = look(pixels).copy()
+        spots = np.ascontiguousarray(maps[:BACKGROUND].transpose(1, 2, 0))
+        wide = cv2.GaussianBlur(spots, (0, 0), blur) * factor**2
+        highest = np.maximum(cv2.dilate(spots, np.ones((3, 3), np.uint8)), 0)
+        maps[:BACKGROUND] = np.minimum(wide, highest).transpose(2, 0, 1)
+        maps[BACKGROUND] = 1 - maps[:BACKGROUND].max(axis=0)
+        return maps
+
+    return widened
 
 
 class PictureMaps:
@@ -104,9 +129,12 @@ class PictureMaps:
         return found
 
 
-def maps_file(folder: Path, teacher: str, size: int, images: Path, names: Sequence[str]) -> Path:
+def maps_file(
+    folder: Path, teacher: str, size: int, images: Path, names: Sequence[str], widen: float = 1.0
+) -> Path:
     """Where the maps of a folder's pictures belong; ``teacher`` is the network's checksum."""
-    facts = json.dumps([teacher, size, str(images.resolve()), list(names)])
+    as_is: list[object] = [teacher, size, str(images.resolve()), list(names)]
+    facts = json.dumps(as_is if widen == 1 else [*as_is, widen])
     return folder / f"{hashlib.sha256(facts.encode()).hexdigest()[:16]}.maps"
 
 

@@ -44,12 +44,14 @@ class Pictures:
 
     ``annotations`` None: nothing is labelled, and a teacher speaks alone. ``in_memory``: encoded
     files are read once and kept; otherwise they are read whenever they are looked at.
+    ``draw_labels``: labelled people are drawn into a teacher's maps (:func:`with_labels`).
     """
 
     def __init__(
-        self, images: Path, annotations: Path | None, rotate: float = 1.0, in_memory: bool = True
-    ) -> None:
-        self.in_memory = in_memory
+        self, images: Path, annotations: Path | None, rotate: float = 1.0, in_memory: bool = True,
+        draw_labels: bool = True,
+    ) -> None:  # fmt: skip
+        self.in_memory, self.draw_labels = in_memory, draw_labels
         self.images, self.labelled, self.rotate = images, annotations is not None, rotate
         self.skipped = Skipped()
         if annotations is None:
@@ -220,6 +222,7 @@ class ViewDataset(Dataset[dict[str, Any]]):
             item["cells"] = cell_map(matrix, zoom, self.stride, self.size)
             item["flip"] = np.bool_(flip)
             item["said"] = labelled_cells(people, self.size, self.stride)
+            item["draw"] = np.bool_(self.pictures.draw_labels)
         return item
 
 
@@ -257,14 +260,12 @@ def with_labels(teacher: torch.Tensor, drawn: torch.Tensor, said: torch.Tensor) 
     return torch.where(said, drawn, out)
 
 
-def merge(
-    items: Sequence[dict[str, Any]], stride: int, sigma: float, draw: bool = True
-) -> dict[str, torch.Tensor]:
+def merge(items: Sequence[dict[str, Any]], stride: int, sigma: float) -> dict[str, torch.Tensor]:
     """A batch: ``image`` uint8 [N, 3, s, s], ``target`` float32 [N, 57, h, w] drawn from labels,
     ``known`` bool [N, 57, h, w], and ``teacher`` float32 [N, 57, h, w] where there are maps.
 
-    Where a teacher sees somebody whom no label names, the labels are not believed. With ``draw``
-    labelled people are drawn into the teacher's maps (:func:`with_labels`).
+    Where a teacher sees somebody whom no label names, the labels are not believed. In the items
+    that say ``draw`` labelled people are drawn into the teacher's maps (:func:`with_labels`).
     """
     batch = {key: torch.from_numpy(np.stack([i[key] for i in items])) for key in items[0]}
     size = batch["image"].shape[-1]
@@ -280,5 +281,9 @@ def merge(
         drawn = target.abs()[:, : codec.BACKGROUND].amax(1) > 0
         near = torch.nn.functional.max_pool2d(drawn.float()[:, None], 5, 1, 2)[:, 0] > 0
         out["known"] = out["known"] & ~(seen & ~near)[:, None]
-        out["teacher"] = with_labels(teacher, target, batch["said"]) if draw else teacher
+        draw = batch["draw"]
+        if draw.any():
+            mended = with_labels(teacher[draw], target[draw], batch["said"][draw])
+            teacher[draw] = mended
+        out["teacher"] = teacher
     return out

@@ -178,7 +178,8 @@ class PictureSet:
 
     Without ``annotations`` (COCO keypoint JSON) nothing is labelled and a teacher speaks alone.
     ``rotate`` is a factor on the usual angles, for sets that are full of somersaults; ``whole`` and
-    ``extent`` take the place of ``views.whole`` and ``views.size`` where they are given.
+    ``extent`` take the place of ``views.whole`` and ``views.size`` where they are given, and
+    ``draw_labels`` that of the recipe's.
     """
 
     images: str = ""
@@ -187,6 +188,7 @@ class PictureSet:
     rotate: float = 1.0
     whole: float | None = None
     extent: list[float] | None = None
+    draw_labels: bool | None = None
     in_memory: bool = True  # false: read files whenever they are looked at (large sets)
 
     def __post_init__(self) -> None:
@@ -263,6 +265,7 @@ class PictureMixture(Settings):
     # Network whose maps of whole pictures teach through every view.
     picture_teacher: str = field(default="", metadata=FILE)
     picture_size: int = 256  # pixels of the longer side it looks at
+    picture_widen: float = 1.0  # the teacher's spots, to the width of the labels' (sigma)
     picture_maps: str = "runs/maps"  # folder that keeps them
     draw_labels: bool = True  # into them, where labels name people
     workers: int = 1
@@ -271,6 +274,7 @@ class PictureMixture(Settings):
         self.at_least(0, "workers")
         self.share("early_share")
         self.positive("sigma")
+        self.at_least(1, "picture_widen")
         for name in ("size", "early_size", "picture_size"):
             check_side(name, getattr(self, name))
         super().__post_init__()

@@ -13,11 +13,13 @@ from common.errors import UserError
 from distill.people.crops import transform_points
 from distill.people.picture_maps import (
     SCALE,
+    SPOT,
     PictureMaps,
     cell_map,
     fit_square,
     maps_file,
     through_crops,
+    wider,
 )
 from distill.people.views import Views, draw_view
 
@@ -134,12 +136,46 @@ class TestKeeping:
             for names in (["1"], ["1", "2"])
         }
         assert len(files) == 16
+        assert maps_file(tmp_path, "a", 256, tmp_path / "x", ["1"], 1.4) not in files
 
     def test_no_room_is_told_in_a_sentence(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("not a folder")
         maps = PictureMaps(tmp_path / "file" / "a.maps", ["10"], 64)
         with pytest.raises(UserError, match="cannot write"):
             maps.fill(self.look, self.read)
+
+
+class TestWiderSpots:
+    """A teacher of more pixels draws spots narrower than a student's cell."""
+
+    def look(self, pixels: np.ndarray) -> np.ndarray:
+        points = np.zeros((1, 2, 18, 3), np.float32)
+        points[0, :, 4] = (100, 100, 2), (220, 140, 2)
+        heat, pafs = codec.encode_batch(points, 368, stride=8, sigma=SPOT * 8)
+        return np.concatenate([heat, pafs], axis=1)[0]
+
+    def widths(self, maps: np.ndarray) -> list[float]:
+        """Standard deviations in cells, from the three values about each peak of point 4."""
+        found = []
+        for x, y in ((12, 12), (27, 17)):
+            left, top, right = np.log(maps[4, y, x - 1 : x + 2])
+            found.append(float((2 * top - left - right) ** -0.5))
+        return found
+
+    def test_spots_get_wider_and_no_higher(self) -> None:
+        pixels = np.zeros((368, 368, 3), np.uint8)
+        before, after = self.look(pixels), wider(self.look, 1.4)(pixels)
+        assert self.widths(before) == pytest.approx([SPOT, SPOT], rel=0.01)
+        assert self.widths(after) == pytest.approx([1.4 * SPOT] * 2, rel=0.06)
+        assert after[4].max() == pytest.approx(before[4].max(), rel=0.03)
+        assert after[4].max() <= before[4].max()
+        np.testing.assert_allclose(after[18], 1 - after[:18].max(axis=0), atol=1e-6)
+        np.testing.assert_array_equal(after[19:], before[19:])
+        assert (np.delete(after[:18], 4, axis=0) == 0).all()
+
+    def test_a_factor_of_one_is_the_teacher_itself(self) -> None:
+        look = self.look
+        assert wider(look, 1.0) is look
 
 
 def test_a_picture_is_fitted_into_the_upper_left() -> None:

@@ -12,6 +12,7 @@ import torch
 
 from ai8x_models import codec, skeleton
 from common.errors import UserError
+from distill.people.picture_maps import PictureMaps
 from distill.people.pictures import (
     Pictures,
     ViewDataset,
@@ -154,6 +155,20 @@ def test_labels_mend_what_a_teacher_overlooks() -> None:
     assert mended[0, 19, 10, 10] == 0
     assert mended[0, 20, 10, 10] == -1
     assert mended[0, codec.BACKGROUND, 10, 10] == 0
+
+
+def test_each_set_says_whether_its_labels_are_drawn_into_the_maps(tmp_path: Path) -> None:
+    labels, silent = folder(tmp_path, count=2), np.zeros((57, 16, 16), np.float32)
+    items = []
+    for draw in (True, False):
+        pictures = Pictures(tmp_path, labels, draw_labels=draw)
+        names = [entry.name for entry in pictures.entries]
+        pictures.maps = PictureMaps(tmp_path / f"{draw}.maps", names, 128)
+        pictures.maps.fill(lambda pixels: silent, lambda name: None)
+        items.append(views_of(pictures)[0])
+    teacher = merge(items, 4, sigma=5.0)["teacher"]
+    assert teacher[0, : codec.BACKGROUND].max() > 0.5
+    assert teacher[1, : codec.BACKGROUND].abs().max() == 0
 
 
 def test_a_teachers_other_opinions_do_not_count_where_labels_say_all() -> None:
