@@ -73,6 +73,7 @@ TASK = Task(
             "labels for a folder of pictures, by pretrained networks",
             "distill.people.label.options:label",
         ),
+        "unstretch": Verb("photographs out of squares", f"{HERE}.unstretch:main"),
         "merge": Verb("shards of labels as one file", "distill.people.label.options:merge"),
         "curves": Verb("how runs went, from their logs", f"{HERE}.commands:curves"),
         "plot": Verb("accuracy against cycles, and the curves", f"{HERE}.commands:plot"),
