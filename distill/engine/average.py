@@ -1,7 +1,8 @@
-"""``python -m distill pose average STUDENT ... -o FILE``: the mean of several float students.
+"""``python -m distill pose average STUDENT ... -o FILE``: the mean of several students.
 
 Students that were trained on from the same weights lie close enough together for their mean to be a
-student, too, and often a better one than each (Wortsman et al., "Model soups", ICML 2022).
+student, too, and often a better one than each (Wortsman et al., "Model soups", ICML 2022). Students
+of quantisation-aware training have one, too, where their layers have the same bits and shifts.
 """
 
 from __future__ import annotations
@@ -18,18 +19,23 @@ from common.console import progress, say
 from common.errors import UserError
 from common.files import check_writable
 
+SETTINGS = ("output_shift", "weight_bits", "bias_bits", "quantize_activation")
+"""Entries of a layer that are no weights; see :class:`ai8x_models.layers.FusedLayer`."""
+
 
 def mean(students: Sequence[Student], names: Sequence[str]) -> Student:
     """A student with the mean of all weights and statistics; the first one is changed to it.
 
     Raises:
-        UserError: they are of different networks, or not float; ``names`` say which.
+        UserError: they are of different networks, modes, bits or shifts, or integers; ``names`` say
+            which.
     """
     first = students[0]
     for student, name in zip(students, names, strict=True):
-        if student.mode != "float":
+        if student.mode == "integer" or student.mode != first.mode:
             raise UserError(
-                f"{name} is a student of mode '{student.mode}'; only float ones have a mean"
+                f"{name} is a student of mode '{student.mode}' and {names[0]} one of mode "
+                f"'{first.mode}'; only students of one mode have a mean, and integer ones have none"
             )
         if student.spec.describe() != first.spec.describe():
             raise UserError(
@@ -38,10 +44,27 @@ def mean(students: Sequence[Student], names: Sequence[str]) -> Student:
             )
     states = [student.state_dict() for student in students]
     for key, value in states[0].items():
-        if value.is_floating_point():
+        if _is_setting(key):
+            _check_equal(key, states, names)
+        elif value.is_floating_point():
             states[0][key] = torch.stack([state[key] for state in states]).mean(0)
     first.load_state_dict(states[0])
     return first
+
+
+def _is_setting(key: str) -> bool:
+    """Whether an entry says how a layer computes: its bits, its shift."""
+    return key.rpartition(".")[2] in SETTINGS
+
+
+def _check_equal(key: str, states: Sequence[dict[str, torch.Tensor]], names: Sequence[str]) -> None:
+    for state, name in zip(states, names, strict=True):
+        if not torch.equal(state[key], states[0][key]):
+            layer, _, setting = key.rpartition(".")
+            raise UserError(
+                f"{name}: {setting} of layer {layer} is {state[key].tolist()}, that of {names[0]} "
+                f"{states[0][key].tolist()}; only students that agree on it have a mean"
+            )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -51,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
         UserError: see :func:`mean`, or files that cannot be read or written.
     """
     parser = Parser(prog="python -m distill pose average", description=__doc__)
-    parser.add_argument("students", type=Path, nargs="+", help="float students of one network")
+    parser.add_argument("students", type=Path, nargs="+", help="students of one network and mode")
     parser.add_argument("-o", "--output", type=to_file, required=True, help="student to write")
     options = parser.parse_args(arguments)
     check_writable(options.output)

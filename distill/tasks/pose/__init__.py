@@ -60,7 +60,7 @@ TASK = Task(
             },
         ),
         "quantize": Verb("integers of a trained student", "quantize.__main__:main", ("convert",)),
-        "average": Verb("the mean of several float students", "distill.engine.average:main"),
+        "average": Verb("the mean of several students", "distill.engine.average:main"),
         "eval": Verb("accuracy of checkpoints: PCK and OKS", f"{HERE}.commands:evaluate"),
         "thresholds": Verb("who counts as a person, fitted", f"{HERE}.evaluation.fit:main"),
         "accuracy": Verb("a page of what networks see", f"{HERE}.evaluation.accuracy:main"),
