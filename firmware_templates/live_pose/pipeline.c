@@ -3,6 +3,7 @@
 
 #include "cnn.h"
 #if FOLLOW
+#include "colour.h"
 #include "follow.h"
 #endif
 #include "image_input.h"
@@ -60,6 +61,28 @@ static struct {
 } blocks[BLOCKS];
 static uint32_t block_count;
 static uint32_t map_offsets[MAPS]; /* bytes from the start of maps */
+
+#if FOLLOW && FOLLOW_COLOUR
+/* Of the picture that comes or is in the network, and of the one before it: by the last bit of their
+ * numbers. */
+static thumbnail_t thumbnails[2];
+#define THUMBNAILS (INPUT_COLUMNS == THUMBNAIL_SIDE * THUMBNAIL_PIXELS) /* else there are none */
+
+const thumbnail_t *pipeline_thumbnail(void)
+{
+    return THUMBNAILS == 0 ? 0 : &thumbnails[pipeline_number & 1u];
+}
+
+/* After the band that ends a row of cells. */
+static void store_thumbnail(uint32_t band)
+{
+    const uint32_t rows = (band + 1u) * INPUT_FOLD;
+    if (THUMBNAILS == 0 || rows % THUMBNAIL_PIXELS != 0) return;
+    const uint32_t row = rows / THUMBNAIL_PIXELS - 1u;
+    const uint8_t *pixels = live_camera_picture() + row * THUMBNAIL_PIXELS * CAMERA_ROW_BYTES;
+    thumbnail_row(&thumbnails[intake.number & 1u], row, pixels);
+}
+#endif
 
 uint16_t pipeline_number;
 pace_t pipeline_pace;
@@ -212,6 +235,9 @@ static void store_band(uint32_t band)
     const uint32_t bytes = INPUT_FOLD * CAMERA_ROW_BYTES;
     pixels_expand(pixels, live_camera_picture() + band * bytes, INPUT_FOLD * INPUT_COLUMNS);
     input_store_band(band, pixels);
+#if FOLLOW && FOLLOW_COLOUR
+    store_thumbnail(band);
+#endif
 }
 
 static pipeline_event_t start_network(void)
