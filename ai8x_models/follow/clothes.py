@@ -55,12 +55,14 @@ class Clothes:
             self.colours = colours_of(people, seen, looked)
 
     def refuse(self, tracks: Sequence[Tracked], like: Integers, least: int) -> None:
-        """Whoever wears something else is not like a track, unless the light has changed."""
+        """Whoever wears what somebody else is known by is not like a track."""
         if self._light_changed(tracks, like, least):
             self.memories = []
             for track in tracks:
                 track.colour.known = 0
         for index, colour in enumerate(self.colours):
+            if not self._somebodys(tracks, colour):
+                continue
             for number, track in enumerate(tracks):
                 if track.seen and unlike(track.colour, colour):
                     like[number, index] = 0

@@ -32,6 +32,9 @@ static struct {
 #if FOLLOW
     region_t region;
     uint32_t ms;
+#if FOLLOW_COLOUR
+    uint32_t cells; /* rows of its thumbnail */
+#endif
 #endif
 } intake;
 
@@ -73,14 +76,20 @@ const thumbnail_t *pipeline_thumbnail(void)
     return THUMBNAILS == 0 ? 0 : &thumbnails[pipeline_number & 1u];
 }
 
-/* After the band that ends a row of cells. */
-static void store_thumbnail(uint32_t band)
+/* One row of cells, if its pixels have come; while the network runs, once the people of the picture before
+ * that one are found, since theirs is the same thumbnail. */
+static bool store_cells(void)
 {
-    const uint32_t rows = (band + 1u) * INPUT_FOLD;
-    if (THUMBNAILS == 0 || rows % THUMBNAIL_PIXELS != 0) return;
-    const uint32_t row = rows / THUMBNAIL_PIXELS - 1u;
-    const uint8_t *pixels = live_camera_picture() + row * THUMBNAIL_PIXELS * CAMERA_ROW_BYTES;
-    thumbnail_row(&thumbnails[intake.number & 1u], row, pixels);
+    if (THUMBNAILS == 0 || intake.cells >= intake.rows / THUMBNAIL_PIXELS) return false;
+    if (network.running && answer.waiting) return false;
+    const uint8_t *pixels = live_camera_picture() + intake.cells * THUMBNAIL_PIXELS * CAMERA_ROW_BYTES;
+    thumbnail_row(&thumbnails[intake.number & 1u], intake.cells++, pixels);
+    return true;
+}
+#else
+static bool store_cells(void)
+{
+    return false;
 }
 #endif
 
@@ -142,6 +151,9 @@ void pipeline_restart(void)
     intake.coming = false;
     intake.rows = 0;
     intake.stored = 0;
+#if FOLLOW && FOLLOW_COLOUR
+    intake.cells = 0;
+#endif
 }
 
 bool pipeline_resting(void)
@@ -235,9 +247,6 @@ static void store_band(uint32_t band)
     const uint32_t bytes = INPUT_FOLD * CAMERA_ROW_BYTES;
     pixels_expand(pixels, live_camera_picture() + band * bytes, INPUT_FOLD * INPUT_COLUMNS);
     input_store_band(band, pixels);
-#if FOLLOW && FOLLOW_COLOUR
-    store_thumbnail(band);
-#endif
 }
 
 static pipeline_event_t start_network(void)
@@ -280,12 +289,15 @@ static pipeline_event_t take_in(void)
         intake.broken = 0;
         return PIPELINE_SILENT;
     }
-    if (network.running) return PIPELINE_IDLE;
+    if (network.running) return store_cells() ? PIPELINE_BUSY : PIPELINE_IDLE;
     const uint32_t before = intake.stored;
     while (intake.stored < rows / INPUT_FOLD) store_band(intake.stored++);
     intake.storing += platform_ticks() - now;
-    if (intake.stored == INPUT_BANDS && over) return start_network();
-    return intake.stored != before ? PIPELINE_BUSY : PIPELINE_IDLE;
+    if (intake.stored == INPUT_BANDS && over) {
+        while (store_cells()) {}
+        return start_network();
+    }
+    return intake.stored != before || store_cells() ? PIPELINE_BUSY : PIPELINE_IDLE;
 }
 
 static void ask_camera(void)

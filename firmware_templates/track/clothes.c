@@ -79,10 +79,13 @@ void clothes_refuse(tracker_t *tracker, uint32_t count, uint32_t least, pairs_t 
         clothes_forget(tracker);
         for (uint32_t t = 0; t < TRACK_MAX; ++t) tracker->tracks[t].colour.known = 0;
     }
-    for (uint32_t t = 0; t < TRACK_MAX; ++t) {
-        const tracked_t *track = &tracker->tracks[t];
-        for (uint32_t p = 0; p < count && track->seen != 0; ++p) {
-            if (colour_unlike(&track->colour, &pairs->colours[p])) pairs->like[t][p] = 0;
+    for (uint32_t p = 0; p < count; ++p) {
+        if (!somebodys(tracker, &pairs->colours[p])) continue;
+        for (uint32_t t = 0; t < TRACK_MAX; ++t) {
+            const tracked_t *track = &tracker->tracks[t];
+            if (track->seen != 0 && colour_unlike(&track->colour, &pairs->colours[p])) {
+                pairs->like[t][p] = 0;
+            }
         }
     }
 }

@@ -1,12 +1,12 @@
 /* Who is who by the clothes (colour.h), with FOLLOW_COLOUR; without it all of this is nothing.
  *
- * A track learns the colour of whoever it is given alone. Somebody found in another colour is not given to
- * it. Whoever has left is remembered for ten seconds; a newcomer in the colour of exactly one of those known
+ * A track learns the colour of whoever it is given alone. Somebody found in another colour, which is that of
+ * somebody else who is known, is not given to it. Whoever has left is remembered for ten seconds; a newcomer in the colour of exactly one of those known
  * gets that number, if its owner is lost or has left: where people are dressed alike nothing is given back.
  *
  * Light: where of those who are found where they are expected at least as many wear what nobody wore as wear
  * what they did, it is the light that has changed. Then all colours are forgotten, and the picture is taken
- * as if there were none. So somebody alone is never refused.
+ * as if there were none.
  *
  * The twin is ai8x_models/follow/clothes.py. SPDX-License-Identifier: MIT
  */
@@ -25,7 +25,7 @@ void clothes_forget(tracker_t *tracker);
 /* The colours of those found, by the tracker's thumbnail, which is used up. */
 void clothes_look(tracker_t *tracker, const pose_result_t *people, const region_t *looked, pairs_t *pairs);
 
-/* Whoever wears something else is not like a track. */
+/* Whoever wears what somebody else is known by is not like a track. */
 void clothes_refuse(tracker_t *tracker, uint32_t count, uint32_t least, pairs_t *pairs);
 
 void clothes_begin(tracked_t *track, const pairs_t *pairs, uint32_t person);

@@ -22,21 +22,42 @@ static void set(uint8_t *row, uint32_t nibble, uint32_t value)
     row[nibble / 2u] = (uint8_t)((row[nibble / 2u] & ~(15u << shift)) | value << shift);
 }
 
+/* Two pixels, the first byte lowest. */
+static uint32_t pair_at(const uint8_t *at)
+{
+    uint32_t two;
+    __builtin_memcpy(&two, at, sizeof two);
+    return two;
+}
+
+/* The sum of both halves. */
+static uint32_t both(uint32_t word)
+{
+    return (word & 0xFFFFu) + (word >> 16);
+}
+
 void thumbnail_row(thumbnail_t *thumbnail, uint32_t row, const uint8_t *pixels)
 {
     uint8_t *cells = thumbnail->rows[row];
     for (uint32_t cell = 0; cell < THUMBNAIL_SIDE; ++cell) {
-        uint32_t sum = 0; /* blue from bit 0, red from 11, green from 21 on, four bits of room above each */
-        for (uint32_t y = 0; y < THUMBNAIL_PIXELS; ++y) {
-            const uint8_t *at = pixels + 2u * THUMBNAIL_PIXELS * (y * THUMBNAIL_SIDE + cell);
-            for (uint32_t x = 0; x < THUMBNAIL_PIXELS; ++x, at += 2) {
-                const uint32_t pixel = (uint32_t)at[0] << 8 | at[1];
-                sum += (pixel | pixel << 16) & 0x07E0F81Fu;
+        /* Two pixels a word, in halves of it: of the first bytes (red, and green from bit 3 on), of the second
+         * (green below bit 3, and blue), and of blue (from bit 8 on) and the upper green alone. */
+        uint32_t firsts = 0, seconds = 0, parts = 0;
+        const uint8_t *at = pixels + 2u * THUMBNAIL_PIXELS * cell;
+        for (uint32_t y = 0; y < THUMBNAIL_PIXELS; ++y, at += 2u * THUMBNAIL_PIXELS * THUMBNAIL_SIDE) {
+            for (uint32_t x = 0; x < THUMBNAIL_PIXELS / 2u; ++x) {
+                const uint32_t two = pair_at(at + 4u * x);
+                firsts += two & 0x00FF00FFu;
+                seconds += two >> 8 & 0x00FF00FFu;
+                parts += two & 0x1F071F07u;
             }
         }
-        set(cells, 3u * cell, sum >> 16 & 15u);
-        set(cells, 3u * cell + 1u, sum >> 27 & 15u);
-        set(cells, 3u * cell + 2u, sum >> 5 & 15u);
+        const uint32_t first = both(firsts), second = both(seconds);
+        const uint32_t upper = both(parts & 0x00FF00FFu), blue = both(parts >> 8 & 0x00FF00FFu);
+        const uint32_t red = (first - upper) >> 3, green = 8u * upper + ((second - blue) >> 5);
+        set(cells, 3u * cell, red >> 5);
+        set(cells, 3u * cell + 1u, green >> 6);
+        set(cells, 3u * cell + 2u, blue >> 5);
     }
 }
 

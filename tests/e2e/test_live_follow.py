@@ -192,7 +192,7 @@ def test_colours_are_those_of_the_twin(coloured: Board) -> None:
     pictures = crowd(13)
     for picture in pictures[5:]:
         picture[:240, :240] = 255 - picture[:240, :240]
-    said = compare(coloured, pictures, late=2)
+    said = compare(coloured, pictures, late=1)
     assert max(len(tracks.people) for tracks in said) >= 5
 
 
