@@ -87,10 +87,7 @@ static bool store_cells(void)
     return true;
 }
 #else
-static bool store_cells(void)
-{
-    return false;
-}
+#define store_cells() false
 #endif
 
 uint16_t pipeline_number;
