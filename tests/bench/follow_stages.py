@@ -1,10 +1,10 @@
 """Stages of live-follow over a thousand pictures on the virtual board, and what they draw.
 
 ``python -m tests.bench.follow_stages [FILM ...] [--pictures N] [--photographs JSON]
-[--colour]`` (part of ``make bench``). The camera plays drawn films one after the other (people who cross, a crowd, people
-far away, people who leave, one who walks) to the shipped student's firmware; with photographs (COCO
-annotations, the pictures beside them in ``images/``) every second second goes slowly over one of
-those with the most people. The kit's cycle counts are estimates
+[--colour]`` (part of ``make bench``). The camera plays drawn films one after the other (people who
+cross, a crowd, people far away, people who leave, one who walks) to the shipped student's firmware;
+with photographs (COCO annotations, the pictures beside them in ``images/``) every second second
+goes slowly over one of those with the most people. The kit's cycle counts are estimates
 (``evalkit/hardware/core/timing.py``), the energy is one from published figures
 (``synthesize/chip/energy.py``). Exit status 1 when pictures come slower than 25 a second, or lines
 of the camera or pictures are lost.
