@@ -9,10 +9,6 @@ VPATH += . sdk
 IPATH += .
 MXC_OPTIMIZE_CFLAGS = -O2
 PROJ_CFLAGS += -std=gnu11
-# Firmware that follows people: 1 tells them by the colour of their clothes too.
-ifeq ($(FOLLOW_COLOUR),1)
-PROJ_CFLAGS += -DFOLLOW_COLOUR=1
-endif
 ifeq ($(BOARD),EvKit_V1)
 PROJ_CFLAGS += -DBOARD_EVKIT
 endif
