@@ -4,8 +4,8 @@
 # What a user names is taken as it is written, a $$ in it as well: make expands none of it here, and
 # recipes hand it on in quoted variables of the environment, so that no shell does either.
 named := PYTHON VENV PIP_FLAGS TASK BUILD IMAGE CHECKPOINT CHECKPOINTS NETWORK SAMPLE DATA TEACHER \
-  SECONDS WORKERS SET BACKEND PORT CAMERA REPLAY BAUD FOLLOW BOARD FIRMWARE STUDENT TEACHER_KIND \
-  PICTURES NETWORKS LABELS COUNT ONNX ARGS AI8X_URL AI8X_FOLDER AI8X_SYNTHESIS AI8X_PYTHON AI8X_BASE
+  SECONDS WORKERS SET BACKEND PORT CAMERA REPLAY BAUD FOLLOW FOLLOW_COLOUR BOARD FIRMWARE STUDENT \
+  TEACHER_KIND PICTURES NETWORKS LABELS COUNT ONNX ARGS AI8X_URL AI8X_FOLDER AI8X_SYNTHESIS AI8X_PYTHON AI8X_BASE
 $(foreach name,$(named),$(if $(filter command environment,$(firstword $(origin $(name)))),\
   $(eval override $(name) := $$(value $(name)))))
 # Names of targets and words can hold no character that means something to make or a shell.
@@ -140,7 +140,7 @@ FORCE:
 $(choice): FORCE
 	@mkdir -p $(@D)
 	@{ for file in "$$IMAGE" "$$CHECKPOINT" "$$NETWORK" "$$SAMPLE"; do \
-	  echo "$$file"; cksum < "$$file"; done; echo "$(BAUD) $(BOARD) $(FOLLOW)"; } > $@.new 2>/dev/null; \
+	  echo "$$file"; cksum < "$$file"; done; echo "$(BAUD) $(BOARD) $(FOLLOW) $(FOLLOW_COLOUR)"; } > $@.new 2>/dev/null; \
 	  if cmp -s $@.new $@; then rm $@.new; else rm -f $(stale) && mv $@.new $@; fi
 
 $(input): $(choice) ai8x_models/preprocess.py | $(ready)
@@ -158,7 +158,7 @@ $(elf): $(project)/report.json | $(ready)
 
 # The board's serial port; without one, the virtual kit stands in.
 PORT   ?=
-$(foreach name,BAUD FOLLOW BOARD,$(call plain,$(name)))
+$(foreach name,BAUD FOLLOW FOLLOW_COLOUR BOARD,$(call plain,$(name)))
 # Photographs or a video to send to the board; CAMERA= for firmware that uses the board's own.
 CAMERA ?= $(IMAGE)
 # A recording to play instead.
@@ -167,10 +167,18 @@ REPLAY ?=
 BAUD   ?= 921600
 # 1: `make live` follows people.
 FOLLOW ?= 0
+# 1: it tells them by the colour of their clothes too.
+FOLLOW_COLOUR ?= 0
 # Which board: fthr (MAX78000FTHR) or evkit (MAX78000EVKIT).
 BOARD  ?= fthr
 ifneq ($(words $(filter $(FOLLOW),0 1))/$(words $(FOLLOW)),1/1)
 $(error FOLLOW is '$(FOLLOW)'; it must be 0 (every picture by itself) or 1)
+endif
+ifneq ($(words $(filter $(FOLLOW_COLOUR),0 1))/$(words $(FOLLOW_COLOUR)),1/1)
+$(error FOLLOW_COLOUR is '$(FOLLOW_COLOUR)'; it must be 0 (people are followed by their points alone) or 1)
+endif
+ifeq ($(FOLLOW)$(FOLLOW_COLOUR),01)
+$(error FOLLOW_COLOUR is 1, but FOLLOW is 0; say FOLLOW=1 as well, or leave FOLLOW_COLOUR out)
 endif
 ifneq ($(words $(filter $(BOARD),fthr evkit))/$(words $(BOARD)),1/1)
 $(error BOARD is '$(BOARD)'; it must be one of fthr evkit)
@@ -201,8 +209,9 @@ $(BUILD)/injection/report.json $(BUILD)/live/report.json: $(choice) \
 	@$(py) -m synthesize compile $${NETWORK:+"$$NETWORK"} "$$CHECKPOINT" --quiet \
 	  --application $(application) --out $(@D)
 
+$(live): colour := $(if $(filter 1,$(FOLLOW_COLOUR)),--colour)
 $(injection) $(live): %/firmware.elf: %/report.json | $(ready)
-	@$(py) -m synthesize.build $(@D) --cache $(BUILD)/objects --baud $(BAUD) --board $(BOARD)
+	@$(py) -m synthesize.build $(@D) --cache $(BUILD)/objects --baud $(BAUD) --board $(BOARD) $(colour)
 
 .PHONY: flash
 flash: | $(ready) ## write FIRMWARE=file into the board (ARGS="--mass-erase" erases it first)

@@ -28,6 +28,14 @@ def _zeros() -> Integers:
 
 
 @dataclass(eq=False)
+class Colour:
+    """``colour_t``: red, green, blue in Q4, and in how many pictures it was seen (0: unknown)."""
+
+    channels: Integers = field(default_factory=lambda: np.zeros(3, np.int64))
+    known: int = 0
+
+
+@dataclass(eq=False)
 class Tracked:
     """``tracked_t``: one track; ``place`` and ``speeds`` are int64 [2, 18]."""
 
@@ -36,6 +44,7 @@ class Tracked:
     missed: int = 0
     unseen: int = 0
     size: int = 0
+    colour: Colour = field(default_factory=Colour)
     speed: list[int] = field(default_factory=lambda: [0, 0])
     place: Integers = field(default_factory=lambda: np.zeros((2, POINTS), np.int64))
     speeds: Integers = field(default_factory=lambda: np.zeros((2, POINTS), np.int64))

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ai8x_models.follow.clothes import Clothes
 from ai8x_models.follow.crossing import crossing_share, crossing_tracks
 from ai8x_models.follow.fixed import Integers, clamp, quotient, toward
 from ai8x_models.follow.likeness import COMMON, POINTS, Tracked, likeness, size_of
@@ -125,11 +126,18 @@ class Tracker:
     def __init__(self, settings: TrackerSettings | None = None) -> None:
         self.settings = settings or TrackerSettings()
         self.tracks = [Tracked() for _ in range(TRACKS)]
+        self.clothes = Clothes()
         self.time = 0
         self.edge = 1
         self.last = 0
 
-    def step(self, people: Sequence[Integers], looked: Region, now_ms: int) -> list[Told]:
+    def step(
+        self,
+        people: Sequence[Integers],
+        looked: Region,
+        now_ms: int,
+        seen: Integers | None = None,
+    ) -> list[Told]:
         """Take the people of a picture.
 
         Args:
@@ -137,6 +145,7 @@ class Tracker:
                 values.
             looked: what the network saw of the picture.
             now_ms: time, modulo 2**32.
+            seen: a thumbnail of it (``colour.py``) where people are told by their clothes too.
 
         Returns:
             who is there, in the order of the tracks.
@@ -149,10 +158,13 @@ class Tracker:
         if passed >= _LONG_MS:
             for track in self.tracks:
                 track.seen = 0
+            self.clothes.memories = []
         for track in self.tracks:
             if track.seen:
                 self._move_on(track, ms)
+        self.clothes.look(people, looked, seen, now_ms)
         like = self._compare(people)
+        self.clothes.refuse(self.tracks, like, self.settings.least)
         pairs = self._match(like, len(people))
         self._update(people, pairs, looked, ms)
         self._newcomers(people, like, set(pairs.values()))
@@ -196,8 +208,13 @@ class Tracker:
         for index, track in enumerate(self.tracks):
             if track.seen and index in found:
                 self._seen(track, found[index], ms, index in crossing)
+                if index not in crossing:
+                    self.clothes.learn(track, pairs[index])
             elif track.seen:
+                number = track.number
                 self._not_seen(track, looked, ms)
+                if not track.seen:
+                    self.clothes.remember(number, track.colour, self.time)
 
     # ---- points --------------------------------------------------------------------------------
 
@@ -279,15 +296,20 @@ class Tracker:
             free = next((i for i, track in enumerate(self.tracks) if not track.seen), None)
             if free is not None:
                 self.tracks[free] = _begin(points)
+                self.tracks[free].colour = self.clothes.colours[index]
 
     def _give_numbers(self) -> None:
         for track in self.tracks:
             if track.seen and not track.number and track.seen >= self.settings.confirm:
-                used = {other.number for other in self.tracks if other.seen} | {0}
-                self.last = (self.last + 1) % 65536
-                while self.last in used:
-                    self.last = (self.last + 1) % 65536
-                track.number = self.last
+                old = self.clothes.old_number(self.tracks, track)
+                track.number = old or self._next_number()
+
+    def _next_number(self) -> int:
+        used = {other.number for other in self.tracks if other.seen} | {0} | self.clothes.numbers()
+        self.last = (self.last + 1) % 65536
+        while self.last in used:
+            self.last = (self.last + 1) % 65536
+        return self.last
 
     def _told(self, track: Tracked) -> Told:
         s = self.settings

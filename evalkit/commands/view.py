@@ -42,6 +42,11 @@ def parser(required: bool = True) -> argparse.ArgumentParser:
         "where they are",
     )
     result.add_argument(
+        "--colour",
+        action="store_true",
+        help="with --follow: tell people by the colour of their clothes too",
+    )
+    result.add_argument(
         "--http", type=whole(0), default=DEFAULT_HTTP, metavar="PORT",
         help="serve the page here (%(default)s)",
     )  # fmt: skip

@@ -102,6 +102,13 @@ static uint32_t look_at_rules(uint32_t ms)
     return changed;
 }
 
+#if FOLLOW_COLOUR
+void follow_clothes(const thumbnail_t *thumbnail)
+{
+    tracker.thumbnail = thumbnail;
+}
+#endif
+
 void follow_people(uint16_t number, pose_result_t *people, const region_t *looked, uint32_t ms,
                    uint32_t crop_us)
 {

@@ -20,6 +20,11 @@ uint32_t follow_ms(void);
 /* Where to look in the picture that is asked for now. */
 region_t follow_region(void);
 
+#if FOLLOW_COLOUR
+/* A thumbnail of the picture whose people come next, or 0. */
+void follow_clothes(const thumbnail_t *thumbnail);
+#endif
+
 /* Take the people of picture number, who were seen in a region at a time, and tell who they are; lights and event
  * frames follow the rules. Moves people into the camera picture. */
 void follow_people(uint16_t number, pose_result_t *people, const region_t *looked, uint32_t ms,

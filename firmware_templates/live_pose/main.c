@@ -150,6 +150,9 @@ static void tell_people(void)
     tell_rate();
     display_people(&people);
 #if FOLLOW
+#if FOLLOW_COLOUR
+    follow_clothes(pipeline_thumbnail());
+#endif
     follow_people(pipeline_number, &people, &pipeline_pace.region, pipeline_pace.ms,
                   pipeline_pace.crop);
 #else

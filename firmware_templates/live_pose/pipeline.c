@@ -3,6 +3,7 @@
 
 #include "cnn.h"
 #if FOLLOW
+#include "colour.h"
 #include "follow.h"
 #endif
 #include "image_input.h"
@@ -31,6 +32,9 @@ static struct {
 #if FOLLOW
     region_t region;
     uint32_t ms;
+#if FOLLOW_COLOUR
+    uint32_t cells; /* rows of its thumbnail */
+#endif
 #endif
 } intake;
 
@@ -60,6 +64,31 @@ static struct {
 } blocks[BLOCKS];
 static uint32_t block_count;
 static uint32_t map_offsets[MAPS]; /* bytes from the start of maps */
+
+#if FOLLOW && FOLLOW_COLOUR
+/* Of the picture that comes or is in the network, and of the one before it: by the last bit of their
+ * numbers. */
+static thumbnail_t thumbnails[2];
+#define THUMBNAILS (INPUT_COLUMNS == THUMBNAIL_SIDE * THUMBNAIL_PIXELS) /* else there are none */
+
+const thumbnail_t *pipeline_thumbnail(void)
+{
+    return THUMBNAILS == 0 ? 0 : &thumbnails[pipeline_number & 1u];
+}
+
+/* One row of cells, if its pixels have come; while the network runs, once the people of the picture before
+ * that one are found, since theirs is the same thumbnail. */
+static bool store_cells(void)
+{
+    if (THUMBNAILS == 0 || intake.cells >= intake.rows / THUMBNAIL_PIXELS) return false;
+    if (network.running && answer.waiting) return false;
+    const uint8_t *pixels = live_camera_picture() + intake.cells * THUMBNAIL_PIXELS * CAMERA_ROW_BYTES;
+    thumbnail_row(&thumbnails[intake.number & 1u], intake.cells++, pixels);
+    return true;
+}
+#else
+#define store_cells() false
+#endif
 
 uint16_t pipeline_number;
 pace_t pipeline_pace;
@@ -119,6 +148,9 @@ void pipeline_restart(void)
     intake.coming = false;
     intake.rows = 0;
     intake.stored = 0;
+#if FOLLOW && FOLLOW_COLOUR
+    intake.cells = 0;
+#endif
 }
 
 bool pipeline_resting(void)
@@ -254,12 +286,15 @@ static pipeline_event_t take_in(void)
         intake.broken = 0;
         return PIPELINE_SILENT;
     }
-    if (network.running) return PIPELINE_IDLE;
+    if (network.running) return store_cells() ? PIPELINE_BUSY : PIPELINE_IDLE;
     const uint32_t before = intake.stored;
     while (intake.stored < rows / INPUT_FOLD) store_band(intake.stored++);
     intake.storing += platform_ticks() - now;
-    if (intake.stored == INPUT_BANDS && over) return start_network();
-    return intake.stored != before ? PIPELINE_BUSY : PIPELINE_IDLE;
+    if (intake.stored == INPUT_BANDS && over) {
+        while (store_cells()) {}
+        return start_network();
+    }
+    return intake.stored != before || store_cells() ? PIPELINE_BUSY : PIPELINE_IDLE;
 }
 
 static void ask_camera(void)

@@ -40,6 +40,11 @@ typedef enum {
 extern uint16_t pipeline_number; /* of the picture the event is about */
 extern pace_t pipeline_pace;
 
+#if FOLLOW && FOLLOW_COLOUR
+/* Of the picture whose people were found last; until the next network starts. 0: there is none. */
+const thumbnail_t *pipeline_thumbnail(void);
+#endif
+
 void pipeline_init(void);
 
 /* Forget the picture that is coming; the camera has been set up again. */

@@ -16,6 +16,9 @@
 typedef struct {
     uint16_t like[TRACK_MAX][POSE_MAX_PEOPLE];
     uint8_t track_of[POSE_MAX_PEOPLE], person_of[TRACK_MAX]; /* CROSSING_NOBODY: none */
+#if FOLLOW_COLOUR
+    colour_t colours[POSE_MAX_PEOPLE]; /* of those found */
+#endif
 } pairs_t;
 
 /* Tracks that are expected where another one is: bit t is track t. */

@@ -2,11 +2,12 @@
  *
  *   clang -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
  *     -Ifirmware_templates/track -Ifirmware_templates/decoder firmware_templates/track/fuzz_track.c \
- *     firmware_templates/track/tracker.c firmware_templates/track/region.c -o build/fuzz_track
+ *     firmware_templates/track/{tracker,likeness,crossing,steady,region}.c -o build/fuzz_track
  *   build/fuzz_track -max_len=9000 -max_total_time=600
  *
  * The first bytes choose settings; then one picture after the other: how much time passes, where
- * the network looked, how many people, and their points. SPDX-License-Identifier: MIT
+ * the network looked, how many people, and their points. With -DFOLLOW_COLOUR=1 (and colour.c, clothes.c)
+ * perhaps a thumbnail after them. SPDX-License-Identifier: MIT
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -76,15 +77,15 @@ static bool among(const tracks_t *tracks, uint16_t number)
 }
 
 /* Whoever was not told a picture ago has a number that nobody had before (inputs are too short for
- * all 65,535 of them). */
-static void check_tracks(const tracks_t *out, const tracks_t *before, uint16_t *highest)
+ * all 65,535 of them); by the clothes perhaps an old one of their own. */
+static void check_tracks(const tracks_t *out, const tracks_t *before, bool coloured, uint16_t *highest)
 {
     uint16_t newest = *highest;
     for (uint32_t i = 0; i < out->count; ++i) {
         const track_t *track = &out->tracks[i];
         require(track->number != 0);
         for (uint32_t j = 0; j < i; ++j) require(out->tracks[j].number != track->number);
-        require(among(before, track->number) || track->number > *highest);
+        require(coloured || among(before, track->number) || track->number > *highest);
         if (track->number > newest) newest = track->number;
         for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
             const pose_point_t *point = &track->points[k];
@@ -111,6 +112,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     chooser_t *chooser = malloc(sizeof *chooser);
     tracks_t before = {0};
     uint16_t highest = 0;
+    bool coloured = false;
     require(tracker != NULL && chooser != NULL);
     take_settings(&input, &settings, &regions);
     tracker_init(tracker);
@@ -121,9 +123,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         tracks_t out;
         take_people(&input, &people);
         region_people(&looked, 128, &people);
+#if FOLLOW_COLOUR
+        thumbnail_t *thumbnail = malloc(sizeof *thumbnail);
+        require(thumbnail != NULL);
+        const bool shown = some(&input) & 1u;
+        if (shown) take(&input, thumbnail, sizeof *thumbnail);
+        tracker->thumbnail = shown ? thumbnail : NULL;
+        coloured = coloured || shown;
+#endif
         tracker_step(tracker, &settings, &people, &looked, now, &out);
         require(out.count <= TRACK_MAX);
-        check_tracks(&out, &before, &highest);
+        check_tracks(&out, &before, coloured, &highest);
+#if FOLLOW_COLOUR
+        free(thumbnail);
+#endif
         before = out;
         looked = region_next(chooser, &regions, &out, now);
         check_region(&looked, &regions);

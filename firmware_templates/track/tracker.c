@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tracker.h"
 
+#include "clothes.h"
 #include "crossing.h"
 #include "fixed.h"
 #include "likeness.h"
@@ -83,12 +84,12 @@ static bool best_pair(const pairs_t *pairs, uint32_t count, uint32_t least, uint
     return best >= least;
 }
 
-static void match(const tracker_t *tracker, const pose_result_t *people, uint32_t least,
-                  pairs_t *pairs)
+static void match(tracker_t *tracker, const pose_result_t *people, uint32_t least, pairs_t *pairs)
 {
     for (uint32_t i = 0; i < TRACK_MAX; ++i) pairs->person_of[i] = CROSSING_NOBODY;
     for (uint32_t i = 0; i < POSE_MAX_PEOPLE; ++i) pairs->track_of[i] = CROSSING_NOBODY;
     compare(tracker, people, pairs);
+    clothes_refuse(tracker, people->count, least, pairs);
     uint32_t t = 0, p = 0;
     while (best_pair(pairs, people->count, least, &t, &p)) {
         pairs->person_of[t] = (uint8_t)p;
@@ -209,7 +210,7 @@ static bool in_use(const tracker_t *tracker, uint16_t number)
     for (uint32_t t = 0; t < TRACK_MAX; ++t) {
         if (tracker->tracks[t].seen && tracker->tracks[t].number == number) return true;
     }
-    return false;
+    return clothes_remembered(tracker, number);
 }
 
 static uint16_t next_number(tracker_t *tracker)
@@ -236,6 +237,7 @@ static void newcomers(tracker_t *tracker, const pose_result_t *people, const pai
         for (uint32_t t = 0; t < TRACK_MAX; ++t) {
             if (tracker->tracks[t].seen) continue;
             track_begin(&tracker->tracks[t], &people->people[p]);
+            clothes_begin(&tracker->tracks[t], pairs, p);
             break;
         }
     }
@@ -246,7 +248,8 @@ static void give_numbers(tracker_t *tracker, const tracker_settings_t *settings)
     for (uint32_t t = 0; t < TRACK_MAX; ++t) {
         tracked_t *track = &tracker->tracks[t];
         if (track->seen == 0 || track->number != 0 || track->seen < settings->confirm) continue;
-        track->number = next_number(tracker);
+        const uint16_t old = clothes_old_number(tracker, track);
+        track->number = old ? old : next_number(tracker);
     }
 }
 
@@ -278,6 +281,7 @@ void tracker_init(tracker_t *tracker)
         tracker->tracks[t].seen = 0;
         tracker->tracks[t].number = 0;
     }
+    clothes_init(tracker);
     tracker->time = 0;
     tracker->edge = 1;
     tracker->last = 0;
@@ -286,6 +290,7 @@ void tracker_init(tracker_t *tracker)
 static void forget_all(tracker_t *tracker)
 {
     for (uint32_t t = 0; t < TRACK_MAX; ++t) tracker->tracks[t].seen = 0;
+    clothes_forget(tracker);
 }
 
 static void update(tracker_t *tracker, const tracker_settings_t *settings,
@@ -304,8 +309,11 @@ static void update(tracker_t *tracker, const tracker_settings_t *settings,
         if (crosses) person = person_box(&shares[t]).count >= LIKENESS_COMMON ? &shares[t] : 0;
         if (person) {
             track_seen(track, person, settings, ms, crosses);
+            if (!crosses) clothes_learn(track, pairs, p);
         } else {
+            const uint16_t number = track->number;
             track_not_seen(track, settings, looked, tracker->edge, ms);
+            if (track->seen == 0) clothes_remember(tracker, number, track);
         }
     }
 }
@@ -324,6 +332,7 @@ void tracker_step(tracker_t *tracker, const tracker_settings_t *settings,
     for (uint32_t t = 0; t < TRACK_MAX; ++t) {
         if (tracker->tracks[t].seen) move_on(&tracker->tracks[t], ms);
     }
+    clothes_look(tracker, people, looked, &pairs);
     match(tracker, people, settings->least, &pairs);
     update(tracker, settings, people, &pairs, looked, ms);
     newcomers(tracker, people, &pairs);

@@ -9,6 +9,8 @@
  * there (crossing.h), keep their speed, and believe the points half; and nobody begins where somebody is
  * known already.
  *
+ * With FOLLOW_COLOUR people are told by their clothes as well (clothes.h).
+ *
  * Points go through a one-euro filter (steady.h): a low pass that opens with the
  * point's speed, here counted in heights of the person and against the person's own motion, and that
  * opens less the less the point is trusted. A point that is not found is held, then faded.
@@ -27,6 +29,10 @@
 
 #include "pose_decoder.h"
 
+#ifndef FOLLOW_COLOUR
+#define FOLLOW_COLOUR 0 /* whether people are told by their clothes too; the same in all files */
+#endif
+
 #define TRACK_MAX 8
 #define TRACK_MOST_SIDE 1023 /* of a camera picture */
 
@@ -34,6 +40,30 @@
 typedef struct {
     uint16_t x, y, side;
 } region_t;
+
+#if FOLLOW_COLOUR
+#define TRACK_MEMORIES 8 /* of people who have left */
+#define THUMBNAIL_SIDE 32u
+#define THUMBNAIL_PIXELS 4u /* of the network's input, a side of a cell */
+
+/* What the network saw of the picture: the mean of each cell's red, green and blue, four bits each, the
+ * first of two in a byte below. */
+typedef struct {
+    uint8_t rows[THUMBNAIL_SIDE][THUMBNAIL_SIDE * 3u / 2u];
+} thumbnail_t;
+
+/* Red, green, blue, 0 .. 255 in Q4, and in how many pictures that was seen: 0 nobody knows it. */
+typedef struct {
+    uint16_t channels[3], known;
+} colour_t;
+
+/* Somebody who has left. */
+typedef struct {
+    uint16_t number; /* 0: nobody */
+    colour_t colour;
+    uint32_t time; /* milliseconds, when the track was given up */
+} memory_t;
+#endif
 
 typedef struct {
     uint16_t least;      /* Q12: people are the same from this likeness on, 1 .. 4096 */
@@ -62,11 +92,18 @@ typedef struct {
     uint16_t unseen;  /* milliseconds since it was found */
     int32_t size;     /* Q4: longer side of the box around the points */
     int32_t speed_x, speed_y; /* Q8 pixels a second */
+#if FOLLOW_COLOUR
+    colour_t colour; /* that the person wears */
+#endif
     tracked_point_t points[POSE_KEYPOINTS];
 } tracked_t;
 
 typedef struct {
     tracked_t tracks[TRACK_MAX];
+#if FOLLOW_COLOUR
+    memory_t memories[TRACK_MEMORIES]; /* the oldest first */
+    const thumbnail_t *thumbnail;      /* of the picture that is taken next, or 0 */
+#endif
     uint32_t time; /* milliseconds, of the last picture */
     int32_t edge;  /* pixels a side of the picture, as far as it has been looked at */
     uint16_t last; /* number that was given out */

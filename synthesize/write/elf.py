@@ -98,6 +98,7 @@ def build(
     toolchain: Toolchain | None = None,
     baud: int = BAUD_RATES[0],
     board: str = "fthr",
+    colour: bool = False,
 ) -> Path:
     """Compile and link a generated project.
 
@@ -107,13 +108,15 @@ def build(
         toolchain: default ``find_toolchain()``.
         baud: rate of the console, one of ``BAUD_RATES``.
         board: whose buttons, LEDs and camera supply, one of ``BOARDS``.
+        colour: whether ``live-follow`` tells people by their clothes too (C macro
+            ``FOLLOW_COLOUR``).
 
     Returns:
         Path of the ELF image, ``project/firmware.elf``.
 
     Raises:
-        UserError: no project there, no compiler, another baud rate or board, or the program does
-            not fit the memories.
+        UserError: no project there, no compiler, another baud rate or board, ``colour`` for another
+            application, or the program does not fit the memories.
     """
     project = Path(project)
     if not (project / "network.h").is_file():
@@ -123,13 +126,15 @@ def build(
         raise UserError(f"a console of {baud} baud is not possible; choose one of {rates}")
     if board not in BOARDS:
         raise UserError(f"board {board} is not known; choose one of {', '.join(BOARDS)}")
+    if colour and not (project / "clothes.c").is_file():
+        raise UserError(f"{project} does not follow people; leave --colour out (FOLLOW_COLOUR=0)")
     toolchain = toolchain or find_toolchain()
     cache = Path(cache) if cache is not None else project.parent / ".objects"
     cache.mkdir(parents=True, exist_ok=True)
     sources = [*sorted(project.glob("*.c")), *sorted((project / "standalone").glob("*.c"))]
     objects = []
     for source in sources:
-        defines = list(BOARDS[board])
+        defines = [*BOARDS[board], *(["-DFOLLOW_COLOUR=1"] if colour else [])]
         if source.name == "platform.c":
             defines.append(f"-DCONSOLE_BAUD={baud}u")
         objects.append(_compile(toolchain, project, source, cache, defines))
@@ -222,7 +227,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--cache", help="folder of cached objects")
     parser.add_argument("--baud", type=whole(), default=BAUD_RATES[0], help="rate of the console")
     parser.add_argument("--board", default="fthr", help=f"{' or '.join(BOARDS)} (default: fthr)")
+    parser.add_argument(
+        "--colour", action="store_true", help="of live-follow: tell people by their clothes too"
+    )
     arguments = parser.parse_args(argv)
-    path = build(arguments.project, arguments.cache, baud=arguments.baud, board=arguments.board)
+    path = build(
+        arguments.project,
+        arguments.cache,
+        baud=arguments.baud,
+        board=arguments.board,
+        colour=arguments.colour,
+    )
     say(str(path))
     return 0

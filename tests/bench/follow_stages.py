@@ -1,10 +1,10 @@
 """Stages of live-follow over a thousand pictures on the virtual board, and what they draw.
 
-``python -m tests.bench.follow_stages [FILM ...] [--pictures N] [--photographs JSON]`` (part of
-``make bench``). The camera plays drawn films one after the other (people who cross, a crowd, people
-far away, people who leave, one who walks) to the shipped student's firmware; with photographs (COCO
-annotations, the pictures beside them in ``images/``) every second second goes slowly over one of
-those with the most people. The kit's cycle counts are estimates
+``python -m tests.bench.follow_stages [FILM ...] [--pictures N] [--photographs JSON]
+[--colour]`` (part of ``make bench``). The camera plays drawn films one after the other (people who
+cross, a crowd, people far away, people who leave, one who walks) to the shipped student's firmware;
+with photographs (COCO annotations, the pictures beside them in ``images/``) every second second
+goes slowly over one of those with the most people. The kit's cycle counts are estimates
 (``evalkit/hardware/core/timing.py``), the energy is one from published figures
 (``synthesize/chip/energy.py``). Exit status 1 when pictures come slower than 25 a second, or lines
 of the camera or pictures are lost.
@@ -122,10 +122,10 @@ def _sent(camera: Camera, count: int) -> Callable[[], bool]:
     return lambda: camera.count >= count
 
 
-def run(films: Sequence[str], count: int, photographs: Sequence[Path]) -> Kit:
+def run(films: Sequence[str], count: int, photographs: Sequence[Path], colour: bool) -> Kit:
     """The board after so many pictures."""
     with tempfile.TemporaryDirectory() as folder:
-        firmware = live_firmware(Path(folder), "live-follow")
+        firmware = live_firmware(Path(folder), "live-follow", colour=colour)
         camera = Camera(pictures(films, count, photographs), repeat=False)
         kit = Kit(firmware, camera=camera)
         for end in range(BLOCK, count + BLOCK, BLOCK):
@@ -142,6 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--photographs", type=Path, metavar="JSON", help="annotations of photographs to pan over"
     )
+    parser.add_argument("--colour", action="store_true", help="the firmware with FOLLOW_COLOUR")
     parser.add_argument("films", nargs="*", metavar="FILM", help=f"({', '.join(FILMS)})")
     options = parser.parse_args(arguments)
     for name in options.films:
@@ -153,7 +154,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.photographs and not options.photographs.is_file():
         parser.error(f"there are no annotations {options.photographs}; name a COCO file")
     photographs = crowds(options.photographs) if options.photographs else []
-    kit = run(options.films or FILMS, count, photographs)
+    kit = run(options.films or FILMS, count, photographs, options.colour)
     told = stages(kit)
     for name, times in told.items():
         print(

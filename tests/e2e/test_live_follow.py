@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from ai8x_models.follow.colour import thumbnail_rgb565
 from ai8x_models.follow.crop import crop_rgb565
 from ai8x_models.follow.events import RULES, Event
 from ai8x_models.follow.region import Chooser, RegionSettings
@@ -43,10 +44,12 @@ class Board:
 
     firmware: Path
     compiled: Compiled
+    colour: bool = False
 
 
-def made(folder: Path, student: Path) -> Board:
-    return Board(live_firmware(folder, "live-follow", student), shipped(student))
+def made(folder: Path, student: Path, colour: bool = False) -> Board:
+    firmware = live_firmware(folder, "live-follow", student, colour)
+    return Board(firmware, shipped(student), colour)
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +59,25 @@ def native(tmp_path_factory: pytest.TempPathFactory) -> Board:
 
 
 @pytest.fixture(scope="module")
-def easy(tmp_path_factory: pytest.TempPathFactory) -> Board:
+def lenient(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A student that sees people everywhere (maps of 16 x 16, words): not its strict thresholds,
     but the usual ones."""
     data = torch.load(SEED, weights_only=True)
     del data["extras"]["decoder"]
-    folder = tmp_path_factory.mktemp("easy")
-    torch.save(data, folder / "seed-q.pth.tar")
-    return made(folder, folder / "seed-q.pth.tar")
+    student = tmp_path_factory.mktemp("lenient") / "seed-q.pth.tar"
+    torch.save(data, student)
+    return student
+
+
+@pytest.fixture(scope="module")
+def easy(tmp_path_factory: pytest.TempPathFactory, lenient: Path) -> Board:
+    return made(tmp_path_factory.mktemp("easy"), lenient)
+
+
+@pytest.fixture(scope="module")
+def coloured(tmp_path_factory: pytest.TempPathFactory, lenient: Path) -> Board:
+    """The same, with colours."""
+    return made(tmp_path_factory.mktemp("coloured"), lenient, colour=True)
 
 
 def small_people(count: int) -> list[np.ndarray]:
@@ -139,11 +153,12 @@ def compare(board: Board, pictures: list[np.ndarray], late: int = 0) -> list[pro
         # The region was chosen when the people of three pictures before were known.
         region = chooser.next(told[number - 3] if number >= 3 else [], tracks.ms)
         assert region == Region(*tracks.region)
+        data = crop_rgb565(camera.sent[number].data, SIDE, region, 128)
         if number % 4 == 0:
-            data = crop_rgb565(camera.sent[number].data, SIDE, region, 128)
             assert answers[number][16:] == expected_people(board.compiled, data)
         moved = region_people(region, 128, people_of(answers[number]))
-        told.append(tracker.step(moved, region, tracks.ms))
+        seen = thumbnail_rgb565(data) if board.colour else None
+        told.append(tracker.step(moved, region, tracks.ms, seen))
         assert same_tracks(told[-1], tracks), number
         for rule, event in enumerate(events):
             if event.step(told[-1], tracks.ms):
@@ -169,6 +184,15 @@ def test_a_crowd_that_runs_out_of_the_picture(easy: Board) -> None:
     """Many at once, who leave; more than there is room for is a test of the tracker alone."""
     # Twelve people take up to 27 ms to decode and follow: now and then the camera is ahead.
     said = compare(easy, crowd(13), late=1)
+    assert max(len(tracks.people) for tracks in said) >= 5
+
+
+def test_colours_are_those_of_the_twin(coloured: Board) -> None:
+    """People who change clothes among others who do not, and who leave."""
+    pictures = crowd(13)
+    for picture in pictures[5:]:
+        picture[:240, :240] = 255 - picture[:240, :240]
+    said = compare(coloured, pictures, late=1)
     assert max(len(tracks.people) for tracks in said) >= 5
 
 

@@ -119,12 +119,22 @@ def test_no_recipe_has_make_write_out_what_a_user_names(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "text"), [("BACKEND", "foo"), ("FOLLOW", "2"), ("FOLLOW", "")]
+    ("variable", "text"),
+    [("BACKEND", "foo"), ("FOLLOW", "2"), ("FOLLOW", ""), ("FOLLOW_COLOUR", "yes")],
 )
 def test_a_choice_is_one_of_those_there_are(recorded: Recorded, variable: str, text: str) -> None:
     result = recorded.run("help", f"{variable}={text}")
     assert result.returncode == 2
     assert f"{variable} is '{text}'; it must be" in result.stderr
+
+
+def test_colours_go_with_following(recorded: Recorded) -> None:
+    result = recorded.run("help", "FOLLOW_COLOUR=1")
+    assert result.returncode == 2
+    assert "say FOLLOW=1 as well" in result.stderr
+    assert not any("--colour" in call for call in recorded.make("live", "FOLLOW=1"))
+    calls = recorded.make("live", "FOLLOW=1", "FOLLOW_COLOUR=1")
+    assert any("--colour" in call for call in calls)
 
 
 def test_the_environment_is_not_expanded_either(recorded: Recorded) -> None:

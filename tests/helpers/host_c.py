@@ -36,13 +36,19 @@ def compilers() -> tuple[tuple[str, ...], ...]:
 
 
 @functools.cache
-def build(name: str, sources: tuple[Path, ...], folders: tuple[Path, ...]) -> Path:
+def build(
+    name: str,
+    sources: tuple[Path, ...],
+    folders: tuple[Path, ...],
+    macros: tuple[str, ...] = (),
+) -> Path:
     """Compile to an executable, once for each test run; AssertionError when no compiler can."""
     folder = Path(tempfile.mkdtemp(prefix="pose78-host-"))
     target = folder / name
     errors = []
     for compiler in compilers():
-        command = [*compiler, *FLAGS, *(f"-I{f}" for f in folders), *map(str, sources)]
+        command = [*compiler, *FLAGS, *(f"-I{f}" for f in folders)]
+        command += [*(f"-D{macro}" for macro in macros), *map(str, sources)]
         result = subprocess.run(
             [*command, "-o", str(target)], capture_output=True, text=True, check=False
         )

@@ -28,11 +28,16 @@ BAUD = 921600
 SIDE = 128
 
 
-def live_firmware(folder: Path, application: str = "live-pose", student: Path = SHIPPED) -> Path:
+def live_firmware(
+    folder: Path,
+    application: str = "live-pose",
+    student: Path = SHIPPED,
+    colour: bool = False,
+) -> Path:
     """The shipped student with an application that uses the camera."""
     options = ["--application", application, "--quiet", "--out", str(folder / "live")]
     assert synthesize(["compile", str(student), *options]) == 0
-    return build.build(folder / "live", cache=folder / "objects", baud=BAUD)
+    return build.build(folder / "live", cache=folder / "objects", baud=BAUD, colour=colour)
 
 
 def shipped(student: Path = SHIPPED) -> Compiled:

@@ -33,11 +33,13 @@ ANSWER = np.dtype(
 
 @dataclass(frozen=True, eq=False)
 class Shot:
-    """One picture: its time, what was looked at, people int64 [18, 3] (Q4, Q4, Q15)."""
+    """One picture: its time, what was looked at, people int64 [18, 3] (Q4, Q4, Q15), and with
+    colours perhaps a thumbnail, int64 [32, 32, 3]."""
 
     time: int
     looked: Region
     people: list[np.ndarray]
+    seen: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +126,34 @@ def _rules(rng: np.random.Generator) -> tuple[Rule, ...]:
     )  # fmt: skip
 
 
-def random_course(seed: int, most: int = 40) -> Course:
+class _Painter:
+    """Thumbnails of walkers in any colours, in a light that may change; without ``colour`` none."""
+
+    def __init__(self, seed: int, colour: bool, count: int) -> None:
+        self._rng = np.random.default_rng((79, seed))
+        self._colours = self._rng.integers(0, 16, (count, 3))
+        if self._rng.random() < 0.3:
+            self._colours[:] = self._colours[:1]
+        self._share = self._rng.choice([0.9, 1]) if colour else 0.0
+        self._light = 0
+
+    def paint(self, walkers: np.ndarray, looked: Region) -> np.ndarray | None:
+        rng = self._rng
+        if rng.random() >= self._share:
+            return None
+        if rng.random() < 0.05:
+            self._light = int(rng.integers(-8, 9))
+        cells = np.full((32, 32, 3), 8)
+        columns = looked.x + (np.arange(32) + 0.5) * looked.side / 32
+        rows = looked.y + (np.arange(32) + 0.5) * looked.side / 32
+        for (x, y, _, _, height), colour in zip(walkers, self._colours, strict=True):
+            wide = np.abs(columns - x) < 0.2 * height
+            cells[np.ix_((rows > y) & (rows < y + height), wide)] = colour
+        cells += self._light + rng.integers(-1, 2, cells.shape)
+        return np.clip(cells, 0, 15)
+
+
+def random_course(seed: int, most: int = 40, colour: bool = False) -> Course:
     """Any sequence; the same seed gives the same one."""
     rng = np.random.default_rng((78, seed))
     side = int(rng.choice([128, 256, 320, 480, 640, 1020]))
@@ -132,6 +161,7 @@ def random_course(seed: int, most: int = 40) -> Course:
     walkers = _walkers(rng, side, int(rng.integers(0, 10)))
     times = _times(rng, int(rng.integers(1, most)))
     wild, noise = rng.random() < 0.1, rng.choice([0, 0.01, 0.05])
+    painter = _Painter(seed, colour, len(walkers))
     shots, looked = [], region.whole
     for time in times:
         walkers[:, :2] += walkers[:, 2:4] * 0.035
@@ -139,7 +169,7 @@ def random_course(seed: int, most: int = 40) -> Course:
         if wild:
             people = [_wild(rng) for _ in people]
         rng.shuffle(people)
-        shots.append(Shot(time, looked, people[:8]))
+        shots.append(Shot(time, looked, people[:8], painter.paint(walkers, looked)))
         if rng.random() < 0.3:
             looked = Region(*(int(v) for v in rng.integers(0, side, 2)), int(rng.integers(1, side)))
     return Course(tracker, region, _rules(rng), shots)
@@ -155,18 +185,30 @@ def own_rules() -> np.ndarray:
     return np.frombuffer(host_c.run(_program(), b"", ("rules",)), "<i4").reshape(-1, 9)
 
 
-def _program() -> Path:
-    sources = [
-        TRACK / f"{name}.c"
-        for name in ("tracker", "likeness", "crossing", "steady", "region", "events")
-    ]
+def c_thumbnail(data: bytes) -> bytes:
+    """That of pictures of 128 x 128 pixels in RGB565, by the C code."""
+    return host_c.run(_program(colour=True), data, ("thumbnail",))
+
+
+def packed(cells: np.ndarray) -> bytes:
+    """A thumbnail as the C code keeps it."""
+    nibbles = cells.astype(np.uint8).reshape(-1, 2)
+    return (nibbles[:, 0] | nibbles[:, 1] << 4).tobytes()
+
+
+def _program(colour: bool = False) -> Path:
+    names = ("tracker", "likeness", "crossing", "steady", "region", "events", "colour", "clothes")
+    sources = [TRACK / f"{name}.c" for name in names]
     common = host_c.TEMPLATES / "common"
     return host_c.build(
-        "track", (*sources, host_c.NATIVE / "track_main.c"), (TRACK, DECODER, common)
+        "track",
+        (*sources, host_c.NATIVE / "track_main.c"),
+        (TRACK, DECODER, common),
+        ("FOLLOW_COLOUR=1",) if colour else (),
     )
 
 
-def request(course: Course) -> bytes:
+def request(course: Course, colour: bool = False) -> bytes:
     """The sequence in the form tests/native/track_main.c reads."""
     head = [*astuple(course.tracker), *astuple(course.region)]
     for rule in course.rules:
@@ -177,12 +219,15 @@ def request(course: Course) -> bytes:
         parts.append(np.array(words, "<u4").tobytes())
         for points in shot.people:
             parts.append((points & 0xFFFF).astype("<u2").tobytes())
+        if colour:
+            parts.append(np.array([shot.seen is not None], "<u4").tobytes())
+            parts.append(packed(shot.seen) if shot.seen is not None else b"")
     return b"".join(parts)
 
 
-def run_c(courses: Sequence[Course]) -> list[np.ndarray]:
+def run_c(courses: Sequence[Course], colour: bool = False) -> list[np.ndarray]:
     """What the C code says to every picture, compiled for this machine: ANSWER [n] of each."""
-    raw = host_c.run(_program(), b"".join(request(c) for c in courses))
+    raw = host_c.run(_program(colour), b"".join(request(c, colour) for c in courses))
     answers = np.frombuffer(raw, ANSWER)
     assert len(answers) == sum(len(c.shots) for c in courses)
     ends = np.cumsum([len(c.shots) for c in courses])
@@ -198,7 +243,7 @@ def run_twin(course: Course) -> list[Said]:
     events = [Event(rule) for rule in course.rules]
     answers = []
     for shot in course.shots:
-        told = tracker.step(shot.people, shot.looked, shot.time)
+        told = tracker.step(shot.people, shot.looked, shot.time, shot.seen)
         region = chooser.next(told, shot.time)
         changed = [event.step(told, shot.time) for event in events]
         counts = [event.count for event in events]
@@ -223,10 +268,10 @@ def same(got: np.ndarray, want: Said) -> bool:
     return True
 
 
-def check(courses: Sequence[Course]) -> int:
+def check(courses: Sequence[Course], colour: bool = False) -> int:
     """Compare C and Python on every picture, bit by bit; returns the number of tracks begun."""
     numbers = 0
-    for course, answers in zip(courses, run_c(courses), strict=True):
+    for course, answers in zip(courses, run_c(courses, colour), strict=True):
         twin = run_twin(course)
         seen = set()
         for index, (got, want) in enumerate(zip(answers, twin, strict=True)):

@@ -21,12 +21,15 @@ import numpy as np
 from evalkit.wire.framing import Frame, encode
 from tests.helpers.decoder_cases import DECODER, crowd, quantised
 from tests.helpers.host_c import NATIVE, ROOT, TEMPLATES
-from tests.helpers.track_cases import TRACK, random_course
+from tests.helpers.track_cases import TRACK, packed, random_course
 
 FLAGS = (
     "-std=c11", "-g", "-O1", "-Wall", "-Wextra", "-Werror",
     "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all",
 )  # fmt: skip
+_TRACK = tuple(
+    TRACK / f"{n}.c" for n in ("fuzz_track", "tracker", "likeness", "crossing", "steady", "region")
+)
 COMMON = TEMPLATES / "common"
 TARGETS: dict[str, tuple[tuple[Path, ...], tuple[Path, ...], int]] = {
     "crop": ((TRACK / "fuzz_crop.c", TRACK / "crop.c"), (TRACK, DECODER), 4000),
@@ -36,16 +39,11 @@ TARGETS: dict[str, tuple[tuple[Path, ...], tuple[Path, ...], int]] = {
         (COMMON,),
         9000,
     ),
-    "track": (
-        tuple(
-            TRACK / f"{n}.c"
-            for n in ("fuzz_track", "tracker", "likeness", "crossing", "steady", "region")
-        ),
-        (TRACK, DECODER),
-        9000,
-    ),
+    "track": (_TRACK, (TRACK, DECODER), 9000),
+    "clothes": ((*_TRACK, TRACK / "colour.c", TRACK / "clothes.c"), (TRACK, DECODER), 20000),
 }
 """By name: sources, folders of headers, longest input."""
+MACROS = {"clothes": ("-DFOLLOW_COLOUR=1",)}
 
 
 def find_clang() -> str:
@@ -81,16 +79,24 @@ def receiver_seed(index: int) -> bytes:
     return b"".join(parts)
 
 
-def track_seed(index: int) -> bytes:
+def track_seed(index: int, colour: bool = False) -> bytes:
     """Walking people in the form fuzz_track.c takes."""
-    course = random_course(index, most=12)
+    course = random_course(index, most=12, colour=colour)
     head = [index, *astuple(course.tracker), *astuple(course.region)]
     parts = [np.array(head, "<u2").tobytes()]
     for before, shot in zip(course.shots, course.shots[1:], strict=False):
         parts.append(np.array([len(before.people)], "<u2").tobytes())
         parts += [(points & 0xFFFF).astype("<u2").tobytes() for points in before.people]
+        if colour:
+            parts.append(np.array([before.seen is not None], "<u2").tobytes())
+            parts.append(packed(before.seen) if before.seen is not None else b"")
         parts.append(np.array([(shot.time - before.time) & 0xFFFF], "<u2").tobytes())
     return b"".join(parts)
+
+
+def clothes_seed(index: int) -> bytes:
+    """The same with thumbnails."""
+    return track_seed(index, colour=True)
 
 
 def crop_seed(index: int) -> bytes:
@@ -98,7 +104,13 @@ def crop_seed(index: int) -> bytes:
     return random.Random(index).randbytes(200 * (index + 1) % 4000)
 
 
-SEEDS = {"crop": crop_seed, "decoder": decoder_seed, "receiver": receiver_seed, "track": track_seed}
+SEEDS = {
+    "clothes": clothes_seed,
+    "crop": crop_seed,
+    "decoder": decoder_seed,
+    "receiver": receiver_seed,
+    "track": track_seed,
+}
 """By name of the target: what makes its seeds."""
 
 
@@ -107,7 +119,15 @@ def build(name: str, folder: Path) -> Path:
     sources, headers, _ = TARGETS[name]
     program = folder / f"fuzz_{name}"
     includes = [f"-I{folder}" for folder in headers]
-    command = [find_clang(), *FLAGS, *includes, *map(str, sources), "-o", str(program)]
+    command = [
+        find_clang(),
+        *FLAGS,
+        *MACROS.get(name, ()),
+        *includes,
+        *map(str, sources),
+        "-o",
+        str(program),
+    ]
     subprocess.run(command, check=True)
     return program
 

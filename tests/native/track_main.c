@@ -3,15 +3,17 @@
  * A course, 32-bit words: the nine settings in the order of tracker_settings_t, the seven of
  * region_settings_t, four rules of nine words each (event_rule_t), number of pictures; then for each picture:
  * time, what the network saw (x, y, side), number of people, and the people, 18 points each as
- * 16-bit x, y, value. Answer for each picture: the bytes of tracks_t, of the region_t chosen next,
- * and of each rule count and whether it has changed. With an argument: the firmware's own rules, in
- * the same words. SPDX-License-Identifier: MIT
+ * 16-bit x, y, value; with FOLLOW_COLOUR whether there is a thumbnail, and it. Answer for each picture: the
+ * bytes of tracks_t, of the region_t chosen next, and of each rule count and whether it has changed. With
+ * an argument: the firmware's own rules, in the same words; with thumbnail (and FOLLOW_COLOUR) that of each
+ * picture of 128 x 128 pixels in RGB565. SPDX-License-Identifier: MIT
  */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "colour.h"
 #include "event_rules.h"
 #include "region.h"
 #include "tracker.h"
@@ -83,6 +85,12 @@ static void picture(tracker_t *tracker, chooser_t *chooser, const tracker_settin
     if (!get(head, sizeof head)) exit(3);
     get_people(&people, head[4]);
     memset(&out, 0, sizeof out);
+#if FOLLOW_COLOUR
+    uint32_t shown;
+    thumbnail_t thumbnail;
+    if (!get(&shown, sizeof shown) || (shown && !get(&thumbnail, sizeof thumbnail))) exit(3);
+    tracker->thumbnail = shown ? &thumbnail : 0;
+#endif
     const region_t looked = {(uint16_t)head[1], (uint16_t)head[2], (uint16_t)head[3]};
     tracker_step(tracker, settings, &people, &looked, head[0], &out);
     const region_t next = region_next(chooser, regions, &out, head[0]);
@@ -91,11 +99,30 @@ static void picture(tracker_t *tracker, chooser_t *chooser, const tracker_settin
     tell_events(events, &out, head[0]);
 }
 
+#if FOLLOW_COLOUR
+static void tell_thumbnails(void)
+{
+    uint8_t rows[THUMBNAIL_PIXELS][THUMBNAIL_SIDE * THUMBNAIL_PIXELS][2];
+    thumbnail_t thumbnail;
+    memset(&thumbnail, 0xA5, sizeof thumbnail);
+    for (uint32_t row = 0; get(rows, sizeof rows); row = (row + 1u) % THUMBNAIL_SIDE) {
+        thumbnail_row(&thumbnail, row, rows[0][0]);
+        if (row == THUMBNAIL_SIDE - 1u) fwrite(&thumbnail, sizeof thumbnail, 1, stdout);
+    }
+}
+#endif
+
 int main(int arguments, char **argument)
 {
     uint32_t s[16u + RULES * RULE_WORDS + 1u];
     (void)argument;
     if (arguments > 1) {
+#if FOLLOW_COLOUR
+        if (strcmp(argument[1], "thumbnail") == 0) {
+            tell_thumbnails();
+            return 0;
+        }
+#endif
         tell_own_rules();
         return 0;
     }

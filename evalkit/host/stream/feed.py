@@ -125,6 +125,7 @@ class Options:
         once: without ``count``: at the camera's end, hold and say so, rather than begin again.
         step: of the board's own pictures ask for every so-many-th pixel; 0: for none.
         follow: follow people over the pictures that are sent.
+        colour: with ``follow``, tell them by the colour of their clothes too.
     """
 
     camera: Camera | None = None
@@ -134,6 +135,7 @@ class Options:
     step: int = 0
     once: bool = False
     follow: bool = False
+    colour: bool = False
 
 
 class LiveFeed(Feed):
@@ -224,7 +226,9 @@ class LiveFeed(Feed):
         if self._options.recorder:
             self._options.recorder.hello(session.hello_payload)
         self._largest = 1
-        self._follower = Follower(hello.input_shape[1]) if self._options.follow else None
+        self._follower = None
+        if self._options.follow:
+            self._follower = Follower(hello.input_shape[1], self._options.colour)
         self.listener.hello(hello, session.link.name)
         self.listener.status(LIVE, f"{session.link.name} runs network {hello.network}")
 

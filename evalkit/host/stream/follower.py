@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ai8x_models.follow.colour import PIXELS, thumbnail
 from ai8x_models.follow.crop import MOST_OUTPUT, crop
 from ai8x_models.follow.events import RULES, Event
 from ai8x_models.follow.region import Chooser, RegionSettings
@@ -33,24 +34,33 @@ class Follower:
 
     Args:
         input_side: pixels a side of the network's input.
+        colour: tell people by the colour of their clothes too, as with ``FOLLOW_COLOUR`` on the
+            board.
 
     Raises:
-        UserError: an input for which there is no averaging.
+        UserError: an input for which there is no averaging, or with ``colour`` no thumbnail.
     """
 
-    def __init__(self, input_side: int) -> None:
+    def __init__(self, input_side: int, colour: bool = False) -> None:
         if not SIDE // 5 <= input_side <= MOST_OUTPUT or input_side % 4:
             raise UserError(
                 f"the network takes {input_side} pixels a side; following people needs "
                 f"{SIDE // 5} to {MOST_OUTPUT}, a multiple of 4; leave --follow out"
             )
+        if colour and input_side != PIXELS:
+            raise UserError(
+                f"the network takes {input_side} pixels a side; colours need {PIXELS}; leave "
+                "--colour out"
+            )
         self._input = input_side
+        self._colour = colour
         self._tracker = Tracker()
         self._chooser = Chooser(RegionSettings(SIDE, least=input_side))
         self._events = [Event(rule) for rule in RULES]
         self._told: list[Told] = []
         self._region = self._chooser.settings.whole
         self._ms = 0
+        self._seen: NDArray[np.int64] | None = None
 
     def look(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """What the network is to see of a picture, uint8 [input, input, 3].
@@ -60,7 +70,9 @@ class Follower:
         self._ms += STEP_MS
         self._region = self._chooser.next(self._told, self._ms)
         square = fit(pixels, SIDE, SIDE).pixels
-        return np.asarray(crop(square, self._region, self._input), np.uint8)
+        pixels = np.asarray(crop(square, self._region, self._input), np.uint8)
+        self._seen = thumbnail(pixels >> (3, 2, 3)) if self._colour else None
+        return pixels
 
     def take(self, poses: bytes) -> tuple[bytes, list[str]]:
         """Take the answer to what was looked at (a poses frame's payload).
@@ -70,7 +82,7 @@ class Follower:
             for each event.
         """
         people = region_people(self._region, self._input, _whole_numbers(poses))
-        self._told = self._tracker.step(people, self._region, self._ms)
+        self._told = self._tracker.step(people, self._region, self._ms, self._seen)
         lines = [
             f"{event.rule.name}: {event.count}"
             for event in self._events

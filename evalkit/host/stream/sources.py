@@ -60,6 +60,11 @@ def feed(options: argparse.Namespace, listener: Listener, count: int | None) -> 
         UserError: camera, recording, firmware or options are unusable; nothing has been written.
     """
     follow = getattr(options, "follow", False)  # not every command can
+    colour = getattr(options, "colour", False)
+    if colour and not follow:
+        raise UserError(
+            "--colour goes with --follow; give both, or build make live FOLLOW=1 FOLLOW_COLOUR=1"
+        )
     if options.replay is not None:
         if options.record or options.camera or follow:
             raise UserError(
@@ -80,7 +85,7 @@ def feed(options: argparse.Namespace, listener: Listener, count: int | None) -> 
         )
     recorder = Recorder(options.record) if options.record is not None else None
     once = getattr(options, "once", False)
-    how = Options(camera, recorder, options.network, count, options.step, once, follow)
+    how = Options(camera, recorder, options.network, count, options.step, once, follow, colour)
     return LiveFeed(listener, open_link, how)
 
 

@@ -99,3 +99,5 @@ def test_somebody_is_looked_at_more_closely_until_they_leave() -> None:
 def test_a_network_that_cannot_follow() -> None:
     with pytest.raises(UserError, match="leave --follow out"):
         Follower(64)
+    with pytest.raises(UserError, match="leave --colour out"):
+        Follower(96, colour=True)

@@ -25,6 +25,7 @@ import torch
 
 from ai8x_models.codec import STRIDE, encode
 from ai8x_models.decode_fixed import FixedSettings, decode_fixed
+from ai8x_models.follow.colour import thumbnail
 from ai8x_models.follow.crop import crop
 from ai8x_models.follow.region import Chooser, RegionSettings
 from ai8x_models.follow.tracker import Region, Told, Tracker, TrackerSettings, region_people
@@ -50,6 +51,14 @@ _UNIT = 14
 _NEAR = 0.2
 _NOISE = 0.03
 
+# The camera sends 5, 6 and 5 bits; they are averaged as such.
+_BITS = np.array([3, 2, 3])
+
+
+def _input(frame: Frame, region: Region) -> npt.NDArray[np.int64]:
+    """What the network sees of a region, in the camera's bits; int64 [128, 128, 3]."""
+    return crop(frame.pixels >> _BITS, region, INPUT).astype(np.int64)
+
 
 def perfect(seed: int = 0, noise: float = _NOISE, stride: int = STRIDE) -> See:
     """A network that knows the truth, and trembles; ``stride`` pixels of its input a cell."""
@@ -72,10 +81,8 @@ def student(path: Path) -> See:
     network = load_network(path)
 
     def see(frame: Frame, region: Region) -> Maps:
-        # The camera sends 5, 6 and 5 bits; they are averaged as such.
-        bits = np.array([3, 2, 3])
-        low = crop(frame.pixels >> bits, region, INPUT).astype(np.int64)
-        pixels = low << bits | low >> np.array([2, 4, 2])
+        low = _input(frame, region)
+        pixels = low << _BITS | low >> np.array([2, 4, 2])
         image = torch.from_numpy(pixels.astype(np.uint8).transpose(2, 0, 1)[None].copy())
         return np.asarray(predict(network, image)[0], np.float32)
 
@@ -96,9 +103,13 @@ def people_in(maps: Maps, settings: DecodeSettings) -> list[npt.NDArray[np.int64
 
 
 def chain(
-    frames: Iterable[Frame], see: See, follow: bool, settings: DecodeSettings = DEFAULTS
+    frames: Iterable[Frame],
+    see: See,
+    follow: bool,
+    settings: DecodeSettings = DEFAULTS,
+    colour: bool = False,
 ) -> list[list[Told]]:
-    """Who is told in every picture."""
+    """Who is told in every picture; with ``colour`` those followed by their clothes too."""
     tracker = Tracker(TrackerSettings() if follow else TrackerSettings(slow_hz=0, confirm=1))
     chooser = Chooser(RegionSettings(SIDE))
     waiting: deque[list[Told]] = deque([[]] * _LATE)
@@ -107,7 +118,8 @@ def chain(
         now = 1000 + round(1000 * index / RATE)
         looked = chooser.next(waiting.popleft(), now) if follow else chooser.settings.whole
         people = people_in(see(frame, looked), settings)
-        told = tracker.step(region_people(looked, INPUT, people), looked, now)
+        seen = thumbnail(_input(frame, looked)) if follow and colour else None
+        told = tracker.step(region_people(looked, INPUT, people), looked, now, seen)
         waiting.append(told)
         answers.append(told)
     return answers
@@ -243,10 +255,10 @@ def _films(options: argparse.Namespace) -> Iterator[tuple[str, list[list[Frame]]
 
 
 def _told(
-    frames: Sequence[Frame], see: See, follow: bool, settings: DecodeSettings
+    frames: Sequence[Frame], see: See, follow: bool, settings: DecodeSettings, colour: bool
 ) -> list[list[Told]]:
     """As :func:`chain`, with a bar."""
-    return chain(progress(frames, title="film", unit="picture"), see, follow, settings)
+    return chain(progress(frames, title="film", unit="picture"), see, follow, settings, colour)
 
 
 def _measure(films: Sequence[Sequence[Frame]], follow: bool, options: argparse.Namespace) -> Score:
@@ -256,7 +268,9 @@ def _measure(films: Sequence[Sequence[Frame]], follow: bool, options: argparse.N
     if options.checkpoint:
         see, settings = student(options.checkpoint), thresholds(options.checkpoint)
     for frames in progress(films, title="films", unit="film"):
-        total.add(judge([f.people for f in frames], _told(frames, see, follow, settings)))
+        total.add(
+            judge([f.people for f in frames], _told(frames, see, follow, settings, options.colour))
+        )
     return total
 
 
@@ -277,6 +291,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--checkpoint", type=Path, help="a student; without one: perfect maps")
     parser.add_argument(
         "--stride", type=whole(), choices=(4, 8), default=STRIDE, help="of perfect maps (default 8)"
+    )
+    parser.add_argument(
+        "--colour", action="store_true", help="tell those followed by their clothes too"
     )
     options = parser.parse_args(arguments)
     for name in options.scripts:

@@ -1,0 +1,126 @@
+"""Who is who by the clothes: the twin of ``firmware_templates/track/clothes.c``.
+
+The header there explains the rules. Bit for bit the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ai8x_models.follow.colour import SURE, alike, colours_of, learn, unlike
+from ai8x_models.follow.fixed import Integers
+from ai8x_models.follow.likeness import Colour, Tracked
+
+MEMORIES = 8
+_MEMORY_MS = 10000
+
+
+@dataclass(eq=False)
+class Memory:
+    """``memory_t``: somebody who has left."""
+
+    number: int
+    colour: Colour
+    time: int
+
+
+class Clothes:
+    """What is known of the clothes of a tracker's people.
+
+    Attributes:
+        memories: those who have left, the oldest first.
+        colours: of each person found in this picture.
+    """
+
+    def __init__(self) -> None:
+        self.memories: list[Memory] = []
+        self.colours: list[Colour] = []
+
+    def look(
+        self,
+        people: Sequence[Integers],
+        looked: tuple[int, int, int],
+        seen: Integers | None,
+        now_ms: int,
+    ) -> None:
+        """Take the colours of those found; without a thumbnail nobody has one."""
+        self.memories = [
+            memory for memory in self.memories if (now_ms - memory.time) % (1 << 32) <= _MEMORY_MS
+        ]
+        self.colours = [Colour() for _ in people]
+        if seen is not None:
+            self.colours = colours_of(people, seen, looked)
+
+    def refuse(self, tracks: Sequence[Tracked], like: Integers, least: int) -> None:
+        """Whoever wears what somebody else is known by is not like a track."""
+        if self._light_changed(tracks, like, least):
+            self.memories = []
+            for track in tracks:
+                track.colour.known = 0
+        for index, colour in enumerate(self.colours):
+            if not self._somebodys(tracks, colour):
+                continue
+            for number, track in enumerate(tracks):
+                if track.seen and unlike(track.colour, colour):
+                    like[number, index] = 0
+
+    def _known(self, tracks: Sequence[Tracked]) -> Iterator[Tracked | Memory]:
+        yield from self.memories
+        yield from (track for track in tracks if track.seen)
+
+    def _somebodys(self, tracks: Sequence[Tracked], colour: Colour) -> bool:
+        return any(alike(one.colour, colour) for one in self._known(tracks))
+
+    def _light_changed(self, tracks: Sequence[Tracked], like: Integers, least: int) -> bool:
+        """Whether most of those who are where they are expected wear what nobody wore."""
+        changed = kept = 0
+        for index, track in enumerate(tracks):
+            if not track.seen or track.colour.known < SURE or not self.colours:
+                continue
+            best = int(np.argmax(like[index]))
+            colour = self.colours[best]
+            if like[index, best] < least or colour.known == 0:
+                continue
+            if not unlike(track.colour, colour):
+                kept += 1
+            elif not self._somebodys(tracks, colour):
+                changed += 1
+        return changed > 0 and changed >= kept
+
+    def learn(self, track: Tracked, person: int) -> None:
+        """Somebody was seen alone."""
+        learn(track.colour, self.colours[person])
+
+    def remember(self, number: int, colour: Colour, now_ms: int) -> None:
+        """Somebody leaves; the oldest memory goes."""
+        if number and colour.known >= SURE:
+            self.memories.append(Memory(number, colour, now_ms))
+            self.memories = self.memories[-MEMORIES:]
+
+    def numbers(self) -> set[int]:
+        """Of those who have left."""
+        return {memory.number for memory in self.memories}
+
+    def old_number(self, tracks: Sequence[Tracked], newcomer: Tracked) -> int:
+        """Of the only one known in the newcomer's colour, if lost or gone; 0: there is none."""
+        colour = newcomer.colour
+        others = [
+            one
+            for one in self._known(tracks)
+            if one is not newcomer and one.number and alike(one.colour, colour)
+        ]
+        if len(others) != 1:
+            return 0
+        (one,) = others
+        number = one.number
+        if isinstance(one, Memory):
+            self.memories.remove(one)
+        elif one.unseen:
+            one.seen = one.number = 0
+        else:
+            return 0
+        colour.known = max(colour.known, SURE)
+        return number

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+#include "clothes.h"
+
+#if FOLLOW_COLOUR
+
+#include "colour.h"
+
+#define MEMORY_MS 10000u
+
+void clothes_init(tracker_t *tracker)
+{
+    tracker->thumbnail = 0;
+    clothes_forget(tracker);
+}
+
+void clothes_forget(tracker_t *tracker)
+{
+    for (uint32_t m = 0; m < TRACK_MEMORIES; ++m) tracker->memories[m].number = 0;
+}
+
+void clothes_look(tracker_t *tracker, const pose_result_t *people, const region_t *looked, pairs_t *pairs)
+{
+    for (uint32_t m = 0; m < TRACK_MEMORIES; ++m) {
+        memory_t *memory = &tracker->memories[m];
+        if (tracker->time - memory->time > MEMORY_MS) memory->number = 0;
+    }
+    for (uint32_t p = 0; p < people->count; ++p) pairs->colours[p].known = 0;
+    if (tracker->thumbnail) colours_of(people, tracker->thumbnail, looked, pairs->colours);
+    tracker->thumbnail = 0;
+}
+
+/* ---- light ------------------------------------------------------------------------------------- */
+
+static bool somebodys(const tracker_t *tracker, const colour_t *colour)
+{
+    for (uint32_t m = 0; m < TRACK_MEMORIES; ++m) {
+        const memory_t *memory = &tracker->memories[m];
+        if (memory->number != 0 && colour_alike(&memory->colour, colour)) return true;
+    }
+    for (uint32_t t = 0; t < TRACK_MAX; ++t) {
+        const tracked_t *track = &tracker->tracks[t];
+        if (track->seen != 0 && colour_alike(&track->colour, colour)) return true;
+    }
+    return false;
+}
+
+/* Whoever is most like a track, if enough; count: nobody. */
+static uint32_t likest(const uint16_t *like, uint32_t count, uint32_t least)
+{
+    uint32_t best = count, most = least - 1u;
+    for (uint32_t p = 0; p < count; ++p) {
+        if (like[p] <= most) continue;
+        most = like[p];
+        best = p;
+    }
+    return best;
+}
+
+static bool light_changed(const tracker_t *tracker, uint32_t count, uint32_t least, const pairs_t *pairs)
+{
+    uint32_t changed = 0, kept = 0;
+    for (uint32_t t = 0; t < TRACK_MAX; ++t) {
+        const tracked_t *track = &tracker->tracks[t];
+        if (track->seen == 0 || track->colour.known < COLOUR_SURE) continue;
+        const uint32_t p = likest(pairs->like[t], count, least);
+        if (p == count || pairs->colours[p].known == 0) continue;
+        if (!colour_unlike(&track->colour, &pairs->colours[p])) {
+            ++kept;
+        } else if (!somebodys(tracker, &pairs->colours[p])) {
+            ++changed;
+        }
+    }
+    return changed > 0 && changed >= kept;
+}
+
+void clothes_refuse(tracker_t *tracker, uint32_t count, uint32_t least, pairs_t *pairs)
+{
+    if (light_changed(tracker, count, least, pairs)) {
+        clothes_forget(tracker);
+        for (uint32_t t = 0; t < TRACK_MAX; ++t) tracker->tracks[t].colour.known = 0;
+    }
+    for (uint32_t p = 0; p < count; ++p) {
+        if (!somebodys(tracker, &pairs->colours[p])) continue;
+        for (uint32_t t = 0; t < TRACK_MAX; ++t) {
+            const tracked_t *track = &tracker->tracks[t];
+            if (track->seen != 0 && colour_unlike(&track->colour, &pairs->colours[p])) {
+                pairs->like[t][p] = 0;
+            }
+        }
+    }
+}
+
+/* ---- people ------------------------------------------------------------------------------------ */
+
+void clothes_begin(tracked_t *track, const pairs_t *pairs, uint32_t person)
+{
+    track->colour = pairs->colours[person];
+}
+
+void clothes_learn(tracked_t *track, const pairs_t *pairs, uint32_t person)
+{
+    colour_learn(&track->colour, &pairs->colours[person]);
+}
+
+/* In the place of one that is over, else of the oldest. */
+void clothes_remember(tracker_t *tracker, uint16_t number, const tracked_t *track)
+{
+    if (number == 0 || track->colour.known < COLOUR_SURE) return;
+    uint32_t free = 0;
+    for (uint32_t m = TRACK_MEMORIES; m-- > 0;) {
+        if (tracker->memories[m].number == 0) free = m;
+    }
+    for (uint32_t m = free; m + 1u < TRACK_MEMORIES; ++m) tracker->memories[m] = tracker->memories[m + 1u];
+    const memory_t memory = {number, track->colour, tracker->time};
+    tracker->memories[TRACK_MEMORIES - 1u] = memory;
+}
+
+bool clothes_remembered(const tracker_t *tracker, uint16_t number)
+{
+    for (uint32_t m = 0; m < TRACK_MEMORIES; ++m) {
+        if (tracker->memories[m].number == number) return true;
+    }
+    return false;
+}
+
+uint16_t clothes_old_number(tracker_t *tracker, tracked_t *newcomer)
+{
+    uint32_t others = 0;
+    memory_t *left = 0;
+    tracked_t *known = 0;
+    for (uint32_t m = 0; m < TRACK_MEMORIES; ++m) {
+        memory_t *memory = &tracker->memories[m];
+        if (memory->number == 0 || !colour_alike(&memory->colour, &newcomer->colour)) continue;
+        left = memory;
+        ++others;
+    }
+    for (uint32_t t = 0; t < TRACK_MAX; ++t) {
+        tracked_t *track = &tracker->tracks[t];
+        if (track->seen == 0 || track->number == 0) continue; /* the newcomer has none */
+        if (!colour_alike(&track->colour, &newcomer->colour)) continue;
+        known = track;
+        ++others;
+    }
+    if (others != 1u || (known != 0 && known->unseen == 0)) return 0;
+    uint16_t *had = left ? &left->number : &known->number;
+    const uint16_t number = *had;
+    *had = 0;
+    if (known) known->seen = 0;
+    if (newcomer->colour.known < COLOUR_SURE) newcomer->colour.known = COLOUR_SURE;
+    return number;
+}
+
+#endif

@@ -1,0 +1,56 @@
+/* Who is who by the clothes (colour.h), with FOLLOW_COLOUR; without it all of this is nothing.
+ *
+ * A track learns the colour of whoever it is given alone. Somebody found in another colour, which is that of
+ * somebody else who is known, is not given to it. Whoever has left is remembered for ten seconds; a newcomer in the colour of exactly one of those known
+ * gets that number, if its owner is lost or has left: where people are dressed alike nothing is given back.
+ *
+ * Light: where of those who are found where they are expected at least as many wear what nobody wore as wear
+ * what they did, it is the light that has changed. Then all colours are forgotten, and the picture is taken
+ * as if there were none.
+ *
+ * The twin is ai8x_models/follow/clothes.py. SPDX-License-Identifier: MIT
+ */
+#ifndef CLOTHES_H
+#define CLOTHES_H
+
+#include "crossing.h"
+
+#if FOLLOW_COLOUR
+
+void clothes_init(tracker_t *tracker);
+
+/* Those who have left. */
+void clothes_forget(tracker_t *tracker);
+
+/* The colours of those found, by the tracker's thumbnail, which is used up. */
+void clothes_look(tracker_t *tracker, const pose_result_t *people, const region_t *looked, pairs_t *pairs);
+
+/* Whoever wears what somebody else is known by is not like a track. */
+void clothes_refuse(tracker_t *tracker, uint32_t count, uint32_t least, pairs_t *pairs);
+
+void clothes_begin(tracked_t *track, const pairs_t *pairs, uint32_t person);
+void clothes_learn(tracked_t *track, const pairs_t *pairs, uint32_t person);
+
+/* The owner of the track had a number, and leaves. */
+void clothes_remember(tracker_t *tracker, uint16_t number, const tracked_t *track);
+
+bool clothes_remembered(const tracker_t *tracker, uint16_t number);
+
+/* What a newcomer's number was, who had it has it no longer; 0: there is none. */
+uint16_t clothes_old_number(tracker_t *tracker, tracked_t *newcomer);
+
+#else
+
+#define clothes_init(tracker) ((void)0)
+#define clothes_forget(tracker) ((void)0)
+#define clothes_look(tracker, people, looked, pairs) ((void)0)
+#define clothes_refuse(tracker, count, least, pairs) ((void)0)
+#define clothes_begin(track, pairs, person) ((void)0)
+#define clothes_learn(track, pairs, person) ((void)0)
+#define clothes_remember(tracker, number, track) ((void)(number))
+#define clothes_remembered(tracker, number) false
+#define clothes_old_number(tracker, newcomer) 0
+
+#endif
+
+#endif

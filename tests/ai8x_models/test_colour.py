@@ -1,0 +1,182 @@
+"""Who is who by the colour of the clothes: what it is to do, and where it must do nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from ai8x_models.follow.colour import thumbnail_rgb565
+from ai8x_models.follow.fixed import Integers
+from ai8x_models.follow.tracker import Region, Told, Tracker
+from tests.helpers.track_cases import Course, c_thumbnail, check, figure, packed, random_course
+
+WHOLE = Region(0, 0, 480)
+STEP_MS = 35
+Clothes = tuple[int, int, int]
+People = Sequence[tuple[float, Clothes]]
+RED, BLUE, GREEN, WALL = (10, 2, 2), (2, 2, 10), (2, 9, 2), (6, 6, 6)
+
+
+def standing(x: float) -> Integers:
+    return figure((x, 150), 200, np.random.default_rng(78), 0, gaps=0)
+
+
+def thumb(people: People, light: int = 0) -> Integers:
+    """People in their colours before a grey wall, the last in front."""
+    cells = np.empty((32, 32, 3), np.int64)
+    cells[:] = WALL
+    for x, colour in people:
+        column = round(x / 15)
+        cells[8:26, max(column - 2, 0) : column + 3] = colour
+    return np.clip(cells + light, 0, 15)
+
+
+class Watched:
+    """A tracker that is given thumbnails, one that is not, and the time."""
+
+    def __init__(self) -> None:
+        self.tracker, self.plain = Tracker(), Tracker()
+        self.now = 1000
+
+    def look(self, *people: tuple[float, Clothes], pictures: int = 1, light: int = 0) -> list[Told]:
+        """The same people in so many pictures; who is told in the last."""
+        told: list[Told] = []
+        for _ in range(pictures):
+            self.now += STEP_MS
+            found = [standing(x) for x, _ in people]
+            told = self.tracker.step(found, WHOLE, self.now, thumb(people, light))
+            self.without = self.plain.step(found, WHOLE, self.now)
+        return told
+
+
+def here(told: list[Told]) -> dict[int, int]:
+    """Place of the neck, of those who were found, by number."""
+    return {one.number: int(one.points[1, 0]) >> 4 for one in told if one.missed == 0}
+
+
+def numbers(told: list[Told]) -> list[int]:
+    return [one.number for one in told]
+
+
+# ---- what it is for ----------------------------------------------------------------------------
+
+
+def test_somebody_known_in_the_place_of_another() -> None:
+    watched = Watched()
+    assert list(here(watched.look((100, RED), (380, BLUE), pictures=10))) == [1, 2]
+    assert list(here(watched.look((105, BLUE), pictures=3))) == [2]
+    assert list(here(watched.without)) == [1]
+
+
+def test_two_who_change_sides_unseen() -> None:
+    watched = Watched()
+    before = here(watched.look((100, RED), (380, BLUE), pictures=10))
+    watched.look(pictures=5)
+    after = here(watched.look((300, RED), (180, BLUE), pictures=10))
+    assert before[1] < before[2]
+    assert after[2] < after[1]
+    assert len(before) == len(after) == 2
+
+
+@pytest.mark.parametrize(("seconds", "number"), [(8, 1), (12, 2)])
+def test_who_comes_back_gets_the_old_number_for_ten_seconds(seconds: int, number: int) -> None:
+    watched = Watched()
+    watched.look((100, RED), pictures=10)
+    watched.look(pictures=round(seconds * 1000 / STEP_MS))
+    assert list(here(watched.look((400, RED), pictures=3))) == [number]
+
+
+# ---- where it does nothing ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("light", [-8, -5, 5, 8])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_light_that_jumps_changes_no_number(count: int, light: int) -> None:
+    """80 or 128 of 255, up and down again and again; everybody keeps their number."""
+    people = [(100.0, RED), (240.0, BLUE), (380.0, GREEN)][:count]
+    watched = Watched()
+    before = here(watched.look(*people, pictures=10))
+    for _ in range(3):
+        assert here(watched.look(*people, pictures=1, light=light)).keys() == before.keys()
+        assert here(watched.look(*people, pictures=12, light=light)) == before
+        assert here(watched.look(*people, pictures=12)) == before
+
+
+def test_light_that_jumps_while_somebody_is_hidden() -> None:
+    watched = Watched()
+    both = ((100, RED), (380, BLUE))
+    before = here(watched.look(*both, pictures=10))
+    watched.look(both[0], pictures=5)
+    watched.look(both[0], pictures=5, light=8)
+    assert here(watched.look(*both, pictures=5, light=8)) == before
+
+
+def test_a_light_in_which_one_looks_like_another() -> None:
+    watched = Watched()
+    people = ((100, (3, 3, 3)), (380, (8, 8, 8)))
+    before = here(watched.look(*people, pictures=10))
+    assert here(watched.look(*people, pictures=10, light=5)) == before
+
+
+def test_somebody_alone_keeps_the_number_in_any_colour() -> None:
+    watched = Watched()
+    for colour in (RED, BLUE, GREEN, WALL):
+        assert list(here(watched.look((200, colour), pictures=10))) == [1]
+
+
+def test_a_colour_that_nobody_wore_changes_no_number() -> None:
+    """A shadow on one of several."""
+    watched = Watched()
+    others = ((250, GREEN), (380, BLUE))
+    before = here(watched.look((100, RED), *others, pictures=10))
+    assert here(watched.look((100, (3, 0, 3)), *others, pictures=30)) == before
+
+
+@pytest.mark.parametrize("colour", [WALL, RED, (0, 0, 0), (15, 15, 15)])
+def test_people_dressed_alike_are_told_as_without_colours(colour: Clothes) -> None:
+    """They cross, leave and come."""
+    watched = Watched()
+    for index in range(200):
+        x = 60 + 1.8 * index
+        people = [(x, colour), (480 - x, colour)]
+        if 95 < index < 105:  # hidden
+            people = people[:1]
+        if index > 150:
+            people.append((240, colour))
+        told = watched.look(*people)
+        assert numbers(told) == numbers(watched.without)
+
+
+def test_colours_that_are_nearly_alike_change_nothing() -> None:
+    """Fifty steps of 255 apart: neither another person nor surely the same."""
+    watched = Watched()
+    for index in range(60):
+        x = 100 + 5 * index
+        told = watched.look((float(x), (5, 5, 5)), (500.0 - x, (8, 8, 8)))
+        assert numbers(told) == numbers(watched.without)
+
+
+# ---- C and twin --------------------------------------------------------------------------------
+
+
+def test_the_thumbnail_is_that_of_the_c_code() -> None:
+    rng = np.random.default_rng(78)
+    for data in (rng.bytes(32768), b"\xff" * 32768, bytes(32768)):
+        assert c_thumbnail(data) == packed(thumbnail_rgb565(data))
+
+
+def courses(seeds: range) -> list[Course]:
+    return [random_course(seed, colour=True) for seed in seeds]
+
+
+def test_random_tracks_with_colours() -> None:
+    assert check(courses(range(100)), colour=True) > 300
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("block", range(20))
+def test_ten_thousand_random_tracks_with_colours(block: int) -> None:
+    first = 1000 + 80 * block
+    assert check(courses(range(first, first + 80)), colour=True) > 300
