@@ -15,7 +15,8 @@ import numpy as np
 
 from quantize.ptq.net import Norm, Op, one_by_one
 from quantize.ptq.read import norms, numbers, pooling, shapes, views
-from quantize.ptq.read.kernels import convolution, linear, transposed
+from quantize.ptq.read.kernels import convolution, transposed
+from quantize.ptq.read.products import linear
 from quantize.ptq.read.reader import Reader, label
 from synthesize.read.onnx.model import Node
 
