@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 
+from quantize.ptq import flat
 from quantize.ptq.net import CONVOLUTIONS, INPUT, Net, Obstacle, Op, one_by_one
 from synthesize.chip.limits import MAX_OPERANDS
 
@@ -33,14 +34,23 @@ def fuse(net: Net, approximate: bool = False) -> Net:
         net.obstacles.append(Obstacle(op.node, where, "padding as part of a convolution"))
         net.replace(op.name, op.inputs[0])
     _drop_what_changes_nothing(net)
-    while _affine(net) or _activations(net):
-        net.prune()
+    _merge(net)
+    while flat.early(net):
+        _merge(net)
     _stand_alone(net)
+    flat.as_linear(net)
     _sums(net)
     _along_one_axis(net)
+    flat.put_out(net)
     net.in_order()
     _avoid(net, approximate)
     return net
+
+
+def _merge(net: Net) -> None:
+    """Merge factors, offsets and activations into the layers beside them, as far as that goes."""
+    while _affine(net) or _activations(net):
+        net.prune()
 
 
 def _avoid(net: Net, approximate: bool) -> None:
@@ -197,7 +207,13 @@ def _redundant(net: Net, op: Op, source: Op) -> bool:
 
 def _stand_alone(net: Net) -> None:
     """Give what no convolution took over a 1x1 convolution of its own."""
-    for op in net.of("act", "affine"):
+    _of_their_own(net, "affine")
+    _merge(net)
+    _of_their_own(net, "act")
+
+
+def _of_their_own(net: Net, kind: str) -> None:
+    for op in net.of(kind):
         channels = op.shape[0]
         gain, offset = np.ones(1), np.zeros(1)
         if op.kind == "affine":

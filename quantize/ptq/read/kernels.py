@@ -209,6 +209,8 @@ def _dense(reader: Reader, node: Node, weight: np.ndarray, channels: int) -> np.
     """An ordinary convolution in place of one with groups."""
     groups = node.integer("group", 1)
     outputs, per_group = weight.shape[:2]
+    if per_group * groups != channels and reader.uncertain(reader.data(node)):
+        return np.zeros((outputs, channels, *weight.shape[2:]))
     if per_group * groups != channels or outputs % max(groups, 1):
         raise node.refuse(
             f"weights for {per_group * groups} channels in {groups} groups, but its data has "

@@ -6,7 +6,7 @@ import numpy as np
 
 from quantize.ptq.net import Op, one_by_one
 from quantize.ptq.read.reader import Reader
-from quantize.ptq.read.weights import bias_of, finite
+from quantize.ptq.read.weights import bias_of, finite, matching
 from synthesize.read.onnx.model import Node
 
 
@@ -18,19 +18,16 @@ def linear(reader: Reader, node: Node) -> Op:
     source = reader.data(node, int(turned))
     weight = _matrix(reader, node, source, turned)
     if weight is not None and _pixel_by_pixel(reader, node, source, turned):
-        matrix = finite(node, weight if turned else weight.T)
-        if matrix.shape[1] != source.shape[0]:
-            inputs = matrix.shape[1]
-            raise node.refuse(f"{inputs} inputs expected, but its data has {source.shape[0]}")
+        matrix = matching(reader, node, source, finite(node, weight if turned else weight.T))
         return reader.add(node, one_by_one(out(node), source.name, source.shape, matrix))
     if weight is None or turned or reader.rank(source) != 2:
         return foreign(reader, node, *_no_layer(reader, node, turned))
     weight = finite(node, weight) * node.number("alpha", 1.0)
     if not node.integer("transB", 0):
         weight = weight.T
-    if weight.shape[1] != source.shape[0] or node.integer("transA", 0):
-        raise node.refuse(f"{weight.shape[1]} inputs expected, but its data has {source.shape[0]}")
-    weight = reader.as_it_lies(source, weight)
+    if node.integer("transA", 0):
+        raise node.refuse("its data is transposed (transA); export it with transA=0")
+    weight = reader.as_it_lies(source, matching(reader, node, source, weight))
     offset = bias_of(reader, node, len(weight)) * node.number("beta", 1.0)
     return reader.add(node, Op(
         out(node), "linear", [source.name], (len(weight), 1, 1), weight=weight[:, :, None, None],

@@ -123,6 +123,21 @@ class Reader:
         moved[..., order] = values
         return moved
 
+    def uncertain(self, op: Op) -> bool:
+        """Whether something before that the chip does not have may make another size of data."""
+        waiting, seen = [op], {op.name}
+        while waiting:
+            one = waiting.pop()
+            if one.kind == "foreign":
+                return True
+            waiting += [self.net.ops[name] for name in one.inputs if name not in seen]
+            seen.update(one.inputs)
+        return False
+
+    def order(self, op: Op) -> np.ndarray | None:
+        """Where the values of flat data lie (see ``orders``), None for the order of channels."""
+        return self.orders.get(op.name)
+
     def obstacle(self, node: Node, reason: str, nearest: str) -> None:
         """Note something that the chip cannot do."""
         self.net.obstacles.append(Obstacle(label(node), reason, nearest))

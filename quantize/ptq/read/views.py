@@ -29,6 +29,13 @@ def dims(view: str, shape: Shape) -> tuple[int, ...]:
     return tuple(size(letter, shape) for letter in view)
 
 
+def alike(one: str, shape: Shape, other: str, second: Shape) -> bool:
+    """Whether two results lie alike: the same axes, but for those of length 1."""
+    return len(one) == len(other) and all(
+        a == b or size(a, shape) == size(b, second) == 1 for a, b in zip(one, other, strict=True)
+    )
+
+
 def axes(view: str, given: Sequence[int]) -> str:
     """The letters at some axes of a view; negative ones count from the end."""
     return "".join(view[n] if -len(view) <= n < len(view) else "?" for n in given)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from quantize.ptq.net import Op
 from quantize.ptq.read.reader import Reader
 from synthesize.read.onnx.model import Node
 
@@ -17,6 +18,22 @@ def finite(node: Node, weight: np.ndarray) -> np.ndarray:
     if not np.isfinite(weight).all():
         raise node.refuse("its weights are not finite; train the model again")
     return weight.astype(np.float64)
+
+
+def matching(reader: Reader, node: Node, source: Op, weight: np.ndarray) -> np.ndarray:
+    """Weights [outputs, inputs, ...] for data of as many channels.
+
+    Behind something that the chip does not have, whose size is not known, they stand for others.
+
+    Raises:
+        UserError: the data has more channels, or fewer.
+    """
+    inputs, channels = weight.shape[1], source.shape[0]
+    if inputs == channels:
+        return weight
+    if reader.uncertain(source):
+        return np.zeros((len(weight), channels, *weight.shape[2:]))
+    raise node.refuse(f"{inputs} inputs expected, but its data has {channels}")
 
 
 def bias_of(reader: Reader, node: Node, outputs: int) -> np.ndarray:
