@@ -42,6 +42,12 @@ def fuse(net: Net, approximate: bool = False) -> Net:
     _sums(net)
     _along_one_axis(net)
     flat.put_out(net)
+    net.notes += [
+        f"output {name}: the model puts it out in another order; the firmware's is "
+        f"{net.ops[op].lies}"
+        for name, op in net.outputs
+        if name in net.turned
+    ]
     net.in_order()
     _avoid(net, approximate)
     return net
@@ -78,15 +84,48 @@ def _cut_last(net: Net) -> None:
     while changed:
         changed = False
         for op in net.of("foreign"):
-            if net.is_output(op.name) and not net.readers(op.name) and not op.others:
-                net.notes.append(
-                    f"{op.node}: {op.word} comes last and is left to the application; the output "
-                    "is what it reads"
-                )
-                source = net.source(op)
-                net.cut |= {name: source.tensor for name, n in net.outputs if n == op.name}
-                net.replace(op.name, source.name)
+            if op.name not in net.ops or not net.is_output(op.name) or net.readers(op.name):
+                continue
+            if not op.others:
+                _leave(net, op)
                 changed = True
+            elif op.apart and INPUT not in op.inputs:
+                _leave_join(net, op)
+                changed = True
+
+
+def _leave(net: Net, op: Op) -> None:
+    """Put out what a foreign operation reads."""
+    source = net.source(op)
+    net.notes.append(
+        f"{op.node}: {op.word} comes last and is left to the application; the output is what it "
+        f"reads{_lies(net, [source])}"
+    )
+    cut = {name: source.tensor for name, n in net.outputs if n == op.name}
+    net.cut |= cut
+    net.turned.update(name for name, tensor in cut.items() if tensor in net.orders)
+    net.replace(op.name, source.name)
+
+
+def _lies(net: Net, put_out: list[Op]) -> str:
+    """How what is put out lies, where it has pixels, and is put out as it is."""
+    inner = [net.source(op) if op.kind == "flatten" else op for op in put_out]
+    known = [op for op in inner if op.kind != "foreign" and op.shape[1:] != (1, 1)]
+    return ", as " + " and ".join(op.lies for op in known) if known else ""
+
+
+def _leave_join(net: Net, op: Op) -> None:
+    """Put out, one by one, what a foreign operation only puts together."""
+    parts = {net.ops[name].tensor: name for name in op.inputs}
+    outputs: dict[str, str] = {}
+    for name, n in net.outputs:
+        outputs |= parts if n == op.name else {name: n}
+    net.outputs = list(outputs.items())
+    net.notes.append(
+        f"{op.node}: {op.word} comes last and is left to the application; the {len(parts)} things "
+        f"that it reads are outputs{_lies(net, [net.ops[name] for name in parts.values()])}"
+    )
+    net.prune()
 
 
 def _meet_foreign(net: Net, approximate: bool) -> None:

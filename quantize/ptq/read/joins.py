@@ -87,7 +87,9 @@ def concat(reader: Reader, node: Node) -> Op:
     alike = all(p.shape[1:] == parts[0].shape[1:] and _lie_alike(reader, parts[0], p)
                 for p in parts)  # fmt: skip
     if not (channels and alike):
-        return foreign(reader, node, f"Concat along axis {axis}", "channels")
+        op = foreign(reader, node, f"Concat along axis {axis}", "channels")
+        op.inputs, op.apart = list(dict.fromkeys(p.name for p in parts)), True
+        return op
     shape = (sum(p.shape[0] for p in parts), *parts[0].shape[1:])
     made = reader.add(node, Op(out(node), "concat", [p.name for p in parts], shape))
     orders = [reader.order(p) for p in parts]

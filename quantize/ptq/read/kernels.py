@@ -15,6 +15,7 @@ import numpy as np
 
 from quantize.ptq.net import Op
 from quantize.ptq.read import phases, views
+from quantize.ptq.read.products import along_channels, pointwise
 from quantize.ptq.read.reader import Reader, label, per_axis
 from quantize.ptq.read.weights import bias_of, finite
 from synthesize.chip.limits import MAX_CONV1D_LENGTH, MAX_PADDING
@@ -46,11 +47,11 @@ def convolution(reader: Reader, node: Node) -> Op:
     source, weight = reader.data(node), reader.constant(node, 1)
     if weight is None:
         return foreign(reader, node, "Conv with weights that are data", "constant weights")
+    if pointwise(node, weight, reader.view(source)):
+        return along_channels(reader, node, source, _dense(reader, node, weight, source.shape[0]))
     letters = views.spatial(reader.view(source))
     if letters is None or weight.ndim - 2 != len(letters) or source.name in reader.orders:
-        word = (
-            f"a convolution in {weight.ndim - 2} dimensions of data seen as {reader.view(source)}"
-        )
+        word = f"a convolution in {weight.ndim - 2} dimensions of {views.said(reader.view(source))}"
         return foreign(reader, node, word, "Conv in 1D or 2D, channels in front")
     weight = _dense(reader, node, finite(node, weight), source.shape[0])
     pads, source = _with_padding(

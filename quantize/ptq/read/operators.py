@@ -255,8 +255,6 @@ def transpose(reader: Reader, node: Node) -> Op:
     perm = node.integers("perm") or tuple(reversed(range(len(view))))
     if sorted(perm) != list(range(len(view))) or perm[0] != 0 or _twisted(reader, [source]):
         return foreign(reader, node, f"Transpose {list(perm)}", "data as it lies")
-    if node.outputs[0] in reader.model.outputs:
-        reader.note(f"{label(node)}: left out; outputs are given channel by channel")
     return reader.seen_as(node, source, "".join(view[n] for n in perm))
 
 

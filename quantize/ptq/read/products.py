@@ -35,6 +35,21 @@ def linear(reader: Reader, node: Node) -> Op:
     ))  # fmt: skip
 
 
+def pointwise(node: Node, weight: np.ndarray, view: str) -> bool:
+    """Whether a convolution in 1D looks at one pixel of those that are all in one row."""
+    moves = max(node.integers("strides") or (1,)) > 1 or any(node.integers("pads") or ())
+    return view == "NCP" and weight.shape[2:] == (1,) and not moves
+
+
+def along_channels(reader: Reader, node: Node, source: Op, weight: np.ndarray) -> Op:
+    """The layer that multiplies the channels of every pixel by a matrix [out, in, 1]."""
+    from quantize.ptq.read.operators import out
+
+    op = one_by_one(out(node), source.name, source.shape, finite(node, weight)[:, :, 0])
+    op.bias = bias_of(reader, node, len(weight))
+    return reader.add(node, op)
+
+
 def _matrix(reader: Reader, node: Node, source: Op, turned: bool) -> np.ndarray | None:
     """Constant weights of two axes; those in front of them may be there and 1."""
     weight = reader.constant(node, int(not turned))

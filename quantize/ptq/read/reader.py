@@ -116,12 +116,7 @@ class Reader:
 
     def as_it_lies(self, source: Op, values: np.ndarray) -> np.ndarray:
         """Numbers for every channel of an operation's result, along the last axis, in its order."""
-        order = self.orders.get(source.name)
-        if order is None:
-            return values
-        moved = np.empty_like(values)
-        moved[..., order] = values
-        return moved
+        return views.as_it_lies(values, self.orders.get(source.name))
 
     def uncertain(self, op: Op) -> bool:
         """Whether something before that the chip does not have may make another size of data."""
@@ -353,16 +348,18 @@ def _dims(reader: Reader, op: Op) -> tuple[int, ...]:
 
 def _outputs(reader: Reader) -> None:
     net, model = reader.net, reader.model
+    for op in net.ops.values():
+        if op.name in reader.orders:
+            net.orders[op.tensor] = reader.orders[op.name]
     for name in model.outputs:
         if name not in reader.tensors:
             raise UserError(f"{model.path}: output {name} does not depend on the input; remove it")
         op = net.ops[reader.tensors[name]]
         if op.kind == "input":
             raise UserError(f"{model.path}: output {name} is the input itself; remove it")
-        if op.name in reader.orders:
-            reader.net.obstacles.append(Obstacle(
-                op.node, "flattened with channels last and put out", "put out what is flattened"
-            ))  # fmt: skip
+        twisted = op.name in reader.orders or views.moved(reader.view(op), op.shape)
+        if twisted and op.kind != "foreign":
+            net.turned.add(name)
         if op.tensor != name:  # what only moved data is not computed here
             net.cut[name] = op.tensor
         net.outputs.append((name, op.name))
