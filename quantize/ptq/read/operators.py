@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from quantize.ptq.net import Norm, Op, one_by_one
-from quantize.ptq.read import joins, norms, numbers, pooling, shapes, views
+from quantize.ptq.read import attention, joins, norms, numbers, pooling, shapes, views
 from quantize.ptq.read.kernels import convolution, transposed
 from quantize.ptq.read.products import linear
 from quantize.ptq.read.reader import Reader, label
@@ -267,6 +267,7 @@ OPERATORS: dict[str, Operator] = {
     "Abs": activation("abs"),
     "Add": add,
     "ArgMax": lacking("the application"),
+    **dict.fromkeys(attention.OPERATORS, lacking(attention.NEAREST, word="attention")),
     "AveragePool": pooling.average_pool,
     "BatchNormalization": batch_normalization,
     "Cast": numbers.cast,
