@@ -113,6 +113,8 @@ class _Graph:
         self.nodes: list[Any] = []
         self.initializers: list[Any] = []
         self.bits: dict[str, int] = {}
+        self.flat: set[str] = set()
+        """Tensors without rows and columns: results of linear layers."""
         self.zero = self.constant("zero_point", np.zeros((), np.int8))
 
     def constant(self, name: str, value: np.ndarray) -> str:
@@ -147,10 +149,27 @@ class _Graph:
 def _add_layer(graph: _Graph, spec: LayerSpec, layer: FusedLayer, sources: list[str]) -> str:
     """Add one fused layer and return the tensor that holds its result."""
     name = spec.name
+    flat = isinstance(layer, FusedLinear) or layer.op is None
+    if not (flat and graph.flat.issuperset(sources)):
+        sources = [_as_pixel(graph, source, f"{name}_{i}") for i, source in enumerate(sources)]
+        flat = isinstance(layer, FusedLinear)
     value = _gathered(graph, name, layer, sources)
-    if layer.op is None:
-        return value
-    value = _add_operation(graph, name, layer, value)
+    if layer.op is not None:
+        value = _computed(graph, name, layer, _add_operation(graph, name, layer, value))
+    graph.flat.update([value] * flat)
+    return value
+
+
+def _as_pixel(graph: _Graph, source: str, name: str) -> str:
+    """Data with rows and columns: those of one pixel where a linear layer gave none."""
+    if source not in graph.flat:
+        return source
+    shape = np.array([0, -1, 1] if graph.one_d else [0, -1, 1, 1])
+    return graph.node("Reshape", [source, graph.constant(f"{name}_shape", shape)], f"{name}_pixel")
+
+
+def _computed(graph: _Graph, name: str, layer: FusedLayer, value: str) -> str:
+    """Activation, factor and rounding of a layer behind its sums."""
     shift = int(layer.output_shift)
     if layer.wide:
         factor = graph.number(f"{name}_factor", 2.0**shift)

@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 
+from quantize.ptq import flat
 from quantize.ptq.net import CONVOLUTIONS, INPUT, Net, Obstacle, Op, one_by_one
 from synthesize.chip.limits import MAX_OPERANDS
 
@@ -33,14 +34,29 @@ def fuse(net: Net, approximate: bool = False) -> Net:
         net.obstacles.append(Obstacle(op.node, where, "padding as part of a convolution"))
         net.replace(op.name, op.inputs[0])
     _drop_what_changes_nothing(net)
-    while _affine(net) or _activations(net):
-        net.prune()
+    _merge(net)
+    while flat.early(net):
+        _merge(net)
     _stand_alone(net)
+    flat.as_linear(net)
     _sums(net)
     _along_one_axis(net)
+    flat.put_out(net)
+    net.notes += [
+        f"output {name}: the model puts it out in another order; the firmware's is "
+        f"{net.ops[op].lies}"
+        for name, op in net.outputs
+        if name in net.turned
+    ]
     net.in_order()
     _avoid(net, approximate)
     return net
+
+
+def _merge(net: Net) -> None:
+    """Merge factors, offsets and activations into the layers beside them, as far as that goes."""
+    while _affine(net) or _activations(net):
+        net.prune()
 
 
 def _avoid(net: Net, approximate: bool) -> None:
@@ -68,15 +84,48 @@ def _cut_last(net: Net) -> None:
     while changed:
         changed = False
         for op in net.of("foreign"):
-            if net.is_output(op.name) and not net.readers(op.name) and not op.others:
-                net.notes.append(
-                    f"{op.node}: {op.word} comes last and is left to the application; the output "
-                    "is what it reads"
-                )
-                source = net.source(op)
-                net.cut |= {name: source.tensor for name, n in net.outputs if n == op.name}
-                net.replace(op.name, source.name)
+            if op.name not in net.ops or not net.is_output(op.name) or net.readers(op.name):
+                continue
+            if not op.others:
+                _leave(net, op)
                 changed = True
+            elif op.apart and INPUT not in op.inputs:
+                _leave_join(net, op)
+                changed = True
+
+
+def _leave(net: Net, op: Op) -> None:
+    """Put out what a foreign operation reads."""
+    source = net.source(op)
+    net.notes.append(
+        f"{op.node}: {op.word} comes last and is left to the application; the output is what it "
+        f"reads{_lies(net, [source])}"
+    )
+    cut = {name: source.tensor for name, n in net.outputs if n == op.name}
+    net.cut |= cut
+    net.turned.update(name for name, tensor in cut.items() if tensor in net.orders)
+    net.replace(op.name, source.name)
+
+
+def _lies(net: Net, put_out: list[Op]) -> str:
+    """How what is put out lies, where it has pixels, and is put out as it is."""
+    inner = [net.source(op) if op.kind == "flatten" else op for op in put_out]
+    known = [op for op in inner if op.kind != "foreign" and op.shape[1:] != (1, 1)]
+    return ", as " + " and ".join(op.lies for op in known) if known else ""
+
+
+def _leave_join(net: Net, op: Op) -> None:
+    """Put out, one by one, what a foreign operation only puts together."""
+    parts = {net.ops[name].tensor: name for name in op.inputs}
+    outputs: dict[str, str] = {}
+    for name, n in net.outputs:
+        outputs |= parts if n == op.name else {name: n}
+    net.outputs = list(outputs.items())
+    net.notes.append(
+        f"{op.node}: {op.word} comes last and is left to the application; the {len(parts)} things "
+        f"that it reads are outputs{_lies(net, [net.ops[name] for name in parts.values()])}"
+    )
+    net.prune()
 
 
 def _meet_foreign(net: Net, approximate: bool) -> None:
@@ -197,7 +246,13 @@ def _redundant(net: Net, op: Op, source: Op) -> bool:
 
 def _stand_alone(net: Net) -> None:
     """Give what no convolution took over a 1x1 convolution of its own."""
-    for op in net.of("act", "affine"):
+    _of_their_own(net, "affine")
+    _merge(net)
+    _of_their_own(net, "act")
+
+
+def _of_their_own(net: Net, kind: str) -> None:
+    for op in net.of(kind):
         channels = op.shape[0]
         gain, offset = np.ones(1), np.zeros(1)
         if op.kind == "affine":

@@ -86,10 +86,7 @@ class _Lowering:
         if op.kind in CONVOLUTIONS:
             self._convolution(op)
         elif op.kind == "flatten":
-            raise UserError(
-                f"{op.node}: flat data that no linear layer reads; put a Gemm or MatMul behind "
-                "it, or leave it out"
-            )
+            raise UserError(_unread(self.net, op))
         elif _too_wide(op):
             self._copied(op)
         else:
@@ -163,7 +160,7 @@ def lower(net: Net) -> Lowered:
     for op in net.ops.values():
         if op.kind in CONVOLUTIONS:
             lowering.layer(op.name)
-    outputs = tuple(dict.fromkeys(lowering.layer(name) for name in _put_out(net)))
+    outputs = tuple(dict.fromkeys(lowering.layer(op) for _, op in net.outputs))
     spec = StudentSpec(
         shortened(word(net.name), LONGEST, "_") or "network",
         net.ops[INPUT].shape, tuple(lowering.specs), outputs,
@@ -171,13 +168,15 @@ def lower(net: Net) -> Lowered:
     return Lowered(spec, lowering.ops, lowering.sources, lowering.made)
 
 
-def _put_out(net: Net) -> list[str]:
-    """Operations that are put out; flat data is put out as it lies."""
-    net.outputs = [
-        (name, net.ops[op].inputs[0] if net.ops[op].kind == "flatten" else op)
-        for name, op in net.outputs
-    ]
-    return [op for _, op in net.outputs]
+def _unread(net: Net, op: Op) -> str:
+    """What is said of flat data that is no linear layer's."""
+    size = "x".join(map(str, net.source(op).shape))
+    readers = ", ".join(dict.fromkeys(reader.node for reader in net.readers(op.name)))
+    return (
+        f"{op.node}: flat data that no linear layer reads: {size} for {readers}, but the chip "
+        "flattens only in front of a linear layer; put a Gemm or MatMul behind it, or join data of "
+        "equal rows and columns"
+    )
 
 
 def is_wide(net: Net, op: Op) -> bool:

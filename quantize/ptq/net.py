@@ -77,8 +77,18 @@ class Op:
     """For a foreign operation: the activation that stands for it."""
     others: bool = False
     """For a foreign operation: whether it reads more than one thing, of which one is followed."""
+    apart: bool = False
+    """For a foreign operation: whether it only puts together what it reads."""
     saturates: bool = False
     """Whether limits are those of a quantised model's own integers."""
+
+    @property
+    def lies(self) -> str:
+        """How the values of a result lie on the chip, in words."""
+        if self.shape[1:] == (1, 1):
+            return f"{self.shape[0]} values, channel by channel"
+        axes = ["channels", "rows", "columns"] if self.shape[2] > 1 else ["channels", "steps"]
+        return f"{'x'.join(map(str, self.shape[: len(axes)]))} ({', '.join(axes)})"
 
     @property
     def plain(self) -> bool:
@@ -126,6 +136,11 @@ class Net:
     """By name: the last number that was put behind it to tell operations apart."""
     views: dict[str, str] = field(default_factory=dict)
     """By tensor of the model: the order of its axes (see :mod:`quantize.ptq.read.views`)."""
+    orders: dict[str, np.ndarray] = field(default_factory=dict)
+    """By tensor of the model that was flattened in another order: where each value lies here."""
+
+    turned: set[str] = field(default_factory=set)
+    """Outputs that the model puts out in another order than the firmware does."""
 
     @property
     def whole(self) -> bool:

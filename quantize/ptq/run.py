@@ -25,7 +25,7 @@ from quantize.ptq.net import INPUT as NET_INPUT
 from quantize.ptq.net import Net
 from quantize.ptq.obstacles import UnfitNetwork, nothing, trouble, unfinished
 from quantize.ptq.read.reader import read
-from quantize.ptq.read.views import canonical
+from quantize.ptq.read.views import as_it_lies, canonical
 from quantize.ptq.suits import TRIALS, check, some
 from quantize.sensitivity import sensitivity
 from synthesize.place.bits import Allocation, allocate, graph_of
@@ -246,6 +246,14 @@ def integer_outputs(
     return {name: np.concatenate(values) for name, values in parts.items()}
 
 
+def _inner(net: Net, name: str, value: np.ndarray) -> np.ndarray:
+    """A tensor of the model in the order that its values have here."""
+    value = canonical(value, net.views.get(name, ""))
+    if name not in net.orders:
+        return value
+    return as_it_lies(value.reshape(len(value), -1), net.orders[name])
+
+
 def model_outputs(path: Path, net: Net, inputs: np.ndarray) -> list[np.ndarray]:
     """What the model itself computes up to the operations that the network puts out.
 
@@ -257,10 +265,7 @@ def model_outputs(path: Path, net: Net, inputs: np.ndarray) -> list[np.ndarray]:
     found = run_model(path, net, given(inputs, net.ops[NET_INPUT].shape, net.layout))
     if found is not None:
         names = [net.cut.get(name, name) for name, _ in net.outputs]
-        return [
-            canonical(value, net.views.get(name, ""))
-            for name, value in zip(names, found, strict=True)
-        ]
+        return [_inner(net, name, value) for name, value in zip(names, found, strict=True)]
     batches = [
         evaluate.outputs(net, torch.from_numpy(inputs[i : i + scales.BATCH]))
         for i in range(0, len(inputs), scales.BATCH)

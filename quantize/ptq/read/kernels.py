@@ -13,9 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quantize.ptq.net import Op, one_by_one
+from quantize.ptq.net import Op
 from quantize.ptq.read import phases, views
+from quantize.ptq.read.products import along_channels, pointwise
 from quantize.ptq.read.reader import Reader, label, per_axis
+from quantize.ptq.read.weights import bias_of, finite
 from synthesize.chip.limits import MAX_CONV1D_LENGTH, MAX_PADDING
 from synthesize.read.onnx.model import Node
 
@@ -45,13 +47,13 @@ def convolution(reader: Reader, node: Node) -> Op:
     source, weight = reader.data(node), reader.constant(node, 1)
     if weight is None:
         return foreign(reader, node, "Conv with weights that are data", "constant weights")
+    if pointwise(node, weight, reader.view(source)):
+        return along_channels(reader, node, source, _dense(reader, node, weight, source.shape[0]))
     letters = views.spatial(reader.view(source))
     if letters is None or weight.ndim - 2 != len(letters) or source.name in reader.orders:
-        word = (
-            f"a convolution in {weight.ndim - 2} dimensions of data seen as {reader.view(source)}"
-        )
+        word = f"a convolution in {weight.ndim - 2} dimensions of {views.said(reader.view(source))}"
         return foreign(reader, node, word, "Conv in 1D or 2D, channels in front")
-    weight = _dense(reader, node, _finite(node, weight), source.shape[0])
+    weight = _dense(reader, node, finite(node, weight), source.shape[0])
     pads, source = _with_padding(
         reader, source, _pads(node, weight, views.dims(letters, source.shape)), letters
     )
@@ -63,7 +65,9 @@ def convolution(reader: Reader, node: Node) -> Op:
         if apart is not None and max(window.dilations) == 1:
             reader.note(f"{label(node)}: stride 2 with pads {_flat(pads)} takes a layer more, "
                         "which sets neighbouring pixels side by side")  # fmt: skip
-            return phases.add(reader, node, source, apart, _bias(reader, node, len(weight)), sizes)
+            return phases.add(
+                reader, node, source, apart, bias_of(reader, node, len(weight)), sizes
+            )
     if made is None:
         reader.obstacle(node, _why(window), _nearest(window.spatial))
         made = _stand_in(window)
@@ -76,7 +80,7 @@ def convolution(reader: Reader, node: Node) -> Op:
         reader.obstacle(node, f"strides {list(window.strides)}", "equal strides, or pooling")
     kind = "conv1d" if window.spatial == 1 else "conv2d"
     op = Op(out(node), kind, [source.name], (len(weight), *sizes), weight=made[0])
-    op.bias = _bias(reader, node, len(weight))
+    op.bias = bias_of(reader, node, len(weight))
     op.pad, op.stride = made[1], int(max(window.strides))
     return reader.add(node, op, reader.view(reader.data(node)))
 
@@ -145,7 +149,7 @@ def transposed(reader: Reader, node: Node) -> Op:
     if weight is None or weight.ndim != 4 or view != "NCHW":
         return foreign(reader, node, "a transposed convolution but in 2D with constant weights",
                        "ConvTranspose 3x3 with stride 2")  # fmt: skip
-    weight = _ungrouped_transposed(reader, node, _finite(node, weight))
+    weight = _ungrouped_transposed(reader, node, finite(node, weight))
     pads = _ends(per_axis(node, "pads", 4, 0))
     strides = per_axis(node, "strides", 2)
     extra = node.integers("output_padding") or (0, 0)
@@ -155,7 +159,7 @@ def transposed(reader: Reader, node: Node) -> Op:
             strides, source.shape[1:], weight.shape[2:], pads, extra, strict=True
         )
     )
-    bias = _bias(reader, node, weight.shape[1])
+    bias = bias_of(reader, node, weight.shape[1])
     by_output = weight.swapaxes(0, 1)
     shape = (weight.shape[1], rows, columns)
     if strides == (1, 1) and extra == (0, 0):
@@ -202,90 +206,12 @@ def _fit_transposed(
     return whole, found[0][0]
 
 
-def linear(reader: Reader, node: Node) -> Op:
-    """Gemm or MatMul with constant weights: on flat data, or on every pixel's channels."""
-    from quantize.ptq.read.operators import foreign, out
-
-    turned = not reader.is_data(node, 0)
-    source = reader.data(node, int(turned))
-    weight = _matrix(reader, node, source, turned)
-    if weight is not None and _pixel_by_pixel(reader, node, source, turned):
-        matrix = _finite(node, weight if turned else weight.T)
-        if matrix.shape[1] != source.shape[0]:
-            inputs = matrix.shape[1]
-            raise node.refuse(f"{inputs} inputs expected, but its data has {source.shape[0]}")
-        return reader.add(node, one_by_one(out(node), source.name, source.shape, matrix))
-    if weight is None or turned or reader.rank(source) != 2:
-        return foreign(reader, node, *_no_layer(reader, node, turned))
-    weight = _finite(node, weight) * node.number("alpha", 1.0)
-    if not node.integer("transB", 0):
-        weight = weight.T
-    if weight.shape[1] != source.shape[0] or node.integer("transA", 0):
-        raise node.refuse(f"{weight.shape[1]} inputs expected, but its data has {source.shape[0]}")
-    weight = reader.as_it_lies(source, weight)
-    offset = _bias(reader, node, len(weight)) * node.number("beta", 1.0)
-    return reader.add(node, Op(
-        out(node), "linear", [source.name], (len(weight), 1, 1), weight=weight[:, :, None, None],
-        bias=np.broadcast_to(offset, (len(weight),)).astype(np.float64),
-    ))  # fmt: skip
-
-
-def _matrix(reader: Reader, node: Node, source: Op, turned: bool) -> np.ndarray | None:
-    """Constant weights of two axes; those in front of them may be there and 1."""
-    weight = reader.constant(node, int(not turned))
-    if weight is None or not 2 <= weight.ndim <= max(2, reader.rank(source)):
-        return None
-    return weight.reshape(weight.shape[-2:]) if max(weight.shape[:-2], default=1) == 1 else None
-
-
-def _pixel_by_pixel(reader: Reader, node: Node, source: Op, turned: bool) -> bool:
-    """Whether a MatMul sums over the channels of every pixel: a convolution of 1x1.
-
-    It sums over the last axis, or over the one before where the constant comes first (``turned``).
-    """
-    view = reader.view(source)
-    along = len(view) > 2 and view[-2 if turned else -1] == "C"
-    return node.op == "MatMul" and along and source.name not in reader.orders
-
-
-def _no_layer(reader: Reader, node: Node, turned: bool) -> tuple[str, str]:
-    """What a matrix product is that is no linear layer, and the nearest that is one."""
-    weight = reader.constant(node, int(not turned))
-    if weight is None:
-        return "a matrix product of data", "constant weights"
-    if _matrix(reader, node, reader.data(node, int(turned)), turned) is None:
-        said = f"a matrix product with weights of shape {list(weight.shape)}"
-        return f"{said}, not [inputs, outputs]", "weights of two axes"
-    if turned:
-        return (
-            "a matrix product with the constant in front, along an axis that is not the channels'",
-            "the data first and weights [inputs, outputs], or Conv 1x1",
-        )
-    return (
-        "a matrix product that is no linear layer on flat data or along the channels",
-        "Flatten and Gemm with constant weights, or Conv 1x1",
-    )
-
-
-def _finite(node: Node, weight: np.ndarray) -> np.ndarray:
-    if not np.isfinite(weight).all():
-        raise node.refuse("its weights are not finite; train the model again")
-    return weight.astype(np.float64)
-
-
-def _bias(reader: Reader, node: Node, outputs: int) -> np.ndarray:
-    if reader.is_data(node, 2):
-        raise node.refuse("its bias is data; export it with constants, or with an Add behind it")
-    bias = reader.constant(node, 2)
-    if bias is None:
-        return np.zeros(outputs)
-    return _finite(node, bias.reshape(-1))
-
-
 def _dense(reader: Reader, node: Node, weight: np.ndarray, channels: int) -> np.ndarray:
     """An ordinary convolution in place of one with groups."""
     groups = node.integer("group", 1)
     outputs, per_group = weight.shape[:2]
+    if per_group * groups != channels and reader.uncertain(reader.data(node)):
+        return np.zeros((outputs, channels, *weight.shape[2:]))
     if per_group * groups != channels or outputs % max(groups, 1):
         raise node.refuse(
             f"weights for {per_group * groups} channels in {groups} groups, but its data has "

@@ -119,4 +119,4 @@ def _name(reader: Reader, reduced: Node, source: Op, centred: bool) -> str:
     over = views.axes(reader.view(source), axes or ())
     if not centred:
         return "RMSNorm"
-    return "InstanceNorm" if over and set(over) <= set("HW1") else "LayerNorm"
+    return "InstanceNorm" if over and set(over) <= set("HWP1") else "LayerNorm"

@@ -14,8 +14,9 @@ from itertools import pairwise
 import numpy as np
 
 from quantize.ptq.net import Norm, Op, one_by_one
-from quantize.ptq.read import norms, numbers, pooling, shapes, views
-from quantize.ptq.read.kernels import convolution, linear, transposed
+from quantize.ptq.read import attention, joins, norms, numbers, pooling, shapes, views
+from quantize.ptq.read.kernels import convolution, transposed
+from quantize.ptq.read.products import linear
 from quantize.ptq.read.reader import Reader, label
 from synthesize.read.onnx.model import Node
 
@@ -66,7 +67,7 @@ def affine(reader: Reader, node: Node, source: Op, gain: np.ndarray, offset: np.
                 reader, node, f"a constant of shape {list(array.shape)} for every pixel",
                 "one number per channel",
             )  # fmt: skip
-        if wide.size not in (1, channels) and source.kind == "foreign":
+        if wide.size not in (1, channels) and reader.uncertain(source):
             return source  # its size is not known; it is an obstacle as it is
         if wide.size not in (1, channels):
             raise node.refuse(f"{wide.size} numbers, but its data has {channels} channels")
@@ -105,24 +106,11 @@ def _two(reader: Reader, node: Node) -> tuple[Op | None, Op | None, np.ndarray |
     return first, second, constant
 
 
-def _joined(reader: Reader, node: Node, first: Op, second: Op, join: str) -> Op:
-    views_of = [reader.view(op) for op in (first, second)]
-    twisted = first.name in reader.orders or second.name in reader.orders
-    if first.shape != second.shape or len(set(views_of)) > 1 or twisted:
-        return foreign(
-            reader, node, f"{node.op} of data of {_size(first)} and {_size(second)}",
-            "data of equal shape",
-        )  # fmt: skip
-    op = Op(out(node), "sum", [first.name, second.name], first.shape)
-    op.join = "sub" if join == "sub" else "add"
-    return reader.add(node, op)
-
-
 def add(reader: Reader, node: Node) -> Op:
     """Add: a sum of data, or an offset."""
     first, second, constant = _two(reader, node)
     if first is not None and second is not None:
-        return _joined(reader, node, first, second, "add")
+        return joins.added(reader, node, [first, second])
     source = first or second
     assert source is not None
     assert constant is not None
@@ -133,7 +121,7 @@ def subtract(reader: Reader, node: Node) -> Op:
     """Sub: a difference of data, or an offset."""
     first, second, constant = _two(reader, node)
     if first is not None and second is not None:
-        return _joined(reader, node, first, second, "sub")
+        return joins.added(reader, node, [first, second], "sub")
     assert constant is not None
     if first is not None:
         return affine(reader, node, first, np.ones(1), -constant)
@@ -222,21 +210,6 @@ def normalizing(called: str) -> Operator:
     return make
 
 
-def concat(reader: Reader, node: Node) -> Op:
-    """Concat along channels."""
-    parts = [reader.data(node, i) for i in range(len(node.inputs))]
-    axis = node.integer("axis", 1)
-    other = any(
-        p.shape[1:] != parts[0].shape[1:] or reader.view(p) != reader.view(parts[0]) for p in parts
-    )
-    if views.axes(reader.view(parts[0]), [axis]) != "C" or other or _twisted(reader, parts):
-        return foreign(reader, node, f"Concat along axis {axis}", "channels")
-    if len(parts) == 1:
-        return parts[0]
-    shape = (sum(p.shape[0] for p in parts), *parts[0].shape[1:])
-    return reader.add(node, Op(out(node), "concat", [p.name for p in parts], shape))
-
-
 def split(reader: Reader, node: Node) -> list[Op]:
     """Split along channels: 1x1 convolutions that pick them."""
     source = reader.data(node)
@@ -282,8 +255,6 @@ def transpose(reader: Reader, node: Node) -> Op:
     perm = node.integers("perm") or tuple(reversed(range(len(view))))
     if sorted(perm) != list(range(len(view))) or perm[0] != 0 or _twisted(reader, [source]):
         return foreign(reader, node, f"Transpose {list(perm)}", "data as it lies")
-    if node.outputs[0] in reader.model.outputs:
-        reader.note(f"{label(node)}: left out; outputs are given channel by channel")
     return reader.seen_as(node, source, "".join(view[n] for n in perm))
 
 
@@ -296,11 +267,12 @@ OPERATORS: dict[str, Operator] = {
     "Abs": activation("abs"),
     "Add": add,
     "ArgMax": lacking("the application"),
+    **dict.fromkeys(attention.OPERATORS, lacking(attention.NEAREST, word="attention")),
     "AveragePool": pooling.average_pool,
     "BatchNormalization": batch_normalization,
     "Cast": numbers.cast,
     "Clip": clip,
-    "Concat": concat,
+    "Concat": joins.concat,
     "Conv": convolution,
     "ConvTranspose": transposed,
     "DequantizeLinear": numbers.dequantized,
@@ -345,6 +317,7 @@ OPERATORS: dict[str, Operator] = {
     "Split": split,
     "Squeeze": shapes.squeeze,
     "Sub": subtract,
+    "Sum": joins.total,
     "Tanh": lacking("limits without curve, or the application when it comes last"),
     "Transpose": transpose,
     "Unsqueeze": shapes.squeeze,
@@ -356,7 +329,3 @@ def operator_of(reader: Reader, node: Node) -> Operator:
     """The function of an operator."""
     function = OPERATORS.get(node.op, unknown)
     return numbers.of_whole(reader, node, function) if reader.whole else function
-
-
-def _size(op: Op) -> str:
-    return "x".join(str(n) for n in op.shape)

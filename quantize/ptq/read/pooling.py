@@ -185,7 +185,7 @@ def global_pool(kind: Pooling) -> Operator:
 
     def make(reader: Reader, node: Node) -> Op:
         source = reader.data(node)
-        if views.spatial(reader.view(source)) is None:
+        if views.spatial(reader.view(source)) is None and reader.view(source)[:3] != "NCP":
             from quantize.ptq.read.operators import foreign
 
             return foreign(reader, node, f"{node.op} of axes {reader.view(source)}",
@@ -206,10 +206,11 @@ def reduce_(kind: Pooling) -> Operator:
         given = reader.constant(node, 1)
         axes = node.integers("axes") if given is None else tuple(int(n) for n in given.reshape(-1))
         letters = views.axes(view, axes or range(len(view)))
-        if not letters or not set(letters) <= set("HW1") or source.name in reader.orders:
+        if not letters or not set(letters) <= set("HWP1") or source.name in reader.orders:
             return foreign(reader, node, f"{node.op} over axes {list(axes or ())}",
                            "rows and columns")  # fmt: skip
-        window = tuple(views.size(a, source.shape) if a in letters else 1 for a in "HW")
+        pooled = letters.replace("P", "HW")
+        window = tuple(views.size(a, source.shape) if a in pooled else 1 for a in "HW")
         if not node.integer("keepdims", 1):
             gone = {n % len(view) for n in axes or ()}
             view = "".join(letter for n, letter in enumerate(view) if n not in gone)

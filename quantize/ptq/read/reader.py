@@ -19,6 +19,7 @@ from synthesize.read.onnx import model as onnx_model
 from synthesize.read.onnx.model import Model, Node
 
 MAX_SIZE = 4096
+MAX_AXES = 8
 MAX_VALUES = 1 << 24
 """Of one result; the chip's data memory holds half a million."""
 
@@ -48,6 +49,8 @@ class Reader:
         """Tensors of the model that hold whole numbers by their type."""
         self.grouped: set[str] = set()
         """Tensors whose channels were put into groups for a norm."""
+        self.vague: set[str] = set()
+        """Tensors within what is read as one thing, whose sizes nobody knows."""
         self.made_by: dict[str, Node] = {}
         """The node that computes a tensor of the model."""
         self.steps: dict[str, tuple[np.ndarray | None, np.ndarray | None]] = {}
@@ -116,12 +119,22 @@ class Reader:
 
     def as_it_lies(self, source: Op, values: np.ndarray) -> np.ndarray:
         """Numbers for every channel of an operation's result, along the last axis, in its order."""
-        order = self.orders.get(source.name)
-        if order is None:
-            return values
-        moved = np.empty_like(values)
-        moved[..., order] = values
-        return moved
+        return views.as_it_lies(values, self.orders.get(source.name))
+
+    def uncertain(self, op: Op) -> bool:
+        """Whether something before that the chip does not have may make another size of data."""
+        waiting, seen = [op], {op.name}
+        while waiting:
+            one = waiting.pop()
+            if one.kind == "foreign":
+                return True
+            waiting += [self.net.ops[name] for name in one.inputs if name not in seen]
+            seen.update(one.inputs)
+        return False
+
+    def order(self, op: Op) -> np.ndarray | None:
+        """Where the values of flat data lie (see ``orders``), None for the order of channels."""
+        return self.orders.get(op.name)
 
     def obstacle(self, node: Node, reason: str, nearest: str) -> None:
         """Note something that the chip cannot do."""
@@ -149,13 +162,17 @@ def read(path: str | Path) -> Net:
         UserError: unreadable file, several inputs, sizes that are not fixed, or inputs of an
             operator that do not go together.
     """
+    from quantize.ptq.read import attention
     from quantize.ptq.read.operators import operator_of
 
     model = onnx_model.read(path)
     net, view = _start(model)
     reader = Reader(model, net, view)
     reader.tensors[net.input_name] = INPUT
-    for node in model.nodes:
+    blocks, inside = attention.find(model), dict[int, attention.Block]()
+    for place, node in enumerate(model.nodes):
+        if place in blocks:
+            inside |= attention.settled(reader, blocks[place])
         value = _constant(reader, node)
         if value is not None:
             reader.constants[node.outputs[0]] = value
@@ -163,7 +180,10 @@ def read(path: str | Path) -> Net:
         if not any(name in reader.tensors for name in node.inputs):
             raise node.refuse("it depends on nothing this program can compute; simplify the model")
         _check_attributes(node)
-        result = operator_of(reader, node)(reader, node)
+        function = operator_of(reader, node)
+        if place in inside:
+            function = attention.part(inside[place], place, function)
+        result = function(reader, node)
         results = result if isinstance(result, list) else [result]
         reader.made_by.update(dict.fromkeys(node.outputs, node))
         for name, op in zip(node.outputs, results, strict=False):
@@ -323,6 +343,8 @@ def _constant(reader: Reader, node: Node) -> np.ndarray | None:
         raise node.refuse("it has no output")
     if node.op == "Constant":
         return constants.value_of(node)
+    if node.op == "Shape" and node.inputs[0] in reader.vague:
+        return np.ones(MAX_AXES, np.int64)
     if node.op == "Shape" and reader.is_data(node, 0):
         return np.array(_dims(reader, reader.data(node)))
     known = [reader.constants.get(name) for name in node.inputs]
@@ -338,16 +360,18 @@ def _dims(reader: Reader, op: Op) -> tuple[int, ...]:
 
 def _outputs(reader: Reader) -> None:
     net, model = reader.net, reader.model
+    for op in net.ops.values():
+        if op.name in reader.orders:
+            net.orders[op.tensor] = reader.orders[op.name]
     for name in model.outputs:
         if name not in reader.tensors:
             raise UserError(f"{model.path}: output {name} does not depend on the input; remove it")
         op = net.ops[reader.tensors[name]]
         if op.kind == "input":
             raise UserError(f"{model.path}: output {name} is the input itself; remove it")
-        if op.name in reader.orders:
-            reader.net.obstacles.append(Obstacle(
-                op.node, "flattened with channels last and put out", "put out what is flattened"
-            ))  # fmt: skip
+        twisted = op.name in reader.orders or views.moved(reader.view(op), op.shape)
+        if twisted and op.kind != "foreign":
+            net.turned.add(name)
         if op.tensor != name:  # what only moved data is not computed here
             net.cut[name] = op.tensor
         net.outputs.append((name, op.name))

@@ -31,7 +31,7 @@ def scales_of(reader: Reader, node: Node, source: Op) -> int | None:
     exact = all(abs(f - w) < 1e-6 for f, w in zip(factors, whole, strict=True))
     by_axis = dict(zip(view, whole, strict=True))
     rest = {n for letter, n in by_axis.items() if letter not in "HW"}
-    if not exact or rest != {1} or by_axis.get("H") != by_axis.get("W") or by_axis["H"] < 1:
+    if not exact or rest != {1} or by_axis.get("H", 0) != by_axis.get("W") or by_axis["H"] < 1:
         return None
     return by_axis["H"]
 

@@ -1,8 +1,9 @@
 """How a model lays out what a network holds as [channels, rows, columns].
 
 A view names the axes of a tensor of the model, in order: N the batch, C channels, H rows, W
-columns, 1 an axis that nobody needs. Transpose, Squeeze, Unsqueeze and most of Reshape only change
-the view: models whose channels come last (Keras) move no data on the chip.
+columns, P the pixels of all rows in one axis (tokens, anchors), 1 an axis that nobody needs.
+Transpose, Squeeze, Unsqueeze and most of Reshape only change the view: models whose channels come
+last (Keras) move no data on the chip.
 """
 
 from __future__ import annotations
@@ -21,12 +22,20 @@ LAYOUTS = {"NCHW": "nchw", "NHWC": "nhwc", "NCH": "ncl", "NHC": "nlc", "NC": "nc
 
 def size(letter: str, shape: Shape) -> int:
     """Length of an axis."""
-    return {"N": 1, "1": 1, "C": shape[0], "H": shape[1], "W": shape[2]}[letter]
+    sizes = {"N": 1, "1": 1, "C": shape[0], "H": shape[1], "W": shape[2]}
+    return shape[1] * shape[2] if letter == "P" else sizes[letter]
 
 
 def dims(view: str, shape: Shape) -> tuple[int, ...]:
     """Sizes of a tensor in the model, batch 1."""
     return tuple(size(letter, shape) for letter in view)
+
+
+def alike(one: str, shape: Shape, other: str, second: Shape) -> bool:
+    """Whether two results lie alike: the same axes, but for those of length 1."""
+    return len(one) == len(other) and all(
+        a == b or size(a, shape) == size(b, second) == 1 for a, b in zip(one, other, strict=True)
+    )
 
 
 def axes(view: str, given: Sequence[int]) -> str:
@@ -39,7 +48,7 @@ def spatial(view: str) -> str | None:
 
     An axis that nobody needs stands for the one of length 1 that the view does not show.
     """
-    if view[:2] != "NC" or len(view) > 4:
+    if view[:2] != "NC" or len(view) > 4 or "P" in view:
         return None
     missing = [letter for letter in "HW" if letter not in view]
     return "".join(missing.pop(0) if letter == "1" else letter for letter in view[2:])
@@ -47,7 +56,7 @@ def spatial(view: str) -> str | None:
 
 def reshaped(view: str, shape: Shape, wanted: Sequence[int]) -> str | None:
     """The view after a Reshape that moves nothing; None for any other."""
-    letters = [letter for letter in view if letter in "CHW" and size(letter, shape) > 1]
+    letters = [letter for letter in order(view) if size(letter, shape) > 1]
     if not wanted or wanted[0] != 1 or len(wanted) > 4:
         return None
     found = ["N"]
@@ -56,6 +65,9 @@ def reshaped(view: str, shape: Shape, wanted: Sequence[int]) -> str | None:
             found.append("1")
         elif letters and size(letters[0], shape) == length:
             found.append(letters.pop(0))
+        elif letters[:2] == ["H", "W"] and size("P", shape) == length:
+            found.append("P")
+            del letters[:2]
         else:
             return None
     if letters:
@@ -89,7 +101,19 @@ def dropped(view: str, shape: Shape, places: Sequence[int]) -> str | None:
 
 def order(view: str) -> str:
     """The axes of a view that are flattened, in order."""
-    return "".join(letter for letter in view if letter in "CHW")
+    return "".join(letter for letter in view.replace("P", "HW") if letter in "CHW")
+
+
+def said(view: str) -> str:
+    """A view in words."""
+    names = {"C": "channels", "H": "rows", "W": "columns", "P": "pixels"}
+    return "data of " + (" x ".join(names[n] for n in view if n in names) or "one number")
+
+
+def moved(view: str, shape: Shape) -> bool:
+    """Whether values lie in another order than channel by channel, row by row."""
+    letters = [letter for letter in order(view) if size(letter, shape) > 1]
+    return letters != sorted(letters)
 
 
 def columns(letters: str, shape: Shape) -> np.ndarray:
@@ -101,6 +125,20 @@ def columns(letters: str, shape: Shape) -> np.ndarray:
 
 def canonical(array: np.ndarray, view: str) -> np.ndarray:
     """A result of the model, [N, ...] in any view, with channels, rows and columns in order."""
-    places = [view.index(letter) for letter in "NCHW" if letter in view]
+    places = [view.index(letter) for letter in "NCHWP" if letter in view]
     rest = [n for n in range(len(view)) if n not in places]
     return array if array.ndim != len(view) else array.transpose(places + rest)
+
+
+def as_it_lies(array: np.ndarray, order: np.ndarray | None) -> np.ndarray:
+    """Flat values, along the last axis, in the order they have here.
+
+    Args:
+        array: values of the model.
+        order: where each of them lies; None: as they are.
+    """
+    if order is None:
+        return array
+    moved_ = np.empty_like(array)
+    moved_[..., order] = array
+    return moved_

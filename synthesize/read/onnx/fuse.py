@@ -82,6 +82,27 @@ def flatten_input(b: Builder, node: Node, value: Data) -> Data:
     return replace(value, rank=2, flatten=True)
 
 
+def reshape_input(b: Builder, node: Node, value: Data, wanted: list[int]) -> Data:
+    """Flatten, make a pixel of flat data, or change nothing."""
+    size = math.prod(value.shape)
+    if len(wanted) == 2 and wanted[0] in (0, 1, -1) and wanted[1] in (-1, size):
+        return flatten_input(b, node, value)
+    now = [1, *value.shape][: value.rank] if value.rank > 2 else [1, size]
+    if value.rank == 2 and value.kernel is not None:
+        value = b.landed(node, value)
+    flat = value.rank == 2 and not value.flatten
+    if flat and len(wanted) > 2:
+        now = [1, size, 1, 1][: len(wanted)]
+    same = len(wanted) == len(now) and all(
+        w in (n, -1) or (w == 0 and i < value.rank)
+        for i, (w, n) in enumerate(zip(wanted, now, strict=True))
+    )
+    if not same:
+        nearest = f" or be one pixel, [1, {size}, 1, 1]" if flat else ""
+        raise node.refuse(f"shape {wanted}; data can only be flattened to [1, {size}]{nearest}")
+    return replace(value, rank=len(wanted))
+
+
 def multiply_by(
     b: Builder, node: Node, weight: Constant, transposed: bool, bias: int | None
 ) -> Data:

@@ -29,6 +29,7 @@ from synthesize.read.onnx.fuse import (
     join_inputs,
     multiply_by,
     pool_input,
+    reshape_input,
 )
 from synthesize.read.onnx.model import Constant, Node
 from synthesize.read.onnx.steps import (
@@ -330,20 +331,9 @@ def flatten(b: Builder, node: Node) -> Value:
 
 
 def reshape(b: Builder, node: Node) -> Value:
-    """Reshape that flattens, or changes nothing."""
-    value = b.exact(node)
-    wanted = [int(n) for n in b.constant(node, 1, "the shape").array.reshape(-1)]
-    size = math.prod(value.shape)
-    if len(wanted) == 2 and wanted[0] in (0, 1, -1) and wanted[1] in (-1, size):
-        return flatten_input(b, node, value)
-    now = [1, *value.shape][: value.rank] if value.rank > 2 else [1, size]
-    same = len(wanted) == len(now) and all(
-        w in (n, -1) or (w == 0 and i < len(now))
-        for i, (w, n) in enumerate(zip(wanted, now, strict=True))
-    )
-    if not same:
-        raise node.refuse(f"shape {wanted}; data can only be flattened to [1, {size}]")
-    return value
+    """Reshape that flattens, makes a pixel of flat data, or changes nothing."""
+    wanted = b.constant(node, 1, "the shape").array.reshape(-1)
+    return reshape_input(b, node, b.exact(node), [int(n) for n in wanted])
 
 
 def identity(b: Builder, node: Node) -> Value:

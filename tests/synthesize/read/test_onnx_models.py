@@ -253,6 +253,12 @@ BAD: dict[str, tuple[Callable[[Model], str], str]] = {
         lambda m: m.add("Reshape", m.data, m.constant(np.array([1, 6, 3, 6]))),
         r"data can only be flattened to \[1, 108\]",
     ),
+    "flat reshape": (
+        lambda m: m.add("Reshape", m.rounded(
+            m.add("Gemm", m.add("Flatten", m.data), m.weight(108, 4))
+        ), m.constant(np.array([1, 2, 2, 1]))),
+        r"flattened to \[1, 4\] or be one pixel, \[1, 4, 1, 1\]",
+    ),
 }  # fmt: skip
 
 
