@@ -191,6 +191,11 @@ class KeypointFile:
             and checks.is_box(one.annotation.get("bbox"))
         ]
 
+    def left_out_of(self, image: dict[str, Any]) -> list[list[float]]:
+        """Boxes of those in a picture whose entries are broken: they are there, unmeasured."""
+        broken = [one.annotation for one in self._by_image[image["id"]] if not one.sound]
+        return [box for annotation in broken if (box := self._region(annotation))]
+
     def people_of(
         self, image: dict[str, Any], width: int, height: int
     ) -> tuple[list[dict[str, Any]], np.ndarray]:

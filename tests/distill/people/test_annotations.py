@@ -18,6 +18,7 @@ from common.incoming import Unfit, read_bytes
 from distill.people.annotation_checks import LSP14, check_names
 from distill.people.annotations import KeypointFile, Skipped, looks_whole, read_pixels
 from distill.people.judge import truth_of
+from distill.people.metrics import oks_ap
 from distill.people.person_sets import PeopleSet
 from distill.people.pictures import Pictures
 from distill.tasks.pose.evaluation.evaluate import ground_truth
@@ -116,6 +117,24 @@ def test_others_are_counted_and_not_measured(tmp_path: Path, change: Change, sai
     assert measured(content) == 2
     assert said in str(content.skipped)
     assert not truth_of(content, content.images[1], (120, 90)).empty
+
+
+def test_whoever_is_found_in_the_place_of_who_is_left_out_counts_neither_way(
+    tmp_path: Path,
+) -> None:
+    def answers(content: KeypointFile) -> list[dict[str, Any]]:
+        people = [person(n, image) for n, image in ((1, 1), (2, 2), (3, 2))]
+        scores = (0.9, 0.8, 0.7)
+        return [
+            {"image_id": p["image_id"], "category_id": 1, "keypoints": p["keypoints"], "score": s}
+            for p, s in zip(people, scores, strict=True)
+        ]
+
+    for change in (lambda d: None, first(area=0), first(keypoints=[1])):
+        content = KeypointFile(written(tmp_path, change))
+        assert oks_ap(ground_truth(content, content.images), answers(content))["AP"] > 0.99
+    nobody = KeypointFile(written(tmp_path, lambda d: [a.update(area=0) for a in d["annotations"]]))
+    assert oks_ap(ground_truth(nobody, nobody.images), [])["AP"] == -1
 
 
 def test_who_is_left_out_is_a_region_to_ignore(tmp_path: Path) -> None:

@@ -179,6 +179,15 @@ def evaluate_pck(
     return evaluate_crops(network, people, size, flip, batch).pck()
 
 
+def _unknown(box: list[float], image: int, content: KeypointFile, number: int) -> dict[str, Any]:
+    """A region in which nothing that is found counts, as pycocotools needs it."""
+    return {
+        "id": number, "image_id": image, "category_id": content.category or 1, "bbox": box,
+        "area": max(box[2] * box[3], 1.0), "iscrowd": 1, "num_keypoints": 0,
+        "keypoints": [0] * 3 * content.joints,
+    }  # fmt: skip
+
+
 def ground_truth(content: KeypointFile, images: list[dict[str, Any]]) -> dict[str, Any]:
     """The annotations of some pictures as pycocotools needs them.
 
@@ -200,5 +209,7 @@ def ground_truth(content: KeypointFile, images: list[dict[str, Any]]) -> dict[st
                 "area": area_of(annotation),
             }
             annotations.append({**annotation, **fields})
+        for box in content.left_out_of(image):
+            annotations.append(_unknown(box, image["id"], content, len(annotations) + 1))
     categories = [{"id": content.category or 1, "name": "person", "keypoints": content.names}]
     return {"images": images, "annotations": annotations, "categories": categories}
