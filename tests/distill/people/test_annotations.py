@@ -101,7 +101,7 @@ def test_sound_people_are_all_measured(tmp_path: Path, change: Change) -> None:
                       [1, 2, 0, 4], None, 7, [1, 2, 3, 10**400])],
         (without("bbox"), "1 people without a sound box"),
         *[(first(iscrowd=flag), "1 annotations whose iscrowd is neither 0 nor 1")
-          for flag in ("0", [1], 2, {})],
+          for flag in ("0", [1], 2, "")],
         (first(num_keypoints="0"), "1 annotations whose num_keypoints is no number of points"),
         (first(num_keypoints=0), "1 people with points although their num_keypoints is 0"),
         *[(first(keypoints=[30, 40, v] * 17), "visibility is not 0, 1 or 2")
