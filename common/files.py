@@ -143,6 +143,29 @@ def _lock(place: Path) -> int | None:
     return handle
 
 
+@contextlib.contextmanager
+def kept(folder: Path, who: str, remedy: str) -> Iterator[None]:
+    """Keep a folder for one process until the block ends; the lock goes with the process.
+
+    Args:
+        folder: that is there.
+        who: what writes there, for the message.
+        remedy: what to do about it.
+
+    Raises:
+        UserError: another process keeps it.
+    """
+    try:
+        lock = _lock(folder)
+    except BlockingIOError:
+        raise UserError(f"another {who} is writing to {folder}; {remedy}") from None
+    try:
+        yield
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
 _swept: set[str] = set()
 """Folders this process has looked through; once is enough."""
 

@@ -74,10 +74,14 @@ def read_bytes(path: Path, most: int) -> bytes:
     """Return a file's bytes; devices and pipes without end are refused as well.
 
     Raises:
-        Unfit: it has more than ``most`` bytes.
+        Unfit: it has more than ``most`` bytes, or a name that no file can have.
         OSError: it cannot be read.
     """
-    with path.open("rb") as file:
+    try:
+        file = path.open("rb")
+    except ValueError:  # a null character, or half of one of Unicode's pairs
+        raise Unfit("its name has characters that no file's name can have") from None
+    with file:
         content = file.read(most + 1)
     if len(content) > most:
         raise Unfit(f"it is larger than {most} bytes")

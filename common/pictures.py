@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import warnings
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -49,6 +50,18 @@ def size_of(content: bytes) -> tuple[int, int]:
         raise Unfit(_TOO_LARGE) from None
     except Exception as error:  # a damaged header raises almost anything
         raise Unfit(f"its header is damaged ({type(error).__name__})") from None
+
+
+def size_in(path: Path) -> tuple[int, int] | None:
+    """Return columns and rows as stored, of which only a file's header is read; None of no picture.
+
+    Orientation tags are not obeyed.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as picture:
+            return picture.size
+    except Exception:  # a missing file, a damaged header: whoever decodes it says what is wrong
+        return None
 
 
 def decode(content: bytes, flags: int = cv2.IMREAD_COLOR) -> np.ndarray[Any, Any]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ai8x_models.students import Student
 from common.errors import UserError
+from distill.engine import resume
 from distill.engine.muon import Muon
 from distill.engine.recipe import Run
 
@@ -47,6 +48,11 @@ class TrainedModule(L.LightningModule):
     def __init__(self, recipe: Run) -> None:
         super().__init__()
         self.recipe = recipe
+        self.told: dict[str, str] = {}  # what checkpoints keep of the recipe
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep beside the weights what the run was told."""
+        checkpoint[resume.KEY] = self.told
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
         """Loss of one batch."""
@@ -58,8 +64,8 @@ class TrainedModule(L.LightningModule):
         if not torch.isfinite(loss):
             raise UserError(
                 f"the loss is {loss.item()} in epoch {self.current_epoch + 1}, step {index + 1}; "
-                f"lower learning_rate (now {self.recipe.learning_rate:g}) and run again: training "
-                f"goes on from the last checkpoint under {self.recipe.out}"
+                f"lower learning_rate (now {self.recipe.learning_rate:g}) and train anew, in "
+                f"another folder than {self.recipe.out} with out=..."
             )
         self.log("loss", loss, prog_bar=True)
         return loss

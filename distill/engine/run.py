@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 from collections.abc import Callable
@@ -18,10 +19,11 @@ from torch import Tensor
 from ai8x_models.student_file import save_student
 from ai8x_models.students import Student
 from common.errors import UserError
-from common.files import check_place, check_writable, checksum
+from common.files import check_place, check_writable, checksum, kept
+from distill.engine import resume
 from distill.engine.module import Reporting, TrainedModule
 from distill.engine.recipe import QatConfig, Run, StudentRun
-from distill.engine.trainer import PCK, Watched, make_trainer, quiet
+from distill.engine.trainer import PCK, AtomicCheckpoints, Watched, make_trainer, quiet
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.fold import fold_batchnorm
 
@@ -128,6 +130,13 @@ def _trainer(recipe: Run, out: Path, watched: Watched) -> L.Trainer:
         raise UserError(f"the run cannot start with {asked}: {reason}") from None
 
 
+def _alone(out: Path) -> contextlib.AbstractContextManager[None]:
+    """Keep the folder of a run for its first process, which writes there."""
+    if not is_first():
+        return contextlib.nullcontext()
+    return kept(out, "run", "wait until it ends, or name another folder with out=...")
+
+
 def fit(
     module: TrainedModule, data: Reporting, recipe: Run, watched: Watched = PCK
 ) -> dict[str, Any]:
@@ -136,20 +145,27 @@ def fit(
     When the run stopped early the module is left with the weights of its best validation.
 
     Raises:
-        UserError: the machine asked for is not there, the run cannot go on, or no room is left.
+        UserError: the machine asked for is not there, the run cannot go on (it began with other
+            settings or data, or another process runs it), or no room is left.
     """
     out = Path(recipe.out)
     module.train().to(memory_format=torch.channels_last)
     try:
         check_place(out, folder=True)
         trainer = _trainer(recipe, out, watched)
+        last = out / "last.ckpt"
+        module.told = resume.facts(recipe)
+        if last.exists():
+            with _alone(out):
+                before = AtomicCheckpoints().load_checkpoint(last)
+            resume.check(last, before.get(resume.KEY), module.told)
         data.setup("fit")
         check_writable(out, folder=True)
         tell(data.report())
-        last = out / "last.ckpt"
-        if last.exists():
-            tell(f"resuming from {last}")
-        trainer.fit(module, data, ckpt_path=str(last) if last.exists() else None)
+        with _alone(out):
+            if last.exists():
+                tell(f"resuming from {last}")
+            trainer.fit(module, data, ckpt_path=str(last) if last.exists() else None)
     except MisconfigurationException as error:  # fewer epochs than are done, for example
         reason = " ".join(str(error).split())
         raise UserError(f"the run under {out} cannot go on: {reason}") from None

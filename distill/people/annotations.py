@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -17,11 +17,13 @@ import numpy as np
 from common import incoming, pictures
 from common.errors import UserError
 from common.incoming import Unfit, read_bytes
+from common.texts import one_line, shortened, shown
+from distill.people import annotation_checks as checks
 
-_MOST = 1e6  # of any number in a file: pictures have fewer columns
 TOLERANCE = 1.0  # pixels that a point may lie outside its picture (annotators click on edges)
 MAX_ANNOTATION_BYTES = 1 << 30  # all of COCO has a quarter of it
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_EXAMPLE = 120  # characters of an example of what is left out
 _JPEG_TAIL = 4096  # bytes; cameras write a little behind a picture's end
 
 
@@ -33,7 +35,8 @@ class Skipped:
 
     def add(self, reason: str, example: object, count: int = 1) -> None:
         """Count ``count`` more; ``reason`` is a plural, "pictures missing"."""
-        before, first = self.reasons.get(reason, (0, str(example)))
+        said = shortened(one_line(str(example)), _EXAMPLE)
+        before, first = self.reasons.get(reason, (0, said))
         self.reasons[reason] = (before + count, first)
 
     def __bool__(self) -> bool:
@@ -64,40 +67,28 @@ def read_json(path: Path, nobody: bool = False) -> dict[str, Any]:
     return data
 
 
-def _is_numbers(values: object, count: int) -> bool:
-    """Whether ``values`` is a list of ``count`` finite numbers, none of them beyond a picture."""
-    return (
-        isinstance(values, list)
-        and len(values) == count
-        and all(isinstance(v, int | float) and abs(v) < _MOST for v in values)
-    )
+class _Sorted(NamedTuple):
+    """An annotation, and whether nothing is wrong with it."""
+
+    annotation: dict[str, Any]
+    sound: bool
 
 
-def _is_picture(entry: object) -> bool:
-    """Whether an entry of the file has an id and a file name, and no size that is none."""
-    return (
-        isinstance(entry, dict)
-        and isinstance(entry.get("id"), int)
-        and isinstance(entry.get("file_name"), str)
-        and all(
-            isinstance(entry.get(side, 1), int | float) and 0 < entry.get(side, 1) < _MOST
-            for side in ("width", "height")
-        )
-    )
-
-
-def _names_points(category: object) -> bool:
-    """Whether a category of the file lists names of keypoints."""
-    names = category.get("keypoints") if isinstance(category, dict) else None
-    return isinstance(names, list) and bool(names) and all(isinstance(n, str) for n in names)
+def _is_person(annotation: dict[str, Any]) -> bool:
+    """Whether somebody is marked with points, and not a crowd."""
+    return bool(annotation.get("num_keypoints", 1)) and not annotation.get("iscrowd")
 
 
 class KeypointFile:
     """The usable content of a COCO keypoint file.
 
+    Somebody whose entry is broken is left out and counted; the box stays as a region of which
+    nothing is known.
+
     Args:
         path: the file.
         nobody: whether a set of pictures without anybody is of use.
+        boxes: whether people are of use only with a sound box and area, by which they are measured.
 
     Attributes:
         raw: the file as read.
@@ -106,43 +97,104 @@ class KeypointFile:
         category: that category's number.
         images: entries with an id and a file name, by id.
         skipped: what is left out, and why.
+
+    Raises:
+        UserError: the file is unreadable, no keypoint file, or of another skeleton.
     """
 
-    def __init__(self, path: Path, nobody: bool = False) -> None:
-        self.path, self.skipped = path, Skipped()
+    def __init__(self, path: Path, nobody: bool = False, boxes: bool = True) -> None:
+        self.path, self.skipped, self._boxes = path, Skipped(), boxes
         self.raw = read_json(path, nobody)
-        people = [c for c in self.raw["categories"] if _names_points(c)]
+        people = [c for c in self.raw["categories"] if checks.names_points(c)]
         if not people:
             raise UserError(f"{path}: no category lists keypoints; expected a person category")
         self.names: list[str] = people[0]["keypoints"]
+        checks.check_names(path, self.names)
         self.joints, self.category = len(self.names), people[0].get("id")
-        images = []
+        images: dict[int, dict[str, Any]] = {}
         for index, entry in enumerate(self.raw["images"]):
-            if _is_picture(entry):
-                images.append(entry)
-            else:
+            if not checks.is_picture(entry):
                 self.skipped.add("picture entries without id, file name or size", f"entry {index}")
-        self.images = sorted(images, key=lambda entry: entry["id"])
-        self._by_image: dict[int, list[dict[str, Any]]] = {i["id"]: [] for i in images}
+            elif entry["id"] in images:
+                self.skipped.add("picture entries with the id of another", f"entry {index}")
+            else:
+                images[entry["id"]] = entry
+        self.images = [images[number] for number in sorted(images)]
+        self._by_image: dict[int, list[_Sorted]] = {number: [] for number in images}
+        self._seen: set[int] = set()
         for index, annotation in enumerate(self.raw["annotations"]):
             self._sort_in(index, annotation)
 
     def _sort_in(self, index: int, annotation: Any) -> None:
-        """File an annotation under its picture, if it has one."""
+        """File an annotation under its picture, if it has one, as a person or as a region."""
         number = annotation.get("image_id") if isinstance(annotation, dict) else None
         if not isinstance(number, int) or number not in self._by_image:
             self.skipped.add("annotations of no listed picture", f"entry {index}")
-        elif annotation.get("category_id", self.category) == self.category:
-            self._by_image[number].append(annotation)
+            return
+        name = f"annotation {shown(annotation['id'])}" if "id" in annotation else f"entry {index}"
+        category = annotation.get("category_id", self.category)
+        if category != self.category:
+            self.skipped.add(
+                "annotations of other categories", f"{name}, category {shown(category)}"
+            )
+            return
+        if self._is_doubled(annotation):
+            self.skipped.add("annotations that are there twice", name)
+            return
+        reason = self._wrong_with(annotation)
+        if reason:
+            self.skipped.add(reason, name)
+        self._by_image[number].append(_Sorted(annotation, not reason))
+
+    def _is_doubled(self, annotation: dict[str, Any]) -> bool:
+        """Whether the same box and points were there before in the same picture."""
+        content = [annotation.get(key) for key in ("image_id", "bbox", "keypoints", "iscrowd")]
+        try:
+            key = hash(repr(content))
+        except (ValueError, RecursionError):  # thousands of digits: broken, and counted as such
+            return False
+        doubled = key in self._seen
+        self._seen.add(key)
+        return doubled
+
+    def _wrong_with(self, annotation: dict[str, Any]) -> str:
+        """Why somebody cannot be used, as a plural; nothing where all is well."""
+        if not checks.is_flag(annotation.get("iscrowd")):
+            return "annotations whose iscrowd is neither 0 nor 1"
+        count = annotation.get("num_keypoints", 1)
+        if not isinstance(count, int | float) or not 0 <= count <= self.joints:
+            return "annotations whose num_keypoints is no number of points"
+        points = annotation.get("keypoints")
+        if not _is_person(annotation):
+            marked = checks.is_numbers(points, 3 * self.joints) and any(
+                annotation["keypoints"][2::3]
+            )
+            contrary = marked and not annotation.get("iscrowd")
+            return "people with points although their num_keypoints is 0" if contrary else ""
+        if not checks.is_numbers(points, 3 * self.joints):
+            return "people with broken keypoints"
+        if not checks.are_visibilities(annotation["keypoints"]):
+            return "people with points whose visibility is not 0, 1 or 2"
+        if self._boxes and not checks.is_box(annotation.get("bbox")):
+            return "people without a sound box"
+        if self._boxes and not checks.is_area(annotation.get("area", 1)):
+            return "people whose area is no positive number"
+        return ""
 
     def annotations_of(self, image: dict[str, Any]) -> list[dict[str, Any]]:
         """Annotations of a picture, crowds too, whose keypoints and box are well formed."""
         return [
-            annotation
-            for annotation in self._by_image[image["id"]]
-            if _is_numbers(annotation.get("keypoints"), 3 * self.joints)
-            and _is_numbers(annotation.get("bbox"), 4)
+            one.annotation
+            for one in self._by_image[image["id"]]
+            if one.sound
+            and checks.is_numbers(one.annotation.get("keypoints"), 3 * self.joints)
+            and checks.is_box(one.annotation.get("bbox"))
         ]
+
+    def left_out_of(self, image: dict[str, Any]) -> list[list[float]]:
+        """Boxes of those in a picture whose entries are broken: they are there, unmeasured."""
+        broken = [one.annotation for one in self._by_image[image["id"]] if not one.sound]
+        return [box for annotation in broken if (box := self._region(annotation))]
 
     def people_of(
         self, image: dict[str, Any], width: int, height: int
@@ -153,19 +205,26 @@ class KeypointFile:
         returned (the file's content stays as it is).
         """
         marked, boxes = [], []
-        for annotation in self._by_image[image["id"]]:
-            points = annotation.get("keypoints")
-            given = annotation.get("num_keypoints", 1) and not annotation.get("iscrowd")
-            sound = _is_numbers(points, 3 * self.joints)
-            if given and sound:
-                marked.append({**annotation, "keypoints": self._inside(annotation, width, height)})
-                continue
-            if given:
-                self.skipped.add("people with broken keypoints", f"annotation {annotation['id']}"
-                                 if "id" in annotation else image["file_name"])  # fmt: skip
-            if _is_numbers(annotation.get("bbox"), 4):
-                boxes.append(annotation["bbox"])
+        for one in self._by_image[image["id"]]:
+            if one.sound and _is_person(one.annotation):
+                points = self._inside(one.annotation, width, height)
+                marked.append({**one.annotation, "keypoints": points})
+            elif box := self._region(one.annotation):
+                boxes.append(box)
         return marked, np.asarray(boxes, np.float32).reshape(-1, 4)
+
+    def _region(self, annotation: dict[str, Any]) -> list[float] | None:
+        """The box of somebody of whom nothing else is used, else what the points take up."""
+        if checks.is_box(annotation.get("bbox")):
+            return list(annotation["bbox"])
+        if not checks.is_numbers(annotation.get("keypoints"), 3 * self.joints):
+            return None
+        points = np.array(annotation["keypoints"], np.float64).reshape(-1, 3)
+        marked = points[points[:, 2] > 0, :2]
+        if not len(marked):
+            return None
+        low, high = marked.min(axis=0), marked.max(axis=0)
+        return [*low.tolist(), *(high - low).tolist()]
 
     def _inside(self, annotation: dict[str, Any], width: int, height: int) -> list[float]:
         """Keypoints with those outside the picture unmarked and counted."""
@@ -174,9 +233,8 @@ class KeypointFile:
         outside = ((points[:, :2] < -TOLERANCE) | (points[:, :2] > limit)).any(axis=1)
         outside &= points[:, 2] > 0
         if outside.any():
-            self.skipped.add(
-                "points outside their picture", f"annotation {annotation.get('id')}", outside.sum()
-            )
+            name = f"annotation {shown(annotation.get('id', 'without id'))}"
+            self.skipped.add("points outside their picture", name, outside.sum())
             points[outside] = 0
         return list(points.reshape(-1))
 
@@ -189,7 +247,7 @@ def looks_whole(path: Path) -> bool:
             length = file.seek(0, os.SEEK_END)
             file.seek(max(0, length - _JPEG_TAIL))
             return bool(start) and (start != _JPEG_START or _JPEG_END in file.read())
-    except OSError:
+    except (OSError, ValueError):  # a name that no file can have
         return False
 
 
@@ -201,28 +259,45 @@ def read_pixels(
 ) -> np.ndarray | None:
     """Pixels uint8 [h, w, 3] RGB of a set's picture; None, and counted, when it is unusable.
 
-    Orientation tags are not obeyed: annotations refer to the pixels as they are stored. With
-    ``reduce`` 2 or 4 the picture is that many times as small (rounded up), and decoded faster.
+    As :func:`pixels_of`. With ``reduce`` 2 or 4 the picture is that many times as small (rounded
+    up), and decoded faster.
     """
     try:
         raw = read_bytes(path, pictures.MAX_BYTES)
     except (OSError, Unfit):
         skipped.add("pictures missing or unreadable", path.name)
         return None
-    pixels = None
-    if raw and not (raw.startswith(_JPEG_START) and _JPEG_END not in raw[-_JPEG_TAIL:]):
-        flags = _REDUCED[reduce] | cv2.IMREAD_IGNORE_ORIENTATION
-        try:
-            pixels = pictures.decode(raw, flags)
-        except Unfit:
-            pixels = None
-    if pixels is None:
-        skipped.add("pictures broken", path.name)
+    return pixels_of(raw, path.name, image, skipped, reduce)
+
+
+def pixels_of(
+    raw: bytes, name: str, image: dict[str, Any], skipped: Skipped, reduce: int = 1
+) -> np.ndarray | None:
+    """Decode a set's picture, upright as its orientation tag says, as :func:`read_pixels`.
+
+    Where the entry states a size that only the pixels as they are stored have, labels refer to
+    those, and they are taken.
+    """
+    for flags in (0, cv2.IMREAD_IGNORE_ORIENTATION):
+        pixels = _decoded(raw, _REDUCED[reduce] | flags)
+        if pixels is None:
+            skipped.add("pictures broken", name)
+            return None
+        height, width = pixels.shape[:2]
+        if all(
+            -(-image.get(key, size * reduce) // reduce) == size
+            for key, size in (("width", width), ("height", height))
+        ):
+            return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+    skipped.add("pictures of another size than annotated", name)
+    return None
+
+
+def _decoded(raw: bytes, flags: int) -> np.ndarray | None:
+    """uint8 [h, w, 3] BGR; None of a picture that is broken or cut off."""
+    if not raw or (raw.startswith(_JPEG_START) and _JPEG_END not in raw[-_JPEG_TAIL:]):
         return None
-    height, width = pixels.shape[:2]
-    expected = (-(-image.get(n, size * reduce) // reduce) for n, size in
-                (("width", width), ("height", height)))  # fmt: skip
-    if tuple(expected) != (width, height):
-        skipped.add("pictures of another size than annotated", path.name)
+    try:
+        return pictures.decode(raw, flags)
+    except Unfit:
         return None
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))

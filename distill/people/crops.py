@@ -81,7 +81,8 @@ def warp(pixels: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     """Crop uint8 [size, size, 3]; outside the picture it is grey 128."""
     scale = _zoom(matrix)
     if scale < 0.5:  # bilinear sampling alone would skip pixels
-        small = cv2.resize(pixels, None, fx=2 * scale, fy=2 * scale, interpolation=cv2.INTER_AREA)
+        columns, rows = (max(1, round(2 * scale * side)) for side in pixels.shape[1::-1])
+        small = cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA)
         step = np.array([pixels.shape[1] / small.shape[1], pixels.shape[0] / small.shape[0]])
         matrix = _matrix_from(matrix, step)
         pixels = small

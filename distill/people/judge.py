@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ai8x_models.decode import Person
 from ai8x_models.skeleton import to_coco17, to_lsp14
+from distill.people.annotation_checks import area_of
 from distill.people.annotations import KeypointFile
 from distill.people.metrics import OKS_SIGMAS
 
@@ -59,7 +60,7 @@ def truth_of(content: KeypointFile, image: dict[str, Any], size: tuple[int, int]
     """The truth a set tells of one of its pictures, which has (width, height) ``size``."""
     people, regions = content.people_of(image, *size)
     boxes = np.array([a["bbox"] for a in people], np.float64).reshape(-1, 4)
-    areas = [a.get("area", 0.5 * a["bbox"][2] * a["bbox"][3]) for a in people]
+    areas = [area_of(a) for a in people]
     points = np.array([a["keypoints"] for a in people], np.float64)
     return Truth(
         points.reshape(-1, content.joints, 3),

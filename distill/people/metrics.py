@@ -140,8 +140,9 @@ def oks_ap(
     """OKS average precision of ``results`` on a COCO-format set, by pycocotools.
 
     Returns AP, AP50, AP75, APm, APl, AR, AR50, AR75, ARm, ARl in 0..1 (-1: nothing of that
-    size).  No result at all is AP 0.  The number of joints is read from the set's category;
-    ``sigmas`` [joints] are needed where it is neither 17 (COCO) nor 14 (LSP).
+    size).  No result at all is AP 0, or -1 where nobody is there.  The number of joints is read
+    from the set's category; ``sigmas`` [joints] are needed where it is neither 17 (COCO) nor 14
+    (LSP).
     """
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
@@ -153,7 +154,9 @@ def oks_ap(
         )
     names = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
     if not results:
-        return dict.fromkeys(names, 0.0)
+        people = annotations["annotations"]
+        there = any(a.get("num_keypoints", 1) and not a.get("iscrowd") for a in people)
+        return dict.fromkeys(names, 0.0 if there else -1.0)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports on stdout
         truth = COCO()
         truth.dataset = copy.deepcopy(dict(annotations))

@@ -73,7 +73,9 @@ class FilePicture(Picture):
 
     def size(self) -> tuple[int, int]:
         """See :class:`Picture`; nothing is decoded."""
-        width, height = (round(self.source[key] * self.scale) for key in ("width", "height"))
+        width, height = (
+            max(1, round(self.source[key] * self.scale)) for key in ("width", "height")
+        )
         return width, height
 
     @property
@@ -111,7 +113,7 @@ def _resize(pixels: np.ndarray) -> tuple[np.ndarray, float]:
     if side <= MAX_SIDE:
         return pixels, 1.0
     scale = MAX_SIDE / side
-    size = (round(pixels.shape[1] * scale), round(pixels.shape[0] * scale))
+    size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), scale
 
 
@@ -173,13 +175,8 @@ class PeopleSet(PersonSource):
     def __init__(
         self, annotations: Path, images: Path, limit: int | None = None, in_memory: bool = True
     ) -> None:
-        self.content = KeypointFile(annotations)
+        self.content = KeypointFile(annotations, boxes=False)
         self.joints = self.content.joints
-        if self.joints not in CONVERTERS:
-            raise UserError(
-                f"{annotations} has {self.joints} joints per person; 17 (COCO) and 14 (LSP) "
-                "are known"
-            )
         self.convert, labelled, mask_missing = CONVERTERS[self.joints]
         super().__init__(labelled, mask_missing)
         self.skipped = self.content.skipped

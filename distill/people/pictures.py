@@ -6,8 +6,9 @@ picture to picture: with several people, with nobody, labelled or not.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ai8x_models import codec, skeleton
 from common import pictures
 from common.errors import UserError
 from common.incoming import Unfit, read_bytes
-from distill.people.annotations import KeypointFile, Skipped
+from distill.people.annotations import KeypointFile, Skipped, pixels_of, read_pixels
 from distill.people.crops import colour_table, cut_out, transform_points, warp
 from distill.people.person_sets import CONVERTERS, GREY
 from distill.people.picture_maps import CHANNELS, PictureMaps, cell_map, through_crops
@@ -32,11 +33,15 @@ SEEN = 0.15  # a teacher's heatmap value from which unlabelled people are not ca
 
 @dataclass
 class Entry:
-    """One picture: file name, people float32 [P, 18, 3], boxes to ignore [B, 4] in its pixels."""
+    """One picture: file name, people float32 [P, 18, 3], boxes to ignore [B, 4] in its pixels.
+
+    ``size`` has the ``width`` and ``height`` that the labels are about, if any.
+    """
 
     name: str
     people: np.ndarray
     ignore: np.ndarray
+    size: dict[str, Any] = field(default_factory=dict)
 
 
 class Pictures:
@@ -62,7 +67,7 @@ class Pictures:
             self.entries = [Entry(name, nobody, np.zeros((0, 4), np.float32)) for name in names]
         else:
             self.entries = self._read(annotations)
-            if not any((images / entry.name).is_file() for entry in self.entries):
+            if not any(os.path.isfile(images / entry.name) for entry in self.entries):
                 raise UserError(f"none of the pictures of {annotations} is in {images}")
         if not self.entries:
             raise UserError(f"{images} holds no pictures that could be learnt from")
@@ -70,19 +75,35 @@ class Pictures:
         self.maps: PictureMaps | None = None
 
     def _read(self, annotations: Path) -> list[Entry]:
-        content = KeypointFile(annotations, nobody=True)
+        content = KeypointFile(annotations, nobody=True, boxes=False)
         convert = CONVERTERS[content.joints][0]
         entries = []
         for image in content.images:
-            marked, boxes = content.people_of(image, image["width"], image["height"])
+            size = self._size(image, content.skipped)
+            if size is None:
+                continue
+            marked, boxes = content.people_of(image, size["width"], size["height"])
             points = np.array([a["keypoints"] for a in marked], np.float32)
             people = convert(points.reshape(-1, content.joints, 3))
-            entries.append(Entry(image["file_name"], people, boxes))
+            entries.append(Entry(image["file_name"], people, boxes, size))
         self.skipped = content.skipped
         return entries
 
+    def _size(self, image: dict[str, Any], skipped: Skipped) -> dict[str, Any] | None:
+        """The size that a picture's labels are about; None, and counted, if it has another."""
+        path = self.images / image["file_name"]
+        if not {"width", "height"} <= image.keys():
+            pixels = read_pixels(path, image, skipped)
+            return None if pixels is None else _sides(pixels.shape[1::-1])
+        stated = image["width"], image["height"]
+        stored = pictures.size_in(path)
+        if stored is not None and stated not in (stored, stored[::-1]):
+            skipped.add("pictures of another size than annotated", path.name)
+            return None
+        return _sides(stated)
+
     def pixels(self, entry: Entry) -> np.ndarray | None:
-        """uint8 [H, W, 3] RGB, or None when the file cannot be decoded."""
+        """uint8 [H, W, 3] RGB, or None when the file cannot be decoded or has another size."""
         data = self.files.get(entry.name)
         if data is None:
             try:
@@ -91,12 +112,14 @@ class Pictures:
                 data = b""
             if self.in_memory:
                 self.files[entry.name] = data
-        try:
-            decoded = pictures.decode(data)
-        except Unfit:
-            self.skipped.add("pictures missing or broken", entry.name)
+        if not data:
+            self.skipped.add("pictures missing or unreadable", entry.name)
             return None
-        return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB))
+        return pixels_of(data, entry.name, entry.size, self.skipped)
+
+
+def _sides(size: Sequence[float]) -> dict[str, Any]:
+    return dict(zip(("width", "height"), size, strict=True))
 
 
 def known_cells(people: np.ndarray, ignore: np.ndarray, side: int, stride: int) -> np.ndarray:

@@ -47,7 +47,9 @@ class MultiPose:
         multiple of 32."""
         size = -(-size // STEP) * STEP
         scale = size / max(pixels.shape[:2])
-        height, width = (-(-round(side * scale) // STEP) * STEP for side in pixels.shape[:2])
+        height, width = (
+            -(-max(1, round(side * scale)) // STEP) * STEP for side in pixels.shape[:2]
+        )
         side = (min(width, size), min(height, size))
         canvas, back = fitted(pixels, *side, fill=0)
         answers = self.runner(canvas[None])[0].reshape(PEOPLE, -1)

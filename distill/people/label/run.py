@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from common.console import progress
@@ -23,7 +24,7 @@ from distill.people.label.truth import Truth
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,13 @@ def _record(request: Request, crew: Crew, truth: Truth | None, name: str) -> dic
         log.warning("left out: %s (%s)", name, reason)
         return {"file": name, "broken": reason}
     known = truth.people(name) if truth else []
-    annotations = label_picture(np.asarray(pixels, np.uint8), crew, request.settings, known)
+    try:
+        annotations = label_picture(np.asarray(pixels, np.uint8), crew, request.settings, known)
+    except UserError:  # of a network, whatever the picture
+        raise
+    except (cv2.error, ValueError, ArithmeticError, LookupError, MemoryError) as error:
+        reason = f"broken: {type(error).__name__} at {pixels.shape[1]} x {pixels.shape[0]} pixels"
+        log.warning("left out: %s (%s)", name, reason)
+        return {"file": name, "broken": reason}
     size = [int(pixels.shape[1]), int(pixels.shape[0])]
     return {"file": name, "size": size, "annotations": annotations}

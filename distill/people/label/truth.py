@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ai8x_models.skeleton import COCO17, from_lsp14, to_coco17
+from ai8x_models.skeleton import from_lsp14, to_coco17
 from common.errors import UserError
+from common.texts import shown
+from distill.people.annotation_checks import says_coco
 from distill.people.annotations import KeypointFile
 from distill.people.label.judge import Known
 from distill.people.label.poses import JOINTS, Floats
+
+log = logging.getLogger(__name__)
 
 _LSP = 14
 
@@ -28,13 +33,13 @@ class Truth:
 
     def __init__(self, path: Path) -> None:
         self.content = KeypointFile(path)
-        known = self.content.joints == _LSP or tuple(self.content.names) == COCO17
-        if not known:
+        if self.content.joints != _LSP and not says_coco(self.content.names):
             raise UserError(
-                f"{path} has {self.content.joints} points per person ("
-                f"{', '.join(map(str, self.content.names[:4]))}, ...); the 17 of COCO in its "
-                "order, or the 14 of Leeds Sports Pose, can be completed"
+                f"{path} only counts its points ({', '.join(map(shown, self.content.names[:4]))}, "
+                "...); name them as COCO does, so that their order is known"
             )
+        if self.content.skipped:
+            log.warning("%s: left out %s", path, self.content.skipped)
         self.images = {image["file_name"]: image for image in self.content.images}
 
     def people(self, name: str) -> list[Known]:

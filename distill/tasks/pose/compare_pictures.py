@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -79,7 +80,7 @@ def _judge(recipe: ComparePicturesRecipe) -> tuple[KeypointFile, Path]:
     """
     (judge,) = recipe.judge
     content, folder = KeypointFile(Path(judge.annotations)), Path(judge.images)
-    if not any((folder / image["file_name"]).is_file() for image in content.images):
+    if not any(os.path.isfile(folder / image["file_name"]) for image in content.images):
         raise UserError(f"judge: none of the pictures of {judge.annotations} is in {folder}")
     return content, folder
 

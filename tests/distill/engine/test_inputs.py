@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from ai8x_models.skeleton import COCO17
 from distill.__main__ import main
 from distill.engine.inputs import check_inputs
 from distill.people.recipe import MapRun, PictureSet, SetConfig
@@ -27,7 +28,7 @@ def sets(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "images").mkdir()
     cv2.imwrite(str(tmp_path / "images" / "a.png"), np.zeros((64, 64, 3), np.uint8))
     entry = {"id": 1, "file_name": "a.png", "width": 64, "height": 64}
-    category = {"id": 1, "name": "person", "keypoints": ["a"] * 17}
+    category = {"id": 1, "name": "person", "keypoints": list(COCO17)}
     content = {"images": [entry], "annotations": [], "categories": [category]}
     (tmp_path / "set.json").write_text(json.dumps(content))
     (tmp_path / "teacher.onnx").write_bytes(b"no network")

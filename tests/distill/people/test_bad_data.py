@@ -41,7 +41,7 @@ def open_changed(sound: Path, out: Path, change) -> PeopleSet:
         (lambda d: d.pop("images"), "no list 'images'"),
         (lambda d: [1, 2], "no list 'images'"),
         (lambda d: d["categories"][0].update(keypoints=[]), "no category lists keypoints"),
-        (lambda d: d["categories"][0].update(keypoints=["a"] * 5), "5 joints per person"),
+        (lambda d: d["categories"][0].update(keypoints=["a"] * 5), "5 points per person"),
         (lambda d: [i.update(file_name="no.jpg") for i in d["images"]] and None,
          r"no picture with a labelled person.*4 pictures missing.*no\.jpg"),
     ],
@@ -86,6 +86,7 @@ def test_the_rest_of_a_damaged_set_is_used(
         "picture entries without id, file name or size": 1,
         "people with broken keypoints": 1,
         "annotations of no listed picture": 1,
+        "annotations of other categories": 1,
         "points outside their picture": 1,
     }
     assert "left out" in caplog.text

@@ -267,5 +267,7 @@ def main(arguments: list[str] | None = None) -> int:
     write_curves(results, page.with_suffix(".csv"))
     write_file(page, page_text(results, drawn, last, command))
     print(whole_table(results))
+    if content.skipped:
+        say(f"left out: {content.skipped}")
     say(str(page))
     return 0

@@ -23,6 +23,7 @@ from ai8x_models.student_file import load_student
 from ai8x_models.students import Student
 from common.console import progress
 from common.errors import UserError
+from distill.people.annotation_checks import area_of
 from distill.people.annotations import KeypointFile
 from distill.people.crops import CROP_FACTOR, Augmentation, CropDataset, person_box, to_input
 from distill.people.metrics import Pck, pck, relative_errors, torso_lengths
@@ -178,6 +179,15 @@ def evaluate_pck(
     return evaluate_crops(network, people, size, flip, batch).pck()
 
 
+def _unknown(box: list[float], image: int, content: KeypointFile, number: int) -> dict[str, Any]:
+    """A region in which nothing that is found counts, as pycocotools needs it."""
+    return {
+        "id": number, "image_id": image, "category_id": content.category or 1, "bbox": box,
+        "area": max(box[2] * box[3], 1.0), "iscrowd": 1, "num_keypoints": 0,
+        "keypoints": [0] * 3 * content.joints,
+    }  # fmt: skip
+
+
 def ground_truth(content: KeypointFile, images: list[dict[str, Any]]) -> dict[str, Any]:
     """The annotations of some pictures as pycocotools needs them.
 
@@ -190,15 +200,16 @@ def ground_truth(content: KeypointFile, images: list[dict[str, Any]]) -> dict[st
             if content.joints == len(LSP14_TO_18):
                 points[_HEAD_TOP14] = 0
             count = int((points[:, 2] > 0).sum())
-            width, height = annotation["bbox"][2:]
             fields = {
                 "id": len(annotations) + 1,
                 "category_id": content.category or 1,
                 "keypoints": list(points.reshape(-1)),
                 "num_keypoints": count if annotation.get("num_keypoints", 1) else 0,
                 "iscrowd": int(bool(annotation.get("iscrowd"))),
-                "area": annotation.get("area", 0.5 * width * height),
+                "area": area_of(annotation),
             }
             annotations.append({**annotation, **fields})
+        for box in content.left_out_of(image):
+            annotations.append(_unknown(box, image["id"], content, len(annotations) + 1))
     categories = [{"id": content.category or 1, "name": "person", "keypoints": content.names}]
     return {"images": images, "annotations": annotations, "categories": categories}

@@ -227,6 +227,9 @@ def main(arguments: list[str] | None = None) -> int:
     seen = gather(network, sets, options.size, options.limit)
     people = sum(len(one.picture.truth.points) for one in seen)
     empty = sum(one.picture.truth.empty for one in seen)
+    for content, _ in sets:
+        if content.skipped:
+            say(f"{content.path}: left out {content.skipped}")
     if not people or not empty:
         raise UserError(
             f"{people} people and {empty} pictures without anybody were found; thresholds need "

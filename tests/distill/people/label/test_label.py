@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from ai8x_models.skeleton import COCO17
 from common.console import STOPPED
@@ -280,6 +282,122 @@ def test_bad_folders_and_journals_are_one_sentence(
     journal.write_text("[1]\n")
     assert "is no journal" in refused(capsys, *arguments(pictures, networks, out))
     assert not out.exists()
+
+
+def test_one_picture_that_cannot_be_labelled_does_not_end_the_run(
+    pictures: Path, networks: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    real = running.label_picture
+
+    def fails_at_ten_rows(pixels: np.ndarray, *given: Any) -> Any:
+        if pixels.shape[0] == 10:
+            cv2.resize(pixels, (0, 0))
+        return real(pixels, *given)
+
+    monkeypatch.setattr(running, "label_picture", fails_at_ten_rows)
+    cv2.imwrite(str(pictures / "0wide.png"), np.zeros((10, 2000, 3), np.uint8))
+    out = tmp_path / "labels.json"
+    assert main(arguments(pictures, networks, out)) == 0
+    content = json.loads(out.read_text())
+    assert len(content["images"]) == 6
+    assert {"file_name": "0wide.png", "reason": "broken: error at 2000 x 10 pixels"} in content[
+        "broken"
+    ]
+    assert "2 broken" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("shape", [(10, 20000), (20000, 10), (1, 1)])
+def test_pictures_of_any_shape_are_labelled(
+    shape: tuple[int, int], networks: list[str], tmp_path: Path
+) -> None:
+    folder, out = tmp_path / "odd", tmp_path / "labels.json"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "odd.png"), np.full((*shape, 3), 60, np.uint8))
+    assert main(arguments(folder, networks, out)) == 0
+    content = json.loads(out.read_text())
+    assert content["broken"] == []
+    (image,) = content["images"]
+    assert (image["height"], image["width"]) == shape
+
+
+def test_photographs_are_labelled_upright(networks: list[str], tmp_path: Path) -> None:
+    folder, out = tmp_path / "phone", tmp_path / "labels.json"
+    folder.mkdir()
+    upright = np.full((200, 160, 3), 20, np.uint8)
+    upright[120:124, 70:74] = (240, 40, 30)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.rot90(upright)).save(folder / "a.png", exif=exif)
+    Image.fromarray(upright).save(folder / "b.png")
+    assert main(arguments(folder, networks, out)) == 0
+    content = json.loads(out.read_text())
+    assert [(i["width"], i["height"]) for i in content["images"]] == [(160, 200)] * 2
+    turned, plain = content["annotations"]
+    assert turned["keypoints"] == plain["keypoints"]
+    first, second = PeopleSet(out, folder).pictures
+    assert (first.pixels == second.pixels).all()
+
+
+def changed(part: Path, change: Callable[[dict[str, Any]], object]) -> str:
+    content = json.loads(part.read_text())
+    change(content)
+    path = part.with_name("changed.json")
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: c.pop("info"), "it has no 'info'"),
+        (lambda c: c.pop("categories"), "its 'categories' is no list of entries"),
+        (lambda c: c.update(categories=[]), "its 'categories' are not the person of 17 points"),
+        (lambda c: c.update(images=None), "its 'images' is no list"),
+        (lambda c: c["images"].append(None), "its 'images' is no list of entries"),
+        (lambda c: c["annotations"].append(7), "its 'annotations' is no list of entries"),
+        (lambda c: c["broken"].append({"file_name": None}), "an entry of 'broken' has no file"),
+        (lambda c: c["info"].update(shard=None), "does not say which shard"),
+        (lambda c: c["info"].update(shard=[1]), "does not say which shard"),
+        (lambda c: c["info"].update(shard=[3, 2]), "it says that it is shard 3 of 2"),
+        (lambda c: c["info"].update(shard=[1, 10**9]), "it says that it is shard 1 of 1000000000"),
+        (lambda c: c["info"].pop("pictures"), "does not say of which pictures"),
+        (lambda c: c["images"].append(c["images"][0]), "two entries of 'images' have the id"),
+        (lambda c: c["images"][0].update(id="1"), "entry 0 of 'images' lacks an id"),
+        (lambda c: c["images"][0].pop("width"), "entry 0 of 'images' lacks an id"),
+        (lambda c: c["annotations"][0].update(image_id=999), "entry 0 of 'annotations' is of no"),
+        (lambda c: c["annotations"][0].update(image_id=None), "entry 0 of 'annotations' is of no"),
+        (lambda c: c["annotations"][0].update(keypoints=[1]), "has no 17 points"),
+        (lambda c: c["annotations"][0].update(bbox=None), "has no box"),
+        (lambda c: c["annotations"][0].update(iscrowd="0"), "has no box, or an iscrowd"),
+    ],
+)
+def test_a_damaged_shard_is_refused_by_what_is_wrong(
+    change: Any, said: str, pictures: Path, networks: list[str], tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    part = tmp_path / "part.json"
+    assert main(arguments(pictures, networks, part)) == 0
+    capsys.readouterr()
+    message = refused(capsys, "merge", str(tmp_path / "out.json"), changed(part, change))
+    assert said in message
+    assert "changed.json was not written by labelling (" in message
+
+
+def test_shards_of_other_counts_and_with_common_pictures_are_refused(
+    pictures: Path, networks: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, half, out = (tmp_path / f"{n}.json" for n in ("whole", "half", "out"))
+    assert main(arguments(pictures, networks, whole)) == 0
+    assert main(arguments(pictures, networks, half, "--shard", "1/2")) == 0
+    capsys.readouterr()
+    said = refused(capsys, "merge", str(out), str(whole), str(half))
+    assert f"{half} is shard 1/2 and {whole} is shard 1/1" in said
+    second = changed(half, lambda c: c["info"].update(shard=[2, 2]))
+    said = refused(capsys, "merge", str(out), str(half), second)
+    assert "both have the picture 1, '0.png'"
+    many = changed(half, lambda c: c["info"].update(shard=[1, 1000]))
+    assert "21/1000 and 979 more" in refused(capsys, "merge", str(out), many)
 
 
 def coco(path: Path, names: list[str], joints: int) -> Path:

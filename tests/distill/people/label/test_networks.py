@@ -12,6 +12,7 @@ import pytest
 from ai8x_models.codec import encode
 from ai8x_models.skeleton import from_coco17
 from common.errors import UserError
+from distill.people.label import movenet
 from distill.people.label.crew import FAMILIES, Crew
 from distill.people.label.families import recognise
 from distill.people.label.poses import Pose, alike
@@ -181,3 +182,19 @@ def test_two_finders_that_agree_find_one_person(tmp_path: Path) -> None:
     crew = Crew([tiny.rtmo(tmp_path / "a.onnx"), tiny.yolo(tmp_path / "b.onnx")])
     (candidate,) = crew.find(picture(160, 160, (90, 70)))
     assert candidate.certain
+
+
+@pytest.mark.parametrize("shape", [(10, 20000), (20000, 10), (1, 1)])
+def test_multipose_looks_at_pictures_of_any_shape(shape: tuple[int, int]) -> None:
+    seen = []
+
+    class Blind:
+        path = Path("blind.onnx")
+
+        def __call__(self, canvas: np.ndarray) -> list[np.ndarray]:
+            seen.append(canvas.shape)
+            return [np.zeros((1, movenet.PEOPLE, 56), np.float32)]
+
+    finder = movenet.MultiPose(Blind())  # type: ignore[arg-type]
+    assert finder.find(np.zeros((*shape, 3), np.uint8)) == []
+    assert all(side >= movenet.STEP and side % movenet.STEP == 0 for c in seen for side in c[1:3])

@@ -13,7 +13,7 @@ import torch
 from ai8x_models.codec import flip_maps
 from ai8x_models.student_file import load_student
 from common.errors import UserError
-from common.files import checksum
+from common.files import checksum, kept
 from distill.__main__ import main
 from distill.engine.recipe import load_recipe
 from distill.engine.run import fit
@@ -164,6 +164,23 @@ def test_a_full_disk_is_one_sentence(
     assert "cannot write the checkpoint" in (error := capsys.readouterr().err)
     assert "No space left on device" in error
     assert not [path for path in tmp_path.rglob("*") if ".part" in path.name]
+
+
+def test_a_run_goes_on_with_what_it_began_with_and_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ["student=tiny", f"out={tmp_path}"]
+    assert run("student", *settings, "epochs=1") == 0
+    capsys.readouterr()
+    assert run("student", *settings, "epochs=2", "learning_rate=0.01") == 2
+    error = capsys.readouterr().err
+    assert f"the run of {tmp_path / 'last.ckpt'} began with learning_rate=" in error
+    assert "(now 0.01)" in error
+    with kept(tmp_path, "run", "wait"):
+        assert run("student", *settings, "epochs=2") == 2
+    assert f"another run is writing to {tmp_path}; wait until it" in capsys.readouterr().err
+    assert run("student", *settings, "epochs=2") == 0
+    assert "epoch 2/2" in capsys.readouterr().out
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -144,7 +144,7 @@ def match(found: People, truth: Truth, weights: Weights) -> tuple[Tensor, Tensor
     if not torch.isfinite(cost).all():
         raise UserError(
             "the network's people are not finite numbers, so they cannot be matched; lower "
-            "learning_rate and run again: training goes on from the last checkpoint"
+            "learning_rate and train anew, in another folder with out=..."
         )
     triples = []
     for picture, (costs, count) in enumerate(

@@ -13,7 +13,7 @@ import torch
 from ai8x_models import thresholds
 from ai8x_models.codec import encode
 from ai8x_models.preprocess import prepare
-from ai8x_models.skeleton import from_coco17
+from ai8x_models.skeleton import COCO17, from_coco17
 from ai8x_models.student_file import load_student, read_checkpoint, save_student
 from ai8x_models.students import Student
 from ai8x_models.thresholds import DecodeSettings
@@ -62,7 +62,7 @@ def test_thresholds_that_gain_nothing_stay_as_they_are() -> None:
 def test_a_set_of_empties_alone_is_read_and_named_as_what_is_missing(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "0.png"), np.zeros((64, 64, 3), np.uint8))
     content = {"images": [{"id": 0, "file_name": "0.png", "width": 64, "height": 64}],
-               "annotations": [], "categories": [{"id": 1, "keypoints": ["a"] * 17}]}  # fmt: skip
+               "annotations": [], "categories": [{"id": 1, "keypoints": list(COCO17)}]}  # fmt: skip
     (tmp_path / "set.json").write_text(json.dumps(content))
     save_student(Student("tiny").eval(), tmp_path / "tiny.pth.tar", 0, {})
     arguments = [str(tmp_path / "tiny.pth.tar"), "--set", str(tmp_path / "set.json"), str(tmp_path)]
@@ -137,7 +137,7 @@ def test_a_gallery_shows_only_what_may_be_shown(tmp_path: Path) -> None:
     assert [round(p, 2) for _, p, _ in points] == [1, 1, 0.67]
     (tmp_path / "set.json").write_text(
         json.dumps({"images": entries, "annotations": [{"id": 1}],
-                    "categories": [{"id": 1, "name": "person", "keypoints": ["a"] * 17}]})
+                    "categories": [{"id": 1, "name": "person", "keypoints": list(COCO17)}]})
     )  # fmt: skip
     content = accuracy.KeypointFile(tmp_path / "set.json")
     page = tmp_path / "docs" / "accuracy.md"
