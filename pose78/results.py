@@ -22,10 +22,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_models.overlay import draw_people, write_picture
+from ai8x_models.overlay import draw_people, encoded
 from ai8x_models.skeleton import COCO17_TO_18
 from common.errors import UserError
-from common.files import check_writable, whole_file
+from common.files import check_writable, whole_file, write_file
+from pose78.drawings import is_foreign, mark_video, marked
 from pose78.estimator import Person
 from pose78.sources import View, is_video, rate_of
 
@@ -77,15 +78,16 @@ def csv_text(seen: Sequence[Seen]) -> str:
 class Album:
     """Writes pictures with skeletons into a folder; the views of a video become a video.
 
-    Two files of one name are told apart by a number. Use it as a context: the last video is
-    finished at its end, or taken away when the work failed.
+    Two files of one name are told apart by a number, and so is a drawing from what is there and is
+    none. Use it as a context: the last video is finished at its end, or taken away when the work
+    failed.
 
     Raises:
         UserError: the folder cannot be made or written.
     """
 
     folder: Path
-    _names: dict[Path, str] = field(default_factory=dict)
+    _names: set[str] = field(default_factory=set)
     _video: _Video | None = None
 
     def __post_init__(self) -> None:
@@ -105,7 +107,8 @@ class Album:
         drawn = drawing(pixels, people)
         if view.frame is None:
             self.close()
-            write_picture(self._path(view.file), drawn)
+            path = self._path(view.file)
+            write_file(path, marked(encoded(path, drawn)))
             return
         if view.frame == 0:
             self.close()
@@ -122,10 +125,10 @@ class Album:
     def _path(self, file: Path) -> Path:
         own = Path(drawn_name(file))
         name, number = own, 1
-        while name.name in self._names.values():
+        while name.name in self._names or is_foreign(self.folder / name):
             number += 1
             name = own.with_stem(f"{own.stem}-{number}")
-        self._names[file] = name.name
+        self._names.add(name.name)
         return self.folder / name
 
 
@@ -133,6 +136,20 @@ def drawn_name(file: Path) -> str:
     """What the annotated copy of a picture, video or webcam is called, if that is still free."""
     suffix = ".mp4" if is_video(file) else file.suffix.lower()
     return file.stem.replace(":", "-") + (suffix if suffix in (*_PLAIN, ".mp4") else ".png")
+
+
+def drawn_names(files: Sequence[Path]) -> dict[str, Path]:
+    """What the annotated copies of some files are called, and of which file each is."""
+    names: dict[str, Path] = {}
+    numbers: dict[str, int] = {}
+    for file in files:
+        own = Path(drawn_name(file))
+        name = own.name
+        while name in names:
+            numbers[own.name] = numbers.get(own.name, 1) + 1
+            name = own.with_stem(f"{own.stem}-{numbers[own.name]}").name
+        names[name] = file
+    return names
 
 
 def drawing(pixels: Pixels, people: Sequence[Person]) -> Pixels:
@@ -151,7 +168,7 @@ class _Video:
             self._writer = cv2.VideoWriter(str(partial), code, rate, (shape[1], shape[0]))
             if not self._writer.isOpened():
                 raise UserError(f"cannot write {path}: this OpenCV cannot make videos there")
-            self._whole = stack.pop_all()
+            self._whole, self._partial = stack.pop_all(), partial
 
     def add(self, pixels: Pixels, seconds: float) -> None:
         """Add a picture; of a webcam, as often as it takes to stand at its time."""
@@ -162,6 +179,7 @@ class _Video:
 
     def close(self) -> None:
         self._writer.release()
+        mark_video(self._partial)
         self._whole.close()
 
     def abandon(self) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -93,10 +93,9 @@ def main(arguments: list[str]) -> int:
     from pose78 import estimator, looking, results, sources
 
     found = sources.find(options.sources)
-    outputs = [out for out in (options.json, options.csv) if out is not None]
-    _check_outputs(outputs, options.save, found.files)
+    _check_outputs(options, found.files)
     # Results on standard output are alone there.
-    told = sys.stderr if STANDARD in outputs else sys.stdout
+    told = sys.stderr if STANDARD in (options.json, options.csv) else sys.stdout
     model = estimator.load(options.model)
     model.settings_for(options.threshold)
     with contextlib.ExitStack() as stack:
@@ -210,18 +209,22 @@ def _wait(page: Page) -> None:
             time.sleep(1)
 
 
-def _check_outputs(outputs: list[Path], folder: Path | None, files: list[Path]) -> None:
+def _check_outputs(options: argparse.Namespace, files: list[Path]) -> None:
     """Refuse what cannot be written before the work rather than after it.
 
-    So are two results in one file, and a result in place of what is looked at.
+    So are two results in one place, a result in place of what is looked at, and a drawing in place
+    of what is no drawing.
     """
     from common.files import check_writable
-    from pose78.results import drawn_name
+    from pose78.drawings import is_foreign
+    from pose78.results import drawn_names
 
-    if len({out.resolve() for out in outputs}) < len(outputs):
-        raise UserError(f"--json and --csv both name {outputs[0]}; give each a file of its own")
+    outputs = {name: out for name, out in (("--json", options.json), ("--csv", options.csv)) if out}
+    folder: Path | None = options.save
+    drawn = {} if folder is None else drawn_names(files)
+    _refuse_shared(outputs, folder, drawn)
     looked = {file.resolve() for file in files}
-    for out in outputs:
+    for out in outputs.values():
         if out.resolve() in looked:
             raise UserError(f"{out} is looked at, it would be lost; write the result elsewhere")
         if out != STANDARD:
@@ -229,8 +232,39 @@ def _check_outputs(outputs: list[Path], folder: Path | None, files: list[Path]) 
     if folder is None:
         return
     check_writable(folder, folder=True)
-    lost = [file for file in files if (folder / drawn_name(file)).resolve() in looked]
-    if lost:
-        raise UserError(
-            f"--save names {folder}, where {lost[0]} is, which would be lost; name another folder"
-        )
+    for name, file in drawn.items():
+        if (folder / name).resolve() in looked or is_foreign(folder / name):
+            raise UserError(
+                f"--save names {folder}, where {name} is, which would be lost to the drawing of "
+                f"{file}; name another folder"
+            )
+
+
+def _refuse_shared(outputs: dict[str, Path], folder: Path | None, drawn: Iterable[str]) -> None:
+    """Refuse two results in one place.
+
+    Raises:
+        UserError: as said.
+    """
+    places: dict[Path, str] = {}
+    for option, out in outputs.items():
+        place = out.resolve()
+        if place in places:
+            raise UserError(
+                f"{places[place]} and {option} both name {out}; give each a file of its own"
+            )
+        places[place] = option
+    if folder is None:
+        return
+    within = folder.resolve()
+    for place, option in places.items():
+        if place == within or place in within.parents:
+            raise UserError(
+                f"{option} names {outputs[option]}, which is the folder that --save needs; give "
+                "each a place of its own"
+            )
+        if place.parent == within and place.name in drawn:
+            raise UserError(
+                f"{option} names {outputs[option]}, where --save writes a drawing; give it another "
+                "name"
+            )

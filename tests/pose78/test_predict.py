@@ -10,9 +10,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 import pose78
 from ai8x_models.preprocess import prepare, read_picture
+from pose78 import drawings
 from pose78.__main__ import main
 from pose78.estimator import Model
 from pose78.sources import find
@@ -20,6 +22,19 @@ from synthesize.graph import reference
 from synthesize.read import checkpoint, student
 
 PEOPLE = Path(__file__).resolve().parents[2] / "docs" / "images" / "people.png"
+
+
+def film(path: Path, frames: int, size: tuple[int, int] | None = None) -> None:
+    """A video of people who stand still, ten pictures a second."""
+    pixels = cv2.imread(str(PEOPLE))
+    assert pixels is not None
+    if size is not None:
+        pixels = cv2.resize(pixels, size)
+    code = "MJPG" if path.suffix == ".avi" else "mp4v"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*code), 10, pixels.shape[1::-1])
+    for _ in range(frames):
+        writer.write(pixels)
+    writer.release()
 
 
 @pytest.fixture(scope="module")
@@ -108,13 +123,7 @@ def test_broken_files_are_named_and_counted(
 
 
 def test_a_video_in_gives_a_video_out(tmp_path: Path) -> None:
-    pixels = cv2.imread(str(PEOPLE))
-    writer = cv2.VideoWriter(
-        str(tmp_path / "walk.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, pixels.shape[1::-1]
-    )
-    for _ in range(3):
-        writer.write(pixels)
-    writer.release()
+    film(tmp_path / "walk.avi", 3)
     assert main(["predict", str(tmp_path / "walk.avi"), "--save", str(tmp_path / "out"),
                  "--json", str(tmp_path / "r.json")]) == 0  # fmt: skip
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["walk.mp4"]
@@ -204,8 +213,6 @@ def test_a_missing_source_is_named_and_left_out_beside_good_ones(
 
 
 def test_pictures_of_every_suffix_are_looked_at(tmp_path: Path) -> None:
-    from PIL import Image
-
     from common.pictures import SUFFIXES
 
     for suffix in SUFFIXES:
@@ -245,6 +252,70 @@ def test_drawings_do_not_replace_what_is_looked_at(
     assert main(["predict", str(tmp_path), "--save", str(tmp_path)]) == 2
     assert "which would be lost" in capsys.readouterr().err
     assert (tmp_path / "a.png").read_bytes() == PEOPLE.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".avi"])
+def test_drawings_replace_nothing_but_drawings(
+    suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, folder = tmp_path / f"a{suffix}", tmp_path / "drawn"
+    if suffix == ".avi":
+        film(source, 2)
+    else:
+        Image.open(PEOPLE).convert("RGB").save(source)
+    drawn = "a.mp4" if suffix == ".avi" else "a.png"
+    (tmp_path / drawn).write_bytes(b"somebody's own")
+    assert main(["predict", str(source), "--save", str(tmp_path)]) == 2
+    assert f"where {drawn} is, which would be lost" in capsys.readouterr().err
+    folder.mkdir()
+    shutil.copy(PEOPLE, folder / drawn)
+    assert main(["predict", str(source), "--save", str(folder)]) == 2
+    assert (tmp_path / drawn).read_bytes() == b"somebody's own"
+    assert (folder / drawn).read_bytes() == PEOPLE.read_bytes()
+    (folder / drawn).unlink()
+    for _ in range(2):  # a drawing takes the place of an earlier one
+        assert main(["predict", str(source), "--save", str(folder)]) == 0
+        assert [path.name for path in folder.iterdir()] == [drawn]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_a_drawing_is_known_by_a_remark_that_pictures_bear(suffix: str, tmp_path: Path) -> None:
+    from ai8x_models.overlay import encoded
+
+    path = tmp_path / f"a{suffix}"
+    pixels = read_picture(PEOPLE)
+    path.write_bytes(encoded(path, pixels))
+    assert drawings.is_foreign(path)
+    plain = read_picture(path)
+    path.write_bytes(drawings.marked(path.read_bytes()))
+    assert not drawings.is_foreign(path)
+    np.testing.assert_array_equal(read_picture(path), plain)
+    assert not drawings.is_foreign(tmp_path / "none.png")
+    assert drawings.is_foreign(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (["--json", "out/people.png", "--save", "out"], "where --save writes a drawing"),
+        (["--csv", "out", "--save", "out"], "is the folder that --save needs"),
+        (["--json", "out", "--save", "out/more"], "is the folder that --save needs"),
+        (["--json", "r", "--csv", "./r"], "a file of its own"),
+    ],
+)
+def test_all_results_have_places_of_their_own(
+    given: list[str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["predict", str(PEOPLE), *given]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
+    assert main(["predict", str(PEOPLE), "--json", "out/r.json", "--save", "out"]) == 0
+    assert sorted(path.name for path in Path("out").iterdir()) == ["people.png", "r.json"]
 
 
 def test_names_of_files_do_not_speak_to_the_terminal(
