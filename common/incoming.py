@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import stat
 import zipfile
 import zlib
 from mmap import ACCESS_READ, mmap
@@ -71,12 +72,15 @@ def need_file(path: Path, kind: str = "file", remedy: str = "check the path") ->
 
 
 def read_bytes(path: Path, most: int) -> bytes:
-    """Return a file's bytes; devices and pipes without end are refused as well.
+    """Return a file's bytes; devices and pipes, which may never end or begin, are refused.
 
     Raises:
-        Unfit: it has more than ``most`` bytes.
+        Unfit: it has more than ``most`` bytes, or is no ordinary file.
         OSError: it cannot be read.
     """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise Unfit("it is no ordinary file (a pipe or a device)")
     with path.open("rb") as file:
         content = file.read(most + 1)
     if len(content) > most:

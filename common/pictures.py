@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import warnings
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -12,6 +13,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from common.incoming import Unfit
+from common.texts import utf8
 
 MAX_PIXELS = 50_000_000
 """A picture of 8,192 x 6,144 decodes to 150 MB; no network here reads more than 256 x 256."""
@@ -88,8 +90,11 @@ def _check_chunks(content: bytes) -> None:
 def open_video(path: str) -> cv2.VideoCapture:
     """Open a video; one that cannot be read, or has larger pictures, is not opened.
 
-    ``isOpened`` of the result says which.
+    ``isOpened`` of the result says which. Neither is a pipe, which may never begin, nor a file with
+    a name that is no UTF-8, at which OpenCV crashes.
     """
+    if not Path(path).is_file() or utf8(path) != path:
+        return cv2.VideoCapture()
     capture = cv2.VideoCapture(path)
     sides = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
     if sides[0] * sides[1] > MAX_PIXELS:

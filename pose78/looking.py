@@ -14,6 +14,7 @@ from pose78.estimator import Person
 from pose78.eyes import Eyes
 from pose78.parallel import in_order
 from pose78.results import Album, Pixels, Seen
+from pose78.sources import Found as Sources
 from pose78.sources import View, frames_in, is_webcam, views_of
 
 if TYPE_CHECKING:
@@ -98,7 +99,11 @@ def _people(people: Sequence[Person]) -> str:
 
 
 def summary(
-    seen: Sequence[Seen], left_out: int, seconds: float, told: str = "", others: Sequence[Path] = ()
+    seen: Sequence[Seen],
+    left_out: int,
+    seconds: float,
+    told: str = "",
+    sources: Sources | None = None,
 ) -> str:
     """What was seen, in a line, and what the eyes say of it in another.
 
@@ -107,15 +112,26 @@ def summary(
         left_out: sources and files that could not be read.
         seconds: that it took.
         told: by the eyes.
-        others: files that are neither pictures nor videos.
+        sources: what else was named, which is passed over.
     """
     people = sum(len(found) for _, found in seen)
     who = counted(people, "person", "people")
     rate = f", {len(seen) / seconds:.1f} a second" if seen and seconds > 0 else ""
     left = f"; {left_out} left out" if left_out else ""
-    if others:
-        kinds = sorted({file.suffix.lower() or "without suffix" for file in others})
-        shown = ", ".join([*kinds[:_KINDS], *(["..."] if len(kinds) > _KINDS else [])])
-        left += f"; {counted(len(others), 'file')} of other kinds passed over ({shown})"
+    left += "" if sources is None else _passed_over(sources)
     line = one_line(f"{who} in {counted(len(seen), 'picture')}{rate}{left}")
     return "\n".join(filter(None, (told, line)))
+
+
+def _passed_over(sources: Sources) -> str:
+    """What the sources name beside files that are looked at."""
+    text = ""
+    if sources.others:
+        kinds = sorted({file.suffix.lower() or "without suffix" for file in sources.others})
+        shown = ", ".join([*kinds[:_KINDS], *(["..."] if len(kinds) > _KINDS else [])])
+        text += f"; {counted(len(sources.others), 'file')} of other kinds passed over ({shown})"
+    if sources.folders:
+        text += f"; {counted(sources.folders, 'folder')} in it not looked into"
+    if sources.again:
+        text += f"; {counted(sources.again, 'link')} to files that are looked at already"
+    return text

@@ -13,7 +13,7 @@ import contextlib
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from ai8x_models.overlay import draw_people, encoded
 from ai8x_models.skeleton import COCO17_TO_18
 from common.errors import UserError
 from common.files import check_writable, whole_file, write_file
+from common.texts import utf8
 from pose78.drawings import is_foreign, mark_video, marked
 from pose78.estimator import Person
 from pose78.sources import View, is_video, rate_of
@@ -88,6 +89,7 @@ class Album:
 
     folder: Path
     _names: set[str] = field(default_factory=set)
+    _numbers: dict[str, int] = field(default_factory=dict)
     _video: _Video | None = None
 
     def __post_init__(self) -> None:
@@ -123,12 +125,12 @@ class Album:
         self._video = None
 
     def _path(self, file: Path) -> Path:
-        own = Path(drawn_name(file))
-        name, number = own, 1
-        while name.name in self._names or is_foreign(self.folder / name):
-            number += 1
-            name = own.with_stem(f"{own.stem}-{number}")
-        self._names.add(name.name)
+        name = next(
+            name
+            for name in _free(file, self._names, self._numbers)
+            if not is_foreign(self.folder / name)
+        )
+        self._names.add(name)
         return self.folder / name
 
 
@@ -143,13 +145,24 @@ def drawn_names(files: Sequence[Path]) -> dict[str, Path]:
     names: dict[str, Path] = {}
     numbers: dict[str, int] = {}
     for file in files:
-        own = Path(drawn_name(file))
-        name = own.name
-        while name in names:
-            numbers[own.name] = numbers.get(own.name, 1) + 1
-            name = own.with_stem(f"{own.stem}-{numbers[own.name]}").name
-        names[name] = file
+        names[next(_free(file, names, numbers))] = file
     return names
+
+
+def _free(file: Path, taken: Container[str], numbers: dict[str, int]) -> Iterator[str]:
+    """Names for the annotated copy of a file that are not taken: its own, then numbered ones.
+
+    ``numbers`` keeps the last number of every name, so that many files of one name take no longer
+    than others.
+    """
+    own = Path(drawn_name(file))
+    if own.name not in taken:
+        yield own.name
+    while True:
+        numbers[own.name] = numbers.get(own.name, 1) + 1
+        name = own.with_stem(f"{own.stem}-{numbers[own.name]}").name
+        if name not in taken:
+            yield name
 
 
 def drawing(pixels: Pixels, people: Sequence[Person]) -> Pixels:
@@ -163,6 +176,8 @@ class _Video:
     def __init__(self, path: Path, shape: tuple[int, ...], rate: float) -> None:
         code = cv2.VideoWriter.fourcc(*"mp4v")
         self._rate, self._written = rate, 0
+        if utf8(str(path)) != str(path):
+            raise UserError(f"cannot write {path}: its name is no UTF-8, which no video may have")
         with contextlib.ExitStack() as stack:
             partial = stack.enter_context(whole_file(path))
             self._writer = cv2.VideoWriter(str(partial), code, rate, (shape[1], shape[0]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 import tempfile
 import time
@@ -32,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     result = Parser(
         prog="pose78 predict",
         description="Find people, by an integer student whose answers are those of the chip. What "
-        "cannot be read is named and left out. Exit status 1: a source is not there, 2: nothing "
+        "cannot be read is named and left out. Exit status 1: something was left out, 2: nothing "
         "could be looked at.",
     )
     result.add_argument(
@@ -113,10 +114,10 @@ def main(arguments: list[str]) -> int:
             album.close()
         _write(options, seen)
         left_out = broken + len(found.missing)
-        print(looking.summary(seen, left_out, seconds, eyes.told(), found.others), file=told)
+        print(looking.summary(seen, left_out, seconds, eyes.told(), found), file=told)
         if page is not None:
             _wait(page)
-    return 2 if not seen else 1 if found.missing else 0
+    return 2 if not seen else 1 if left_out else 0
 
 
 def _refuse_idle(options: argparse.Namespace) -> None:
@@ -223,9 +224,9 @@ def _check_outputs(options: argparse.Namespace, files: list[Path]) -> None:
     folder: Path | None = options.save
     drawn = {} if folder is None else drawn_names(files)
     _refuse_shared(outputs, folder, drawn)
-    looked = {file.resolve() for file in files}
+    looked = set(map(_real, files))
     for out in outputs.values():
-        if out.resolve() in looked:
+        if _real(out) in looked:
             raise UserError(f"{out} is looked at, it would be lost; write the result elsewhere")
         if out != STANDARD:
             check_writable(out)
@@ -233,11 +234,16 @@ def _check_outputs(options: argparse.Namespace, files: list[Path]) -> None:
         return
     check_writable(folder, folder=True)
     for name, file in drawn.items():
-        if (folder / name).resolve() in looked or is_foreign(folder / name):
+        if _real(folder / name) in looked or is_foreign(folder / name):
             raise UserError(
                 f"--save names {folder}, where {name} is, which would be lost to the drawing of "
                 f"{file}; name another folder"
             )
+
+
+def _real(path: Path) -> Path:
+    """Where a path leads, whatever links do."""
+    return Path(os.path.realpath(path))
 
 
 def _refuse_shared(outputs: dict[str, Path], folder: Path | None, drawn: Iterable[str]) -> None:
@@ -248,7 +254,7 @@ def _refuse_shared(outputs: dict[str, Path], folder: Path | None, drawn: Iterabl
     """
     places: dict[Path, str] = {}
     for option, out in outputs.items():
-        place = out.resolve()
+        place = _real(out)
         if place in places:
             raise UserError(
                 f"{places[place]} and {option} both name {out}; give each a file of its own"
@@ -256,7 +262,7 @@ def _refuse_shared(outputs: dict[str, Path], folder: Path | None, drawn: Iterabl
         places[place] = option
     if folder is None:
         return
-    within = folder.resolve()
+    within = _real(folder)
     for place, option in places.items():
         if place == within or place in within.parents:
             raise UserError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from PIL import Image
 
 import pose78
 from ai8x_models.preprocess import prepare, read_picture
-from pose78 import drawings
+from pose78 import drawings, sources
 from pose78.__main__ import main
 from pose78.estimator import Model
+from pose78.results import drawn_names
 from pose78.sources import find
 from synthesize.graph import reference
 from synthesize.read import checkpoint, student
@@ -104,7 +106,7 @@ def test_broken_files_are_named_and_counted(
     status = main(["predict", str(folder), "--json", str(out), "--csv", str(tmp_path / "r.csv"),
                    "--save", str(tmp_path / "drawn")])  # fmt: skip
     said = capsys.readouterr()
-    assert status == 0
+    assert status == 1
     assert "000010.jpg is no picture" in said.err
     assert "000011.mp4 is no video" in said.err
     assert "; 2 left out; 1 file of other kinds passed over (.txt)" in said.out.splitlines()[-1]
@@ -150,6 +152,7 @@ def test_globs_and_repeated_names(tmp_path: Path) -> None:
     found = find([one, glob])
     assert [path.name for path in found.files] == ["b.jpg", "a.png"]
     assert [path.name for path in found.others] == ["c.txt"]
+    assert not found.again
     (tmp_path / "nowhere.jpg").symlink_to("gone.jpg")
     with pytest.raises(pose78.UserError, match=r"nowhere\.jpg does not exist"):
         find([str(tmp_path / "nowhere.jpg")])
@@ -157,6 +160,100 @@ def test_globs_and_repeated_names(tmp_path: Path) -> None:
         find([str(tmp_path / "d.png")])
     with pytest.raises(pose78.UserError, match="holds nothing to look at"):
         find([str(tmp_path / "*.txt")])
+
+
+def test_a_file_with_many_names_is_looked_at_once(tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    (tmp_path / "a.png").touch()
+    (tmp_path / "b.png").symlink_to("a.png")
+    (inner / "up").symlink_to("..")
+    (inner / "c.txt").touch()
+    found = find([str(tmp_path / "**"), str(tmp_path)])
+    assert [path.name for path in found.files] == ["a.png"]
+    assert found.again > 0
+    assert found.folders == 1
+    assert not found.missing
+
+
+def test_what_a_folder_holds_beside_files_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(PEOPLE, tmp_path / "a.png")
+    (tmp_path / "b.png").symlink_to("a.png")
+    (tmp_path / "more.png").mkdir()
+    assert main(["predict", str(tmp_path)]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert "1 folder in it not looked into; 1 link to files that are looked at already" in last
+    (tmp_path / "c.png").symlink_to("gone.png")
+    (tmp_path / "d.png").symlink_to("d.png")
+    for name in ("e.png", "f.mp4"):
+        os.mkfifo(tmp_path / name)
+    assert main(["predict", str(tmp_path)]) == 1
+    said = capsys.readouterr()
+    assert "c.png is a link to nothing" in said.err
+    assert "d.png is a link to nothing" in said.err
+    assert "e.png is no ordinary file (a pipe or a device)" in said.err
+    assert "4 left out" in said.out.splitlines()[-1]
+    for name in ("e.png", "f.mp4"):
+        assert main(["predict", str(tmp_path / name)]) == 2
+        assert "is no ordinary file" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_listed_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(path: Path) -> list[Path]:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert main(["predict", str(tmp_path), str(PEOPLE)]) == 1
+    assert f"{tmp_path} cannot be read: Permission denied" in capsys.readouterr().err
+
+
+def test_twenty_thousand_names_are_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = 0
+
+    class Counted(type(tmp_path)):  # type: ignore[misc]
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str(self) == str(other)
+
+        def __hash__(self) -> int:
+            return hash(str(self))
+
+    monkeypatch.setattr(sources, "Path", Counted)
+    for number in range(300):
+        (tmp_path / f"{number}.{'png' if number % 2 else 'txt'}").touch()
+    found = find([str(tmp_path)])
+    assert (len(found.files), len(found.others)) == (150, 150)
+    assert compared < 3000
+    names = drawn_names([Path(f"{number}/a.png") for number in range(20000)])
+    assert list(names)[-1] == "a-20000.png"
+
+
+def test_names_that_are_no_utf8_come_through(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    odd = os.fsdecode(b"bad\xffname")
+    try:
+        shutil.copy(PEOPLE, folder / f"{odd}.png")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    film(folder / "b.avi", 2)
+    (folder / "b.avi").rename(folder / f"{odd}.avi")
+    given = ["predict", str(folder), "--csv", str(tmp_path / "r.csv"), "--json"]
+    given += [str(tmp_path / "r.json"), "--save", str(tmp_path / f"drawn{odd}")]
+    assert main(given) == 1
+    assert r"bad\udcffname.avi is a video whose name is no UTF-8" in capsys.readouterr().err
+    assert r"bad\udcffname.png,1," in (tmp_path / "r.csv").read_text("utf-8")
+    assert r"bad\udcffname.png" in json.loads((tmp_path / "r.json").read_text())[0]["file_name"]
+    assert [path.name for path in (tmp_path / f"drawn{odd}").iterdir()] == [f"{odd}.png"]
 
 
 def test_pictures_of_one_name_are_told_apart(tmp_path: Path) -> None:

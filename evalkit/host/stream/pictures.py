@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from common import pictures as incoming
 from common.errors import UserError
 from common.incoming import Unfit, read_bytes
+from common.texts import utf8
 
 _SHOWN_SIDE = 640
 _SHOWN_QUALITY = 88
@@ -55,7 +56,7 @@ class Photographs:
     """
 
     def __init__(self, path: Path) -> None:
-        self.name = path.name
+        self.name = utf8(path.name)
         files = sorted(path.iterdir()) if path.is_dir() else [path]
         self.files = [file for file in files if file.suffix.lower() in incoming.SUFFIXES]
         if not self.files:
@@ -69,7 +70,7 @@ class Photographs:
         count = len(self.files)
         for number in itertools.count(first) if repeat else range(first, count):
             file = self.files[number % count]
-            yield Picture(file.name, read_photograph(file))
+            yield Picture(utf8(file.name), read_photograph(file))
 
 
 class Video:
@@ -80,7 +81,7 @@ class Video:
     """
 
     def __init__(self, path: Path) -> None:
-        self.name = path.name
+        self.name = utf8(path.name)
         self._path = path
         if not incoming.open_video(str(path)).isOpened():
             raise UserError(f"{path} is no video that can be decoded; convert it to MP4 (H.264)")
