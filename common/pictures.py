@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import warnings
 from pathlib import Path
@@ -32,6 +33,14 @@ FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000")
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 _TOO_LARGE = f"it has more than {MAX_PIXELS // 1_000_000} million pixels; make it smaller"
+
+_ESTIMATED = (".mkv", ".webm")
+"""Videos that say how long they are, not of how many pictures: a tenth less is no damage."""
+
+# What is wrong with a file is said in a sentence of ours, without lines of libraries between;
+# FFmpeg looks at this when the first video is opened.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 warnings.simplefilter("error", Image.DecompressionBombWarning)  # caught below, not printed
 
@@ -95,8 +104,19 @@ def open_video(path: str) -> cv2.VideoCapture:
     """
     if not Path(path).is_file() or utf8(path) != path:
         return cv2.VideoCapture()
-    capture = cv2.VideoCapture(path)
+    # Others that OpenCV would try behind FFmpeg read no more, and print lines.
+    known = cv2.CAP_FFMPEG in cv2.videoio_registry.getBackends()
+    capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG if known else cv2.CAP_ANY)
     sides = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
     if sides[0] * sides[1] > MAX_PIXELS:
         capture.release()
     return capture
+
+
+def early_end(path: str, capture: cv2.VideoCapture, frames: int) -> str | None:
+    """What is wrong with a video of which ``frames`` pictures were read, None where it is whole."""
+    stated = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    spare = 1 + stated // 10 if Path(path).suffix.lower() in _ESTIMATED else 0
+    if frames + spare >= stated:
+        return None
+    return f"ends after {frames} of {stated} pictures: it is cut off, or damaged"

@@ -49,10 +49,10 @@ def look(
         Everybody who was seen, and how many files could not be read.
 
     Raises:
-        UserError: the eyes cannot go on, or an annotated picture cannot be written.
+        UserError: the eyes cannot go on.
     """
     seen: list[Seen] = []
-    broken = 0
+    broken = told_of = 0
     counts = [frames_in(file) for file in files]
     total = sum(c for c in counts if c) if all(counts) else None
     with progress(title="looking", total=total, unit=" pictures") as bar:
@@ -69,6 +69,9 @@ def look(
                 bar.write(one_line(f"{view.name}: {_people(found)}"), file=told or sys.stdout)
                 if album is not None:
                     album.add(view, pixels, found)
+                    for sentence in album.undrawn[told_of:]:
+                        bar.write(one_line(sentence), file=sys.stderr)
+                    told_of = len(album.undrawn)
                 if page is not None:
                     page.add(view, pixels, found, size)
         except KeyboardInterrupt:

@@ -26,6 +26,7 @@ from ai8x_models.overlay import draw_people, encoded
 from ai8x_models.skeleton import COCO17_TO_18
 from common.errors import UserError
 from common.files import check_writable, whole_file, write_file
+from common.pictures import open_video
 from common.texts import utf8
 from pose78.drawings import is_foreign, mark_video, marked
 from pose78.estimator import Person
@@ -83,11 +84,16 @@ class Album:
     none. Use it as a context: the last video is finished at its end, or taken away when the work
     failed.
 
+    Attributes:
+        folder: where they go.
+        undrawn: a sentence for each that could not be written; the others go on.
+
     Raises:
         UserError: the folder cannot be made or written.
     """
 
     folder: Path
+    undrawn: list[str] = field(default_factory=list)
     _names: set[str] = field(default_factory=set)
     _numbers: dict[str, int] = field(default_factory=dict)
     _video: _Video | None = None
@@ -106,23 +112,32 @@ class Album:
 
     def add(self, view: View, pixels: Pixels, people: Sequence[Person]) -> None:
         """Draw the people into a picture and write it."""
-        drawn = drawing(pixels, people)
-        if view.frame is None:
+        if not view.frame:
             self.close()
-            path = self._path(view.file)
-            write_file(path, marked(encoded(path, drawn)))
-            return
-        if view.frame == 0:
-            self.close()
-            self._video = _Video(self._path(view.file), drawn.shape, rate_of(view.file))
-        assert self._video is not None
-        self._video.add(drawn, view.seconds)
+        with self._going_on(view.file):
+            if view.frame is None:
+                path = self._path(view.file)
+                write_file(path, marked(encoded(path, drawing(pixels, people))))
+            elif view.frame == 0:
+                self._video = _Video(self._path(view.file), pixels.shape, rate_of(view.file))
+            if self._video is not None:
+                self._video.add(drawing(pixels, people), view.seconds)
 
     def close(self) -> None:
         """Finish the video that is being written, if there is one."""
-        if self._video is not None:
-            self._video.close()
-        self._video = None
+        video, self._video = self._video, None
+        if video is not None:
+            with self._going_on(video.path):
+                video.close()
+
+    @contextlib.contextmanager
+    def _going_on(self, file: Path) -> Iterator[None]:
+        """Keep what is wrong with one drawing from the others."""
+        try:
+            yield
+        except (UserError, OSError) as error:
+            reason = getattr(error, "strerror", None) or error
+            self.undrawn.append(f"not drawn: {file}: {reason}")
 
     def _path(self, file: Path) -> Path:
         name = next(
@@ -174,6 +189,7 @@ class _Video:
     """An MP4 file that has its name only when it is whole."""
 
     def __init__(self, path: Path, shape: tuple[int, ...], rate: float) -> None:
+        self.path, self._shape = path, shape
         code = cv2.VideoWriter.fourcc(*"mp4v")
         self._rate, self._written = rate, 0
         if utf8(str(path)) != str(path):
@@ -182,7 +198,7 @@ class _Video:
             partial = stack.enter_context(whole_file(path))
             self._writer = cv2.VideoWriter(str(partial), code, rate, (shape[1], shape[0]))
             if not self._writer.isOpened():
-                raise UserError(f"cannot write {path}: this OpenCV cannot make videos there")
+                raise UserError(self._refusal())
             self._whole, self._partial = stack.pop_all(), partial
 
     def add(self, pixels: Pixels, seconds: float) -> None:
@@ -193,9 +209,21 @@ class _Video:
             self._written += 1
 
     def close(self) -> None:
+        """Give it its name.
+
+        Raises:
+            UserError: it cannot be read again.
+        """
         self._writer.release()
+        if not open_video(str(self._partial)).read()[0]:
+            self.abandon()
+            raise UserError(self._refusal())
         mark_video(self._partial)
         self._whole.close()
+
+    def _refusal(self) -> str:
+        rows, columns = self._shape[:2]
+        return f"cannot write {self.path}: no video of {columns} x {rows} pixels can be made there"
 
     def abandon(self) -> None:
         """Leave nothing."""

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ai8x_models.preprocess import read_picture
 from common.errors import UserError
-from common.pictures import SUFFIXES, VIDEO_SUFFIXES, open_video
+from common.pictures import SUFFIXES, VIDEO_SUFFIXES, early_end, open_video
 from common.texts import utf8
 
 Pixels = npt.NDArray[np.uint8]
@@ -166,8 +166,8 @@ def is_video(file: Path) -> bool:
 
 
 def views_of(file: Path) -> Iterator[View]:
-    """The single view of a picture, or those of a video or webcam; one that cannot be read has one
-    that says so."""
+    """The single view of a picture, or those of a video or webcam; one that cannot be read, or that
+    ends before its end, has one that says so."""
     if not is_video(file):
         yield View(file, None, lambda: read_picture(file))
         return
@@ -183,18 +183,19 @@ def views_of(file: Path) -> Iterator[View]:
             seconds = time.monotonic() - begin if live else 0.0
             pixels = np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
             yield View(file, number, lambda kept=pixels: kept, seconds)  # type: ignore[misc]
+        wrong = None if live else early_end(str(file), capture, number + 1)
     finally:
         capture.release()
     if number < 0:
         yield View(file, None, lambda: _refuse(file))
+    elif wrong:
+        yield View(file, None, lambda: _refuse(file, wrong))
 
 
 def opened(file: Path) -> cv2.VideoCapture:
     """A video or webcam through OpenCV, opened if it can be."""
     if not is_webcam(file):
         return open_video(str(file))
-    # Our own sentence is enough.
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     return cv2.VideoCapture(int(str(file).partition(":")[2] or 0))
 
 
@@ -214,7 +215,9 @@ def rate_of(file: Path) -> float:
     return rate if 1 <= rate <= 1000 else 25.0
 
 
-def _refuse(file: Path) -> Pixels:
+def _refuse(file: Path, wrong: str | None = None) -> Pixels:
+    if wrong:
+        raise UserError(f"the rest of {file}, which {wrong}")
     if is_webcam(file):
         raise UserError(
             f"{file} does not answer; plug a camera in, close the program that uses it, or name "

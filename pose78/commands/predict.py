@@ -19,7 +19,7 @@ from common.threads import one_per_product
 if TYPE_CHECKING:
     from pose78.estimator import Model
     from pose78.eyes import Eyes
-    from pose78.results import Seen
+    from pose78.results import Album, Seen
     from pose78.watching import Page
 
 HTTP = 8078
@@ -33,8 +33,8 @@ def parser() -> argparse.ArgumentParser:
     result = Parser(
         prog="pose78 predict",
         description="Find people, by an integer student whose answers are those of the chip. What "
-        "cannot be read is named and left out. Exit status 1: something was left out, 2: nothing "
-        "could be looked at.",
+        "cannot be read is named and left out. Exit status 1: something was left out or not "
+        "drawn, 2: nothing could be looked at.",
     )
     result.add_argument(
         "sources", nargs="+", metavar="SOURCE",
@@ -79,7 +79,7 @@ def _add_outputs(group: argparse._ArgumentGroup) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Command line; 1 when something was left out, 2 when nothing at all could be looked at.
+    """Command line; 1 when something was left out or not drawn, 2 when nothing was looked at.
 
     Raises:
         UserError: no source exists, a setting is out of range, the firmware or the board does not
@@ -110,14 +110,22 @@ def main(arguments: list[str]) -> int:
             eyes, found.files, album, page, model.size, options.threads, told
         )
         seconds = time.monotonic() - started
-        if album is not None:
-            album.close()
+        undrawn = [] if album is None else _finish(album)
         _write(options, seen)
         left_out = broken + len(found.missing)
         print(looking.summary(seen, left_out, seconds, eyes.told(), found), file=told)
         if page is not None:
             _wait(page)
-    return 2 if not seen else 1 if left_out else 0
+    return 2 if not seen else 1 if left_out or undrawn else 0
+
+
+def _finish(album: Album) -> list[str]:
+    """Finish the last drawing; what could not be drawn."""
+    before = len(album.undrawn)
+    album.close()
+    for sentence in album.undrawn[before:]:
+        _say(sentence)
+    return album.undrawn
 
 
 def _refuse_idle(options: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,6 +13,7 @@ from PIL import Image
 from ai8x_models.preprocess import prepare, read_picture
 from common.errors import UserError
 from distill.people.annotations import Skipped, read_pixels
+from evalkit.host.stream.pictures import Video
 
 TURNS = {3: 2, 6: 3, 8: 1}
 """By EXIF orientation: quarter turns to the left that set the picture upright."""
@@ -65,3 +67,23 @@ def test_a_turned_picture_that_is_cut_off_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(content.getvalue()[:200])
     with pytest.raises(UserError, match=r"a\.jpg"):
         read_picture(tmp_path / "a.jpg")
+
+
+def test_a_film_for_a_board_that_ends_early_is_told_of_once(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (400, 240))
+    noise = np.random.default_rng(0).integers(0, 256, (240, 400, 3)).astype(np.uint8)
+    for _ in range(6):
+        writer.write(noise)
+    writer.release()
+    assert len(list(Video(path).pictures(False))) == 6
+    assert not capfd.readouterr().err
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    repeated = Video(path).pictures(True)
+    for _ in range(10):
+        next(repeated)
+    said = capfd.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert "of 6 pictures: it is cut off, or damaged" in said[0]

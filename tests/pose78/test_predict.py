@@ -15,6 +15,7 @@ from PIL import Image
 
 import pose78
 from ai8x_models.preprocess import prepare, read_picture
+from common.errors import UserError
 from pose78 import drawings, sources
 from pose78.__main__ import main
 from pose78.estimator import Model
@@ -32,7 +33,7 @@ def film(path: Path, frames: int, size: tuple[int, int] | None = None) -> None:
     assert pixels is not None
     if size is not None:
         pixels = cv2.resize(pixels, size)
-    code = "MJPG" if path.suffix == ".avi" else "mp4v"
+    code = "mp4v" if path.suffix == ".mp4" else "MJPG"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*code), 10, pixels.shape[1::-1])
     for _ in range(frames):
         writer.write(pixels)
@@ -138,6 +139,70 @@ def test_a_video_in_gives_a_video_out(tmp_path: Path) -> None:
     capture.release()
     results = json.loads((tmp_path / "r.json").read_text())
     assert {entry["image_id"] for entry in results} == {1, 2, 3}
+
+
+@pytest.mark.parametrize("size", [(1, 1), (640, 1)])
+def test_a_video_that_cannot_be_drawn_loses_no_results(
+    size: tuple[int, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    film(tmp_path / "a.avi", 2, size)
+    shutil.copy(PEOPLE, tmp_path / "b.png")
+    film(tmp_path / "c.avi", 2)
+    results = [tmp_path / "r.json", tmp_path / "r.csv"]
+    given = ["predict", str(tmp_path), "--json", str(results[0]), "--csv", str(results[1])]
+    out = tmp_path / "out"
+    assert main([*given, "--save", str(out)]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("not drawn: ")
+    assert f"no video of {size[0]} x {size[1]} pixels" in said[0]
+    assert sorted(path.name for path in out.iterdir()) == ["b.png", "c.mp4"]
+    assert "b.png" in results[0].read_text()
+    assert "b.png" in results[1].read_text()
+    assert main([*given, "--save", str(out)]) == 1  # as the first time
+    assert main(given) == 0
+
+
+def test_a_picture_that_cannot_be_drawn_loses_no_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(path: Path, content: bytes) -> None:
+        raise UserError(f"cannot write {path}: No space left on device")
+
+    monkeypatch.setattr("pose78.results.write_file", full)
+    given = ["predict", str(PEOPLE), "--save", str(tmp_path / "out"), "--json"]
+    assert main([*given, str(tmp_path / "r.json")]) == 1
+    assert "people.png: cannot write" in capsys.readouterr().err
+    assert json.loads((tmp_path / "r.json").read_text())
+
+
+@pytest.mark.parametrize("name", ["a.avi", "a.mkv"])
+def test_a_video_that_ends_early_is_told_of(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    film(tmp_path / name, 6)
+    given = ["predict", str(tmp_path / name), "--save", str(tmp_path / "out")]
+    assert main(given) == 0
+    assert not capfd.readouterr().err
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content[: len(content) * 6 // 10])
+    assert main(given) == 1
+    said = capfd.readouterr()
+    assert len(said.err.splitlines()) == 1
+    assert "of 6 pictures: it is cut off, or damaged" in said.err
+    assert "1 left out" in said.out.splitlines()[-1]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.mp4"]
+
+
+def test_libraries_say_nothing_of_damaged_pictures(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for suffix in (".bmp", ".gif", ".jpg", ".tif"):
+        file = tmp_path / f"a{suffix}"
+        Image.open(PEOPLE).convert("RGB").save(file)
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    main(["predict", str(tmp_path)])
+    assert all(line.startswith("left out: ") for line in capfd.readouterr().err.splitlines()[:-1])
 
 
 def test_nothing_readable_is_status_2(tmp_path: Path) -> None:

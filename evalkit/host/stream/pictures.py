@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common import pictures as incoming
+from common.console import note
 from common.errors import UserError
 from common.incoming import Unfit, read_bytes
-from common.texts import utf8
+from common.texts import one_line, utf8
 
 _SHOWN_SIDE = 640
 _SHOWN_QUALITY = 88
@@ -74,7 +75,7 @@ class Photographs:
 
 
 class Video:
-    """The frames of a video file.
+    """The frames of a video file; one that ends before its end is named on the console, once.
 
     Raises:
         UserError: it cannot be read.
@@ -82,7 +83,7 @@ class Video:
 
     def __init__(self, path: Path) -> None:
         self.name = utf8(path.name)
-        self._path = path
+        self._path, self._told = path, False
         if not incoming.open_video(str(path)).isOpened():
             raise UserError(f"{path} is no video that can be decoded; convert it to MP4 (H.264)")
 
@@ -97,6 +98,10 @@ class Video:
                 yield Picture(f"{self.name} #{number}", _rgb(frame))
             if number == 0:
                 raise UserError(f"{self._path} has no picture in it")
+            wrong = incoming.early_end(str(self._path), capture, number)
+            if wrong and not self._told:
+                self._told = True
+                note(one_line(f"{self._path} {wrong}"))
             if not repeat:
                 return
 
