@@ -11,7 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from common.incoming import Unfit
 from common.texts import utf8
@@ -22,11 +22,15 @@ MAX_PIXELS = 50_000_000
 MAX_BYTES = 256 * 1024 * 1024
 
 SUFFIXES = (
-    *(".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jp2"),
+    *(".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".jp2"),
 )
 """What the names of pictures in a folder end in, in small letters."""
 
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".avi", ".mov", ".mkv", ".webm")
+
+_MANY = (".gif", ".png", ".tif", ".tiff", ".webp")
+"""Suffixes of files that may hold several pictures."""
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000")
 
@@ -65,6 +69,9 @@ def size_of(content: bytes) -> tuple[int, int]:
 def decode(content: bytes, flags: int = cv2.IMREAD_COLOR) -> np.ndarray[Any, Any]:
     """Decode a picture file to uint8 [rows, columns, 3], BGR, or as ``flags`` of OpenCV say.
 
+    What shows through in a transparent picture is white, as on most pages: the colours that stand
+    there are seen by nobody.
+
     Raises:
         Unfit: no picture, a damaged one, or one of more than ``MAX_PIXELS``.
     """
@@ -79,7 +86,46 @@ def decode(content: bytes, flags: int = cv2.IMREAD_COLOR) -> np.ndarray[Any, Any
         picture = None
     if picture is None:
         raise Unfit("it cannot be decoded; convert it to JPEG or PNG")
+    if picture.ndim == 3 and picture.shape[2] == 3 and picture.dtype == np.uint8:
+        return _over_white(content, picture, not flags & cv2.IMREAD_IGNORE_ORIENTATION)
     return picture
+
+
+def _over_white(
+    content: bytes, picture: np.ndarray[Any, Any], upright: bool
+) -> np.ndarray[Any, Any]:
+    """A decoded picture; on white, in the same size, where its file says that it is transparent.
+
+    Raises:
+        Unfit: it is damaged.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
+            if not opened.mode.lower().endswith("a") and "transparency" not in opened.info:
+                return picture
+            turned = ImageOps.exif_transpose(opened) if upright else opened
+            seen = turned.convert("RGBA")
+            if seen.getchannel("A").getextrema() == (255, 255):
+                return picture
+            paper = Image.new("RGB", seen.size, "white")
+            paper.paste(seen, mask=seen)
+    except Exception:  # damaged files raise almost anything
+        raise Unfit("it cannot be decoded; convert it to JPEG or PNG") from None
+    white = cv2.cvtColor(np.asarray(paper), cv2.COLOR_RGB2BGR)
+    if white.shape != picture.shape:  # it is decoded smaller
+        return cv2.resize(white, picture.shape[1::-1], interpolation=cv2.INTER_AREA)
+    return white
+
+
+def pictures_in(path: Path) -> int:
+    """How many pictures a file of pictures holds, pages or steps of an animation; 1 if unknown."""
+    if path.suffix.lower() not in _MANY:
+        return 1
+    try:
+        with Image.open(path, formats=FORMATS) as picture:
+            return int(getattr(picture, "n_frames", 1))
+    except Exception:  # whoever decodes it says what is wrong
+        return 1
 
 
 def _check_chunks(content: bytes) -> None:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, TextIO
 
 from common.console import progress
 from common.errors import UserError
+from common.pictures import pictures_in
 from common.texts import counted, one_line
 from pose78.estimator import Person
 from pose78.eyes import Eyes
 from pose78.parallel import in_order
 from pose78.results import Album, Pixels, Seen
 from pose78.sources import Found as Sources
-from pose78.sources import View, frames_in, is_webcam, views_of
+from pose78.sources import View, frames_in, is_video, is_webcam, views_of
 
 if TYPE_CHECKING:
     from pose78.watching import Page
@@ -66,7 +67,10 @@ def look(
                     bar.write(one_line(f"left out: {found}"), file=sys.stderr)
                     continue
                 seen.append((view.bare(), found))
-                bar.write(one_line(f"{view.name}: {_people(found)}"), file=told or sys.stdout)
+                bar.write(
+                    one_line(f"{view.name}: {_people(found)}{_of_more(view)}"),
+                    file=told or sys.stdout,
+                )
                 if album is not None:
                     album.add(view, pixels, found)
                     for sentence in album.undrawn[told_of:]:
@@ -92,6 +96,12 @@ def _look_at(eyes: Eyes, view: View) -> Found:
     except UserError as error:
         return view, None, str(error)
     return view, pixels, eyes.see(pixels)
+
+
+def _of_more(view: View) -> str:
+    """That a file holds more pictures than the one that is looked at."""
+    count = 1 if is_video(view.file) else pictures_in(view.file)
+    return f"; 1 of {count} frames looked at" if count > 1 else ""
 
 
 def _people(people: Sequence[Person]) -> str:

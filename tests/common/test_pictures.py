@@ -12,6 +12,7 @@ from PIL import Image
 
 from ai8x_models.preprocess import prepare, read_picture
 from common.errors import UserError
+from common.pictures import pictures_in
 from distill.people.annotations import Skipped, read_pixels
 from evalkit.host.stream.pictures import Video
 
@@ -59,6 +60,48 @@ def test_four_colours_are_three(orientation: int, tmp_path: Path) -> None:
     found = read_picture(path)
     assert found.shape == wanted.shape
     assert np.abs(found.astype(int) - wanted).mean() < 30
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_what_is_transparent_is_white(suffix: str, orientation: int, tmp_path: Path) -> None:
+    picture = corner("RGBA")
+    alpha = np.full((24, 40), 255, np.uint8)
+    alpha[12:] = 0
+    alpha[:12, 20:] = 128
+    more = {"lossless": True, "exact": True} if suffix == ".webp" else {}
+    opaque = saved(picture, tmp_path / f"o{suffix}", orientation, **more)
+    picture.putalpha(Image.fromarray(alpha))
+    clear = saved(picture, tmp_path / f"a{suffix}", orientation, **more)
+    turns = TURNS.get(orientation, 0) if read_picture(opaque).shape[0] == 40 else 0
+    wanted = np.array(corner())
+    np.testing.assert_array_equal(read_picture(opaque), np.rot90(wanted, turns))
+    wanted[12:] = 255
+    wanted[:12, 20:] = (237, 137, 137)
+    difference = read_picture(clear).astype(int) - np.rot90(wanted, turns)
+    assert np.abs(difference).max() <= 1
+
+
+def test_pictures_of_grey_or_few_colours_are_laid_over_white_as_well(tmp_path: Path) -> None:
+    grey = Image.new("LA", (8, 8), (10, 0))
+    grey.save(tmp_path / "a.png")
+    few = Image.new("P", (8, 8), 0)
+    few.save(tmp_path / "b.png", transparency=0)
+    few.save(tmp_path / "c.gif", transparency=0)
+    for name in ("a.png", "b.png", "c.gif"):
+        assert (read_picture(tmp_path / name) == 255).all()
+
+
+def test_files_of_several_pictures_are_counted(tmp_path: Path) -> None:
+    steps = [Image.new("RGB", (8, 8), (60 * step, 0, 0)) for step in range(3)]
+    for suffix in (".gif", ".png", ".tif", ".webp"):
+        path = tmp_path / f"a{suffix}"
+        steps[0].save(path, save_all=True, append_images=steps[1:])
+        assert pictures_in(path) == 3
+        steps[0].save(path)
+        assert pictures_in(path) == 1
+    (tmp_path / "b.gif").write_text("no picture")
+    assert pictures_in(tmp_path / "b.gif") == pictures_in(tmp_path / "none.jpg") == 1
 
 
 def test_a_turned_picture_that_is_cut_off_is_refused(tmp_path: Path) -> None:

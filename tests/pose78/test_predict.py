@@ -374,6 +374,18 @@ def test_a_missing_source_is_named_and_left_out_beside_good_ones(
     assert main(["predict", str(PEOPLE)]) == 0
 
 
+def test_that_one_picture_of_several_is_looked_at_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = [Image.new("RGB", (40, 40), (60 * step, 0, 0)) for step in range(3)]
+    steps[0].save(tmp_path / "a.gif", save_all=True, append_images=steps[1:])
+    steps[0].save(tmp_path / "b.jfif", "JPEG")
+    assert main(["predict", str(tmp_path)]) == 0
+    first, second = capsys.readouterr().out.splitlines()[:2]
+    assert first.endswith("; 1 of 3 frames looked at")
+    assert second.endswith("b.jfif: nobody")
+
+
 def test_pictures_of_every_suffix_are_looked_at(tmp_path: Path) -> None:
     from common.pictures import SUFFIXES
 
