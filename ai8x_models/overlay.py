@@ -136,10 +136,23 @@ def write_picture(path: Path, pixels: Pixels) -> None:
     Raises:
         UserError: the name ends with none of ``FORMATS``, or the file cannot be written.
     """
+    write_file(path, encoded(path, pixels))
+
+
+def encoded(path: Path, pixels: Pixels) -> bytes:
+    """The content of a picture file of that name.
+
+    Raises:
+        UserError: the name ends with none of ``FORMATS``, or the format cannot hold the picture.
+    """
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         raise UserError(f"{path} names no kind of picture; let it end with {', '.join(FORMATS)}")
-    done, data = cv2.imencode(suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+    try:
+        done, data = cv2.imencode(suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+    except cv2.error:
+        done = False
     if not done:
-        raise RuntimeError(f"a picture of shape {pixels.shape} could not be encoded")
-    write_file(path, data.tobytes())
+        height, width = pixels.shape[:2]
+        raise UserError(f"cannot write {path}: {suffix} holds no picture of {width} x {height}")
+    return data.tobytes()

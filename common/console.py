@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -32,12 +33,15 @@ def command_line(work: Callable[Given, int | None]) -> Callable[Given, int]:
 
     None counts as 0. A :class:`~common.errors.UserError` becomes ``error: <sentence>`` on standard
     error and status 2, and so does a full disk or a place that cannot be written; Ctrl-C becomes a
-    line and status 130. Anything else is a fault of the program and passes.
+    line and status 130. Anything else is a fault of the program and passes. Letters that standard
+    output does not have are escaped there, as they are on standard error.
     """
 
     @functools.wraps(work)
     def guarded(*arguments: Given.args, **named: Given.kwargs) -> int:
         try:
+            if isinstance(sys.stdout, io.TextIOWrapper):
+                sys.stdout.reconfigure(errors="backslashreplace")
             _refuse_empty(arguments[0] if arguments and arguments[0] is not None else sys.argv[1:])
             status = work(*arguments, **named) or 0
             sys.stdout.flush()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import UserError
+from common.texts import utf8
 
 if sys.platform != "win32":
     import fcntl
@@ -259,13 +260,13 @@ def _check_name(path: Path, kind: str) -> None:
 
 
 def write_file(path: Path, content: bytes | memoryview | str) -> None:
-    """As :func:`replace_file`, text as UTF-8.
+    """As :func:`replace_file`, text as UTF-8; what UTF-8 does not have is escaped.
 
     Raises:
         UserError: it cannot be written; the sentence names the file and the reason.
     """
     try:
-        replace_file(path, content.encode() if isinstance(content, str) else content)
+        replace_file(path, utf8(content).encode() if isinstance(content, str) else content)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import stat
 import zipfile
 import zlib
 from mmap import ACCESS_READ, mmap
@@ -71,14 +72,20 @@ def need_file(path: Path, kind: str = "file", remedy: str = "check the path") ->
 
 
 def read_bytes(path: Path, most: int) -> bytes:
-    """Return a file's bytes; devices and pipes without end are refused as well.
+    """Return a file's bytes; devices and pipes, which may never end or begin, are refused.
 
     Raises:
-        Unfit: it has more than ``most`` bytes, or a name that no file can have.
+        Unfit: it has more than ``most`` bytes, is no ordinary file, or has a name that no file can
+            have.
         OSError: it cannot be read.
     """
     try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise Unfit("it is no ordinary file (a pipe or a device)")
         file = path.open("rb")
+    except Unfit:
+        raise
     except ValueError:  # a null character, or half of one of Unicode's pairs
         raise Unfit("its name has characters that no file's name can have") from None
     with file:

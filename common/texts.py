@@ -54,6 +54,11 @@ def one_line(text: str) -> str:
     return "".join(map(_visible, text))
 
 
+def utf8(text: str) -> str:
+    """Return text that can be written: the bytes of a name that are no UTF-8 are escaped."""
+    return text.encode("utf-8", errors="backslashreplace").decode("utf-8")
+
+
 def console(text: str) -> str:
     """Return lines for a terminal: as :func:`one_line`, but line ends and tabs pass.
 

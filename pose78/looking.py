@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, TextIO
 
 from common.console import progress
 from common.errors import UserError
+from common.pictures import pictures_in
 from common.texts import counted, one_line
 from pose78.estimator import Person
 from pose78.eyes import Eyes
 from pose78.parallel import in_order
 from pose78.results import Album, Pixels, Seen
-from pose78.sources import View, frames_in, is_webcam, views_of
+from pose78.sources import Found as Sources
+from pose78.sources import View, frames_in, is_video, is_webcam, views_of
 
 if TYPE_CHECKING:
     from pose78.watching import Page
@@ -48,10 +50,10 @@ def look(
         Everybody who was seen, and how many files could not be read.
 
     Raises:
-        UserError: the eyes cannot go on, or an annotated picture cannot be written.
+        UserError: the eyes cannot go on.
     """
     seen: list[Seen] = []
-    broken = 0
+    broken = told_of = 0
     counts = [frames_in(file) for file in files]
     total = sum(c for c in counts if c) if all(counts) else None
     with progress(title="looking", total=total, unit=" pictures") as bar:
@@ -65,9 +67,15 @@ def look(
                     bar.write(one_line(f"left out: {found}"), file=sys.stderr)
                     continue
                 seen.append((view.bare(), found))
-                bar.write(one_line(f"{view.name}: {_people(found)}"), file=told or sys.stdout)
+                bar.write(
+                    one_line(f"{view.name}: {_people(found)}{_of_more(view)}"),
+                    file=told or sys.stdout,
+                )
                 if album is not None:
                     album.add(view, pixels, found)
+                    for sentence in album.undrawn[told_of:]:
+                        bar.write(one_line(sentence), file=sys.stderr)
+                    told_of = len(album.undrawn)
                 if page is not None:
                     page.add(view, pixels, found, size)
         except KeyboardInterrupt:
@@ -90,6 +98,12 @@ def _look_at(eyes: Eyes, view: View) -> Found:
     return view, pixels, eyes.see(pixels)
 
 
+def _of_more(view: View) -> str:
+    """That a file holds more pictures than the one that is looked at."""
+    count = 1 if is_video(view.file) else pictures_in(view.file)
+    return f"; 1 of {count} frames looked at" if count > 1 else ""
+
+
 def _people(people: Sequence[Person]) -> str:
     if not people:
         return "nobody"
@@ -98,7 +112,11 @@ def _people(people: Sequence[Person]) -> str:
 
 
 def summary(
-    seen: Sequence[Seen], left_out: int, seconds: float, told: str = "", others: Sequence[Path] = ()
+    seen: Sequence[Seen],
+    left_out: int,
+    seconds: float,
+    told: str = "",
+    sources: Sources | None = None,
 ) -> str:
     """What was seen, in a line, and what the eyes say of it in another.
 
@@ -107,15 +125,26 @@ def summary(
         left_out: sources and files that could not be read.
         seconds: that it took.
         told: by the eyes.
-        others: files that are neither pictures nor videos.
+        sources: what else was named, which is passed over.
     """
     people = sum(len(found) for _, found in seen)
     who = counted(people, "person", "people")
     rate = f", {len(seen) / seconds:.1f} a second" if seen and seconds > 0 else ""
     left = f"; {left_out} left out" if left_out else ""
-    if others:
-        kinds = sorted({file.suffix.lower() or "without suffix" for file in others})
-        shown = ", ".join([*kinds[:_KINDS], *(["..."] if len(kinds) > _KINDS else [])])
-        left += f"; {counted(len(others), 'file')} of other kinds passed over ({shown})"
+    left += "" if sources is None else _passed_over(sources)
     line = one_line(f"{who} in {counted(len(seen), 'picture')}{rate}{left}")
     return "\n".join(filter(None, (told, line)))
+
+
+def _passed_over(sources: Sources) -> str:
+    """What the sources name beside files that are looked at."""
+    text = ""
+    if sources.others:
+        kinds = sorted({file.suffix.lower() or "without suffix" for file in sources.others})
+        shown = ", ".join([*kinds[:_KINDS], *(["..."] if len(kinds) > _KINDS else [])])
+        text += f"; {counted(len(sources.others), 'file')} of other kinds passed over ({shown})"
+    if sources.folders:
+        text += f"; {counted(sources.folders, 'folder')} in it not looked into"
+    if sources.again:
+        text += f"; {counted(sources.again, 'link')} to files that are looked at already"
+    return text

@@ -13,7 +13,7 @@ import contextlib
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_models.overlay import draw_people, write_picture
+from ai8x_models.overlay import draw_people, encoded
 from ai8x_models.skeleton import COCO17_TO_18
 from common.errors import UserError
-from common.files import check_writable, whole_file
+from common.files import check_writable, whole_file, write_file
+from common.pictures import open_video
+from common.texts import utf8
+from pose78.drawings import is_foreign, mark_video, marked
 from pose78.estimator import Person
 from pose78.sources import View, is_video, rate_of
 
@@ -77,15 +80,22 @@ def csv_text(seen: Sequence[Seen]) -> str:
 class Album:
     """Writes pictures with skeletons into a folder; the views of a video become a video.
 
-    Two files of one name are told apart by a number. Use it as a context: the last video is
-    finished at its end, or taken away when the work failed.
+    Two files of one name are told apart by a number, and so is a drawing from what is there and is
+    none. Use it as a context: the last video is finished at its end, or taken away when the work
+    failed.
+
+    Attributes:
+        folder: where they go.
+        undrawn: a sentence for each that could not be written; the others go on.
 
     Raises:
         UserError: the folder cannot be made or written.
     """
 
     folder: Path
-    _names: dict[Path, str] = field(default_factory=dict)
+    undrawn: list[str] = field(default_factory=list)
+    _names: set[str] = field(default_factory=set)
+    _numbers: dict[str, int] = field(default_factory=dict)
     _video: _Video | None = None
 
     def __post_init__(self) -> None:
@@ -102,30 +112,40 @@ class Album:
 
     def add(self, view: View, pixels: Pixels, people: Sequence[Person]) -> None:
         """Draw the people into a picture and write it."""
-        drawn = drawing(pixels, people)
-        if view.frame is None:
+        if not view.frame:
             self.close()
-            write_picture(self._path(view.file), drawn)
-            return
-        if view.frame == 0:
-            self.close()
-            self._video = _Video(self._path(view.file), drawn.shape, rate_of(view.file))
-        assert self._video is not None
-        self._video.add(drawn, view.seconds)
+        with self._going_on(view.file):
+            if view.frame is None:
+                path = self._path(view.file)
+                write_file(path, marked(encoded(path, drawing(pixels, people))))
+            elif view.frame == 0:
+                self._video = _Video(self._path(view.file), pixels.shape, rate_of(view.file))
+            if self._video is not None:
+                self._video.add(drawing(pixels, people), view.seconds)
 
     def close(self) -> None:
         """Finish the video that is being written, if there is one."""
-        if self._video is not None:
-            self._video.close()
-        self._video = None
+        video, self._video = self._video, None
+        if video is not None:
+            with self._going_on(video.path):
+                video.close()
+
+    @contextlib.contextmanager
+    def _going_on(self, file: Path) -> Iterator[None]:
+        """Keep what is wrong with one drawing from the others."""
+        try:
+            yield
+        except (UserError, OSError) as error:
+            reason = getattr(error, "strerror", None) or error
+            self.undrawn.append(f"not drawn: {file}: {reason}")
 
     def _path(self, file: Path) -> Path:
-        own = Path(drawn_name(file))
-        name, number = own, 1
-        while name.name in self._names.values():
-            number += 1
-            name = own.with_stem(f"{own.stem}-{number}")
-        self._names[file] = name.name
+        name = next(
+            name
+            for name in _free(file, self._names, self._numbers)
+            if not is_foreign(self.folder / name)
+        )
+        self._names.add(name)
         return self.folder / name
 
 
@@ -133,6 +153,31 @@ def drawn_name(file: Path) -> str:
     """What the annotated copy of a picture, video or webcam is called, if that is still free."""
     suffix = ".mp4" if is_video(file) else file.suffix.lower()
     return file.stem.replace(":", "-") + (suffix if suffix in (*_PLAIN, ".mp4") else ".png")
+
+
+def drawn_names(files: Sequence[Path]) -> dict[str, Path]:
+    """What the annotated copies of some files are called, and of which file each is."""
+    names: dict[str, Path] = {}
+    numbers: dict[str, int] = {}
+    for file in files:
+        names[next(_free(file, names, numbers))] = file
+    return names
+
+
+def _free(file: Path, taken: Container[str], numbers: dict[str, int]) -> Iterator[str]:
+    """Names for the annotated copy of a file that are not taken: its own, then numbered ones.
+
+    ``numbers`` keeps the last number of every name, so that many files of one name take no longer
+    than others.
+    """
+    own = Path(drawn_name(file))
+    if own.name not in taken:
+        yield own.name
+    while True:
+        numbers[own.name] = numbers.get(own.name, 1) + 1
+        name = own.with_stem(f"{own.stem}-{numbers[own.name]}").name
+        if name not in taken:
+            yield name
 
 
 def drawing(pixels: Pixels, people: Sequence[Person]) -> Pixels:
@@ -144,14 +189,17 @@ class _Video:
     """An MP4 file that has its name only when it is whole."""
 
     def __init__(self, path: Path, shape: tuple[int, ...], rate: float) -> None:
+        self.path, self._shape = path, shape
         code = cv2.VideoWriter.fourcc(*"mp4v")
         self._rate, self._written = rate, 0
+        if utf8(str(path)) != str(path):
+            raise UserError(f"cannot write {path}: its name is no UTF-8, which no video may have")
         with contextlib.ExitStack() as stack:
             partial = stack.enter_context(whole_file(path))
             self._writer = cv2.VideoWriter(str(partial), code, rate, (shape[1], shape[0]))
             if not self._writer.isOpened():
-                raise UserError(f"cannot write {path}: this OpenCV cannot make videos there")
-            self._whole = stack.pop_all()
+                raise UserError(self._refusal())
+            self._whole, self._partial = stack.pop_all(), partial
 
     def add(self, pixels: Pixels, seconds: float) -> None:
         """Add a picture; of a webcam, as often as it takes to stand at its time."""
@@ -161,8 +209,21 @@ class _Video:
             self._written += 1
 
     def close(self) -> None:
+        """Give it its name.
+
+        Raises:
+            UserError: it cannot be read again.
+        """
         self._writer.release()
+        if not open_video(str(self._partial)).read()[0]:
+            self.abandon()
+            raise UserError(self._refusal())
+        mark_video(self._partial)
         self._whole.close()
+
+    def _refusal(self) -> str:
+        rows, columns = self._shape[:2]
+        return f"cannot write {self.path}: no video of {columns} x {rows} pixels can be made there"
 
     def abandon(self) -> None:
         """Leave nothing."""

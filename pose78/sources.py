@@ -7,6 +7,7 @@ A webcam is ``webcam``, or ``webcam:1`` for the second one that the system knows
 from __future__ import annotations
 
 import glob
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ import numpy.typing as npt
 
 from ai8x_models.preprocess import read_picture
 from common.errors import UserError
-from common.pictures import SUFFIXES, VIDEO_SUFFIXES, open_video
+from common.pictures import SUFFIXES, VIDEO_SUFFIXES, early_end, open_video
+from common.texts import utf8
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -41,8 +43,9 @@ class View:
 
     @property
     def name(self) -> str:
-        """File, and number within a video."""
-        return str(self.file) if self.frame is None else f"{self.file} #{self.frame}"
+        """File, and number within a video; always text that can be written."""
+        file = utf8(str(self.file))
+        return file if self.frame is None else f"{file} #{self.frame}"
 
     def bare(self) -> View:
         """The same without its pixels, which take memory."""
@@ -57,11 +60,15 @@ class Found:
         files: to look at, in order, each once.
         missing: a sentence for every source that names nothing.
         others: files of other kinds in the folders and globs, which are passed over.
+        folders: how many folders in the folders and globs are not looked into.
+        again: how many names lead, through links, to files that others name already.
     """
 
     files: list[Path]
     missing: list[str]
     others: list[Path]
+    folders: int = 0
+    again: int = 0
 
 
 def find(sources: Sequence[str]) -> Found:
@@ -75,47 +82,75 @@ def find(sources: Sequence[str]) -> Found:
         raise UserError(f"{webcams[0]} never ends; name it as the only source")
     if webcams:
         return Found([Path(webcams[0])], [], [])
-    found: dict[Path, None] = {}
-    missing: list[str] = []
-    others: list[Path] = []
+    found = Found([], [], [])
+    names: dict[str, Path] = {}
     for source in sources:
         try:
-            files = _files(source)
+            _add(source, names, found)
+        except OSError as error:
+            found.missing.append(f"{source} cannot be read: {error.strerror or error}")
         except UserError as error:
-            missing.append(str(error))
-            continue
-        known = [file for file in files if _is_known(file) or str(file) == source]
-        others += (file for file in files if file not in known)
-        found.update(dict.fromkeys(known))
-    if not found:
-        raise UserError("; ".join(missing))
-    return Found(list(found), missing, others)
+            found.missing.append(str(error))
+    if not names:
+        raise UserError("; ".join(found.missing))
+    found.files = list(names.values())
+    return found
 
 
-def _files(source: str) -> list[Path]:
-    """Everything behind a source; what is hidden in a folder is not there for us."""
-    path = Path(source)
-    if path.is_dir():
-        files = sorted(p for p in path.iterdir() if not p.name.startswith("."))
-    elif path.exists():
-        return [path]
-    else:
-        matched = map(Path, sorted(glob.glob(source, recursive=True)))
-        files = [file for file in matched if file.exists()]  # rather than a link to nothing
-    if not (files or path.is_dir()):
-        raise UserError(
-            f"{source} does not exist; name a picture, a folder, a glob, a video or webcam"
-        )
-    files = [file for file in files if file.is_file()]
-    if not any(map(_is_known, files)):
+def _add(source: str, names: dict[str, Path], found: Found) -> None:
+    """Add what is behind a source to files by their real names, each once, and to the rest.
+
+    Raises:
+        UserError: it names nothing to look at.
+        OSError: a folder cannot be read.
+    """
+    single = Path(source).exists() and not Path(source).is_dir()
+    files = [Path(source)] if single else []
+    for path in () if single else _matches(source):
+        if path.is_dir():
+            # What "**" matches, it looks into.
+            found.folders += "**" not in source
+        elif _is_known(path):
+            files.append(path)
+        else:
+            found.others.append(path)
+    for path in files:
+        real = os.path.realpath(path)
+        known = names.setdefault(real, path)
+        if os.path.abspath(known) != os.path.abspath(path):
+            found.again += 1
+            names[real] = min(known, path, key=lambda name: len(name.parts))
+        elif not os.path.isfile(real):
+            found.missing.append(_no_file(path))
+            del names[real]
+    if not files:
         raise UserError(
             f"{source} holds nothing to look at ({', '.join((*SUFFIXES, *VIDEO_SUFFIXES))})"
         )
-    return files
+
+
+def _matches(source: str) -> list[Path]:
+    """What a folder or a glob names; what is hidden in a folder is not there for us."""
+    path = Path(source)
+    if path.is_dir():
+        return sorted(p for p in path.iterdir() if not p.name.startswith("."))
+    matched = [Path(name) for name in sorted(glob.glob(source, recursive=True))]
+    if not matched or matched == [path]:  # a link to nothing
+        raise UserError(
+            f"{source} does not exist; name a picture, a folder, a glob, a video or webcam"
+        )
+    return matched
+
+
+def _no_file(path: Path) -> str:
+    """What is wrong with a name that is neither a file nor a folder."""
+    if path.exists():
+        return f"{path} is no ordinary file (a pipe or a device); name a picture or a video"
+    return f"{path} is a link to nothing; take it away, or mend it"
 
 
 def _is_known(file: Path) -> bool:
-    """Whether a file looks like a picture or a video."""
+    """Whether a name is that of a picture or a video."""
     return file.suffix.lower() in (*SUFFIXES, *VIDEO_SUFFIXES)
 
 
@@ -131,8 +166,8 @@ def is_video(file: Path) -> bool:
 
 
 def views_of(file: Path) -> Iterator[View]:
-    """The single view of a picture, or those of a video or webcam; one that cannot be read has one
-    that says so."""
+    """The single view of a picture, or those of a video or webcam; one that cannot be read, or that
+    ends before its end, has one that says so."""
     if not is_video(file):
         yield View(file, None, lambda: read_picture(file))
         return
@@ -148,18 +183,19 @@ def views_of(file: Path) -> Iterator[View]:
             seconds = time.monotonic() - begin if live else 0.0
             pixels = np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
             yield View(file, number, lambda kept=pixels: kept, seconds)  # type: ignore[misc]
+        wrong = None if live else early_end(str(file), capture, number + 1)
     finally:
         capture.release()
     if number < 0:
         yield View(file, None, lambda: _refuse(file))
+    elif wrong:
+        yield View(file, None, lambda: _refuse(file, wrong))
 
 
 def opened(file: Path) -> cv2.VideoCapture:
     """A video or webcam through OpenCV, opened if it can be."""
     if not is_webcam(file):
         return open_video(str(file))
-    # Our own sentence is enough.
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     return cv2.VideoCapture(int(str(file).partition(":")[2] or 0))
 
 
@@ -179,11 +215,17 @@ def rate_of(file: Path) -> float:
     return rate if 1 <= rate <= 1000 else 25.0
 
 
-def _refuse(file: Path) -> Pixels:
+def _refuse(file: Path, wrong: str | None = None) -> Pixels:
+    if wrong:
+        raise UserError(f"the rest of {file}, which {wrong}")
     if is_webcam(file):
         raise UserError(
             f"{file} does not answer; plug a camera in, close the program that uses it, or name "
             "another as webcam:1"
+        )
+    if utf8(str(file)) != str(file):
+        raise UserError(
+            f"{file} is a video whose name is no UTF-8, which no video may have; rename it"
         )
     raise UserError(f"{file} is no video that can be decoded; convert it to MP4 (H.264)")
 

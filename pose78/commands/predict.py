@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -18,7 +19,7 @@ from common.threads import one_per_product
 if TYPE_CHECKING:
     from pose78.estimator import Model
     from pose78.eyes import Eyes
-    from pose78.results import Seen
+    from pose78.results import Album, Seen
     from pose78.watching import Page
 
 HTTP = 8078
@@ -32,8 +33,8 @@ def parser() -> argparse.ArgumentParser:
     result = Parser(
         prog="pose78 predict",
         description="Find people, by an integer student whose answers are those of the chip. What "
-        "cannot be read is named and left out. Exit status 1: a source is not there, 2: nothing "
-        "could be looked at.",
+        "cannot be read is named and left out. Exit status 1: something was left out or not "
+        "drawn, 2: nothing could be looked at.",
     )
     result.add_argument(
         "sources", nargs="+", metavar="SOURCE",
@@ -78,7 +79,7 @@ def _add_outputs(group: argparse._ArgumentGroup) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Command line; 1 when something was left out, 2 when nothing at all could be looked at.
+    """Command line; 1 when something was left out or not drawn, 2 when nothing was looked at.
 
     Raises:
         UserError: no source exists, a setting is out of range, the firmware or the board does not
@@ -93,10 +94,9 @@ def main(arguments: list[str]) -> int:
     from pose78 import estimator, looking, results, sources
 
     found = sources.find(options.sources)
-    outputs = [out for out in (options.json, options.csv) if out is not None]
-    _check_outputs(outputs, options.save, found.files)
+    _check_outputs(options, found.files)
     # Results on standard output are alone there.
-    told = sys.stderr if STANDARD in outputs else sys.stdout
+    told = sys.stderr if STANDARD in (options.json, options.csv) else sys.stdout
     model = estimator.load(options.model)
     model.settings_for(options.threshold)
     with contextlib.ExitStack() as stack:
@@ -110,14 +110,22 @@ def main(arguments: list[str]) -> int:
             eyes, found.files, album, page, model.size, options.threads, told
         )
         seconds = time.monotonic() - started
-        if album is not None:
-            album.close()
+        undrawn = [] if album is None else _finish(album)
         _write(options, seen)
         left_out = broken + len(found.missing)
-        print(looking.summary(seen, left_out, seconds, eyes.told(), found.others), file=told)
+        print(looking.summary(seen, left_out, seconds, eyes.told(), found), file=told)
         if page is not None:
             _wait(page)
-    return 2 if not seen else 1 if found.missing else 0
+    return 2 if not seen else 1 if left_out or undrawn else 0
+
+
+def _finish(album: Album) -> list[str]:
+    """Finish the last drawing; what could not be drawn."""
+    before = len(album.undrawn)
+    album.close()
+    for sentence in album.undrawn[before:]:
+        _say(sentence)
+    return album.undrawn
 
 
 def _refuse_idle(options: argparse.Namespace) -> None:
@@ -210,27 +218,67 @@ def _wait(page: Page) -> None:
             time.sleep(1)
 
 
-def _check_outputs(outputs: list[Path], folder: Path | None, files: list[Path]) -> None:
+def _check_outputs(options: argparse.Namespace, files: list[Path]) -> None:
     """Refuse what cannot be written before the work rather than after it.
 
-    So are two results in one file, and a result in place of what is looked at.
+    So are two results in one place, a result in place of what is looked at, and a drawing in place
+    of what is no drawing.
     """
     from common.files import check_writable
-    from pose78.results import drawn_name
+    from pose78.drawings import is_foreign
+    from pose78.results import drawn_names
 
-    if len({out.resolve() for out in outputs}) < len(outputs):
-        raise UserError(f"--json and --csv both name {outputs[0]}; give each a file of its own")
-    looked = {file.resolve() for file in files}
-    for out in outputs:
-        if out.resolve() in looked:
+    outputs = {name: out for name, out in (("--json", options.json), ("--csv", options.csv)) if out}
+    folder: Path | None = options.save
+    drawn = {} if folder is None else drawn_names(files)
+    _refuse_shared(outputs, folder, drawn)
+    looked = set(map(_real, files))
+    for out in outputs.values():
+        if _real(out) in looked:
             raise UserError(f"{out} is looked at, it would be lost; write the result elsewhere")
         if out != STANDARD:
             check_writable(out)
     if folder is None:
         return
     check_writable(folder, folder=True)
-    lost = [file for file in files if (folder / drawn_name(file)).resolve() in looked]
-    if lost:
-        raise UserError(
-            f"--save names {folder}, where {lost[0]} is, which would be lost; name another folder"
-        )
+    for name, file in drawn.items():
+        if _real(folder / name) in looked or is_foreign(folder / name):
+            raise UserError(
+                f"--save names {folder}, where {name} is, which would be lost to the drawing of "
+                f"{file}; name another folder"
+            )
+
+
+def _real(path: Path) -> Path:
+    """Where a path leads, whatever links do."""
+    return Path(os.path.realpath(path))
+
+
+def _refuse_shared(outputs: dict[str, Path], folder: Path | None, drawn: Iterable[str]) -> None:
+    """Refuse two results in one place.
+
+    Raises:
+        UserError: as said.
+    """
+    places: dict[Path, str] = {}
+    for option, out in outputs.items():
+        place = _real(out)
+        if place in places:
+            raise UserError(
+                f"{places[place]} and {option} both name {out}; give each a file of its own"
+            )
+        places[place] = option
+    if folder is None:
+        return
+    within = _real(folder)
+    for place, option in places.items():
+        if place == within or place in within.parents:
+            raise UserError(
+                f"{option} names {outputs[option]}, which is the folder that --save needs; give "
+                "each a place of its own"
+            )
+        if place.parent == within and place.name in drawn:
+            raise UserError(
+                f"{option} names {outputs[option]}, where --save writes a drawing; give it another "
+                "name"
+            )

@@ -25,6 +25,8 @@ from common.files import (
     write_arrays,
     write_file,
 )
+from common.incoming import Unfit, read_bytes
+from common.pictures import open_video
 from tests.helpers.places import REPOSITORY
 
 
@@ -288,3 +290,19 @@ def test_files_and_devices_that_are_there_may_be_written(tmp_path: Path) -> None
         check_place(path, False)
     check_place(tmp_path, True)
     assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_text_with_names_that_are_no_utf8_is_written(tmp_path: Path) -> None:
+    write_file(tmp_path / "a", "ü " + os.fsdecode(b"bad\xff"))
+    assert (tmp_path / "a").read_text("utf-8") == r"ü bad\udcff"
+
+
+def test_pipes_are_refused_rather_than_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(Unfit, match="no ordinary file"):
+        read_bytes(tmp_path / "pipe", 10)
+    assert not open_video(str(tmp_path / "pipe")).isOpened()
+    write_file(tmp_path / "file", "content")
+    assert read_bytes(tmp_path / "file", 10) == b"content"
+    with pytest.raises(IsADirectoryError):
+        read_bytes(tmp_path, 10)

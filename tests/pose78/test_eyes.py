@@ -121,7 +121,7 @@ def test_a_webcam_is_looked_at_until_it_ends(
     capture = cv2.VideoCapture
     wanted = []
 
-    def camera(which):
+    def camera(which, *more):
         wanted.append(which)
         return capture(str(tmp_path / "f.avi"))
 
@@ -129,7 +129,7 @@ def test_a_webcam_is_looked_at_until_it_ends(
     given = ["predict", "webcam:1", "--save", str(tmp_path / "out"), "--csv", str(tmp_path / "c")]
     assert main(given) == 0
     said = capsys.readouterr().out
-    assert wanted == [1]
+    assert [which for which in wanted if not isinstance(which, str)] == [1]
     assert "webcam:1 #2: " in said
     assert "in 3 pictures" in said
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["webcam-1.mp4"]

@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common import pictures as incoming
+from common.console import note
 from common.errors import UserError
 from common.incoming import Unfit, read_bytes
+from common.texts import one_line, utf8
 
 _SHOWN_SIDE = 640
 _SHOWN_QUALITY = 88
@@ -55,7 +57,7 @@ class Photographs:
     """
 
     def __init__(self, path: Path) -> None:
-        self.name = path.name
+        self.name = utf8(path.name)
         files = sorted(path.iterdir()) if path.is_dir() else [path]
         self.files = [file for file in files if file.suffix.lower() in incoming.SUFFIXES]
         if not self.files:
@@ -69,19 +71,19 @@ class Photographs:
         count = len(self.files)
         for number in itertools.count(first) if repeat else range(first, count):
             file = self.files[number % count]
-            yield Picture(file.name, read_photograph(file))
+            yield Picture(utf8(file.name), read_photograph(file))
 
 
 class Video:
-    """The frames of a video file.
+    """The frames of a video file; one that ends before its end is named on the console, once.
 
     Raises:
         UserError: it cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
-        self.name = path.name
-        self._path = path
+        self.name = utf8(path.name)
+        self._path, self._told = path, False
         if not incoming.open_video(str(path)).isOpened():
             raise UserError(f"{path} is no video that can be decoded; convert it to MP4 (H.264)")
 
@@ -96,6 +98,10 @@ class Video:
                 yield Picture(f"{self.name} #{number}", _rgb(frame))
             if number == 0:
                 raise UserError(f"{self._path} has no picture in it")
+            wrong = incoming.early_end(str(self._path), capture, number)
+            if wrong and not self._told:
+                self._told = True
+                note(one_line(f"{self._path} {wrong}"))
             if not repeat:
                 return
 
