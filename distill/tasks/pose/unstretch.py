@@ -82,7 +82,9 @@ def unstretch(files: Sequence[Path], out: Path, look: Look, empty_share: float) 
         if kind is Kept.PEOPLE or (kind is Kept.EMPTY and chance < empty_share):
             picture = cv2.resize(pixels, SHAPES[shape], interpolation=cv2.INTER_AREA)
             options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
-            (out / f"{path.stem}.jpg").write_bytes(cv2.imencode(".jpg", picture, options)[1].tobytes())
+            (out / f"{path.stem}.jpg").write_bytes(
+                cv2.imencode(".jpg", picture, options)[1].tobytes()
+            )
             count["written"] += 1
     return count
 
