@@ -301,8 +301,10 @@ def checksum(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: it cannot be read, or is a pipe or a device, which may never begin or end.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UserError(f"{path} is no ordinary file (a pipe or a device)")
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:

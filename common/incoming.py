@@ -71,6 +71,13 @@ def need_file(path: Path, kind: str = "file", remedy: str = "check the path") ->
     raise UserError(f"{path}: there is no such {kind}; {remedy}")
 
 
+def _ordinary(path: Path) -> None:
+    """Refuse what may never begin or end; a folder is told by the system when it is opened."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise Unfit("it is no ordinary file (a pipe or a device)")
+
+
 def read_bytes(path: Path, most: int) -> bytes:
     """Return a file's bytes; devices and pipes, which may never end or begin, are refused.
 
@@ -80,9 +87,7 @@ def read_bytes(path: Path, most: int) -> bytes:
         OSError: it cannot be read.
     """
     try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-            raise Unfit("it is no ordinary file (a pipe or a device)")
+        _ordinary(path)
         file = path.open("rb")
     except Unfit:
         raise
@@ -194,8 +199,10 @@ def is_cut_off(path: Path) -> bool:
     """Whether a file begins as a zip archive and lacks the directory at its end.
 
     Raises:
+        Unfit: it is no ordinary file.
         OSError: it cannot be read.
     """
+    _ordinary(path)
     with path.open("rb") as file:
         return file.read(len(_ARCHIVE)) == _ARCHIVE and not zipfile.is_zipfile(path)
 
@@ -204,7 +211,8 @@ def check_torch(path: Path) -> None:
     """Look at a checkpoint before torch unpacks it: torch itself never compresses.
 
     Raises:
-        Unfit: it would unpack to far more than it takes, or describes more than any network.
+        Unfit: it is no ordinary file, would unpack to far more than it takes, or describes more
+            than any network.
         OSError: it cannot be read.
     """
     if is_cut_off(path):

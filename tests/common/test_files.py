@@ -25,7 +25,7 @@ from common.files import (
     write_arrays,
     write_file,
 )
-from common.incoming import Unfit, read_bytes
+from common.incoming import Unfit, check_torch, is_cut_off, read_bytes
 from common.pictures import open_video
 from tests.helpers.places import REPOSITORY
 
@@ -301,6 +301,11 @@ def test_pipes_are_refused_rather_than_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(Unfit, match="no ordinary file"):
         read_bytes(tmp_path / "pipe", 10)
+    with pytest.raises(UserError, match="no ordinary file"):
+        checksum(tmp_path / "pipe")
+    for look in (is_cut_off, check_torch):
+        with pytest.raises(Unfit, match="no ordinary file"):
+            look(tmp_path / "pipe")
     assert not open_video(str(tmp_path / "pipe")).isOpened()
     write_file(tmp_path / "file", "content")
     assert read_bytes(tmp_path / "file", 10) == b"content"
