@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ai8x_models.follow.colour import SURE, alike, colours_of, learn, unlike
+from ai8x_models.follow.colour import SURE, alike, away, colours_of, learn, unlike
+from ai8x_models.follow.crossing import crossing_tracks
 from ai8x_models.follow.fixed import Integers
 from ai8x_models.follow.likeness import Colour, Tracked
 
 MEMORIES = 8
-_MEMORY_MS = 10000
+_MEMORY_MS, _CHANGED = 10000, 60
 
 
 @dataclass(eq=False)
@@ -33,11 +34,13 @@ class Clothes:
     Attributes:
         memories: those who have left, the oldest first.
         colours: of each person found in this picture.
+        refused: bool [tracks, people], who is not to be given what of this picture.
     """
 
     def __init__(self) -> None:
         self.memories: list[Memory] = []
         self.colours: list[Colour] = []
+        self.refused = np.zeros((0, 0), bool)
 
     def look(
         self,
@@ -55,40 +58,47 @@ class Clothes:
             self.colours = colours_of(people, seen, looked)
 
     def refuse(self, tracks: Sequence[Tracked], like: Integers, least: int) -> None:
-        """Whoever wears what somebody else is known by is not like a track."""
+        """Whoever wears what somebody else is known by is not like the other tracks."""
+        self.refused = np.zeros(like.shape, bool)
         if self._light_changed(tracks, like, least):
             self.memories = []
             for track in tracks:
                 track.colour.known = 0
         for index, colour in enumerate(self.colours):
-            if not self._somebodys(tracks, colour):
-                continue
+            nearest = self._nearest(tracks, colour)
             for number, track in enumerate(tracks):
-                if track.seen and unlike(track.colour, colour):
+                if track.seen and nearest is not None and unlike(track.colour, colour, nearest):
                     like[number, index] = 0
+                    self.refused[number, index] = True
 
     def _known(self, tracks: Sequence[Tracked]) -> Iterator[Tracked | Memory]:
         yield from self.memories
         yield from (track for track in tracks if track.seen)
 
-    def _somebodys(self, tracks: Sequence[Tracked], colour: Colour) -> bool:
-        return any(alike(one.colour, colour) for one in self._known(tracks))
+    def _nearest(self, tracks: Sequence[Tracked], colour: Colour) -> int | None:
+        """How far away the colour is from that of the one known by it; None: it is nobody's."""
+        distances = [
+            away(one.colour, colour) for one in self._known(tracks) if alike(one.colour, colour)
+        ]
+        return min(distances, default=None)
 
     def _light_changed(self, tracks: Sequence[Tracked], like: Integers, least: int) -> bool:
-        """Whether most of those who are where they are expected wear what nobody wore."""
+        """Whether most of those who are alone where they are expected wear what nobody wore."""
         changed = kept = 0
+        crossing = crossing_tracks(tracks)
         for index, track in enumerate(tracks):
             if not track.seen or track.colour.known < SURE or not self.colours:
                 continue
+            if any(alike(track.colour, colour) for colour in self.colours):
+                kept += 1
+                continue
             best = int(np.argmax(like[index]))
             colour = self.colours[best]
-            if like[index, best] < least or colour.known == 0:
+            if index in crossing or like[index, best] < least or colour.known == 0:
                 continue
-            if not unlike(track.colour, colour):
-                kept += 1
-            elif not self._somebodys(tracks, colour):
-                changed += 1
-        return changed > 0 and changed >= kept
+            far = away(track.colour, colour) > _CHANGED
+            changed += far and self._nearest(tracks, colour) is None
+        return changed > 2 * kept
 
     def learn(self, track: Tracked, person: int) -> None:
         """Somebody was seen alone."""

@@ -21,7 +21,7 @@ PIXELS = 128
 SURE = 3
 """Pictures in which a colour is seen before somebody is told by it."""
 
-_ALIKE, _UNLIKE, _UNEVEN = 40, 60, 40
+_ALIKE, _UNEVEN = 40, 40
 _LEAST_CELLS, _MOST_KNOWN = 4, 15
 _NECK, _HIPS, _WAYS = 1, (8, 11), (77, 128, 179)
 
@@ -48,9 +48,13 @@ def away(one: Colour, other: Colour) -> int:
     return int(np.abs((one.channels >> 4) - (other.channels >> 4)).max())
 
 
-def unlike(track: Colour, found: Colour) -> bool:
-    """Whether somebody found wears something else than a track."""
-    return found.known > 0 and track.known >= SURE and away(track, found) > _UNLIKE
+def unlike(track: Colour, found: Colour, nearest: int) -> bool:
+    """Whether somebody found wears something else than a track.
+
+    ``nearest``: how far the colour is away from that of somebody else who is known by it.
+    """
+    known = found.known > 0 and track.known >= SURE
+    return known and away(track, found) > nearest + _ALIKE
 
 
 def alike(known: Colour, found: Colour) -> bool:

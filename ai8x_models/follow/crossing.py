@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from ai8x_models.follow.fixed import Integers
 from ai8x_models.follow.likeness import POINTS, Tracked, point_likeness, track_likeness
@@ -42,6 +43,7 @@ def crossing_share(
     pairs: Mapping[int, int],
     crossing: set[int],
     hold_ms: int,
+    refused: npt.NDArray[np.bool_],
 ) -> dict[int, Integers]:
     """The points of everybody who was not given to a track outside, for each track that crosses.
 
@@ -51,6 +53,7 @@ def crossing_share(
         pairs: person of each track.
         crossing: tracks that cross.
         hold_ms: so long a point is expected after the person was seen without it.
+        refused: bool [tracks, people], whose points a track does not get.
 
     Returns:
         int64 [18, 3] for each of ``crossing``; what it did not get is 0.
@@ -65,7 +68,7 @@ def crossing_share(
     like = np.zeros((len(rows), len(free), POINTS), np.int64)
     for row, index in enumerate(rows):
         for column, points in enumerate(found):
-            known = expected[row] & (points[:, 2] > 0)
+            known = expected[row] & (points[:, 2] > 0) & ~refused[index, free[column]]
             away = tracks[index].near() - points[:, :2].T
             like[row, column] = np.where(known, point_likeness(tracks[index].size, away), 0)
     shares = {index: np.zeros((POINTS, 3), np.int64) for index in rows}

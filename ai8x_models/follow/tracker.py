@@ -200,7 +200,8 @@ class Tracker:
     ) -> None:
         crossing = crossing_tracks(self.tracks)
         found = {track: people[person] for track, person in pairs.items()}
-        shares = crossing_share(self.tracks, people, pairs, crossing, self.settings.hold_ms)
+        hold_ms, refused = self.settings.hold_ms, self.clothes.refused
+        shares = crossing_share(self.tracks, people, pairs, crossing, hold_ms, refused)
         for index, points in shares.items():
             found.pop(index, None)
             if (points[:, 2] > 0).sum() >= COMMON:

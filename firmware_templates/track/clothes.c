@@ -6,6 +6,7 @@
 #include "colour.h"
 
 #define MEMORY_MS 10000u
+#define CHANGED 60u /* of 255: so far away is another colour where nobody has it */
 
 void clothes_init(tracker_t *tracker)
 {
@@ -31,15 +32,34 @@ void clothes_look(tracker_t *tracker, const pose_result_t *people, const region_
 
 /* ---- light ------------------------------------------------------------------------------------- */
 
-static bool somebodys(const tracker_t *tracker, const colour_t *colour)
+#define NOBODYS 256u /* farther than colours can be apart */
+
+static uint32_t nearer(uint32_t nearest, const colour_t *known, const colour_t *found)
 {
+    if (!colour_alike(known, found)) return nearest;
+    const uint32_t away = colour_away(known, found);
+    return away < nearest ? away : nearest;
+}
+
+/* How far away a colour is from that of the one known by it; NOBODYS: there is none. */
+static uint32_t nearest_to(const tracker_t *tracker, const colour_t *found)
+{
+    uint32_t nearest = NOBODYS;
     for (uint32_t m = 0; m < TRACK_MEMORIES; ++m) {
         const memory_t *memory = &tracker->memories[m];
-        if (memory->number != 0 && colour_alike(&memory->colour, colour)) return true;
+        if (memory->number != 0) nearest = nearer(nearest, &memory->colour, found);
     }
     for (uint32_t t = 0; t < TRACK_MAX; ++t) {
         const tracked_t *track = &tracker->tracks[t];
-        if (track->seen != 0 && colour_alike(&track->colour, colour)) return true;
+        if (track->seen != 0) nearest = nearer(nearest, &track->colour, found);
+    }
+    return nearest;
+}
+
+static bool worn(const colour_t *known, uint32_t count, const pairs_t *pairs)
+{
+    for (uint32_t p = 0; p < count; ++p) {
+        if (colour_alike(known, &pairs->colours[p])) return true;
     }
     return false;
 }
@@ -56,21 +76,24 @@ static uint32_t likest(const uint16_t *like, uint32_t count, uint32_t least)
     return best;
 }
 
+/* Whether most of those who are alone where they are expected wear what nobody wore. */
 static bool light_changed(const tracker_t *tracker, uint32_t count, uint32_t least, const pairs_t *pairs)
 {
+    const uint32_t crossing = crossing_tracks(tracker);
     uint32_t changed = 0, kept = 0;
     for (uint32_t t = 0; t < TRACK_MAX; ++t) {
         const tracked_t *track = &tracker->tracks[t];
         if (track->seen == 0 || track->colour.known < COLOUR_SURE) continue;
-        const uint32_t p = likest(pairs->like[t], count, least);
-        if (p == count || pairs->colours[p].known == 0) continue;
-        if (!colour_unlike(&track->colour, &pairs->colours[p])) {
+        if (worn(&track->colour, count, pairs)) {
             ++kept;
-        } else if (!somebodys(tracker, &pairs->colours[p])) {
-            ++changed;
+            continue;
         }
+        const uint32_t p = likest(pairs->like[t], count, least);
+        if ((crossing >> t & 1u) || p == count || pairs->colours[p].known == 0) continue;
+        const bool far = colour_away(&track->colour, &pairs->colours[p]) > CHANGED;
+        if (far && nearest_to(tracker, &pairs->colours[p]) == NOBODYS) ++changed;
     }
-    return changed > 0 && changed >= kept;
+    return changed > 2u * kept;
 }
 
 void clothes_refuse(tracker_t *tracker, uint32_t count, uint32_t least, pairs_t *pairs)
@@ -80,12 +103,14 @@ void clothes_refuse(tracker_t *tracker, uint32_t count, uint32_t least, pairs_t 
         for (uint32_t t = 0; t < TRACK_MAX; ++t) tracker->tracks[t].colour.known = 0;
     }
     for (uint32_t p = 0; p < count; ++p) {
-        if (!somebodys(tracker, &pairs->colours[p])) continue;
+        const uint32_t nearest = nearest_to(tracker, &pairs->colours[p]);
+        pairs->refused[p] = 0;
+        if (nearest == NOBODYS) continue;
         for (uint32_t t = 0; t < TRACK_MAX; ++t) {
             const tracked_t *track = &tracker->tracks[t];
-            if (track->seen != 0 && colour_unlike(&track->colour, &pairs->colours[p])) {
-                pairs->like[t][p] = 0;
-            }
+            if (track->seen == 0 || !colour_unlike(&track->colour, &pairs->colours[p], nearest)) continue;
+            pairs->like[t][p] = 0;
+            pairs->refused[p] |= (uint8_t)(1u << t);
         }
     }
 }

@@ -1,12 +1,13 @@
 /* Who is who by the clothes (colour.h), with FOLLOW_COLOUR; without it all of this is nothing.
  *
- * A track learns the colour of whoever it is given alone. Somebody found in another colour, which is that of
- * somebody else who is known, is not given to it. Whoever has left is remembered for ten seconds; a newcomer in the colour of exactly one of those known
- * gets that number, if its owner is lost or has left: where people are dressed alike nothing is given back.
+ * A track learns the colour of whoever it is given alone. Somebody found in a colour that somebody else is
+ * known by, and is nearer to by 40 of 255, is not given to it, and while people cross none of their points is.
+ * Whoever has left is remembered for ten seconds; a newcomer in the colour of exactly one of those known gets
+ * that number, if its owner is lost or has left: where people are dressed alike nothing is given back.
  *
- * Light: where of those who are found where they are expected at least as many wear what nobody wore as wear
- * what they did, it is the light that has changed. Then all colours are forgotten, and the picture is taken
- * as if there were none.
+ * Light: where more than twice as many are alone where they are expected, in a colour that nobody wore, as
+ * there are known colours to be seen, it is the light that has changed. Then all colours are forgotten, and
+ * the picture is taken as if there were none.
  *
  * The twin is ai8x_models/follow/clothes.py. SPDX-License-Identifier: MIT
  */

@@ -7,7 +7,6 @@
 #if FOLLOW_COLOUR
 
 #define ALIKE 40u
-#define UNLIKE 60u
 #define UNEVEN 40u
 #define LEAST_CELLS 4u
 #define MOST_CELLS 6u
@@ -85,9 +84,9 @@ bool colour_alike(const colour_t *known, const colour_t *found)
     return found->known != 0 && known->known >= COLOUR_SURE && colour_away(known, found) <= ALIKE;
 }
 
-bool colour_unlike(const colour_t *known, const colour_t *found)
+bool colour_unlike(const colour_t *known, const colour_t *found, uint32_t nearest)
 {
-    return found->known != 0 && known->known >= COLOUR_SURE && colour_away(known, found) > UNLIKE;
+    return found->known != 0 && known->known >= COLOUR_SURE && colour_away(known, found) > nearest + ALIKE;
 }
 
 void colour_learn(colour_t *known, const colour_t *found)

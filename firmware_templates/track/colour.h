@@ -22,9 +22,9 @@ void thumbnail_row(thumbnail_t *thumbnail, uint32_t row, const uint8_t *pixels);
 uint32_t colour_away(const colour_t *one, const colour_t *other);
 
 /* Whether somebody found wears what a track is known to wear, or something else; neither where one is not
- * known. */
+ * known. nearest: how far away the found colour is from that of somebody else who is known by it. */
 bool colour_alike(const colour_t *known, const colour_t *found);
-bool colour_unlike(const colour_t *known, const colour_t *found);
+bool colour_unlike(const colour_t *known, const colour_t *found, uint32_t nearest);
 
 void colour_learn(colour_t *known, const colour_t *found);
 

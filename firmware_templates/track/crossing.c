@@ -32,8 +32,18 @@ static bool expected(const tracked_t *track, uint32_t k, const tracker_settings_
     return point->value != 0 && point->missing <= (uint32_t)settings->hold_ms + track->missed;
 }
 
+static bool refused(const pairs_t *pairs, uint32_t track, uint32_t person)
+{
+#if FOLLOW_COLOUR
+    return pairs->refused[person] >> track & 1u;
+#else
+    (void)pairs, (void)track, (void)person;
+    return false;
+#endif
+}
+
 static void compare(const tracker_t *tracker, const tracker_settings_t *settings,
-                    const pose_result_t *people, uint32_t k, joint_t *joint)
+                    const pose_result_t *people, const pairs_t *pairs, uint32_t k, joint_t *joint)
 {
     for (uint32_t t = 0; t < TRACK_MAX; ++t) {
         const tracked_t *track = &tracker->tracks[t];
@@ -42,7 +52,7 @@ static void compare(const tracker_t *tracker, const tracker_settings_t *settings
             const pose_point_t *found = &people->people[p].points[k];
             const bool free = (joint->people >> p & 1u) && found->value != 0;
             joint->like[t][p] = 0;
-            if (!wanted || !free) continue;
+            if (!wanted || !free || refused(pairs, t, p)) continue;
             joint->like[t][p] =
                 (uint16_t)point_likeness(track->size, &track->points[k], found->x, found->y);
         }
@@ -90,7 +100,7 @@ void crossing_share(const tracker_t *tracker, const tracker_settings_t *settings
     for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
         joint_t joint = {.tracks = crossing, .people = free};
         uint32_t t = 0, p = 0;
-        compare(tracker, settings, people, k, &joint);
+        compare(tracker, settings, people, pairs, k, &joint);
         for (t = 0; t < TRACK_MAX; ++t) shares[t].points[k] = (pose_point_t){0, 0, 0};
         while (best_pair(&joint, people->count, &t, &p)) {
             shares[t].points[k] = people->people[p].points[k];

@@ -18,6 +18,7 @@ typedef struct {
     uint8_t track_of[POSE_MAX_PEOPLE], person_of[TRACK_MAX]; /* CROSSING_NOBODY: none */
 #if FOLLOW_COLOUR
     colour_t colours[POSE_MAX_PEOPLE]; /* of those found */
+    uint8_t refused[POSE_MAX_PEOPLE];  /* bit t: whose points track t does not get */
 #endif
 } pairs_t;
 

@@ -70,6 +70,22 @@ def test_somebody_known_in_the_place_of_another() -> None:
     assert list(here(watched.without)) == [1]
 
 
+def test_colours_that_are_hard_to_tell_apart() -> None:
+    """Forty-eight steps of 255: the nearer one is meant."""
+    watched = Watched()
+    watched.look((100, (3, 8, 6)), (380, (6, 5, 9)), pictures=10)
+    assert list(here(watched.look((375, (3, 8, 6)), pictures=3))) == [1]
+    assert list(here(watched.without)) == [2]
+
+
+def test_a_mixture_of_two_colours_is_no_other_light() -> None:
+    """Of two people one is half hidden for a moment; the other one's colour was to be seen."""
+    watched = Watched()
+    watched.look((100, RED), (380, BLUE), pictures=10)
+    watched.look((100, RED), (380, (6, 2, 6)), pictures=2)
+    assert list(here(watched.look((105, BLUE), pictures=3))) == [2]
+
+
 def test_two_who_change_sides_unseen() -> None:
     watched = Watched()
     before = here(watched.look((100, RED), (380, BLUE), pictures=10))

@@ -9,6 +9,7 @@ from ai8x_models.follow.likeness import Tracked, size_of
 from ai8x_models.follow.tracker import Region, Tracker
 from tests.helpers.track_cases import figure
 
+NOBODY = np.zeros((8, 8), bool)
 WHOLE = Region(0, 0, 480)
 STEP_MS = 35
 
@@ -38,7 +39,7 @@ def test_points_that_the_decoder_mixed_go_to_whom_they_belong() -> None:
     people = [np.where(swapped, other, one), np.where(swapped, one, other)]
     crossing = crossing_tracks(tracks)
     assert crossing == {0, 1}
-    shares = crossing_share(tracks, people, {0: 0, 1: 1}, crossing, 250)
+    shares = crossing_share(tracks, people, {0: 0, 1: 1}, crossing, 250, NOBODY)
     assert np.array_equal(shares[0], one)
     assert np.array_equal(shares[1], other)
 
@@ -47,9 +48,21 @@ def test_people_given_to_a_track_outside_keep_their_points() -> None:
     one, other, far = standing(100), standing(120, 1), standing(350, 2)
     tracks = [track(one), track(other), track(far)]
     people = [far, one]
-    shares = crossing_share(tracks, people, {2: 0, 0: 1}, crossing_tracks(tracks), 250)
+    shares = crossing_share(tracks, people, {2: 0, 0: 1}, crossing_tracks(tracks), 250, NOBODY)
     assert set(shares) == {0, 1}
     assert np.array_equal(shares[0] + shares[1], one)
+
+
+def test_nobody_gets_points_of_somebody_who_wears_something_else() -> None:
+    """One of two who cross is seen, nearer to where the other is expected."""
+    one, other = standing(200), standing(215, 1)
+    tracks = [track(one), track(other)]
+    refused = NOBODY.copy()
+    assert crossing_share(tracks, [other], {1: 0}, {0, 1}, 250, refused)[1].any()
+    refused[1, 0] = True
+    shares = crossing_share(tracks, [other], {0: 0}, {0, 1}, 250, refused)
+    assert not shares[1].any()
+    assert np.array_equal(shares[0], other)
 
 
 def test_whoever_is_missed_for_most_of_a_second_is_known_again() -> None:
