@@ -41,6 +41,9 @@ _TOO_LARGE = f"it has more than {MAX_PIXELS // 1_000_000} million pixels; make i
 _ESTIMATED = (".mkv", ".webm")
 """Videos that say how long they are, not of how many pictures: a tenth less is no damage."""
 
+_EDITED = (".mp4", ".m4v", ".mov")
+"""Videos that can hold more pictures than they show."""
+
 # What is wrong with a file is said in a sentence of ours, without lines of libraries between;
 # FFmpeg looks at this when the first video is opened.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -177,4 +180,7 @@ def early_end(path: str, capture: cv2.VideoCapture, frames: int) -> str | None:
     spare = 1 + stated // 10 if Path(path).suffix.lower() in _ESTIMATED else 0
     if frames + spare >= stated:
         return None
-    return f"ends after {frames} of {stated} pictures: it is cut off, or damaged"
+    why = "it is cut off, or damaged"
+    if Path(path).suffix.lower() in _EDITED:
+        why += ", or its edit list leaves pictures out (then convert it: ffmpeg -i IN OUT.mp4)"
+    return f"ends after {frames} of {stated} pictures: {why}"

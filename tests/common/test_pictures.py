@@ -12,7 +12,7 @@ from PIL import Image
 
 from ai8x_models.preprocess import prepare, read_picture
 from common.errors import UserError
-from common.pictures import pictures_in
+from common.pictures import early_end, pictures_in
 from distill.people.annotations import Skipped, read_pixels
 from evalkit.host.stream.pictures import Video
 
@@ -130,3 +130,19 @@ def test_a_film_for_a_board_that_ends_early_is_told_of_once(
     said = capfd.readouterr().err.splitlines()
     assert len(said) == 1
     assert "of 6 pictures: it is cut off, or damaged" in said[0]
+
+
+class Stated:
+    """A video that says it has ten pictures."""
+
+    def get(self, _: int) -> float:
+        return 10.0
+
+
+@pytest.mark.parametrize(("name", "edited"), [("a.mp4", True), ("a.MOV", True), ("a.avi", False)])
+def test_pictures_that_a_video_does_not_show(name: str, edited: bool) -> None:
+    said = early_end(name, Stated(), 7)  # type: ignore[arg-type]
+    assert said is not None
+    assert said.startswith("ends after 7 of 10 pictures: it is cut off, or damaged")
+    assert ("edit list" in said) == edited
+    assert early_end(name, Stated(), 10) is None  # type: ignore[arg-type]
