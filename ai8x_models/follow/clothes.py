@@ -16,7 +16,9 @@ from ai8x_models.follow.fixed import Integers
 from ai8x_models.follow.likeness import Colour, Tracked
 
 MEMORIES = 8
-_MEMORY_MS, _CHANGED = 10000, 60
+WAIT = 14
+"""Pictures that a newcomer without a colour waits for a number while somebody is lost or gone."""
+_MEMORY_MS, _CHANGED, _DOUBT = 10000, 60, 20
 
 
 @dataclass(eq=False)
@@ -114,17 +116,26 @@ class Clothes:
         """Of those who have left."""
         return {memory.number for memory in self.memories}
 
+    def waits(self, tracks: Sequence[Tracked], newcomer: Tracked) -> bool:
+        """Whether the newcomer's colour may tell soon that it is one of those lost or gone."""
+        return newcomer.colour.known == 0 and any(
+            isinstance(one, Memory) or (one.unseen > 0 and one.colour.known >= SURE)
+            for one in self._known(tracks)
+        )
+
     def old_number(self, tracks: Sequence[Tracked], newcomer: Tracked) -> int:
-        """Of the only one known in the newcomer's colour, if lost or gone; 0: there is none."""
+        """Of the one known in the newcomer's colour, if lost or gone; 0: there is none, or two."""
         colour = newcomer.colour
         others = [
-            one
+            (away(one.colour, colour), one)
             for one in self._known(tracks)
             if one is not newcomer and one.number and alike(one.colour, colour)
         ]
-        if len(others) != 1:
+        others.sort(key=lambda pair: pair[0])
+        distances = [distance for distance, _ in others]
+        if not others or (distances[1:] and distances[1] - distances[0] <= _DOUBT):
             return 0
-        (one,) = others
+        one = others[0][1]
         number = one.number
         if isinstance(one, Memory):
             self.memories.remove(one)

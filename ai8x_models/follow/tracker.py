@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_models.follow.clothes import Clothes
+from ai8x_models.follow.clothes import WAIT, Clothes
 from ai8x_models.follow.crossing import crossing_share, crossing_tracks
 from ai8x_models.follow.fixed import Integers, clamp, quotient, toward
 from ai8x_models.follow.likeness import COMMON, POINTS, Tracked, likeness, size_of
@@ -209,7 +209,8 @@ class Tracker:
         for index, track in enumerate(self.tracks):
             if track.seen and index in found:
                 self._seen(track, found[index], ms, index in crossing)
-                if index not in crossing:
+                alone = index not in crossing or track.number == 0
+                if alone and index in pairs:
                     self.clothes.learn(track, pairs[index])
             elif track.seen:
                 number = track.number
@@ -274,7 +275,7 @@ class Tracker:
         track.size = toward(track.size, size, share)
         self._found(track, points, ms, crossing)
         track.missed = track.unseen = 0
-        track.seen += track.seen < self.settings.confirm
+        track.seen += track.seen < min(self.settings.confirm + WAIT, 65535)
 
     def _not_seen(self, track: Tracked, looked: Region, ms: int) -> None:
         missed = _expected_in(track, looked, self.edge)
@@ -301,9 +302,13 @@ class Tracker:
 
     def _give_numbers(self) -> None:
         for track in self.tracks:
-            if track.seen and not track.number and track.seen >= self.settings.confirm:
-                old = self.clothes.old_number(self.tracks, track)
-                track.number = old or self._next_number()
+            if not track.seen or track.number or track.seen < self.settings.confirm:
+                continue
+            waited = track.seen - self.settings.confirm
+            if waited < WAIT and self.clothes.waits(self.tracks, track):
+                continue
+            old = self.clothes.old_number(self.tracks, track)
+            track.number = old or self._next_number()
 
     def _next_number(self) -> int:
         used = {other.number for other in self.tracks if other.seen} | {0} | self.clothes.numbers()

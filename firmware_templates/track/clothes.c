@@ -6,6 +6,7 @@
 #include "colour.h"
 
 #define MEMORY_MS 10000u
+#define DOUBT 20u   /* of 255: two colours no farther apart than this may be meant */
 #define CHANGED 60u /* of 255: so far away is another colour where nobody has it */
 
 void clothes_init(tracker_t *tracker)
@@ -148,29 +149,55 @@ bool clothes_remembered(const tracker_t *tracker, uint16_t number)
     return false;
 }
 
+bool clothes_waits(const tracker_t *tracker, const tracked_t *newcomer)
+{
+    if (newcomer->colour.known != 0) return false;
+    for (uint32_t m = 0; m < TRACK_MEMORIES; ++m) {
+        if (tracker->memories[m].number != 0) return true;
+    }
+    for (uint32_t t = 0; t < TRACK_MAX; ++t) {
+        const tracked_t *track = &tracker->tracks[t];
+        if (track->seen != 0 && track->unseen != 0 && track->colour.known >= COLOUR_SURE) return true;
+    }
+    return false;
+}
+
+typedef struct {
+    uint32_t away, next; /* of the nearest colour and of the one after it */
+    uint16_t *number;
+    tracked_t *track; /* 0: who has left */
+} owner_t;
+
+static void owner_may_be(owner_t *owner, const colour_t *known, const colour_t *found, uint16_t *number,
+                         tracked_t *track)
+{
+    if (!colour_alike(known, found)) return;
+    const uint32_t away = colour_away(known, found);
+    if (away >= owner->away) {
+        if (away < owner->next) owner->next = away;
+        return;
+    }
+    *owner = (owner_t){away, owner->away, number, track};
+}
+
 uint16_t clothes_old_number(tracker_t *tracker, tracked_t *newcomer)
 {
-    uint32_t others = 0;
-    memory_t *left = 0;
-    tracked_t *known = 0;
+    owner_t owner = {NOBODYS, NOBODYS, 0, 0};
     for (uint32_t m = 0; m < TRACK_MEMORIES; ++m) {
         memory_t *memory = &tracker->memories[m];
-        if (memory->number == 0 || !colour_alike(&memory->colour, &newcomer->colour)) continue;
-        left = memory;
-        ++others;
+        if (memory->number == 0) continue;
+        owner_may_be(&owner, &memory->colour, &newcomer->colour, &memory->number, 0);
     }
     for (uint32_t t = 0; t < TRACK_MAX; ++t) {
         tracked_t *track = &tracker->tracks[t];
         if (track->seen == 0 || track->number == 0) continue; /* the newcomer has none */
-        if (!colour_alike(&track->colour, &newcomer->colour)) continue;
-        known = track;
-        ++others;
+        owner_may_be(&owner, &track->colour, &newcomer->colour, &track->number, track);
     }
-    if (others != 1u || (known != 0 && known->unseen == 0)) return 0;
-    uint16_t *had = left ? &left->number : &known->number;
-    const uint16_t number = *had;
-    *had = 0;
-    if (known) known->seen = 0;
+    if (owner.number == 0 || owner.next - owner.away <= DOUBT) return 0;
+    if (owner.track && owner.track->unseen == 0) return 0;
+    const uint16_t number = *owner.number;
+    *owner.number = 0;
+    if (owner.track) owner.track->seen = 0;
     if (newcomer->colour.known < COLOUR_SURE) newcomer->colour.known = COLOUR_SURE;
     return number;
 }

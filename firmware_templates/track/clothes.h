@@ -2,8 +2,9 @@
  *
  * A track learns the colour of whoever it is given alone. Somebody found in a colour that somebody else is
  * known by, and is nearer to by 40 of 255, is not given to it, and while people cross none of their points is.
- * Whoever has left is remembered for ten seconds; a newcomer in the colour of exactly one of those known gets
- * that number, if its owner is lost or has left: where people are dressed alike nothing is given back.
+ * Whoever has left is remembered for ten seconds; a newcomer gets the number of the one known by the nearest
+ * colour, if its owner is lost or has left and nobody else's colour is nearly as near: where people are dressed
+ * alike nothing is given back.
  *
  * Light: where more than twice as many are alone where they are expected, in a colour that nobody wore, as
  * there are known colours to be seen, it is the light that has changed. Then all colours are forgotten, and
@@ -37,6 +38,11 @@ void clothes_remember(tracker_t *tracker, uint16_t number, const tracked_t *trac
 
 bool clothes_remembered(const tracker_t *tracker, uint16_t number);
 
+/* Pictures in which a newcomer without a colour waits for a number, while somebody is lost or gone whom the
+ * colour may tell. */
+#define CLOTHES_WAIT 14u
+bool clothes_waits(const tracker_t *tracker, const tracked_t *newcomer);
+
 /* What a newcomer's number was, who had it has it no longer; 0: there is none. */
 uint16_t clothes_old_number(tracker_t *tracker, tracked_t *newcomer);
 
@@ -50,6 +56,8 @@ uint16_t clothes_old_number(tracker_t *tracker, tracked_t *newcomer);
 #define clothes_learn(track, pairs, person) ((void)0)
 #define clothes_remember(tracker, number, track) ((void)(number))
 #define clothes_remembered(tracker, number) false
+#define CLOTHES_WAIT 0u
+#define clothes_waits(tracker, newcomer) false
 #define clothes_old_number(tracker, newcomer) 0
 
 #endif

@@ -154,7 +154,8 @@ static void track_seen(tracked_t *track, const pose_person_t *person,
     }
     track->missed = 0;
     track->unseen = 0;
-    if (track->seen < settings->confirm) ++track->seen;
+    const uint32_t most = (uint32_t)settings->confirm + CLOTHES_WAIT;
+    if (track->seen < most && track->seen < UINT16_MAX) ++track->seen;
 }
 
 static void track_begin(tracked_t *track, const pose_person_t *person)
@@ -248,6 +249,8 @@ static void give_numbers(tracker_t *tracker, const tracker_settings_t *settings)
     for (uint32_t t = 0; t < TRACK_MAX; ++t) {
         tracked_t *track = &tracker->tracks[t];
         if (track->seen == 0 || track->number != 0 || track->seen < settings->confirm) continue;
+        const uint32_t waited = (uint32_t)track->seen - settings->confirm;
+        if (waited < CLOTHES_WAIT && clothes_waits(tracker, track)) continue;
         const uint16_t old = clothes_old_number(tracker, track);
         track->number = old ? old : next_number(tracker);
     }
@@ -309,7 +312,8 @@ static void update(tracker_t *tracker, const tracker_settings_t *settings,
         if (crosses) person = person_box(&shares[t]).count >= LIKENESS_COMMON ? &shares[t] : 0;
         if (person) {
             track_seen(track, person, settings, ms, crosses);
-            if (!crosses) clothes_learn(track, pairs, p);
+            const bool alone = !crosses || track->number == 0;
+            if (alone && p != CROSSING_NOBODY) clothes_learn(track, pairs, p);
         } else {
             const uint16_t number = track->number;
             track_not_seen(track, settings, looked, tracker->edge, ms);

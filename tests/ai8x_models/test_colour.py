@@ -15,8 +15,10 @@ from tests.helpers.track_cases import Course, c_thumbnail, check, figure, packed
 WHOLE = Region(0, 0, 480)
 STEP_MS = 35
 Clothes = tuple[int, int, int]
-People = Sequence[tuple[float, Clothes]]
+People = Sequence[tuple[float, Clothes | None]]
+"""Where somebody stands and what they wear; None: something of everything."""
 RED, BLUE, GREEN, WALL = (10, 2, 2), (2, 2, 10), (2, 9, 2), (6, 6, 6)
+MANY = ((0, 0, 0), (15, 15, 15), (15, 0, 8), (0, 15, 8))
 
 
 def standing(x: float) -> Integers:
@@ -29,7 +31,9 @@ def thumb(people: People, light: int = 0) -> Integers:
     cells[:] = WALL
     for x, colour in people:
         column = round(x / 15)
-        cells[8:26, max(column - 2, 0) : column + 3] = colour
+        body = cells[8:26, max(column - 2, 0) : column + 3]
+        rows, columns = np.indices(body.shape[:2])
+        body[:] = np.array(MANY)[(2 * rows + columns) % 4] if colour is None else colour
     return np.clip(cells + light, 0, 15)
 
 
@@ -40,7 +44,9 @@ class Watched:
         self.tracker, self.plain = Tracker(), Tracker()
         self.now = 1000
 
-    def look(self, *people: tuple[float, Clothes], pictures: int = 1, light: int = 0) -> list[Told]:
+    def look(
+        self, *people: tuple[float, Clothes | None], pictures: int = 1, light: int = 0
+    ) -> list[Told]:
         """The same people in so many pictures; who is told in the last."""
         told: list[Told] = []
         for _ in range(pictures):
@@ -68,6 +74,27 @@ def test_somebody_known_in_the_place_of_another() -> None:
     assert list(here(watched.look((100, RED), (380, BLUE), pictures=10))) == [1, 2]
     assert list(here(watched.look((105, BLUE), pictures=3))) == [2]
     assert list(here(watched.without)) == [1]
+
+
+def test_who_comes_back_half_hidden_waits_for_the_colour() -> None:
+    """A new number half a second later, if no colour is ever seen."""
+    watched = Watched()
+    watched.look((100, RED), (380, BLUE), pictures=10)
+    watched.look((100, RED), pictures=60)
+    hidden = ((100.0, RED), (300.0, None))
+    assert list(here(watched.look(*hidden, pictures=10))) == [1]
+    assert list(here(watched.look((100, RED), (300, BLUE), pictures=2))) == [1, 2]
+    watched.look((100, RED), pictures=60)
+    assert list(here(watched.look(*hidden, pictures=20))) == [1, 3]
+
+
+def test_of_two_who_are_gone_the_nearer_colour_is_meant() -> None:
+    """Thirty-two steps of 255 apart; where they are sixteen apart nobody knows."""
+    for other, numbers_then in (((10, 4, 4), [1]), ((10, 2, 3), [3])):
+        watched = Watched()
+        watched.look((100, RED), (380, other), pictures=10)
+        watched.look(pictures=60)
+        assert list(here(watched.look((240, RED), pictures=3))) == numbers_then
 
 
 def test_colours_that_are_hard_to_tell_apart() -> None:
