@@ -149,9 +149,9 @@ bool clothes_remembered(const tracker_t *tracker, uint16_t number)
     return false;
 }
 
-bool clothes_waits(const tracker_t *tracker, const tracked_t *newcomer)
+bool clothes_waits(const tracker_t *tracker, const tracked_t *newcomer, uint32_t waited)
 {
-    if (newcomer->colour.known != 0) return false;
+    if (newcomer->colour.known != 0 || waited >= CLOTHES_WAIT) return false;
     for (uint32_t m = 0; m < TRACK_MEMORIES; ++m) {
         if (tracker->memories[m].number != 0) return true;
     }

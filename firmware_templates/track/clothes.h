@@ -38,10 +38,10 @@ void clothes_remember(tracker_t *tracker, uint16_t number, const tracked_t *trac
 
 bool clothes_remembered(const tracker_t *tracker, uint16_t number);
 
-/* Pictures in which a newcomer without a colour waits for a number, while somebody is lost or gone whom the
- * colour may tell. */
+/* Whether a newcomer without a colour, who has waited so many pictures, waits for a number: for 14 of them,
+ * while somebody is lost or gone whom the colour may tell. */
 #define CLOTHES_WAIT 14u
-bool clothes_waits(const tracker_t *tracker, const tracked_t *newcomer);
+bool clothes_waits(const tracker_t *tracker, const tracked_t *newcomer, uint32_t waited);
 
 /* What a newcomer's number was, who had it has it no longer; 0: there is none. */
 uint16_t clothes_old_number(tracker_t *tracker, tracked_t *newcomer);
@@ -57,7 +57,7 @@ uint16_t clothes_old_number(tracker_t *tracker, tracked_t *newcomer);
 #define clothes_remember(tracker, number, track) ((void)(number))
 #define clothes_remembered(tracker, number) false
 #define CLOTHES_WAIT 0u
-#define clothes_waits(tracker, newcomer) false
+#define clothes_waits(tracker, newcomer, waited) false
 #define clothes_old_number(tracker, newcomer) 0
 
 #endif

@@ -249,8 +249,7 @@ static void give_numbers(tracker_t *tracker, const tracker_settings_t *settings)
     for (uint32_t t = 0; t < TRACK_MAX; ++t) {
         tracked_t *track = &tracker->tracks[t];
         if (track->seen == 0 || track->number != 0 || track->seen < settings->confirm) continue;
-        const uint32_t waited = (uint32_t)track->seen - settings->confirm;
-        if (waited < CLOTHES_WAIT && clothes_waits(tracker, track)) continue;
+        if (clothes_waits(tracker, track, (uint32_t)track->seen - settings->confirm)) continue;
         const uint16_t old = clothes_old_number(tracker, track);
         track->number = old ? old : next_number(tracker);
     }

@@ -217,7 +217,7 @@ def test_threshold_list_and_names_of_points(page: Browser, model: Model) -> None
             assert row == (f"person {number}{round(100 * person.score)} %"
                            f"{len(person.points)} of 18 points")  # fmt: skip
         nose = people[0].points["nose"]
-        left, top, zoom = map(float, page.evaluate("stage.dataset.box").split())
+        left, top, zoom = map(float, page.wait("stage.dataset.box").split())
         x0, y0 = page.evaluate("[stage.getBoundingClientRect().x, stage.getBoundingClientRect().y]")
         at = (x0 + left + (nose.x + 0.5) * zoom, y0 + top + (nose.y + 0.5) * zoom)
         page.call("Input.dispatchMouseEvent", type="mouseMoved", x=at[0] + 1, y=at[1])
