@@ -204,7 +204,7 @@ class Tracker:
         shares = crossing_share(self.tracks, people, pairs, crossing, hold_ms, refused)
         for index, points in shares.items():
             found.pop(index, None)
-            if (points[:, 2] > 0).sum() >= COMMON:
+            if _is_enough(self.tracks[index], points):
                 found[index] = points
         for index, track in enumerate(self.tracks):
             if track.seen and index in found:
@@ -327,6 +327,12 @@ class Tracker:
         speed = tuple(clamp(v >> 4, -32768, 32767) for v in track.speed)
         points = np.stack([*places, value], axis=1)
         return Told(track.number, track.unseen, track.size, (speed[0], speed[1]), points)
+
+
+def _is_enough(track: Tracked, share: Integers) -> bool:
+    """Whether somebody who crosses got so many of their points that it is them."""
+    count, known = int((share[:, 2] > 0).sum()), int((track.value > 0).sum())
+    return count >= COMMON and 2 * count >= known
 
 
 def _begin(points: Integers) -> Tracked:

@@ -27,6 +27,15 @@ _EXAMPLE = 120  # characters of an example of what is left out
 _JPEG_TAIL = 4096  # bytes; cameras write a little behind a picture's end
 
 
+_ONE = {  # a reason's first words where only one is meant
+    "picture entries ": "picture entry ",
+    "pictures ": "picture ",
+    "annotations ": "annotation ",
+    "people ": "person ",
+    "points ": "point ",
+}
+
+
 class Skipped:
     """Counts of what was left out, by reason, with the first example of each."""
 
@@ -34,7 +43,7 @@ class Skipped:
         self.reasons: dict[str, tuple[int, str]] = {}
 
     def add(self, reason: str, example: object, count: int = 1) -> None:
-        """Count ``count`` more; ``reason`` is a plural, "pictures missing"."""
+        """Count ``count`` more; ``reason`` is a plural without a verb of its own, "pictures missing"."""
         said = shortened(one_line(str(example)), _EXAMPLE)
         before, first = self.reasons.get(reason, (0, said))
         self.reasons[reason] = (before + count, first)
@@ -44,8 +53,15 @@ class Skipped:
 
     def __str__(self) -> str:
         return ", ".join(
-            f"{count} {reason} (first: {first})" for reason, (count, first) in self.reasons.items()
+            f"{count} {_worded(reason, count)} (first: {first})"
+            for reason, (count, first) in self.reasons.items()
         )
+
+
+def _worded(reason: str, count: int) -> str:
+    """The reason as it is said of so many: "1 picture missing"."""
+    words = next((words for words in _ONE if reason.startswith(words)), "")
+    return _ONE[words] + reason.removeprefix(words) if words and count == 1 else reason
 
 
 def read_json(path: Path, nobody: bool = False) -> dict[str, Any]:
@@ -139,7 +155,7 @@ class KeypointFile:
             )
             return
         if self._is_doubled(annotation):
-            self.skipped.add("annotations that are there twice", name)
+            self.skipped.add("annotations there twice", name)
             return
         reason = self._wrong_with(annotation)
         if reason:
@@ -170,7 +186,7 @@ class KeypointFile:
                 annotation["keypoints"][2::3]
             )
             contrary = marked and not annotation.get("iscrowd")
-            return "people with points although their num_keypoints is 0" if contrary else ""
+            return "people with points although num_keypoints is 0" if contrary else ""
         if not checks.is_numbers(points, 3 * self.joints):
             return "people with broken keypoints"
         if not checks.are_visibilities(annotation["keypoints"]):
@@ -234,7 +250,7 @@ class KeypointFile:
         outside &= points[:, 2] > 0
         if outside.any():
             name = f"annotation {shown(annotation.get('id', 'without id'))}"
-            self.skipped.add("points outside their picture", name, outside.sum())
+            self.skipped.add("points outside the picture", name, outside.sum())
             points[outside] = 0
         return list(points.reshape(-1))
 

@@ -1,7 +1,8 @@
 /* People who cross: where two tracks are expected at the same place, what is found there may be either's,
  * or half of each; the decoder mixes their points. So these tracks share the points out among themselves,
  * each kind of point for itself: the nearest pair of an expected place and a point first. A point that no
- * track expects goes nowhere, and a track that gets fewer than three points has not been seen.
+ * track expects goes nowhere, and a track that gets fewer than three points, or fewer than half of those
+ * it has, has not been seen.
  *
  * The twin is ai8x_models/follow/crossing.py. Bounded: for each kind of point TRACK_MAX * POSE_MAX_PEOPLE
  * comparisons and at most as many pairs as tracks. SPDX-License-Identifier: MIT

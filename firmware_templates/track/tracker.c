@@ -295,6 +295,15 @@ static void forget_all(tracker_t *tracker)
     clothes_forget(tracker);
 }
 
+/* Whether somebody who crosses got so many of their points that it is them. */
+static bool is_enough(const tracked_t *track, const pose_person_t *share)
+{
+    const uint32_t count = person_box(share).count;
+    uint32_t known = 0;
+    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) known += track->points[k].value > 0;
+    return count >= LIKENESS_COMMON && 2u * count >= known;
+}
+
 static void update(tracker_t *tracker, const tracker_settings_t *settings,
                    const pose_result_t *people, const pairs_t *pairs, const region_t *looked,
                    uint32_t ms)
@@ -308,7 +317,7 @@ static void update(tracker_t *tracker, const tracker_settings_t *settings,
         const bool crosses = crossing >> t & 1u;
         const pose_person_t *person = p != CROSSING_NOBODY ? &people->people[p] : 0;
         if (track->seen == 0) continue;
-        if (crosses) person = person_box(&shares[t]).count >= LIKENESS_COMMON ? &shares[t] : 0;
+        if (crosses) person = is_enough(track, &shares[t]) ? &shares[t] : 0;
         if (person) {
             track_seen(track, person, settings, ms, crosses);
             const bool alone = !crosses || track->number == 0;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from ai8x_models.follow.crossing import crossing_share, crossing_tracks
 from ai8x_models.follow.likeness import Tracked, size_of
@@ -63,6 +64,18 @@ def test_nobody_gets_points_of_somebody_who_wears_something_else() -> None:
     shares = crossing_share(tracks, [other], {0: 0}, {0, 1}, 250, refused)
     assert not shares[1].any()
     assert np.array_equal(shares[0], other)
+
+
+@pytest.mark.parametrize(("points", "missed"), [(18, 0), (9, 0), (8, STEP_MS), (3, STEP_MS)])
+def test_whoever_crosses_is_seen_where_half_of_their_points_are(points: int, missed: int) -> None:
+    """Less may be what the decoder made of the one who stands in front."""
+    tracker = Tracker()
+    one, other = standing(200), standing(225, 1)
+    for index in range(10):
+        tracker.step([one, other], WHOLE, 1000 + STEP_MS * index)
+    other[points:] = 0
+    told = tracker.step([one, other], WHOLE, 1000 + STEP_MS * 10)
+    assert [track.missed for track in told] == [0, missed]
 
 
 def test_whoever_is_missed_for_most_of_a_second_is_known_again() -> None:

@@ -94,22 +94,22 @@ def test_sound_people_are_all_measured(tmp_path: Path, change: Change) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        *[(first(area=area), "1 people whose area is no positive number (first: annotation 1)")
+        *[(first(area=area), "1 person whose area is no positive number (first: annotation 1)")
           for area in (float("nan"), float("inf"), 0, -5, "12", None, 10**400, [1])],
-        *[(first(bbox=box), "1 people without a sound box (first: annotation 1)")
+        *[(first(bbox=box), "1 person without a sound box (first: annotation 1)")
           for box in ([1, 2, 3], [float("nan")] * 4, ["1", "2", "3", "4"], [1, 2, -3, 4],
                       [1, 2, 0, 4], None, 7, [1, 2, 3, 10**400])],
-        (without("bbox"), "1 people without a sound box"),
-        *[(first(iscrowd=flag), "1 annotations whose iscrowd is neither 0 nor 1")
+        (without("bbox"), "1 person without a sound box"),
+        *[(first(iscrowd=flag), "1 annotation whose iscrowd is neither 0 nor 1")
           for flag in ("0", [1], 2, "")],
-        (first(num_keypoints="0"), "1 annotations whose num_keypoints is no number of points"),
-        (first(num_keypoints=0), "1 people with points although their num_keypoints is 0"),
+        (first(num_keypoints="0"), "1 annotation whose num_keypoints is no number of points"),
+        (first(num_keypoints=0), "1 person with points although num_keypoints is 0"),
         *[(first(keypoints=[30, 40, v] * 17), "visibility is not 0, 1 or 2")
           for v in (3, -1, 0.9)],
         (first(category_id="1"),
-         "1 annotations of other categories (first: annotation 1, category '1')"),
+         "1 annotation of other categories (first: annotation 1, category '1')"),
         (first(category_id=2),
-         "1 annotations of other categories (first: annotation 1, category 2)"),
+         "1 annotation of other categories (first: annotation 1, category 2)"),
     ],
 )  # fmt: skip
 def test_others_are_counted_and_not_measured(tmp_path: Path, change: Change, said: str) -> None:
@@ -162,8 +162,10 @@ def test_doubles_count_once(tmp_path: Path) -> None:
     assert measured(content) == 3
     assert content.skipped.reasons == {
         "picture entries with the id of another": (2, "entry 2"),
-        "annotations that are there twice": (3, "annotation 101"),
+        "annotations there twice": (3, "annotation 101"),
     }
+    assert "2 picture entries with" in str(content.skipped)
+    assert "3 annotations there twice" in str(content.skipped)
 
 
 @pytest.mark.parametrize(
@@ -285,7 +287,7 @@ def test_a_picture_that_changed_after_the_run_began_teaches_nothing(tmp_path: Pa
     pictures = Pictures(tmp_path, written(tmp_path))
     cv2.imwrite(str(tmp_path / "1.png"), np.zeros((50, 50, 3), np.uint8))
     assert pictures.pixels(pictures.entries[0]) is None
-    assert "pictures of another size than annotated" in str(pictures.skipped)
+    assert "1 picture of another size than annotated" in str(pictures.skipped)
 
 
 def test_sizes_that_are_not_given_are_taken_from_the_pictures(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_the_rest_of_a_damaged_set_is_used(
         "people with broken keypoints": 1,
         "annotations of no listed picture": 1,
         "annotations of other categories": 1,
-        "points outside their picture": 1,
+        "points outside the picture": 1,
     }
     assert "left out" in caplog.text
     assert "gone.jpg" in caplog.text
