@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_models.codec import STRIDE, Floats, cell_centre
+from ai8x_models.faint import add_faint_points
 from ai8x_models.skeleton import (
     BACKGROUND,
     GROUP_ORDER,
@@ -211,7 +212,20 @@ def decode(
     ``heatmaps``: [19, h, w], ``pafs``: [38, h, w], values about 0..1 and -1..1 (integer maps are
     to be scaled first).  Coordinates of the result are input pixels.
     """
-    return decode_all(heatmaps, pafs, stride, settings)[: settings.max_people]
+    people = decode_all(heatmaps, pafs, stride, settings)[: settings.max_people]
+    heat = np.asarray(heatmaps, np.float32)
+    return _completed(people, heat, stride, settings.faint)
+
+
+def _completed(people: list[Person], heat: Floats, stride: int, least: float) -> list[Person]:
+    """People with their faint points."""
+    maxima = [find_peaks(heat[channel], least) for channel in range(BACKGROUND)]
+    peaks = [
+        np.concatenate([cell_centre(p.cells, stride), p.values[:, None]], axis=1) for p in maxima
+    ]
+    points = [p.keypoints.copy() for p in people]
+    add_faint_points(points, peaks)
+    return [Person(k, p.score) for k, p in zip(points, people, strict=True)]
 
 
 def decode_all(
@@ -220,7 +234,7 @@ def decode_all(
     stride: int = STRIDE,
     settings: DecodeSettings = DEFAULTS,
 ) -> list[Person]:
-    """As :func:`decode`, however many people there are."""
+    """As :func:`decode`, however many people there are, without their faint points."""
     heat = _check(heatmaps, NUM_HEATMAPS, "heatmaps")
     fields = _check(pafs, NUM_PAFS, "part affinities")
     if heat.shape[1:] != fields.shape[1:] or min(heat.shape[1:]) < 2:

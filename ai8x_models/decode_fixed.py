@@ -8,7 +8,6 @@ Right shifts round down.  Nothing here exceeds 64 bits, and no intermediate of t
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,12 +16,9 @@ import numpy.typing as npt
 
 from ai8x_models.codec import STRIDE
 from ai8x_models.decode import Person
-from ai8x_models.decoder_tables import (
-    INVERSE_ROOT_TABLE,
-    LOG2_1000,
-    LOG2_TABLE,
-    SAMPLE_Q15,
-)
+from ai8x_models.decoder_tables import INVERSE_ROOT_TABLE, SAMPLE_Q15
+from ai8x_models.faint_fixed import add_faint_points
+from ai8x_models.peaks_fixed import CELL, Integers, Peaks, find_peaks, pixels, rescale
 from ai8x_models.skeleton import (
     GROUP_ORDER,
     LIMBS,
@@ -33,20 +29,12 @@ from ai8x_models.skeleton import (
 )
 from ai8x_models.thresholds import DEFAULTS, SAMPLES, SCORE_PRIOR, DecodeSettings, fixed
 
-Integers = npt.NDArray[np.int64]
-
 MAX_SIDE = 32
-MAX_PEAKS = 16
-MAX_PAIRS = 1400
-"""Pairs of peaks that are looked at; ``POSE_MAX_PAIRS`` says what happens beyond."""
 MAX_LOOKS = 10000
 """Samples of all pairs together, after which no further pair is looked at."""
 MAX_PEOPLE = 8
 MAX_UNIT = 24
 MAX_STRIDE = 64
-_CELL = 1 << 10
-_SCORE_MAX = 4 << 15
-_LOG2 = np.array(LOG2_TABLE, np.int64)
 _ALONG = np.array(SAMPLE_Q15, np.int64)
 _INVERSE_ROOT = np.array(INVERSE_ROOT_TABLE, np.int64)
 
@@ -57,6 +45,7 @@ class FixedSettings:
 
     Attributes:
         peak: Q16.
+        faint: Q16.
         affinity: Q27.
         min_score: Q15.
         agreeing: samples of 10 that must agree.
@@ -69,6 +58,7 @@ class FixedSettings:
     """
 
     peak: int
+    faint: int
     affinity: int
     min_score: int
     agreeing: int
@@ -79,6 +69,7 @@ class FixedSettings:
     def __post_init__(self) -> None:
         ranges = {
             "peak": (0, 2**18 - 1),
+            "faint": (0, 2**18 - 1),
             "affinity": (0, 2**30 - 1),
             "min_score": (0, 2**20 - 1),
             "agreeing": (1, SAMPLES),
@@ -115,15 +106,6 @@ class FixedPerson:
         return Person((self.points * scale).astype(np.float32), self.score / 2**14)
 
 
-@dataclass(frozen=True, eq=False)
-class _Peaks:
-    """Peaks of one keypoint in reading order: int64 [n] positions (Q10 cells), values (Q15)."""
-
-    x: Integers
-    y: Integers
-    value: Integers
-
-
 @dataclass(eq=False)
 class _Group:
     """A person being put together: peak number by keypoint, and the sum of affinities, Q15."""
@@ -132,117 +114,15 @@ class _Group:
     affinity: int = 0
 
 
-def rescale(values: npt.ArrayLike, unit: int, target: int, low: int, high: int) -> Integers:
-    """``rescaled()`` of the C code: from steps of 2**-unit to 2**-target, within low and high."""
-    array = np.asarray(values, np.int64)
-    if unit > target:
-        return np.clip(((array >> (unit - target - 1)) + 1) >> 1, low, high)
-    shift = target - unit
-    return np.clip(array, low >> shift, high >> shift) << shift
-
-
-def log2_q20(values: npt.ArrayLike) -> Integers:
-    """``log2_q20()`` of the C code, for integers 1 .. 2**31 - 1."""
-    array = np.asarray(values, np.int64)
-    exponent = np.frexp(array.astype(np.float64))[1].astype(np.int64) - 1
-    mantissa = array << (31 - exponent)
-    index = (mantissa >> 23) & 0xFF
-    fraction = (mantissa >> 7) & 0xFFFF
-    low = _LOG2[index]
-    return np.asarray(
-        (exponent << 20) + low + (((_LOG2[index + 1] - low) * fraction + 0x8000) >> 16)
-    )
-
-
-def _vertex(before: Integers, mid: Integers, after: Integers) -> Integers:
-    """``vertex()`` of the C code: offset of a parabola's maximum, Q10 cells."""
-    bend, slope = 2 * mid - before - after, after - before
-    flat, rise = bend < 2, np.abs(slope)
-    far = rise >= bend
-    safe = np.where(flat, 2, bend)
-    # As many bits less as bring the curvature below 2**22.
-    shift = np.maximum(np.frexp(safe.astype(np.float64))[1].astype(np.int64) - 22, 0)
-    rise, safe = rise >> shift, safe >> shift
-    offset = np.where(far, _CELL // 2, ((rise << 9) + safe // 2) // safe)
-    return np.where(flat, 0, np.where(slope < 0, -offset, offset))
-
-
-def _refine(
-    heat: Integers, k: Integers, i: Integers, j: Integers, unit: int
-) -> tuple[Integers, Integers]:
-    """Sub-cell positions (x, y), Q10 cells, of the peaks in channels k, rows i, columns j."""
-    height, width = heat.shape[1:]
-    floor = (1 << unit) // 1000
-
-    def log_at(rows: Integers, columns: Integers) -> Integers:
-        value = heat[k, np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)]
-        return np.where(value > floor, log2_q20(np.maximum(value, 1)), (unit << 20) - LOG2_1000)
-
-    mid = log_at(i, j)
-    dx = _vertex(log_at(i, j - 1), mid, log_at(i, j + 1))
-    dy = _vertex(log_at(i - 1, j), mid, log_at(i + 1, j))
-    x = j * _CELL + np.where((j > 0) & (j < width - 1), dx, 0)
-    y = i * _CELL + np.where((i > 0) & (i < height - 1), dy, 0)
-    return x, y
-
-
-def _strongest(values: Integers) -> Integers:
-    """Which peaks remain when only MAX_PEAKS are kept, ascending (``keep_peak()``)."""
-    if len(values) <= MAX_PEAKS:
-        return np.arange(len(values))
-    kept: list[int] = []
-    for index, value in enumerate(values.tolist()):
-        if len(kept) == MAX_PEAKS:
-            weakest = min(kept, key=lambda k: int(values[k]))
-            if values[weakest] >= value:
-                continue
-            kept.remove(weakest)
-        kept.append(index)
-    return np.array(kept, np.int64)
-
-
-def _bound_pairs(kept: list[Integers], value: Integers) -> None:
-    """``bound_pairs()`` of the C code, on the numbers of each keypoint's peaks."""
-    counts = np.array([len(numbers) for numbers in kept])
-    starts, ends = counts[np.array(LIMBS)].T
-    most = MAX_PEAKS
-    while most > 1 and (np.minimum(starts, most) * np.minimum(ends, most)).sum() > MAX_PAIRS:
-        most -= 1
-    for keypoint in range(len(kept)):
-        while len(kept[keypoint]) > most:
-            kept[keypoint] = np.delete(kept[keypoint], value[kept[keypoint]].argmin())
-
-
-def find_peaks(heat: Integers, unit: int, settings: FixedSettings) -> list[_Peaks]:
-    """Local maxima of every channel of heat [k, h, w]; of equal neighbours the first in reading
-    order."""
-    channels, height, width = heat.shape
-    padded = np.full((channels, height + 2, width + 2), -(2**40), np.int64)
-    padded[:, 1:-1, 1:-1] = heat
-    peak = heat > (settings.peak << unit) >> 16
-    for di, dj in ((-1, -1), (-1, 0), (-1, 1), (0, -1)):
-        peak &= heat > padded[:, 1 + di : 1 + di + height, 1 + dj : 1 + dj + width]
-        peak &= heat >= padded[:, 1 - di : 1 - di + height, 1 - dj : 1 - dj + width]
-    k, i, j = np.nonzero(peak)
-    value = rescale(heat[k, i, j], unit, 15, 1, _SCORE_MAX)
-    first = np.searchsorted(k, np.arange(channels + 1))
-    numbers = [a + _strongest(value[a:b]) for a, b in itertools.pairwise(first)]
-    _bound_pairs(numbers, value)
-    kept = np.concatenate(numbers)
-    k, value = k[kept], value[kept]
-    x, y = _refine(heat, k, i[kept], j[kept], unit)
-    return [_Peaks(x[k == c], y[k == c], value[k == c]) for c in range(channels)]
-
-
 def _sample(fields: Integers, channel: Integers, x: Integers, y: Integers) -> Integers:
     """``sample()`` of the C code: Q13 channels of fields [c, h, w] at positions, one shape all."""
     height, width = fields.shape[1:]
     j, i = np.minimum(x >> 10, width - 2), np.minimum(y >> 10, height - 2)
-    right, down = x - j * _CELL, y - i * _CELL
+    right, down = x - j * CELL, y - i * CELL
     both = (right * down + 32) >> 6
     flat = fields.reshape(-1)
     at = (channel * height + i) * width + j
-    total = flat[at] * (16 * (_CELL - right - down) + both)
+    total = flat[at] * (16 * (CELL - right - down) + both)
     total += flat[at + 1] * (16 * right - both)
     total += flat[at + width] * (16 * down - both)
     total += flat[at + width + 1] * both
@@ -283,7 +163,7 @@ def _in_time(limb: Integers, looks: Integers) -> npt.NDArray[np.bool_]:
     return np.asarray(before < MAX_LOOKS)
 
 
-def _candidates(peaks: list[_Peaks], fields: Integers, settings: FixedSettings) -> Pairs:
+def _candidates(peaks: list[Peaks], fields: Integers, settings: FixedSettings) -> Pairs:
     """(affinity Q15, start peak, end peak) of the pairs that each limb may join, the best first.
 
     All pairs of all limbs are looked at together: numpy's time goes by calls, not by pairs.
@@ -353,15 +233,13 @@ def _connect(groups: list[_Group], limb: int, pairs: list[tuple[int, int, int]])
             _join(groups, limb, pair)
 
 
-def _person(group: _Group, peaks: list[_Peaks], score: int, stride: int) -> FixedPerson:
+def _person(group: _Group, peaks: list[Peaks], score: int, stride: int) -> FixedPerson:
     """``report()`` of the C code."""
     points = np.zeros((NUM_KEYPOINTS, 3), np.int64)
     for keypoint, index in group.peaks.items():
         found = peaks[keypoint]
-        for axis, cells in enumerate((found.x[index], found.y[index])):
-            points[keypoint, axis] = ((int(cells) * stride * 16 + _CELL // 2) >> 10) + (
-                stride - 1
-            ) * 8
+        points[keypoint, 0] = pixels(found.x[index], stride)
+        points[keypoint, 1] = pixels(found.y[index], stride)
         points[keypoint, 2] = min(int(found.value[index]), 0xFFFF)
     return FixedPerson(points, min(score // 2, 0xFFFF))
 
@@ -405,7 +283,7 @@ def decode_fixed(
     if heat.shape[1:] != fields.shape[1:]:
         raise ValueError(f"heatmaps {heat.shape} and part affinities {fields.shape} differ in size")
     fields = rescale(fields, paf_unit, 13, -(2**15), 2**15 - 1)
-    peaks = find_peaks(heat[:NUM_KEYPOINTS], heat_unit, settings)
+    peaks = find_peaks(heat[:NUM_KEYPOINTS], heat_unit, settings.peak)
     groups: list[_Group] = []
     candidates = _candidates(peaks, fields, settings)
     for limb in GROUP_ORDER:
@@ -416,4 +294,7 @@ def decode_fixed(
         if len(group.peaks) >= settings.min_keypoints and score >= settings.min_score:
             found.append((score, group))
     best = sorted(found, key=lambda item: -item[0])[: settings.max_people]
-    return [_person(group, peaks, score, settings.stride) for score, group in best]
+    people = [_person(group, peaks, score, settings.stride) for score, group in best]
+    faint = settings.faint << heat_unit >> 16
+    add_faint_points([p.points for p in people], heat, heat_unit, faint, settings.stride)
+    return people

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ai8x_models.codec import STRIDE
-from ai8x_models.skeleton import GROUP_ORDER, KEYPOINTS, LIMBS, LOOP_LIMBS
+from ai8x_models.faint import LEAST_BODY, UNIT
+from ai8x_models.skeleton import BODY, GROUP_ORDER, KEYPOINTS, LIMBS, LOOP_LIMBS, NEAREST
 from ai8x_models.thresholds import SAMPLES, SCORE_PRIOR, fixed
 from common.arguments import Parser
 from common.console import command_line, say
@@ -63,6 +64,15 @@ def header_text() -> str:
         f"{_rows(map(str, GROUP_ORDER), 19)}}};\n\n"
         "/* 1: the limb closes a loop. */\n"
         f"static const uint8_t pose_limb_is_loop[{len(LIMBS)}] = {{\n{_rows(loops, 19)}}};\n\n"
+        "/* Where the points of a body are on average: x, y in POSE_BODY_UNIT to a torso;\n"
+        " * and by which points each is expected, the best first. */\n"
+        f"#define POSE_BODY_UNIT {UNIT}\n"
+        f"#define POSE_LEAST_BODY {LEAST_BODY}\n"
+        f"#define POSE_NEAREST {len(NEAREST[0])}\n"
+        f"static const int8_t pose_body[{len(BODY)}][2] = {{\n"
+        f"{_rows((f'{{{x}, {y}}}' for x, y in BODY), 9)}}};\n"
+        f"static const uint8_t pose_nearest[{len(NEAREST)}][POSE_NEAREST] = {{\n"
+        f"{_rows(('{' + ', '.join(map(str, row)) + '}' for row in NEAREST), 4)}}};\n\n"
         "/* Where the samples of a limb lie between its ends, Q15, negative: so they fit 16 bits;\n"
         " * the middle first. Then an end mark. */\n"
         "#define POSE_SAMPLES_END 1\n"

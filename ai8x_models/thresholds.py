@@ -27,9 +27,13 @@ KEY = "decoder"
 MAX_SCORE = 32.0 - 2**-15
 """Highest score that the C decoder can ask for."""
 
+NOTHING_FAINT = 4.0 - 2**-16
+"""Highest value that the C decoder can ask of a peak: no point is that large."""
+
 # Lowest and highest value; for the C decoder's formats see fixed().
 _RANGES: dict[str, tuple[float, float]] = {
-    "peak": (0.0, 4.0 - 2**-16),
+    "peak": (0.0, NOTHING_FAINT),
+    "faint": (0.0, NOTHING_FAINT),
     "affinity": (0.0, 8.0 - 2**-27),
     "agreement": (1 / SAMPLES, 1.0),
     "min_keypoints": (1, 18),
@@ -44,9 +48,11 @@ class DecodeSettings:
 
     Attributes:
         peak: smallest heatmap value that counts as a keypoint.
+        faint: smallest heatmap value of a point that somebody reported lacks, near where it is
+            expected (:mod:`ai8x_models.faint`); ``NOTHING_FAINT``: none is looked for.
         affinity: smallest field component along the limb that counts as agreement.
         agreement: fraction of the samples that must agree.
-        min_keypoints: people with fewer keypoints are dropped.
+        min_keypoints: people with fewer keypoints, faint ones not counted, are dropped.
         min_score: people whose score (:func:`person_score`) is lower are dropped.
         max_people: at most so many are returned, the best first.
 
@@ -55,6 +61,7 @@ class DecodeSettings:
     """
 
     peak: float = 0.15
+    faint: float = 0.15
     affinity: float = 0.05
     agreement: float = 0.7
     min_keypoints: int = 3
@@ -90,11 +97,12 @@ def person_score(affinity: float, points: int) -> float:
 def fixed(settings: DecodeSettings = DEFAULTS) -> dict[str, int]:
     """The thresholds in the C decoder's formats, by the names of ``pose_settings_t``.
 
-    Qn is an integer in steps of 2**-n: peak Q16, affinity Q27, min_score Q15; ``agreeing`` counts
-    samples of ``SAMPLES``.
+    Qn is an integer in steps of 2**-n: peak and faint Q16, affinity Q27, min_score Q15;
+    ``agreeing`` counts samples of ``SAMPLES``.
     """
     return {
         "peak": round(settings.peak * 2**16),
+        "faint": round(settings.faint * 2**16),
         "affinity": round(settings.affinity * 2**27),
         "min_score": round(settings.min_score * 2**15),
         "agreeing": math.ceil(settings.agreement * SAMPLES - 1e-9),

@@ -43,7 +43,7 @@ class Skipped:
         self.reasons: dict[str, tuple[int, str]] = {}
 
     def add(self, reason: str, example: object, count: int = 1) -> None:
-        """Count ``count`` more; ``reason`` is a plural without a verb of its own, "pictures missing"."""
+        """Count ``count`` more; ``reason`` is a plural without a verb, "pictures missing"."""
         said = shortened(one_line(str(example)), _EXAMPLE)
         before, first = self.reasons.get(reason, (0, said))
         self.reasons[reason] = (before + count, first)

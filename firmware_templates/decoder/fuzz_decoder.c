@@ -54,6 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const uint32_t columns = data[1] % 36u;
     const uint8_t wide = data[2] & 1u;
     pose_settings_t settings = {word(data + 4) >> (data[3] % 32u),
+                                word(data + 7) >> (data[11] % 32u),
                                 word(data + 8) >> (data[12] % 32u),
                                 word(data + 13) >> (data[17] % 32u),
                                 data[18] % 12u,

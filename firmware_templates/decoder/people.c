@@ -44,6 +44,7 @@ const people_maps_t people_fields = {&cnn_outputs[POSE_PAF_OUTPUT], POSE_PAF_CHA
 
 const pose_settings_t people_settings = {
     .peak = POSE_SETTING_PEAK,
+    .faint = POSE_SETTING_FAINT,
     .affinity = POSE_SETTING_AFFINITY,
     .min_score = POSE_SETTING_MIN_SCORE,
     .agreeing = POSE_SETTING_AGREEING,

@@ -28,6 +28,13 @@ _Static_assert(POSE_MAX_SIDE == FIELD_PITCH, "cells are found by their five bits
 #define SPECIALISED static inline
 #endif
 
+/* Functions that would take registers from those that call them. */
+#if defined(__GNUC__)
+#define APART static __attribute__((noinline))
+#else
+#define APART static
+#endif
+
 /* A new person needs two peaks nobody has, and no peak is ever given back. */
 #define MAX_GROUPS (POSE_KEYPOINTS * POSE_MAX_PEAKS / 2)
 #define MAX_CANDIDATES (POSE_MAX_PEAKS * POSE_MAX_PEAKS)
@@ -65,6 +72,7 @@ _Static_assert(sizeof work == POSE_STATIC_BYTES, "POSE_STATIC_BYTES is out of da
 
 const pose_settings_t pose_default_settings = {
     .peak = POSE_DEFAULT_PEAK,
+    .faint = POSE_DEFAULT_FAINT,
     .affinity = POSE_DEFAULT_AFFINITY,
     .min_score = POSE_DEFAULT_MIN_SCORE,
     .agreeing = POSE_DEFAULT_AGREEING,
@@ -506,18 +514,28 @@ static void scan_all(channel_t *channel, int32_t threshold)
     }
 }
 
-static void find_peaks(const pose_map_t *map, uint32_t rows, uint32_t columns, uint32_t peak)
+/* Elements are integers: above least * 2^unit means above its whole part. At most 2^26. */
+static inline int32_t threshold_of(const pose_map_t *map, uint32_t least)
 {
-    /* Elements are integers: above peak * 2^unit means above its whole part. At most 2^26. */
-    const int32_t threshold = (int32_t)(((uint64_t)peak << map->unit) >> 16);
+    return (int32_t)(((uint64_t)least << map->unit) >> 16);
+}
+
+static channel_t first_channel(const pose_map_t *map, uint32_t rows, uint32_t columns)
+{
     channel_t channel = {map, 0, (int32_t)rows, (int32_t)columns, 0, 0};
     channel.floor = (int32_t)((1u << map->unit) / 1000u);
     channel.log_floor = ((int32_t)map->unit << 20) - POSE_LOG2_1000;
+    return channel;
+}
+
+APART void find_peaks(const channel_t *first, uint32_t peak)
+{
+    channel_t channel = *first;
     for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
         work.peak_count[k] = 0;
         work.least[k] = INT32_MIN;
     }
-    scan_all(&channel, threshold);
+    scan_all(&channel, threshold_of(channel.map, peak));
     bound_pairs();
     for (uint32_t keypoint = 0; keypoint < POSE_KEYPOINTS; ++keypoint) {
         channel.channel = keypoint;
@@ -967,6 +985,156 @@ static void report_best(const pose_settings_t *settings, pose_result_t *result)
     }
 }
 
+/* ---- faint points -------------------------------------------------------------------------- */
+
+/* Where a point is expected, and how far it may be away: eighths of cells. */
+typedef struct {
+    int32_t x, y, reach;
+} search_t;
+
+/* Width and height, together, of the box around the points found: Q4 pixels; and around the same points
+ * of the mean body. */
+static void measure(const pose_person_t *person, int32_t *size, int32_t *body)
+{
+    int32_t low[4] = {INT16_MAX, INT16_MAX, INT16_MAX, INT16_MAX};
+    int32_t high[4] = {INT16_MIN, INT16_MIN, INT16_MIN, INT16_MIN};
+    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
+        const pose_point_t *point = &person->points[k];
+        const int32_t at[4] = {point->x, point->y, pose_body[k][0], pose_body[k][1]};
+        if (point->value == 0) continue;
+        for (uint32_t i = 0; i < 4; ++i) {
+            if (at[i] < low[i]) low[i] = at[i];
+            if (at[i] > high[i]) high[i] = at[i];
+        }
+    }
+    *size = high[0] - low[0] + high[1] - low[1];
+    *body = limited(high[2] - low[2] + high[3] - low[3], POSE_LEAST_BODY, INT16_MAX);
+}
+
+static int32_t eighths(int32_t at, int32_t stride)
+{
+    return limited((at - (stride - 1) * 8) / (2 * stride), -1023, 1023);
+}
+
+/* Whether the point is somebody's who is reported. */
+static bool is_taken(const pose_result_t *result, uint32_t keypoint, pose_point_t point)
+{
+    for (uint32_t i = 0; i < result->count; ++i) {
+        const pose_point_t *other = &result->people[i].points[keypoint];
+        if (other->value != 0 && other->x == point.x && other->y == point.y) return true;
+    }
+    return false;
+}
+
+/* Rows or columns within reach, count of them in all: the first; the last and one. */
+static inline int32_t first_within(int32_t middle, int32_t reach)
+{
+    const int32_t first = (middle - reach + 7) >> 3;
+    return first > 0 ? first : 0;
+}
+
+static inline int32_t end_within(int32_t middle, int32_t reach, int32_t count)
+{
+    const int32_t end = ((middle + reach) >> 3) + 1;
+    return end < count ? end : count;
+}
+
+static uint32_t cells_within(const search_t *search, const channel_t *channel)
+{
+    const int32_t rows = end_within(search->y, search->reach, channel->rows) -
+                         first_within(search->y, search->reach);
+    const int32_t columns = end_within(search->x, search->reach, channel->columns) -
+                            first_within(search->x, search->reach);
+    return rows > 0 && columns > 0 ? (uint32_t)(rows * columns) : 0;
+}
+
+/* A peak of that value, Q15, as a point. */
+static pose_point_t point_at(const channel_t *channel, int32_t row, int32_t column, int32_t score,
+                             uint32_t stride)
+{
+    peak_t peak = {(int16_t)column, (int16_t)row, score};
+    refine(channel, &peak);
+    return (pose_point_t){pixels(peak.x, stride), pixels(peak.y, stride),
+                          (uint16_t)limited(score, 1, UINT16_MAX)};
+}
+
+/* The likeliest peak within reach that is nobody else's, or one without value. */
+static pose_point_t faint_point(const channel_t *channel, const search_t *search, int32_t threshold,
+                                uint32_t stride, const pose_result_t *result)
+{
+    pose_point_t found = {0, 0, 0};
+    int32_t best = 0;
+    const int32_t last_row = end_within(search->y, search->reach, channel->rows);
+    const int32_t last_column = end_within(search->x, search->reach, channel->columns);
+    for (int32_t row = first_within(search->y, search->reach); row < last_row; ++row) {
+        const int32_t dy = 8 * row - search->y;
+        int32_t column = first_within(search->x, search->reach);
+        for (; column < last_column; ++column) {
+            const int32_t value = element(channel, row, column);
+            if (value <= threshold) continue;
+            const int32_t dx = 8 * column - search->x;
+            const int32_t near = search->reach * search->reach - dx * dx - dy * dy;
+            const int32_t score = rescaled(value, channel->map->unit, SCORE_SHIFT, 1, SCORE_MAX);
+            const int32_t likely = (score >> 7) * near; /* at most 2^28 */
+            if (near <= 0 || likely <= best) continue;
+            if (!is_peak_at_edge(channel, row, column, value)) continue;
+            const pose_point_t point = point_at(channel, row, column, score, stride);
+            if (is_taken(result, channel->channel, point)) continue;
+            best = likely;
+            found = point;
+        }
+    }
+    return found;
+}
+
+/* By which of the points found a missing one is expected, or NONE. */
+static int32_t anchor(uint32_t keypoint, uint32_t found)
+{
+    for (uint32_t i = 0; i < POSE_NEAREST; ++i) {
+        const uint8_t other = pose_nearest[keypoint][i];
+        if (found >> other & 1u) return other;
+    }
+    return NONE;
+}
+
+static void complete(channel_t *channel, int32_t threshold, uint32_t stride, uint32_t *looked,
+                     const pose_result_t *result, pose_person_t *person)
+{
+    uint32_t found = 0;
+    int32_t size, body;
+    measure(person, &size, &body);
+    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
+        if (person->points[k].value != 0) found |= 1u << k;
+    }
+    const int32_t reach = POSE_BODY_UNIT / 2 * size / (body * (int32_t)stride);
+    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
+        const int32_t other = anchor(k, found);
+        if ((found >> k & 1u) || other == NONE) continue;
+        const int32_t x = (pose_body[k][0] - pose_body[other][0]) * size / body;
+        const int32_t y = (pose_body[k][1] - pose_body[other][1]) * size / body;
+        const search_t search = {eighths(person->points[other].x + x, (int32_t)stride),
+                                 eighths(person->points[other].y + y, (int32_t)stride),
+                                 reach < 511 ? reach : 511};
+        const uint32_t cells = cells_within(&search, channel);
+        if (*looked + cells > POSE_MAX_CELLS) continue;
+        *looked += cells;
+        channel->channel = k;
+        person->points[k] = faint_point(channel, &search, threshold, stride, result);
+        person->count += person->points[k].value != 0;
+    }
+}
+
+APART void add_faint_points(const channel_t *first, const pose_settings_t *settings,
+                             pose_result_t *result)
+{
+    const int32_t threshold = threshold_of(first->map, settings->faint);
+    channel_t channel = *first;
+    uint32_t looked = 0;
+    for (uint32_t i = 0; i < result->count; ++i) {
+        complete(&channel, threshold, settings->stride, &looked, result, &result->people[i]);
+    }
+}
+
 static bool usable_map(const pose_map_t *map, uint32_t channels)
 {
     if (map->unit > POSE_MAX_UNIT) return false;
@@ -980,7 +1148,8 @@ static bool usable_map(const pose_map_t *map, uint32_t channels)
 
 static bool usable_settings(const pose_settings_t *settings)
 {
-    return settings->peak < (1u << 18) && settings->affinity < (1u << 30) &&
+    return settings->peak < (1u << 18) && settings->faint < (1u << 18) &&
+           settings->affinity < (1u << 30) &&
            settings->min_score < (1u << 20) && settings->agreeing >= 1 &&
            settings->agreeing <= POSE_SAMPLES && settings->min_keypoints >= 1 &&
            settings->min_keypoints <= POSE_KEYPOINTS && settings->max_people >= 1 &&
@@ -998,8 +1167,10 @@ pose_status_t pose_decode(const pose_map_t *heat, const pose_map_t *pafs, uint32
     }
     if (!usable_map(heat, POSE_KEYPOINTS) || !usable_map(pafs, POSE_FIELDS)) return POSE_BAD_MAP;
     if (!usable_settings(settings)) return POSE_BAD_SETTINGS;
-    find_peaks(heat, rows, columns, settings->peak);
+    const channel_t channel = first_channel(heat, rows, columns);
+    find_peaks(&channel, settings->peak);
     group_people(pafs, rows, columns, settings);
     report_best(settings, result);
+    add_faint_points(&channel, settings, result);
     return POSE_OK;
 }

@@ -2,7 +2,9 @@
  *
  * Bottom-up grouping as in OpenPose (Cao et al., 2017): peaks of every keypoint channel, refined to
  * a fraction of a cell; every pair of peaks a limb could join, scored along the line between them;
- * the best pairs, each peak used once per limb, joined into people. The same results, bit for bit,
+ * the best pairs, each peak used once per limb, joined into people. What somebody reported lacks is
+ * looked for once more, near where the mean body has it, among peaks that are too small to begin with:
+ * ai8x_models/faint.py explains that. The same results, bit for bit,
  * as ai8x_models/decode_fixed.py, and close to the floating-point ai8x_models/decode.py.
  *
  * Portable C11 (two's complement, arithmetic right shift); DSP instructions on Cortex-M4.
@@ -31,6 +33,8 @@
 #define POSE_MAX_STRIDE 64 /* pixels per cell */
 #define POSE_MAX_UNIT 24   /* 1.0 is at most 2^24 */
 #define POSE_SAMPLES 10    /* look-ups along a limb */
+/* Cells in which faint points are looked for; a search that would take more is left out. */
+#define POSE_MAX_CELLS 8192
 #define POSE_STATIC_BYTES 12284
 
 /* Where the maps are and what an integer is worth. Element (channel, row, column) is at address
@@ -47,10 +51,11 @@ typedef struct {
 
 typedef struct {
     uint32_t peak;         /* Q16: keypoints have a larger heatmap value */
+    uint32_t faint;        /* Q16: a point that somebody reported lacks has a larger one */
     uint32_t affinity;     /* Q27: a sample that agrees has a larger component along the limb */
     uint32_t min_score;    /* Q15: people with a lower score are dropped */
     uint8_t agreeing;      /* samples of POSE_SAMPLES that must agree, 1 .. POSE_SAMPLES */
-    uint8_t min_keypoints; /* people with fewer are dropped, 1 .. POSE_KEYPOINTS */
+    uint8_t min_keypoints; /* people with fewer, faint ones not counted, are dropped, 1 .. POSE_KEYPOINTS */
     uint8_t max_people;    /* 1 .. POSE_MAX_PEOPLE */
     uint8_t stride;        /* pixels per cell, 1 .. POSE_MAX_STRIDE */
 } pose_settings_t;
@@ -67,7 +72,7 @@ typedef struct {
     pose_point_t points[POSE_KEYPOINTS];
     uint16_t score; /* Q14: sum of the limbs' affinities over points found + POSE_SCORE_PRIOR, 0 to
                      * about 1, saturating below 4.0 */
-    uint16_t count; /* points found */
+    uint16_t count; /* points found, faint ones too */
 } pose_person_t;
 
 typedef struct {

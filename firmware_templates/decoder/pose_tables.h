@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #define POSE_DEFAULT_PEAK 9830
+#define POSE_DEFAULT_FAINT 9830
 #define POSE_DEFAULT_AFFINITY 6710886
 #define POSE_DEFAULT_MIN_SCORE 6554
 #define POSE_DEFAULT_AGREEING 7
@@ -48,6 +49,23 @@ static const uint8_t pose_group_order[19] = {
 /* 1: the limb closes a loop. */
 static const uint8_t pose_limb_is_loop[19] = {
     0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0,
+};
+
+/* Where the points of a body are on average: x, y in POSE_BODY_UNIT to a torso;
+ * and by which points each is expected, the best first. */
+#define POSE_BODY_UNIT 32
+#define POSE_LEAST_BODY 10
+#define POSE_NEAREST 6
+static const int8_t pose_body[18][2] = {
+    {0, -9}, {0, 0}, {-6, 0}, {-9, 15}, {-7, 18}, {6, 0}, {9, 15}, {7, 18}, {-4, 31},
+    {-3, 50}, {-3, 72}, {4, 31}, {3, 50}, {3, 72}, {-1, -11}, {1, -11}, {-3, -11}, {3, -11},
+};
+static const uint8_t pose_nearest[18][POSE_NEAREST] = {
+    {15, 14, 17, 16, 1, 5}, {17, 16, 5, 2, 14, 15}, {16, 1, 8, 14, 3, 0}, {2, 4, 16, 8, 14, 1},
+    {3, 2, 14, 0, 16, 15}, {17, 1, 11, 15, 6, 0}, {5, 7, 17, 11, 15, 1}, {6, 5, 15, 0, 17, 14},
+    {2, 1, 11, 16, 17, 3}, {10, 8, 2, 12, 16, 1}, {9, 8, 2, 12, 13, 1}, {5, 1, 8, 17, 16, 6},
+    {13, 11, 5, 9, 17, 1}, {12, 11, 5, 9, 10, 1}, {0, 15, 16, 17, 1, 2}, {0, 14, 17, 16, 1, 5},
+    {14, 0, 1, 15, 2, 17}, {15, 0, 1, 14, 5, 16},
 };
 
 /* Where the samples of a limb lie between its ends, Q15, negative: so they fit 16 bits;

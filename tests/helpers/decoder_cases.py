@@ -91,6 +91,7 @@ def _random_settings(rng: np.random.Generator) -> FixedSettings:
         return FixedSettings.of()
     return FixedSettings(
         peak=int(rng.choice([0, 100, 20000, 70000, 2**18 - 1])),
+        faint=int(rng.choice([0, 100, 6554, 2**18 - 1])),
         affinity=int(rng.choice([0, 2**20, 2**27, 2**30 - 1])),
         min_score=int(rng.choice([0, 3000, 40000, 2**20 - 1])),
         agreeing=int(rng.integers(1, 11)),
@@ -170,7 +171,7 @@ def _store(maps: np.ndarray, wide: bool, layout: str) -> tuple[list[int], int, i
 def request(case: Case) -> bytes:
     """The case in the form tests/native/decoder_main.c reads."""
     s = case.settings
-    words = [*case.heat.shape[1:], s.peak, s.affinity, s.min_score, s.agreeing]
+    words = [*case.heat.shape[1:], s.peak, s.faint, s.affinity, s.min_score, s.agreeing]
     words += [s.min_keypoints, s.max_people, s.stride]
     parts = [np.array(words, "<u4").tobytes()]
     for maps, unit in ((case.heat, case.heat_unit), (case.pafs, case.paf_unit)):

@@ -1,6 +1,6 @@
 /* Runs the pose decoder on requests from standard input, results to standard output.
  *
- * Request, 32-bit words: rows, columns, the seven settings in the order of pose_settings_t, then
+ * Request, 32-bit words: rows, columns, the eight settings in the order of pose_settings_t, then
  * two maps, each: wide, unit, row stride, column stride, number of channels, bytes of memory,
  * channel offsets, the memory. The memory is allocated to the byte, so that a sanitizer sees every
  * access beside it. Answer: status, then the bytes of pose_result_t. SPDX-License-Identifier: MIT
@@ -33,11 +33,11 @@ static uint8_t *get_map(pose_map_t *map, uint32_t *offsets)
 
 int main(void)
 {
-    uint32_t head[9];
+    uint32_t head[10];
     while (get(head, sizeof head)) {
         const pose_settings_t settings = {
-            head[2],          head[3],          head[4],          (uint8_t)head[5],
-            (uint8_t)head[6], (uint8_t)head[7], (uint8_t)head[8],
+            head[2],          head[3],          head[4],          head[5],
+            (uint8_t)head[6], (uint8_t)head[7], (uint8_t)head[8], (uint8_t)head[9],
         };
         uint32_t heat_offsets[MAX_CHANNELS], paf_offsets[MAX_CHANNELS];
         pose_map_t heat, pafs;

@@ -20,7 +20,7 @@ import numpy as np
 
 from ai8x_models import thresholds
 from ai8x_models.student_file import read_checkpoint, write_atomically
-from ai8x_models.thresholds import DecodeSettings
+from ai8x_models.thresholds import DEFAULTS, NOTHING_FAINT, DecodeSettings
 from common.arguments import Parser, real, to_file, whole
 from common.console import progress, say
 from common.errors import UserError
@@ -45,8 +45,11 @@ POINTS = (3, 4, 5, 6, 8)
 WORTH = 0.005
 """F1 that another threshold must gain: less is chance on a few hundred people."""
 _ANY_SIDE = 1 << 20  # pixels; only whether there is somebody is asked
-OPEN_DOOR = DecodeSettings(peak=0.2, agreement=0.8, min_keypoints=2, min_score=0.0)
-"""Where the search begins; it keeps nearly everybody, to be weighed afterwards."""
+OPEN_DOOR = DecodeSettings(
+    peak=0.2, faint=NOTHING_FAINT, agreement=0.8, min_keypoints=2, min_score=0.0
+)
+"""Where the search begins; it keeps nearly everybody, to be weighed afterwards.  Faint points make
+nobody appear, and would count as found."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +157,7 @@ def fit(seen: Sequence[Seen], most_false: float = 0.03) -> Fit:
         bar.update()
         for name, values in steps:
             best = _search(name, values, seen, best, most_false, bar.update)
-    return best
+    return replace(best, settings=replace(best.settings, faint=DEFAULTS.faint))
 
 
 def _search(
