@@ -213,8 +213,9 @@ def decode(
     to be scaled first).  Coordinates of the result are input pixels.
     """
     people = decode_all(heatmaps, pafs, stride, settings)[: settings.max_people]
-    heat = np.asarray(heatmaps, np.float32)
-    return _completed(people, heat, stride, settings.faint)
+    if settings.faint >= settings.peak:
+        return people
+    return _completed(people, np.asarray(heatmaps, np.float32), stride, settings.faint)
 
 
 def _completed(people: list[Person], heat: Floats, stride: int, least: float) -> list[Person]:

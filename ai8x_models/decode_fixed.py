@@ -295,6 +295,8 @@ def decode_fixed(
             found.append((score, group))
     best = sorted(found, key=lambda item: -item[0])[: settings.max_people]
     people = [_person(group, peaks, score, settings.stride) for score, group in best]
+    if settings.faint >= settings.peak:
+        return people
     faint = settings.faint << heat_unit >> 16
     add_faint_points([p.points for p in people], heat, heat_unit, faint, settings.stride)
     return people

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ai8x_models.codec import STRIDE
-from ai8x_models.faint import LEAST_BODY, UNIT
+from ai8x_models.faint import LEAST_BODY, LEAST_FOUND, UNIT
 from ai8x_models.skeleton import BODY, GROUP_ORDER, KEYPOINTS, LIMBS, LOOP_LIMBS, NEAREST
 from ai8x_models.thresholds import SAMPLES, SCORE_PRIOR, fixed
 from common.arguments import Parser
@@ -68,6 +68,7 @@ def header_text() -> str:
         " * and by which points each is expected, the best first. */\n"
         f"#define POSE_BODY_UNIT {UNIT}\n"
         f"#define POSE_LEAST_BODY {LEAST_BODY}\n"
+        f"#define POSE_LEAST_FOUND {LEAST_FOUND}\n"
         f"#define POSE_NEAREST {len(NEAREST[0])}\n"
         f"static const int8_t pose_body[{len(BODY)}][2] = {{\n"
         f"{_rows((f'{{{x}, {y}}}' for x, y in BODY), 9)}}};\n"

@@ -1,12 +1,13 @@
 """Faint points: where somebody lacks a point, the network may have seen it a little.
 
 People are put together from peaks that are large enough not to be noise anywhere in the picture.
-Once somebody is there, the rest of the body is expected somewhere: a point that is missing lies
-about where the mean body (``skeleton.BODY``), as large as the points found, has it beside the
-found point that tells best (``skeleton.NEAREST``). Near there much less is enough: of the peaks
-larger than the threshold ``faint``, within a torso's length of that place, the one is taken whose
-value times the rest of (length squared - distance squared) is largest, unless it is a point of
-somebody else who is reported. The point's value is the peak's; the person's score stays as it was.
+Once somebody is there with half of their points, the others are expected somewhere: one that is
+missing lies about where the mean body (``skeleton.BODY``), as large as the points found, has it
+beside the found point that tells best (``skeleton.NEAREST``). Near there much less is enough: of
+the peaks larger than the threshold ``faint``, within a torso's length of that place, the one is
+taken whose value times the rest of (length squared - distance squared) is largest, unless it is a
+point of somebody else who is reported. The point's value is the peak's; the person's score stays
+as it was.
 
 Here in real numbers; ``faint_fixed.py`` and the C decoder count in integers.
 """
@@ -25,6 +26,8 @@ Floats = npt.NDArray[np.float32]
 
 UNIT = 32
 """Of ``BODY``: to a torso's length."""
+LEAST_FOUND = 9
+"""Points that somebody has who is completed: of fewer it is not sure how large they are."""
 LEAST_BODY = 10
 """Width and height, together, of the mean body's found points: so much at least."""
 
@@ -51,6 +54,8 @@ def add_faint_points(people: Sequence[Floats], peaks: Sequence[Floats]) -> None:
     """
     for points in people:
         found = points[:, 2] > 0
+        if found.sum() < LEAST_FOUND:
+            continue
         size, body = measure(points)
         for keypoint in np.flatnonzero(~found).tolist():
             other = anchor(keypoint, found)

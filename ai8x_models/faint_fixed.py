@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_models.faint import UNIT, anchor, measure
+from ai8x_models.faint import LEAST_FOUND, UNIT, anchor, measure
 from ai8x_models.peaks_fixed import SCORE_MAX, Integers, local_maxima, pixels, refine, rescale
 from ai8x_models.skeleton import BODY
 
@@ -85,6 +85,8 @@ def add_faint_points(
     looked = 0
     for points in people:
         found = points[:, 2] > 0
+        if found.sum() < LEAST_FOUND:
+            continue
         start = points.copy()
         for keypoint in np.flatnonzero(~found).tolist():
             other = anchor(keypoint, found)
@@ -101,7 +103,7 @@ def add_faint_points(
 def _likeliest(
     search: _Search, keypoint: int, maps: _Heat, taken: Sequence[tuple[int, ...]]
 ) -> Integers:
-    """``faint_point()`` of the C code: of the peaks that nobody has the one to take, or zeros."""
+    """``look_about()`` of the C code: of the peaks that nobody has the one to take, or zeros."""
     i, j = np.nonzero(maps.maxima[keypoint])
     near = search.reach**2 - (8 * j - search.x) ** 2 - (8 * i - search.y) ** 2
     score = rescale(maps.values[keypoint, i, j], maps.unit, 15, 1, SCORE_MAX)

@@ -49,7 +49,7 @@ class DecodeSettings:
     Attributes:
         peak: smallest heatmap value that counts as a keypoint.
         faint: smallest heatmap value of a point that somebody reported lacks, near where it is
-            expected (:mod:`ai8x_models.faint`); ``NOTHING_FAINT``: none is looked for.
+            expected (:mod:`ai8x_models.faint`); none is looked for unless it is smaller than peak.
         affinity: smallest field component along the limb that counts as agreement.
         agreement: fraction of the samples that must agree.
         min_keypoints: people with fewer keypoints, faint ones not counted, are dropped.

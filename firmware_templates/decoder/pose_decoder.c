@@ -1058,33 +1058,53 @@ static pose_point_t point_at(const channel_t *channel, int32_t row, int32_t colu
                           (uint16_t)limited(score, 1, UINT16_MAX)};
 }
 
-/* The likeliest peak within reach that is nobody else's, or one without value. */
-static pose_point_t faint_point(const channel_t *channel, const search_t *search, int32_t threshold,
-                                uint32_t stride, const pose_result_t *result)
+/* A search of one kind of point, and the likeliest peak so far. */
+typedef struct {
+    const channel_t *channel;
+    const pose_result_t *result;
+    search_t search;
+    uint32_t stride;
+    int32_t best;
+    pose_point_t found;
+} quest_t;
+
+/* Take the element if it is a likelier peak that is nobody else's. */
+static void consider(quest_t *quest, int32_t row, int32_t column, int32_t value, int32_t near)
 {
-    pose_point_t found = {0, 0, 0};
-    int32_t best = 0;
-    const int32_t last_row = end_within(search->y, search->reach, channel->rows);
-    const int32_t last_column = end_within(search->x, search->reach, channel->columns);
-    for (int32_t row = first_within(search->y, search->reach); row < last_row; ++row) {
-        const int32_t dy = 8 * row - search->y;
-        int32_t column = first_within(search->x, search->reach);
-        for (; column < last_column; ++column) {
-            const int32_t value = element(channel, row, column);
+    const channel_t *channel = quest->channel;
+    const int32_t score = rescaled(value, channel->map->unit, SCORE_SHIFT, 1, SCORE_MAX);
+    const int32_t likely = (score >> 7) * near; /* at most 2^28 */
+    if (likely <= quest->best || !is_peak_at_edge(channel, row, column, value)) return;
+    const pose_point_t point = point_at(channel, row, column, score, quest->stride);
+    if (is_taken(quest->result, channel->channel, point)) return;
+    quest->best = likely;
+    quest->found = point;
+}
+
+/* Look at all cells within reach. */
+SPECIALISED void look_about(quest_t *quest, int32_t threshold, bool wide)
+{
+    const channel_t *channel = quest->channel;
+    const search_t search = quest->search;
+    const uint32_t step = channel->map->column_stride;
+    const int32_t last_row = end_within(search.y, search.reach, channel->rows);
+    const int32_t first_column = first_within(search.x, search.reach);
+    const int32_t last_column = end_within(search.x, search.reach, channel->columns);
+    for (int32_t row = first_within(search.y, search.reach); row < last_row; ++row) {
+        const int32_t dy = 8 * row - search.y;
+        const int32_t room = search.reach * search.reach - dy * dy;
+        uintptr_t address =
+            place(channel->map, channel->channel, (uint32_t)row, (uint32_t)first_column);
+        for (int32_t column = first_column; column < last_column; ++column, address += step) {
+            const int32_t value = load(address, wide);
             if (value <= threshold) continue;
-            const int32_t dx = 8 * column - search->x;
-            const int32_t near = search->reach * search->reach - dx * dx - dy * dy;
-            const int32_t score = rescaled(value, channel->map->unit, SCORE_SHIFT, 1, SCORE_MAX);
-            const int32_t likely = (score >> 7) * near; /* at most 2^28 */
-            if (near <= 0 || likely <= best) continue;
-            if (!is_peak_at_edge(channel, row, column, value)) continue;
-            const pose_point_t point = point_at(channel, row, column, score, stride);
-            if (is_taken(result, channel->channel, point)) continue;
-            best = likely;
-            found = point;
+            /* As in scan(): most of what is large lies on a slope. */
+            if (column > 0 && load(address - step, wide) >= value) continue;
+            if (column < channel->columns - 1 && load(address + step, wide) > value) continue;
+            const int32_t dx = 8 * column - search.x;
+            if (room > dx * dx) consider(quest, row, column, value, room - dx * dx);
         }
     }
-    return found;
 }
 
 /* By which of the points found a missing one is expected, or NONE. */
@@ -1102,6 +1122,7 @@ static void complete(channel_t *channel, int32_t threshold, uint32_t stride, uin
 {
     uint32_t found = 0;
     int32_t size, body;
+    if (person->count < POSE_LEAST_FOUND) return;
     measure(person, &size, &body);
     for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
         if (person->points[k].value != 0) found |= 1u << k;
@@ -1119,17 +1140,24 @@ static void complete(channel_t *channel, int32_t threshold, uint32_t stride, uin
         if (*looked + cells > POSE_MAX_CELLS) continue;
         *looked += cells;
         channel->channel = k;
-        person->points[k] = faint_point(channel, &search, threshold, stride, result);
+        quest_t quest = {channel, result, search, stride, 0, {0, 0, 0}};
+        if (channel->map->wide != 0) {
+            look_about(&quest, threshold, true);
+        } else {
+            look_about(&quest, threshold, false);
+        }
+        person->points[k] = quest.found;
         person->count += person->points[k].value != 0;
     }
 }
 
 APART void add_faint_points(const channel_t *first, const pose_settings_t *settings,
-                             pose_result_t *result)
+                            pose_result_t *result)
 {
     const int32_t threshold = threshold_of(first->map, settings->faint);
     channel_t channel = *first;
     uint32_t looked = 0;
+    if (settings->faint >= settings->peak) return;
     for (uint32_t i = 0; i < result->count; ++i) {
         complete(&channel, threshold, settings->stride, &looked, result, &result->people[i]);
     }
@@ -1149,8 +1177,8 @@ static bool usable_map(const pose_map_t *map, uint32_t channels)
 static bool usable_settings(const pose_settings_t *settings)
 {
     return settings->peak < (1u << 18) && settings->faint < (1u << 18) &&
-           settings->affinity < (1u << 30) &&
-           settings->min_score < (1u << 20) && settings->agreeing >= 1 &&
+           settings->affinity < (1u << 30) && settings->min_score < (1u << 20) &&
+           settings->agreeing >= 1 &&
            settings->agreeing <= POSE_SAMPLES && settings->min_keypoints >= 1 &&
            settings->min_keypoints <= POSE_KEYPOINTS && settings->max_people >= 1 &&
            settings->max_people <= POSE_MAX_PEOPLE && settings->stride >= 1 &&

@@ -51,7 +51,8 @@ typedef struct {
 
 typedef struct {
     uint32_t peak;         /* Q16: keypoints have a larger heatmap value */
-    uint32_t faint;        /* Q16: a point that somebody reported lacks has a larger one */
+    uint32_t faint;        /* Q16: a point that somebody reported lacks has a larger one; none is looked
+                            * for unless this is smaller than peak */
     uint32_t affinity;     /* Q27: a sample that agrees has a larger component along the limb */
     uint32_t min_score;    /* Q15: people with a lower score are dropped */
     uint8_t agreeing;      /* samples of POSE_SAMPLES that must agree, 1 .. POSE_SAMPLES */

@@ -55,6 +55,7 @@ static const uint8_t pose_limb_is_loop[19] = {
  * and by which points each is expected, the best first. */
 #define POSE_BODY_UNIT 32
 #define POSE_LEAST_BODY 10
+#define POSE_LEAST_FOUND 9
 #define POSE_NEAREST 6
 static const int8_t pose_body[18][2] = {
     {0, -9}, {0, 0}, {-6, 0}, {-9, 15}, {-7, 18}, {6, 0}, {9, 15}, {7, 18}, {-4, 31},

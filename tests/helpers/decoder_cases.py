@@ -9,6 +9,7 @@ import numpy as np
 
 from ai8x_models.codec import encode
 from ai8x_models.decode_fixed import FixedPerson, FixedSettings, decode_fixed
+from ai8x_models.thresholds import DecodeSettings
 from tests.helpers import host_c
 
 DECODER = host_c.TEMPLATES / "decoder"
@@ -111,7 +112,8 @@ def random_case(seed: int) -> Case:
         if rng.random() < 0.3:
             units = tuple(rng.integers(8, 25, 2) if wide else rng.integers(5, 8, 2))
         heat, pafs = _people_maps(rng, 8 * int(rng.choice([16, 16, 16, 8, 32])))
-        settings = FixedSettings.of()
+        heat[rng.random(19) < 0.2] *= 0.25
+        settings = FixedSettings.of(DecodeSettings(peak=float(rng.choice([0.15, 0.3]))))
     else:
         units = tuple(rng.integers(0, 25, 2))
         heat, pafs = _noise_maps(rng, *rng.integers(2, 33, 2))
