@@ -7,7 +7,7 @@ is uint32 [n, 4] = (1 write / 0 read, address, size in bytes, value).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -211,6 +211,11 @@ ONE_FIFO = (
     "of the first layer read others; this compiler fills the FIFOs that are read"
 )
 
+QUADRANT_OFF = (
+    "the public generator runs the quadrants that read and those of the last layer's output; this "
+    "compiler also runs those into which only an earlier output is written, which moves biases"
+)
+
 
 def explain(found: list[Difference], compiled: Compiled) -> tuple[list[Difference], dict[str, int]]:
     """Separate differences that are defects of the recording generator from real ones.
@@ -218,6 +223,30 @@ def explain(found: list[Difference], compiled: Compiled) -> tuple[list[Differenc
     Returns:
         the unexplained differences, and the number of explained ones by reason.
     """
+    ranges, behind = _kernels_known(compiled)
+    network = _reasons_of_a_network(compiled)
+    left = []
+    explained: dict[str, int] = {}
+    for difference in found:
+        key = difference.kernel
+        zeros = (_bytes(None), _bytes(bytes(WORD_BYTES)))
+        if key is not None and any(a <= key[1] < b and key[0] in rows for a, b, rows in ranges):
+            reason = MISPLACED
+        elif key in behind and (difference.ours, difference.theirs) == zeros:
+            reason = EXTRA_ZEROS
+        else:
+            reason = next((why for why, applies in network if applies(difference)), "")
+        if reason:
+            explained[reason] = explained.get(reason, 0) + 1
+        else:
+            left.append(difference)
+    return left, explained
+
+
+def _kernels_known(
+    compiled: Compiled,
+) -> tuple[list[tuple[int, int, set[int]]], set[tuple[int, int]]]:
+    """Return where weights are misplaced (words from, to, processors), and words behind a layer."""
     ranges: list[tuple[int, int, set[int]]] = []
     behind: set[tuple[int, int]] = set()
     for layer, place in zip(compiled.legal.layers, compiled.placement.layers, strict=True):
@@ -231,38 +260,48 @@ def explain(found: list[Difference], compiled: Compiled) -> tuple[list[Differenc
         missing = place.passes * place.in_per_pass - layer.in_shape[0]
         if place.passes > 1 and missing > 0 and not layer.flatten:
             ranges.append((place.first_word, end, set(bits_of(place.processors)[-missing:])))
-    left = []
-    explained: dict[str, int] = {}
-    shared = _equal_weights(compiled)
-    gapped = any(
-        spot.has_gaps and spot.bias_quadrant is not None for spot in compiled.placement.layers
-    )
-    for difference in found:
-        key = difference.kernel
-        zeros = (_bytes(None), _bytes(bytes(WORD_BYTES)))
-        if key is not None and any(a <= key[1] < b and key[0] in rows for a, b, rows in ranges):
-            reason = MISPLACED
-        elif key in behind and (difference.ours, difference.theirs) == zeros:
-            reason = EXTRA_ZEROS
-        elif shared and (key is not None or _is_register(difference, "MCNT", "ONED")):
-            reason = EQUAL_WEIGHTS
-        elif _moved_bias(difference) and gapped:
-            reason = GAPPED_BIASES
-        elif difference.address in memory_map.FIFO_WRITE and _fifos_not_full(compiled):
-            reason = ONE_FIFO
-        elif _far_apart(compiled) and _is_register(difference, "WPTR_BASE"):
-            reason = ROW_BEFORE
-        else:
-            left.append(difference)
-            continue
-        explained[reason] = explained.get(reason, 0) + 1
-    return left, explained
+    return ranges, behind
+
+
+def _reasons_of_a_network(compiled: Compiled) -> list[tuple[str, Callable[[Difference], bool]]]:
+    """Return the reasons that a network gives, each with which differences it explains."""
+    unread = _unread_quadrants(compiled)
+    places = compiled.placement.layers
+    gapped = any(spot.has_gaps and spot.bias_quadrant is not None for spot in places)
+    reasons: list[tuple[bool, str, Callable[[Difference], bool]]] = [
+        (
+            _equal_weights(compiled),
+            EQUAL_WEIGHTS,
+            lambda x: x.kernel is not None or _is_register(x, "MCNT", "ONED"),
+        ),
+        (gapped, GAPPED_BIASES, _moved_bias),
+        (_fifos_not_full(compiled), ONE_FIFO, lambda x: x.address in memory_map.FIFO_WRITE),
+        (_far_apart(compiled), ROW_BEFORE, lambda x: _is_register(x, "WPTR_BASE")),
+        (bool(unread), QUADRANT_OFF, lambda x: _moved_bias(x) or _quadrant(x) in unread),
+    ]
+    return [(why, explains) for applies, why, explains in reasons if applies]
 
 
 def _far_apart(compiled: Compiled) -> bool:
     """Whether a dilated layer writes a row before an output that has gaps or 32 bits."""
     pairs = zip(compiled.legal.layers, compiled.placement.layers, strict=True)
     return any(pixels_before(x) and (x.wide or place.write_gap > 0) for x, place in pairs)
+
+
+def _unread_quadrants(compiled: Compiled) -> set[int]:
+    """Return the quadrants that run only for an output of a layer that is not the last."""
+    places = compiled.placement.layers
+    read = places[-1].output_processors
+    for place in places:
+        read |= place.processors
+    per = limits.PROCESSORS_PER_QUADRANT
+    return {q for q in compiled.placement.quadrants if not read >> q * per & (1 << per) - 1}
+
+
+def _quadrant(difference: Difference) -> int | None:
+    """Return the quadrant a difference is in; -1 for the FIFOs, none for a kernel's word."""
+    place = memory_map.locate(difference.address) if difference.address else None
+    return place.quadrant if place is not None else None
 
 
 def _moved_bias(difference: Difference) -> bool:

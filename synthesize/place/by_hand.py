@@ -53,7 +53,7 @@ def by_hand(graph: Graph, hints: Hints, reserved: Reserved = NOTHING) -> Placeme
             )
         )
     wishes = [hint.bias_quadrants for hint in hints.layers]
-    _check_quadrants(graph, wishes, used_quadrants(graph.layers, places, hand=True))
+    _check_quadrants(graph, wishes, used_quadrants(graph, places, hand=True))
     fifo = hints.fifo or hints.layers[0].streaming
     placed = complete(graph, places, wishes, hints.chw, fifo, hand=True, reserved=reserved)
     if graph.buffer is None or hints.buffer is None:

@@ -41,7 +41,7 @@ def complete(
     Raises:
         UserError: the weight or bias memory overflows; the message names the layer and the words.
     """
-    quadrants = used_quadrants(graph.layers, places, hand)
+    quadrants = used_quadrants(graph, places, hand)
     full = [
         replace(place, words=kernel_words(layer, place), kernels=kernel_count(layer, place))
         for layer, place in zip(graph.layers, places, strict=True)
@@ -57,18 +57,22 @@ def complete(
 
 
 def used_quadrants(
-    layers: Sequence[Layer], places: Sequence[LayerPlace], hand: bool = False
+    graph: Graph, places: Sequence[LayerPlace], hand: bool = False
 ) -> tuple[int, ...]:
     """Return the quadrants that have to run: those that read or receive data.
 
-    With a hand-written placement these are, as the public generator has it, the quadrants with a
-    processor that reads and those that receive the last layer's output. A convolution also writes
-    to the data memories between output processors that are far apart, so their quadrants run too.
+    With a hand-written placement these are the quadrants with a processor that reads and those
+    that receive an output of the network. The public generator (ai8x-synthesis
+    ``izer/backend/max7800x.py``) looks at the last layer's output alone, and leaves the quadrant
+    off into which only an earlier output is written. A convolution also writes to the data
+    memories between output processors that are far apart, so their quadrants run too.
     """
-    used = places[-1].output_processors
-    for place in places:
-        used |= place.processors | (0 if hand else place.output_processors)
-    for layer, place in zip(layers, places, strict=True):
+    results = {out.layer for out in graph.outputs}
+    used = 0
+    for layer, place in zip(graph.layers, places, strict=True):
+        kept = not hand or layer.name in results
+        used |= place.processors | (place.output_processors if kept else 0)
+    for layer, place in zip(graph.layers, places, strict=True):
         if layer.op != "passthrough" and place.has_gaps:
             outputs = place.output_processors
             used |= (1 << outputs.bit_length()) - (outputs & -outputs)

@@ -19,6 +19,7 @@ from synthesize.ai8x import generator as official
 from synthesize.compiler import Compiled, compile_graph, compile_network
 from synthesize.read import checkpoint
 from synthesize.write import elf as build
+from tests.helpers.described import EARLY_SHAPE, output_before_the_last
 from tests.helpers.golden_cases import Case
 from tests.helpers.networks import random_graph
 from tests.helpers.places import REPOSITORY
@@ -43,7 +44,11 @@ def generator() -> official.Generator:
 
 
 def check(
-    generator: official.Generator, compiled: Compiled, sample: np.ndarray, folder: Path
+    generator: official.Generator,
+    compiled: Compiled,
+    sample: np.ndarray,
+    folder: Path,
+    reasons: set[str] = REASONS,
 ) -> Path:
     """Let the generator write the project; its state and its answer must be ours."""
     yaml_out.write(folder, compiled.legal, compiled.placement, sample)
@@ -52,7 +57,7 @@ def check(
     found = official.differences(program, sample, project)
     unexplained, explained = compare.explain(found, compiled)
     assert [str(difference) for difference in unexplained] == []
-    assert set(explained) <= REASONS
+    assert set(explained) <= reasons
     expected = compiled.known_answer(sample)
     assert official.answer_differences(program, expected, project) == []
     return project
@@ -93,6 +98,15 @@ def test_its_known_answer_test_passes_on_the_kit(
     kit = Kit(image)
     kit.run_until(None)
     assert "*** PASS ***" in kit.uart_text()
+
+
+@pytest.mark.parametrize("quadrant", [1, 3])
+def test_the_quadrant_it_leaves_off_is_all_that_differs(
+    generator: official.Generator, quadrant: int, tmp_path: Path
+) -> None:
+    compiled = output_before_the_last(tmp_path, quadrant)
+    sample = np.random.default_rng(0).integers(-128, 128, EARLY_SHAPE)
+    check(generator, compiled, sample, tmp_path, {compare.QUADRANT_OFF})
 
 
 def test_what_it_refuses_is_passed_on(generator: official.Generator, tmp_path: Path) -> None:

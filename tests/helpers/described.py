@@ -14,6 +14,9 @@ from tests.helpers.virtual import run_on_kit
 
 Shape = tuple[int, ...]
 
+EARLY_SHAPE = (3, 6, 5)
+"""Input of :func:`output_before_the_last`."""
+
 
 def text(*layers: Mapping[str, object], **top: object) -> str:
     """Return a description of layers given as key and value pairs."""
@@ -59,3 +62,19 @@ def run(compiled: Compiled, shape: Shape, seed: int = 0) -> None:
         assert values.any(), f"output {name} is all zero and shows nothing"
         np.testing.assert_array_equal(outputs[name], values)
     assert cycles == compiled.program.cycles
+
+
+def output_before_the_last(folder: Path, quadrant: int) -> Compiled:
+    """Two outputs of which the first is written into a quadrant that no layer reads."""
+    place = {"data_format": "HWC", "processors": 0x7, "output": True}
+    first = place | {
+        "name": "a", "op": "conv2d", "kernel_size": "3x3", "pad": 1, "activate": "ReLU",
+        "out_offset": 0x2000, "output_processors": 0xF << 16 * quadrant,
+    }  # fmt: skip
+    second = place | {
+        "name": "b", "op": "conv2d", "kernel_size": "1x1", "pad": 0, "in_offset": 0,
+        "in_sequences": ["input"], "out_offset": 0x3000, "output_processors": 0xF,
+    }  # fmt: skip
+    del second["data_format"]
+    checkpoint = weights([("a", (4, 3, 3, 3)), ("b", (4, 3, 1, 1))])
+    return compile_text(folder, text(first, second), checkpoint, EARLY_SHAPE)

@@ -9,7 +9,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from common.errors import UserError
-from tests.helpers.described import compile_text, run, text, weights
+from tests.helpers.described import (
+    EARLY_SHAPE,
+    compile_text,
+    output_before_the_last,
+    run,
+    text,
+    weights,
+)
 
 FIRST = {
     "name": "a", "op": "conv2d", "kernel_size": "3x3", "pad": 1, "data_format": "HWC",
@@ -90,6 +97,13 @@ def test_holes_in_weight_memory_are_used(tmp_path: Path) -> None:
     assert places[0].words == 17
     assert places[0].first_word < places[1].first_word < places[0].first_word + places[0].words
     run(compiled, shape)
+
+
+@pytest.mark.parametrize("quadrant", [1, 2, 3])
+def test_an_output_before_the_last_runs_where_nobody_reads(tmp_path: Path, quadrant: int) -> None:
+    compiled = output_before_the_last(tmp_path, quadrant)
+    assert compiled.placement.quadrants == (0, quadrant)
+    run(compiled, EARLY_SHAPE)
 
 
 def test_unaligned_outputs_in_several_passes_are_refused(tmp_path: Path) -> None:
