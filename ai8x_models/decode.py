@@ -250,7 +250,7 @@ def decode_all(
         field = fields[2 * limb : 2 * limb + 2]
         for pair in _connect(peaks[start], peaks[end], field, settings):
             _join(groups, limb, pair)
-    people = [_person(group, peaks, stride) for group in groups]
+    people = [_person(group, peaks, stride, max(heat.shape[1:])) for group in groups]
     kept = [
         p
         for p in people
@@ -259,10 +259,12 @@ def decode_all(
     return sorted(kept, key=lambda p: -p.score)
 
 
-def _person(group: _Group, peaks: list[_Peaks], stride: int) -> Person:
-    """Turn peak indices into coordinates and a score."""
+def _person(group: _Group, peaks: list[_Peaks], stride: int, side: int) -> Person:
+    """Turn peak indices into coordinates and a score; ``side``: the maps' longer one, cells."""
     points = np.zeros((NUM_KEYPOINTS, 3), dtype=np.float32)
+    cells = np.array([peaks[keypoint].cells[index] for keypoint, index in group.peaks.items()])
     for keypoint, index in group.peaks.items():
         points[keypoint, :2] = cell_centre(peaks[keypoint].cells[index], stride)
         points[keypoint, 2] = peaks[keypoint].values[index]
-    return Person(points, person_score(group.affinity, len(group.peaks)))
+    share = max(float(np.ptp(cells, axis=0).max()), 1.0) / side
+    return Person(points, person_score(group.affinity, len(group.peaks), share))

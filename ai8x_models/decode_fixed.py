@@ -18,7 +18,15 @@ from ai8x_models.codec import STRIDE
 from ai8x_models.decode import Person
 from ai8x_models.decoder_tables import INVERSE_ROOT_TABLE, SAMPLE_Q15
 from ai8x_models.faint_fixed import add_faint_points
-from ai8x_models.peaks_fixed import CELL, Integers, Peaks, find_peaks, pixels, rescale
+from ai8x_models.peaks_fixed import (
+    CELL,
+    Integers,
+    Peaks,
+    find_peaks,
+    log2_q20,
+    pixels,
+    rescale,
+)
 from ai8x_models.skeleton import (
     GROUP_ORDER,
     LIMBS,
@@ -27,7 +35,14 @@ from ai8x_models.skeleton import (
     NUM_KEYPOINTS,
     NUM_PAFS,
 )
-from ai8x_models.thresholds import DEFAULTS, SAMPLES, SCORE_PRIOR, DecodeSettings, fixed
+from ai8x_models.thresholds import (
+    DEFAULTS,
+    SAMPLES,
+    SCORE_PRIOR,
+    SIZE_SHIFT,
+    DecodeSettings,
+    fixed,
+)
 
 MAX_SIDE = 32
 MAX_LOOKS = 10000
@@ -233,6 +248,16 @@ def _connect(groups: list[_Group], limb: int, pairs: list[tuple[int, int, int]])
             _join(groups, limb, pair)
 
 
+def _score(group: _Group, peaks: list[Peaks], cells: int) -> int:
+    """``score_of()`` of the C code for somebody with points enough: Q15."""
+    x = [int(peaks[keypoint].x[index]) for keypoint, index in group.peaks.items()]
+    y = [int(peaks[keypoint].y[index]) for keypoint, index in group.peaks.items()]
+    side = max(max(x) - min(x), max(y) - min(y), CELL)
+    of_side, of_cells = log2_q20([side, cells * CELL]).tolist()
+    mean = group.affinity // (len(group.peaks) + SCORE_PRIOR)
+    return max(mean + ((of_side - of_cells) >> SIZE_SHIFT), 0)
+
+
 def _person(group: _Group, peaks: list[Peaks], score: int, stride: int) -> FixedPerson:
     """``report()`` of the C code."""
     points = np.zeros((NUM_KEYPOINTS, 3), np.int64)
@@ -290,7 +315,7 @@ def decode_fixed(
         _connect(groups, limb, candidates[limb])
     found = []
     for group in groups:
-        score = group.affinity // (len(group.peaks) + SCORE_PRIOR)
+        score = _score(group, peaks, max(heat.shape[1:]))
         if len(group.peaks) >= settings.min_keypoints and score >= settings.min_score:
             found.append((score, group))
     best = sorted(found, key=lambda item: -item[0])[: settings.max_people]

@@ -14,7 +14,7 @@ from pathlib import Path
 from ai8x_models.codec import STRIDE
 from ai8x_models.faint import LEAST_BODY, LEAST_FOUND, UNIT
 from ai8x_models.skeleton import BODY, GROUP_ORDER, KEYPOINTS, LIMBS, LOOP_LIMBS, NEAREST
-from ai8x_models.thresholds import SAMPLES, SCORE_PRIOR, fixed
+from ai8x_models.thresholds import SAMPLES, SCORE_PRIOR, SIZE_SHIFT, fixed
 from common.arguments import Parser
 from common.console import command_line, say
 from common.files import write_file
@@ -57,6 +57,8 @@ def header_text() -> str:
         f"{lines}\n"
         "/* Points added to those found when a person's score is formed. */\n"
         f"#define POSE_SCORE_PRIOR {SCORE_PRIOR}u\n\n"
+        "/* What a person's size adds to its score, Q15, is a log2, Q20, shifted right. */\n"
+        f"#define POSE_SIZE_SHIFT {SIZE_SHIFT}\n\n"
         "/* Limb n joins these two keypoints. */\n"
         f"static const uint8_t pose_limbs[{len(LIMBS)}][2] = {{\n{limbs}}};\n\n"
         "/* Order in which people are put together: from the neck outwards, loops last. */\n"

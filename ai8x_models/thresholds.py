@@ -21,6 +21,9 @@ SAMPLES = 10
 """Look-ups along a limb; the C decoder has room for no other number."""
 SCORE_PRIOR = 3
 """Points added to those found when a person's score is formed, see :func:`person_score`."""
+SIZE_SHIFT = 10
+"""From a log2 in steps of ``2**-20`` to a score in steps of ``2**-15``: 1/32 for each halving of a
+person, see :func:`person_score`."""
 KEY = "decoder"
 """Under which a checkpoint's extras and the compiler's report hold the values."""
 
@@ -84,14 +87,25 @@ class DecodeSettings:
 DEFAULTS = DecodeSettings()
 
 
-def person_score(affinity: float, points: int) -> float:
+def person_score(affinity: float, points: int, share: float) -> float:
     """How sure a person is, 0 to about 1: the limbs' affinities, summed, over its points and
-    ``SCORE_PRIOR`` more.
+    ``SCORE_PRIOR`` more, less 1/32 for each halving of its size.
 
     Affinities alone, because they tell right people from wrong ones better than the peaks' values
-    do; the prior, because three points in a row mean less than eighteen (docs/adr/0018).
+    do; the prior, because three points in a row mean less than eighteen (docs/adr/0018); the size,
+    because of two as sure the smaller one is wrong more often (docs/adr/0023).
+
+    Args:
+        affinity: sum of the affinities of its limbs.
+        points: how many it has.
+        share: longer side of the box around its points, one cell at least, of the picture's.
     """
-    return affinity / (points + SCORE_PRIOR)
+    return max(affinity / (points + SCORE_PRIOR) + for_size(share), 0.0)
+
+
+def for_size(share: float) -> float:
+    """What a person's size adds to its score, 0 or less; for ``share`` see :func:`person_score`."""
+    return math.log2(share) * 2.0 ** (5 - SIZE_SHIFT)
 
 
 def fixed(settings: DecodeSettings = DEFAULTS) -> dict[str, int]:

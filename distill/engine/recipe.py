@@ -175,12 +175,17 @@ class Distillation(Settings):
 
 @dataclass
 class QatConfig:
-    """Bits per layer for quantisation-aware training; layers not named take ``default_bits``."""
+    """Bits per layer for quantisation-aware training; layers not named take ``default_bits``.
+
+    ``hold_narrow``: weights of fewer than 8 bits stay what they are rounded to, and the rest is
+    trained on (:mod:`quantize.hold`).
+    """
 
     enabled: bool = False
     default_bits: int = 8
     bits: dict[str, int] = field(default_factory=dict)
     calibration_images: int = 128
+    hold_narrow: bool = False
 
 
 @dataclass

@@ -26,6 +26,7 @@ from distill.engine.recipe import QatConfig, Run, StudentRun
 from distill.engine.trainer import PCK, AtomicCheckpoints, Watched, make_trainer, quiet
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.fold import fold_batchnorm
+from quantize.hold import hold_narrow
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +85,8 @@ def train_student(
         student = make()
         if recipe.qat.enabled and student.mode == "float":
             prepare_qat(student, recipe.qat, inputs())
+        if recipe.qat.hold_narrow:
+            log.info("held: %s", ", ".join(hold_narrow(student)))
         return prepare(student)
 
     def save(module: TrainedModule, path: Path, extras: dict[str, Any]) -> None:

@@ -940,15 +940,45 @@ static int16_t pixels(int32_t cells, uint32_t stride)
     return (int16_t)(scaled + ((int32_t)stride - 1) * 8);
 }
 
+/* What to add to the score of a group that is a side of the picture long, or less: Q15, 0 or less.
+ * Cells of the longer side of the picture. */
+static int32_t for_size(const group_t *group, uint32_t cells)
+{
+    int32_t low_x = INT16_MAX, low_y = INT16_MAX;
+    int32_t high_x = 0, high_y = 0;
+    for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
+        if (group->peak[k] == NONE) continue;
+        const peak_t *peak = &work.peaks[k][group->peak[k]];
+        if (peak->x < low_x) low_x = peak->x;
+        if (peak->x > high_x) high_x = peak->x;
+        if (peak->y < low_y) low_y = peak->y;
+        if (peak->y > high_y) high_y = peak->y;
+    }
+    const int32_t wide = high_x - low_x;
+    const int32_t high = high_y - low_y;
+    const int32_t side = limited(wide > high ? wide : high, CELL, POSE_MAX_SIDE * CELL);
+    return (log2_q20((uint32_t)side) - log2_q20(cells * CELL)) >> POSE_SIZE_SHIFT;
+}
+
 /* How sure a person is, Q15 (at most 19 * 4.0), or NONE for one not to report: the limbs' affinities
- * over the points and a few more, so that what few points tell weighs less. */
-static int32_t score_of(const group_t *group, const pose_settings_t *settings)
+ * over the points and a few more, so that what few points tell weighs less; less for small ones. */
+static int32_t score_of(const group_t *group, const pose_settings_t *settings, uint32_t cells)
 {
     uint32_t count = 0;
+    if (group->found == 0) return NONE;
     for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) count += group->peak[k] != NONE;
-    if (group->found == 0 || count < settings->min_keypoints) return NONE;
-    const int32_t score = group->affinity / (int32_t)(count + POSE_SCORE_PRIOR);
+    if (count < settings->min_keypoints) return NONE;
+    const int32_t mean = group->affinity / (int32_t)(count + POSE_SCORE_PRIOR);
+    const int32_t score = limited(mean + for_size(group, cells), 0, INT32_MAX);
     return (uint32_t)score >= settings->min_score ? score : NONE;
+}
+
+/* From here on the affinity of a group is its score. */
+static void score_groups(const pose_settings_t *settings, uint32_t cells)
+{
+    for (uint32_t i = 0; i < work.group_count; ++i) {
+        work.groups[i].affinity = score_of(&work.groups[i], settings, cells);
+    }
 }
 
 static void report(const group_t *group, int32_t score, uint32_t stride, pose_person_t *person)
@@ -973,15 +1003,13 @@ static void report_best(const pose_settings_t *settings, pose_result_t *result)
         int32_t best = NONE;
         int32_t best_score = NONE;
         for (uint32_t i = 0; i < work.group_count; ++i) {
-            if (work.groups[i].found == 0) continue;
-            const int32_t score = score_of(&work.groups[i], settings);
-            if (score <= best_score) continue;
+            if (work.groups[i].affinity <= best_score) continue;
             best = (int32_t)i;
-            best_score = score;
+            best_score = work.groups[i].affinity;
         }
         if (best == NONE) return;
         report(&work.groups[best], best_score, settings->stride, &result->people[result->count++]);
-        work.groups[best].found = 0; /* done with it */
+        work.groups[best].affinity = NONE; /* done with it */
     }
 }
 
@@ -1198,6 +1226,7 @@ pose_status_t pose_decode(const pose_map_t *heat, const pose_map_t *pafs, uint32
     const channel_t channel = first_channel(heat, rows, columns);
     find_peaks(&channel, settings->peak);
     group_people(pafs, rows, columns, settings);
+    score_groups(settings, rows > columns ? rows : columns);
     report_best(settings, result);
     add_faint_points(&channel, settings, result);
     return POSE_OK;

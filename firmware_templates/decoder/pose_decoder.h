@@ -71,8 +71,8 @@ typedef struct {
 
 typedef struct {
     pose_point_t points[POSE_KEYPOINTS];
-    uint16_t score; /* Q14: sum of the limbs' affinities over points found + POSE_SCORE_PRIOR, 0 to
-                     * about 1, saturating below 4.0 */
+    uint16_t score; /* Q14: sum of the limbs' affinities over points found + POSE_SCORE_PRIOR, less
+                     * 1/32 for each halving of the size; 0 to about 1, saturating below 4.0 */
     uint16_t count; /* points found, faint ones too */
 } pose_person_t;
 

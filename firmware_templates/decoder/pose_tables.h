@@ -18,6 +18,9 @@
 /* Points added to those found when a person's score is formed. */
 #define POSE_SCORE_PRIOR 3u
 
+/* What a person's size adds to its score, Q15, is a log2, Q20, shifted right. */
+#define POSE_SIZE_SHIFT 10
+
 /* Limb n joins these two keypoints. */
 static const uint8_t pose_limbs[19][2] = {
     {1, 8}, /* neck - r_hip */

@@ -9,9 +9,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ai8x_models.decode import decode_all
+from ai8x_models.decode import Person, decode_all
 from ai8x_models.skeleton import NUM_HEATMAPS, NUM_PAFS, to_coco17
-from ai8x_models.thresholds import DecodeSettings
+from ai8x_models.thresholds import DecodeSettings, for_size
 from distill.people.label.families import Family, peaks
 from distill.people.label.picture import Pixels, fitted, placed
 from distill.people.label.poses import Pose
@@ -21,9 +21,7 @@ SIZE = 256  # long side of the picture it sees
 STEP = 8  # pixels per cell
 ENLARGED = 4  # times, before peaks are sought
 # Spelt out, since the students' may change.
-_SETTINGS = DecodeSettings(
-    peak=0.1, affinity=0.05, agreement=0.7, min_keypoints=3, min_score=0.07
-)  # fmt: skip
+_SETTINGS = DecodeSettings(peak=0.1, affinity=0.05, agreement=0.7, min_keypoints=3, min_score=0)
 
 
 class OpenPose:
@@ -46,11 +44,19 @@ class OpenPose:
         size = (maps.shape[2] * ENLARGED, maps.shape[1] * ENLARGED)
         large = np.stack([cv2.resize(m, size, interpolation=cv2.INTER_CUBIC) for m in maps])
         people = decode_all(large[:NUM_HEATMAPS], large[NUM_HEATMAPS:], STEP // ENLARGED, _SETTINGS)
-        return [
-            Pose(placed(_confident(to_coco17(person.keypoints)), back), min(person.score, 1.0))
+        poses = [
+            Pose(placed(_confident(to_coco17(person.keypoints)), back), _sureness(person, size))
             for person in people
-            if (to_coco17(person.keypoints)[:, 2] > 0).any()
+            if person.score > 0 and (to_coco17(person.keypoints)[:, 2] > 0).any()
         ]
+        return [pose for pose in poses if pose.score >= self.least]
+
+
+def _sureness(person: Person, size: tuple[int, int]) -> float:
+    """How sure the person is, whatever its size: labellers' scores are compared, point by point."""
+    seen = person.keypoints[person.keypoints[:, 2] > 0, :2] / (STEP // ENLARGED)
+    share = max(float(np.ptp(seen, axis=0).max()), 1.0) / max(size)
+    return min(person.score - for_size(share), 1.0)
 
 
 def _confident(points: np.ndarray) -> np.ndarray:
