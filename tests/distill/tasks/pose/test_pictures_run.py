@@ -100,6 +100,25 @@ def test_shipped_recipes_run_through_the_command_line(people: Path, name: str) -
     assert student.mode == ("qat" if "qat" in name else "float")
 
 
+def test_narrow_weights_are_held_through_a_run(people: Path) -> None:
+    settings = [
+        f"picture_teacher={people}/teacher.pth.tar", "picture_size=64", "qat.enabled=true",
+        "qat.default_bits=4", "qat.bits={conv1: 8}", "qat.calibration_images=2",
+        "qat.hold_narrow=true", "warmup_steps=0", "learning_rate=1e-2",
+    ]  # fmt: skip
+    plain = people / "plain.yaml"
+    plain.write_text("kind: pictures\n")
+    order = arguments(people, *settings)
+    assert main([*order[:2], "--config", str(plain), *order[2:]]) == 0
+    student, _ = load_student(people / "run" / "student.pth.tar")
+    on_grid = {
+        spec.name: bool((layer.op.weight * 8 == torch.floor(layer.op.weight * 8)).all())
+        for spec, layer in student.layers()
+    }
+    assert not on_grid.pop("conv1")
+    assert all(on_grid.values())
+
+
 def test_a_teacher_goes_on_learning_from_pictures(people: Path) -> None:
     given = people / "teacher.pth.tar"
     order = [word for word in arguments(people) if not word.startswith("student=")]
