@@ -41,6 +41,23 @@ def whole(least: int = 1, most: int | None = None) -> Callable[[str], int]:
     return read
 
 
+def span(most: int) -> Callable[[str], range]:
+    """The ``type`` of an argument: a number, for 1 to that, or two of them, as in ``41-60``."""
+    wanted = f"a number from 1 to {most}, nor two of them, the smaller first, as in 41-60"
+
+    def read(text: str) -> range:
+        first, dash, last = text.partition("-")
+        try:
+            numbers = range(int(first), int(last) + 1) if dash else range(1, int(first) + 1)
+        except ValueError:
+            raise _unfit(text, wanted) from None
+        if not numbers or numbers[0] < 1 or numbers[-1] > most:
+            raise _unfit(text, wanted)
+        return numbers
+
+    return read
+
+
 def real(
     least: float | None = None, most: float | None = None, above: float | None = None
 ) -> Callable[[str], float]:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_models.follow.fixed import Integers, quotient
-from ai8x_models.follow.likeness import Colour, size_of
+from ai8x_models.follow.fixed import Integers
+from ai8x_models.follow.likeness import Colour
 
 THUMBNAIL = 32
 """Cells a side."""
@@ -24,6 +24,7 @@ SURE = 3
 _ALIKE, _UNEVEN = 40, 40
 _LEAST_CELLS, _MOST_KNOWN = 4, 15
 _NECK, _HIPS, _WAYS = 1, (8, 11), (77, 128, 179)
+_TORSO, _GROWN = (1, 2, 5, 8, 11), 26
 
 
 def thumbnail(pixels: npt.NDArray[np.integer]) -> Integers:
@@ -102,33 +103,41 @@ def _colour(cells: Sequence[Integers]) -> Colour:
     return Colour(middle * 16, 1) if 2 * even > len(seen) else Colour()
 
 
+def _torso(points: Integers) -> tuple[Integers, Integers] | None:
+    """Corners of the box around somebody's torso, a tenth larger either way; None: unknown."""
+    known = points[[k for k in _TORSO if points[k, 2] > 0], :2]
+    if len(known) < 2:
+        return None
+    low, high = known.min(axis=0), known.max(axis=0)
+    more = int((high - low).max()) * _GROWN >> 8
+    return low - more, high + more
+
+
+def _inside(x: int, y: int, box: tuple[Integers, Integers] | None) -> bool:
+    return box is not None and bool((box[0] <= (x, y)).all() and (box[1] >= (x, y)).all())
+
+
 def colours_of(
     people: Sequence[Integers], cells: Integers, looked: tuple[int, int, int]
 ) -> list[Colour]:
     """The colour of each person's upper body, as far as it can be seen.
+
+    Where somebody else's torso is, too, nobody knows whose clothes are seen.
 
     Args:
         people: int64 [18, 3] each, in the camera picture.
         cells: see :func:`thumbnail`.
         looked: what of the picture they show: x, y, side.
     """
-    colours, middles = [], []
-    for points in people:
-        taken, sums = [], np.zeros(2, np.int64)
+    torsos = [_torso(points) for points in people]
+    colours = []
+    for index, points in enumerate(people):
+        others = torsos[:index] + torsos[index + 1 :]
+        taken = []
         for x, y in _places(points):
             column, row = _cell(x, looked[0], looked[2]), _cell(y, looked[1], looked[2])
-            if column is not None and row is not None:
-                taken.append(cells[row, column])
-                sums += (x, y)
-        enough = len(taken) >= _LEAST_CELLS
-        colours.append(_colour(taken) if enough else Colour())
-        middles.append(quotient(sums, len(taken)) if enough else None)
-    for index, one in enumerate(middles):
-        for other in range(index):
-            second = middles[other]
-            if one is None or second is None:
+            if column is None or row is None or any(_inside(x, y, box) for box in others):
                 continue
-            size = max(size_of(people[index]), size_of(people[other]))
-            if 8 * int(np.abs(one - second).max()) < size:
-                colours[index].known = colours[other].known = 0
+            taken.append(cells[row, column])
+        colours.append(_colour(taken) if len(taken) >= _LEAST_CELLS else Colour())
     return colours

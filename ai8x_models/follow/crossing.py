@@ -18,10 +18,11 @@ _BESIDE, _ASTRAY = 1500, 1500
 
 
 def crossing_tracks(tracks: Sequence[Tracked]) -> set[int]:
-    """Tracks that are expected where another one is."""
+    """Tracks that are expected where another one is; whoever is hidden takes no part."""
     crossing: set[int] = set()
-    for (one, first), (other, second) in itertools.combinations(enumerate(tracks), 2):
-        if first.seen and second.seen and track_likeness(first, second) >= _BESIDE:
+    there = [(index, track) for index, track in enumerate(tracks) if track.seen and not track.front]
+    for (one, first), (other, second) in itertools.combinations(there, 2):
+        if track_likeness(first, second) >= _BESIDE:
             crossing |= {one, other}
     return crossing
 

@@ -41,6 +41,7 @@ class Tracked:
 
     seen: int = 0
     number: int = 0
+    front: int = 0
     missed: int = 0
     unseen: int = 0
     size: int = 0

@@ -15,9 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_models.follow.clothes import WAIT, Clothes
+from ai8x_models.follow.colour import SURE
 from ai8x_models.follow.crossing import crossing_share, crossing_tracks
 from ai8x_models.follow.fixed import Integers, clamp, quotient, toward
-from ai8x_models.follow.likeness import COMMON, POINTS, Tracked, likeness, size_of
+from ai8x_models.follow.likeness import (
+    COMMON,
+    POINTS,
+    Tracked,
+    likeness,
+    size_of,
+    track_likeness,
+)
 
 TRACKS = 8
 PEOPLE = 8
@@ -28,6 +36,7 @@ _SPEED_SHARE, _DECAY_SHARE, _GROW_SHARE, _SHRINK_SHARE = 100, 16, 1024, 256
 _MOST_CUTOFF, _MOST_PRODUCT, _ANGLE = 64 << 8, 611000, 3294
 _AGAIN = 1500
 _NEW_POINTS = 4
+_HIDDEN_MS, _FRONT_MS, _FRONT = 4000, 500, 1024
 
 
 class Region(NamedTuple):
@@ -157,7 +166,7 @@ class Tracker:
         self.edge = max(self.edge, max(looked.x, looked.y) + looked.side)
         if passed >= _LONG_MS:
             for track in self.tracks:
-                track.seen = 0
+                track.seen = track.front = 0
             self.clothes.memories = []
         for track in self.tracks:
             if track.seen:
@@ -169,7 +178,11 @@ class Tracker:
         self._update(people, pairs, looked, ms)
         self._newcomers(people, like, set(pairs.values()))
         self._give_numbers()
-        return [self._told(track) for track in self.tracks if track.seen and track.number]
+        return [
+            self._told(track)
+            for track in self.tracks
+            if track.seen and track.number and not track.front
+        ]
 
     def _move_on(self, track: Tracked, ms: int) -> None:
         way = np.array([[_way(speed, ms)] for speed in track.speed])
@@ -274,7 +287,7 @@ class Tracker:
         share = _GROW_SHARE if size > track.size else _SHRINK_SHARE
         track.size = toward(track.size, size, share)
         self._found(track, points, ms, crossing)
-        track.missed = track.unseen = 0
+        track.missed = track.unseen = track.front = 0
         track.seen += track.seen < min(self.settings.confirm + WAIT, 65535)
 
     def _not_seen(self, track: Tracked, looked: Region, ms: int) -> None:
@@ -285,9 +298,29 @@ class Tracker:
             self._missing(track, np.ones(POINTS, bool), ms)
         track.speed = [toward(speed, 0, _DECAY_SHARE) for speed in track.speed]
         leave = self.settings.leave_ms
-        unconfirmed = missed and track.number == 0
-        if unconfirmed or track.missed > leave or track.unseen // 4 > leave:
-            track.seen = track.number = 0
+        if missed and track.number == 0:
+            track.seen = 0
+        elif track.missed > leave or track.unseen // 4 > leave:
+            front = self._in_front(track)
+            if front is None:
+                track.seen = track.number = track.front = 0
+            else:
+                track.front, track.speed = front.number, list(front.speed)
+
+    def _in_front(self, track: Tracked) -> Tracked | None:
+        """Who hides the track's person, with whom it goes on unseen; None: it leaves."""
+        if track.number == 0 or track.unseen > _HIDDEN_MS or track.colour.known >= SURE:
+            return None
+        best, most = None, _FRONT - 1
+        for other in self.tracks:
+            if other is track or not other.seen or not other.number or other.front:
+                continue
+            if track.front:
+                if other.number == track.front and other.unseen <= _FRONT_MS:
+                    return other
+            elif other.unseen == 0 and (like := track_likeness(track, other)) > most:
+                best, most = other, like
+        return best
 
     def _newcomers(self, people: Sequence[Integers], like: Integers, taken: set[int]) -> None:
         for index, points in enumerate(people):
@@ -295,10 +328,16 @@ class Tracker:
                 continue
             if (points[:, 2] > 0).sum() < _NEW_POINTS:
                 continue
-            free = next((i for i, track in enumerate(self.tracks) if not track.seen), None)
+            free = self._free()
             if free is not None:
                 self.tracks[free] = _begin(points)
                 self.tracks[free].colour = self.clothes.colours[index]
+
+    def _free(self) -> int | None:
+        """A track for somebody new: one of nobody, else of somebody hidden."""
+        nobody = (index for index, track in enumerate(self.tracks) if not track.seen)
+        hidden = (index for index, track in enumerate(self.tracks) if track.front)
+        return next(nobody, next(hidden, None))
 
     def _give_numbers(self) -> None:
         for track in self.tracks:

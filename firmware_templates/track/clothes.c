@@ -118,6 +118,11 @@ void clothes_refuse(tracker_t *tracker, uint32_t count, uint32_t least, pairs_t 
 
 /* ---- people ------------------------------------------------------------------------------------ */
 
+bool clothes_known(const tracked_t *track)
+{
+    return track->colour.known >= COLOUR_SURE;
+}
+
 void clothes_begin(tracked_t *track, const pairs_t *pairs, uint32_t person)
 {
     track->colour = pairs->colours[person];

@@ -30,6 +30,9 @@ void clothes_look(tracker_t *tracker, const pose_result_t *people, const region_
 /* Whoever wears what somebody else is known by is not like a track. */
 void clothes_refuse(tracker_t *tracker, uint32_t count, uint32_t least, pairs_t *pairs);
 
+/* Whether the track is told by its colour. */
+bool clothes_known(const tracked_t *track);
+
 void clothes_begin(tracked_t *track, const pairs_t *pairs, uint32_t person);
 void clothes_learn(tracked_t *track, const pairs_t *pairs, uint32_t person);
 
@@ -52,6 +55,7 @@ uint16_t clothes_old_number(tracker_t *tracker, tracked_t *newcomer);
 #define clothes_forget(tracker) ((void)0)
 #define clothes_look(tracker, people, looked, pairs) ((void)0)
 #define clothes_refuse(tracker, count, least, pairs) ((void)0)
+#define clothes_known(track) false
 #define clothes_begin(track, pairs, person) ((void)0)
 #define clothes_learn(track, pairs, person) ((void)0)
 #define clothes_remember(tracker, number, track) ((void)(number))

@@ -12,6 +12,7 @@
 #define MOST_CELLS 6u
 #define MOST_KNOWN 15u
 #define NECK 1u
+#define GROWN 26 /* Q8: of its longer side, how much larger a torso's box is either way */
 
 /* ---- thumbnail --------------------------------------------------------------------------------- */
 
@@ -110,9 +111,44 @@ void colour_learn(colour_t *known, const colour_t *found)
 
 typedef struct {
     uint8_t cells[3][MOST_CELLS]; /* of each channel */
-    int32_t x, y;                 /* sums, Q4 */
     uint32_t count;
 } body_t;
+
+/* Of everybody, and of whom the cells are looked at. */
+typedef struct {
+    const thumbnail_t *thumbnail;
+    const region_t *looked;
+    box_t torsos[POSE_MAX_PEOPLE];
+    uint32_t count, own;
+} scene_t;
+
+/* The box around neck, shoulders and hips, somewhat larger; with fewer than two of them there is none. */
+static box_t torso_of(const pose_person_t *person)
+{
+    static const uint8_t torso[5] = {NECK, 2, 5, 8, 11};
+    box_t box = {0, 0, 0, 0, 0};
+    for (uint32_t k = 0; k < 5; ++k) {
+        const pose_point_t *point = &person->points[torso[k]];
+        if (point->value != 0) box_add(&box, point->x, point->y);
+    }
+    const int32_t width = box.right - box.left, height = box.bottom - box.top;
+    const int32_t more = (width > height ? width : height) * GROWN >> 8;
+    box.left -= more;
+    box.top -= more;
+    box.right += more;
+    box.bottom += more;
+    return box;
+}
+
+static bool is_covered(const scene_t *scene, int32_t x, int32_t y)
+{
+    for (uint32_t p = 0; p < scene->count; ++p) {
+        const box_t *box = &scene->torsos[p];
+        if (p == scene->own || box->count < 2) continue;
+        if (x >= box->left && x <= box->right && y >= box->top && y <= box->bottom) return true;
+    }
+    return false;
+}
 
 /* THUMBNAIL_SIDE: outside. */
 static uint32_t cell_at(int32_t at, uint32_t corner, uint32_t side)
@@ -123,33 +159,28 @@ static uint32_t cell_at(int32_t at, uint32_t corner, uint32_t side)
     return cell < THUMBNAIL_SIDE ? cell : THUMBNAIL_SIDE;
 }
 
-static void body_add(body_t *body, const thumbnail_t *thumbnail, const region_t *looked, int32_t x,
-                     int32_t y)
+static void body_add(body_t *body, const scene_t *scene, int32_t x, int32_t y)
 {
-    const uint32_t column = cell_at(x, looked->x, looked->side);
-    const uint32_t row = cell_at(y, looked->y, looked->side);
-    if (column == THUMBNAIL_SIDE || row == THUMBNAIL_SIDE) return;
+    const uint32_t column = cell_at(x, scene->looked->x, scene->looked->side);
+    const uint32_t row = cell_at(y, scene->looked->y, scene->looked->side);
+    if (column == THUMBNAIL_SIDE || row == THUMBNAIL_SIDE || is_covered(scene, x, y)) return;
     for (uint32_t i = 0; i < 3; ++i) {
-        body->cells[i][body->count] = cell_of(thumbnail, row, column, i);
+        body->cells[i][body->count] = cell_of(scene->thumbnail, row, column, i);
     }
-    body->x += x;
-    body->y += y;
     ++body->count;
 }
 
-static void body_of(body_t *body, const pose_person_t *person, const thumbnail_t *thumbnail,
-                    const region_t *looked)
+static void body_of(body_t *body, const pose_person_t *person, const scene_t *scene)
 {
     static const uint8_t hips[2] = {8, 11}, ways[3] = {77, 128, 179}; /* Q8 */
     const pose_point_t *neck = &person->points[NECK];
-    body->x = body->y = 0;
     body->count = 0;
     for (uint32_t h = 0; h < 2 && neck->value != 0; ++h) {
         const pose_point_t *hip = &person->points[hips[h]];
         for (uint32_t w = 0; w < 3 && hip->value != 0; ++w) {
             const int32_t x = neck->x + ((hip->x - neck->x) * ways[w] >> 8);
             const int32_t y = neck->y + ((hip->y - neck->y) * ways[w] >> 8);
-            body_add(body, thumbnail, looked, x, y);
+            body_add(body, scene, x, y);
         }
     }
 }
@@ -186,29 +217,16 @@ static colour_t body_colour(const body_t *body)
     return colour;
 }
 
-static bool same_place(const body_t *one, const body_t *other, int32_t size)
-{
-    if (one->count < LEAST_CELLS || other->count < LEAST_CELLS) return false;
-    const int32_t first = (int32_t)one->count, second = (int32_t)other->count;
-    const uint32_t x = fixed_distance(one->x / first, other->x / second);
-    const uint32_t y = fixed_distance(one->y / first, other->y / second);
-    return 8u * (x > y ? x : y) < (uint32_t)size;
-}
-
 void colours_of(const pose_result_t *people, const thumbnail_t *thumbnail, const region_t *looked,
                 colour_t colours[POSE_MAX_PEOPLE])
 {
-    body_t bodies[POSE_MAX_PEOPLE];
-    int32_t sizes[POSE_MAX_PEOPLE];
+    scene_t scene = {.thumbnail = thumbnail, .looked = looked, .count = people->count};
+    for (uint32_t p = 0; p < people->count; ++p) scene.torsos[p] = torso_of(&people->people[p]);
     for (uint32_t p = 0; p < people->count; ++p) {
-        const box_t box = person_box(&people->people[p]);
-        sizes[p] = box_size(&box);
-        body_of(&bodies[p], &people->people[p], thumbnail, looked);
-        colours[p] = body_colour(&bodies[p]);
-        for (uint32_t q = 0; q < p; ++q) {
-            const int32_t size = sizes[p] > sizes[q] ? sizes[p] : sizes[q];
-            if (same_place(&bodies[p], &bodies[q], size)) colours[p].known = colours[q].known = 0;
-        }
+        body_t body;
+        scene.own = p;
+        body_of(&body, &people->people[p], &scene);
+        colours[p] = body_colour(&body);
     }
 }
 

@@ -1,7 +1,7 @@
 /* Who wears what (with FOLLOW_COLOUR; else there is none of this). Of each picture that the network sees a
  * thumbnail is kept, 32 x 32 cells of 12 bits; the colour of somebody's upper body is the median of up to
- * six of them, between the neck and the hips. Where most of these differ, or two people stand at the same
- * place, nobody has a colour.
+ * six of them, between the neck and the hips, four at least. Where somebody else's torso is, too, none is
+ * looked at: nobody knows whose clothes are seen. Where most of them differ, there is no colour.
  *
  * The twin is ai8x_models/follow/colour.py. Colours are 0 .. 255 in Q4; how far apart two are is how far in
  * the channel where they differ most. SPDX-License-Identifier: MIT

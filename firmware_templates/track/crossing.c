@@ -12,7 +12,7 @@ uint32_t crossing_tracks(const tracker_t *tracker)
     for (uint32_t t = 1; t < TRACK_MAX; ++t) {
         for (uint32_t u = 0; u < t; ++u) {
             const tracked_t *one = &tracker->tracks[t], *other = &tracker->tracks[u];
-            if (one->seen == 0 || other->seen == 0) continue;
+            if (one->seen == 0 || other->seen == 0 || one->front || other->front) continue;
             if (track_likeness(one, other) >= BESIDE) crossing |= 1u << t | 1u << u;
         }
     }

@@ -23,7 +23,7 @@ typedef struct {
 #endif
 } pairs_t;
 
-/* Tracks that are expected where another one is: bit t is track t. */
+/* Tracks that are expected where another one is: bit t is track t. Whoever is hidden takes no part. */
 uint32_t crossing_tracks(const tracker_t *tracker);
 
 /* The points of everybody who was not given to a track outside, for each track that crosses. */

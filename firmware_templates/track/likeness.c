@@ -5,7 +5,7 @@
 
 #define LEAST_SIZE 128 /* Q4: 8 pixels */
 
-static void box_add(box_t *box, int32_t x, int32_t y)
+void box_add(box_t *box, int32_t x, int32_t y)
 {
     if (box->count++ == 0) {
         box->left = box->right = x;

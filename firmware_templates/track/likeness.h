@@ -15,6 +15,9 @@ typedef struct {
     uint32_t count;                   /* of points; without one all is 0 */
 } box_t;
 
+/* One more point. */
+void box_add(box_t *box, int32_t x, int32_t y);
+
 box_t person_box(const pose_person_t *person);
 
 box_t track_box(const tracked_t *track);

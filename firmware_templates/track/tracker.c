@@ -17,6 +17,9 @@
 #define SHRINK_SHARE 256u
 #define AGAIN 1500u                /* Q12: as like as this to somebody known: not somebody new */
 #define NEW_POINTS 4u              /* somebody new has at least so many */
+#define HIDDEN_MS 4000u            /* somebody hidden and not seen for longer is gone */
+#define FRONT_MS 500u              /* whoever hides somebody has been seen since */
+#define FRONT 1024u                /* Q12: as like as this to somebody who leaves: it is in front */
 
 const tracker_settings_t tracker_default_settings = {
     .least = 1024,
@@ -154,6 +157,7 @@ static void track_seen(tracked_t *track, const pose_person_t *person,
     }
     track->missed = 0;
     track->unseen = 0;
+    track->front = 0;
     const uint32_t most = (uint32_t)settings->confirm + CLOTHES_WAIT;
     if (track->seen < most && track->seen < UINT16_MAX) ++track->seen;
 }
@@ -165,6 +169,7 @@ static void track_begin(tracked_t *track, const pose_person_t *person)
     track->seen = 1;
     track->missed = 0;
     track->unseen = 0;
+    track->front = 0;
     track->size = box_size(&box);
     track->speed_x = track->speed_y = 0;
     for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
@@ -185,12 +190,46 @@ static bool expected_in(const tracked_t *track, const region_t *looked, int32_t 
            y < looked->y + looked->side;
 }
 
+/* Who is in front of somebody who would leave, with whom it goes on unseen; 0: nobody. */
+static const tracked_t *in_front(const tracker_t *tracker, const tracked_t *track)
+{
+    const tracked_t *best = 0;
+    uint32_t most = FRONT - 1u;
+    if (track->number == 0 || track->unseen > HIDDEN_MS || clothes_known(track)) return 0;
+    for (uint32_t t = 0; t < TRACK_MAX; ++t) {
+        const tracked_t *other = &tracker->tracks[t];
+        if (other == track || other->seen == 0 || other->number == 0 || other->front) continue;
+        if (track->front) {
+            if (other->number == track->front && other->unseen <= FRONT_MS) return other;
+            continue;
+        }
+        const uint32_t like = other->unseen == 0 ? track_likeness(track, other) : 0;
+        if (like <= most) continue;
+        most = like;
+        best = other;
+    }
+    return best;
+}
+
+/* Somebody missed for too long leaves, or is hidden. */
+static void leave(const tracker_t *tracker, tracked_t *track)
+{
+    const tracked_t *front = in_front(tracker, track);
+    if (front) {
+        track->front = front->number;
+        track->speed_x = front->speed_x;
+        track->speed_y = front->speed_y;
+        return;
+    }
+    track->seen = track->number = track->front = 0;
+}
+
 /* Its points are told no longer after a while, but stay expected where its speed takes them: by them it is
  * known again. */
-static void track_not_seen(tracked_t *track, const tracker_settings_t *settings,
-                           const region_t *looked, int32_t edge, uint32_t ms)
+static void track_not_seen(const tracker_t *tracker, tracked_t *track,
+                           const tracker_settings_t *settings, const region_t *looked, uint32_t ms)
 {
-    const bool missed = expected_in(track, looked, edge);
+    const bool missed = expected_in(track, looked, tracker->edge);
     track->unseen = steady_later(track->unseen, ms);
     if (missed) track->missed = steady_later(track->missed, ms);
     for (uint32_t k = 0; k < POSE_KEYPOINTS && missed; ++k) {
@@ -198,11 +237,10 @@ static void track_not_seen(tracked_t *track, const tracker_settings_t *settings,
     }
     track->speed_x = fixed_toward(track->speed_x, 0, DECAY_SHARE);
     track->speed_y = fixed_toward(track->speed_y, 0, DECAY_SHARE);
-    const bool unconfirmed = missed && track->number == 0;
-    if (unconfirmed || track->missed > settings->leave_ms ||
-        track->unseen / 4u > settings->leave_ms) {
+    if (missed && track->number == 0) {
         track->seen = 0;
-        track->number = 0;
+    } else if (track->missed > settings->leave_ms || track->unseen / 4u > settings->leave_ms) {
+        leave(tracker, track);
     }
 }
 
@@ -230,17 +268,28 @@ static bool somebody_known(const pairs_t *pairs, uint32_t person)
     return false;
 }
 
+/* For somebody new: a track of nobody, else of somebody hidden. */
+static tracked_t *free_track(tracker_t *tracker)
+{
+    tracked_t *hidden = 0;
+    for (uint32_t t = TRACK_MAX; t-- > 0;) {
+        if (tracker->tracks[t].front) hidden = &tracker->tracks[t];
+    }
+    for (uint32_t t = 0; t < TRACK_MAX; ++t) {
+        if (tracker->tracks[t].seen == 0) return &tracker->tracks[t];
+    }
+    return hidden;
+}
+
 static void newcomers(tracker_t *tracker, const pose_result_t *people, const pairs_t *pairs)
 {
     for (uint32_t p = 0; p < people->count; ++p) {
         if (pairs->track_of[p] != CROSSING_NOBODY || somebody_known(pairs, p)) continue;
         if (person_box(&people->people[p]).count < NEW_POINTS) continue;
-        for (uint32_t t = 0; t < TRACK_MAX; ++t) {
-            if (tracker->tracks[t].seen) continue;
-            track_begin(&tracker->tracks[t], &people->people[p]);
-            clothes_begin(&tracker->tracks[t], pairs, p);
-            break;
-        }
+        tracked_t *track = free_track(tracker);
+        if (track == 0) continue;
+        track_begin(track, &people->people[p]);
+        clothes_begin(track, pairs, p);
     }
 }
 
@@ -260,7 +309,7 @@ static void tell(const tracker_t *tracker, const tracker_settings_t *settings, t
     out->count = 0;
     for (uint32_t t = 0; t < TRACK_MAX; ++t) {
         const tracked_t *track = &tracker->tracks[t];
-        if (track->seen == 0 || track->number == 0) continue;
+        if (track->seen == 0 || track->number == 0 || track->front) continue;
         track_t *told = &out->tracks[out->count++];
         told->number = track->number;
         told->missed = track->unseen;
@@ -282,6 +331,7 @@ void tracker_init(tracker_t *tracker)
     for (uint32_t t = 0; t < TRACK_MAX; ++t) {
         tracker->tracks[t].seen = 0;
         tracker->tracks[t].number = 0;
+        tracker->tracks[t].front = 0;
     }
     clothes_init(tracker);
     tracker->time = 0;
@@ -291,7 +341,7 @@ void tracker_init(tracker_t *tracker)
 
 static void forget_all(tracker_t *tracker)
 {
-    for (uint32_t t = 0; t < TRACK_MAX; ++t) tracker->tracks[t].seen = 0;
+    for (uint32_t t = 0; t < TRACK_MAX; ++t) tracker->tracks[t].seen = tracker->tracks[t].front = 0;
     clothes_forget(tracker);
 }
 
@@ -324,7 +374,7 @@ static void update(tracker_t *tracker, const tracker_settings_t *settings,
             if (alone && p != CROSSING_NOBODY) clothes_learn(track, pairs, p);
         } else {
             const uint16_t number = track->number;
-            track_not_seen(track, settings, looked, tracker->edge, ms);
+            track_not_seen(tracker, track, settings, looked, ms);
             if (track->seen == 0) clothes_remember(tracker, number, track);
         }
     }

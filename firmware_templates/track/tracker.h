@@ -4,7 +4,9 @@
  * how near their points are to where the track expects them (a kernel of the distance and the
  * person's size, after the object key point similarity of COCO), or their middles where they have
  * fewer than three points in common. A track moves on with its own speed while it is not
- * seen, is kept for a while, and then leaves; its number is not used again for a long time.
+ * seen, is kept for a while, and then leaves; its number is not used again for a long time. Who would leave
+ * where somebody else is expected, and whose clothes nobody knows, is hidden: goes on unseen with whoever
+ * is in front, four seconds at most, is not told, and takes no points but those of a whole person.
  * Where two tracks are expected at the same place, people cross: they share the points out that are found
  * there (crossing.h), keep their speed, and believe the points half; and nobody begins where somebody is
  * known already.
@@ -90,6 +92,7 @@ typedef struct {
     uint16_t seen;    /* pictures, up to the number needed; 0: nobody */
     uint16_t missed;  /* milliseconds: looked for and not found */
     uint16_t unseen;  /* milliseconds since it was found */
+    uint16_t front;   /* number of who hides it; 0: it is not hidden */
     int32_t size;     /* Q4: longer side of the box around the points */
     int32_t speed_x, speed_y; /* Q8 pixels a second */
 #if FOLLOW_COLOUR

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from ai8x_models.follow.colour import thumbnail_rgb565
+from ai8x_models.follow.colour import colours_of, thumbnail_rgb565
 from ai8x_models.follow.fixed import Integers
 from ai8x_models.follow.tracker import Region, Told, Tracker
 from tests.helpers.track_cases import Course, c_thumbnail, check, figure, packed, random_course
@@ -129,6 +129,33 @@ def test_who_comes_back_gets_the_old_number_for_ten_seconds(seconds: int, number
     watched.look((100, RED), pictures=10)
     watched.look(pictures=round(seconds * 1000 / STEP_MS))
     assert list(here(watched.look((400, RED), pictures=3))) == [number]
+
+
+def test_whose_clothes_are_seen_where_two_stand() -> None:
+    """Each cell that the other one's torso covers is left out, on both sides; four are needed."""
+    seen = thumb([(100, RED), (300, BLUE)])
+    for gap, known in ((0.0, 0), (20.0, 0), (200.0, 1)):
+        people = [standing(100), standing(100 + gap)]
+        colours = colours_of(people, seen, WHOLE)
+        assert [one.known for one in colours] == [known, known]
+    child = figure((100, 170), 80, np.random.default_rng(78), 0, gaps=0)
+    both = colours_of([standing(100), child], seen, WHOLE)
+    assert [one.known for one in both] == [1, 0]
+    assert (both[0].channels >> 4 == np.array(RED) * 16 + 8).all()
+
+
+def test_who_is_told_by_the_clothes_is_not_hidden_but_remembered() -> None:
+    """For ten seconds, and wherever they come back."""
+    watched = Watched()
+    watched.look((100, RED), (200, BLUE), pictures=10)
+    for gap in np.linspace(100, 20, 40):  # nobody sees colours
+        watched.now += STEP_MS
+        for tracker in (watched.tracker, watched.plain):
+            tracker.step([standing(200 - gap), standing(200)], WHOLE, watched.now)
+    watched.look((180, RED), pictures=60)
+    assert all(track.front == 0 for track in watched.tracker.tracks)
+    assert any(track.front for track in watched.plain.tracks)
+    assert list(here(watched.look((180, RED), (400, BLUE), pictures=3))) == [1, 2]
 
 
 # ---- where it does nothing ---------------------------------------------------------------------

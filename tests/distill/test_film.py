@@ -11,6 +11,7 @@ import pytest
 
 from distill.people import film as films
 from distill.people.film import SCRIPTS, Actor, Script, crossing, film, write_film
+from distill.tasks.pose.evaluation import followed as command
 from distill.tasks.pose.evaluation.followed import Score, chain, judge, perfect
 
 SHORT = Script(1.0, (Actor(1, ((0, 0.3, 0.7, 0.4), (1, 0.5, 0.7, 0.4))),))
@@ -88,6 +89,21 @@ def test_other_people_cross_on_other_ways() -> None:
     assert crossing(0) == SCRIPTS["cross"]
     assert crossing(1) == crossing(1) != crossing(2)
     assert [len(crossing(seed).actors) for seed in range(3)] == [4] * 3
+
+
+def test_films_by_number(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """One to a number, or from one to another; of several the sum is told, too."""
+    monkeypatch.setattr(command, "film", lambda script, seed: iter([]))
+    assert command.main(["--crossings", "41-42"]) == 0
+    named = [line.split(", ")[0] for line in capfd.readouterr().out.splitlines()]
+    assert named == ["crossing 41"] * 2 + ["crossing 42"] * 2 + ["all"] * 2
+    assert command.main(["--crossings", "1"]) == 0
+    assert len(capfd.readouterr().out.splitlines()) == 2
+    for wrong in ("0", "42-41", "-3", "a", "3-", "1000000"):
+        assert command.main([f"--crossings={wrong}"]) == 2
+        assert "not a number from 1 to 999999" in capfd.readouterr().err
 
 
 def test_writing_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

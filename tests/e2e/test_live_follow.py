@@ -15,11 +15,13 @@ from ai8x_models.follow.crop import crop_rgb565
 from ai8x_models.follow.events import RULES, Event
 from ai8x_models.follow.region import Chooser, RegionSettings
 from ai8x_models.follow.tracker import Region, Told, Tracker, region_people
+from common.errors import UserError
 from distill.people.synthetic import make_scene
 from evalkit.camera import Camera
 from evalkit.kit import Kit
 from evalkit.wire import pieces, protocol
 from synthesize.compiler import Compiled
+from synthesize.write.elf import find_toolchain
 from tests.helpers.live_board import (
     SHIPPED,
     expected_people,
@@ -194,6 +196,19 @@ def test_colours_are_those_of_the_twin(coloured: Board) -> None:
         picture[:240, :240] = 255 - picture[:240, :240]
     said = compare(coloured, pictures, late=1)
     assert max(len(tracks.people) for tracks in said) >= 5
+
+
+@pytest.mark.parametrize("toolchain", ["gcc", "ziglang"])
+def test_every_compiler_links_it(
+    toolchain: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each calls other functions for what C does not spell out, and has its own idea of sizes."""
+    monkeypatch.setenv("POSE78_TOOLCHAIN", toolchain)
+    try:
+        find_toolchain()
+    except UserError as error:
+        pytest.skip(str(error))
+    assert live_firmware(tmp_path, "live-follow", colour=True).stat().st_size > 400_000
 
 
 def test_camera_that_drops_lines(easy: Board) -> None:

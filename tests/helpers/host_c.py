@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import importlib.util
 import os
@@ -44,6 +45,7 @@ def build(
 ) -> Path:
     """Compile to an executable, once for each test run; AssertionError when no compiler can."""
     folder = Path(tempfile.mkdtemp(prefix="pose78-host-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     target = folder / name
     errors = []
     for compiler in compilers():

@@ -32,10 +32,10 @@ from ai8x_models.follow.tracker import Region, Told, Tracker, TrackerSettings, r
 from ai8x_models.skeleton import NUM_HEATMAPS
 from ai8x_models.student_file import read_checkpoint
 from ai8x_models.thresholds import DEFAULTS, DecodeSettings, from_extras
-from common.arguments import Parser, whole
+from common.arguments import Parser, span, whole
 from common.console import command_line, progress, say
 from common.errors import UserError
-from distill.people.film import RATE, SCRIPTS, SIDE, Frame, crossing, film
+from distill.people.film import RATE, SCRIPTS, SIDE, STILLS, Frame, crossing, film
 from distill.people.panned import Pan, panned, photographs
 from distill.people.person_sets import PeopleSet
 from distill.tasks.pose.evaluation.evaluate import load_network, predict
@@ -246,7 +246,7 @@ def _films(options: argparse.Namespace) -> Iterator[tuple[str, list[list[Frame]]
     """What is to be seen, by name; photographs are one name with many films."""
     for name in options.scripts:
         yield name, [list(film(SCRIPTS[name]))]
-    for seed in range(1, options.crossings + 1):
+    for seed in options.crossings:
         yield f"crossing {seed}", [list(film(crossing(seed), seed=seed))]
     if options.photographs:
         source = PeopleSet(options.photographs, options.photographs.parent / "images")
@@ -285,8 +285,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     parser.add_argument("--limit", type=whole(), default=12, help="photographs (default 12)")
     parser.add_argument(
-        "--crossings", type=whole(0), default=0, metavar="N",
-        help="N other films of four people who cross",
+        "--crossings", type=span(STILLS - 1), default=range(0), metavar="N|A-B",
+        help="other films of four people who cross: 1 to N, or A to B",
     )  # fmt: skip
     parser.add_argument("--checkpoint", type=Path, help="a student; without one: perfect maps")
     parser.add_argument(
@@ -299,12 +299,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in options.scripts:
         if name not in SCRIPTS:
             raise UserError(f"there is no film '{name}'; there are {', '.join(sorted(SCRIPTS))}")
-    if not (options.scripts or options.photographs or options.crossings > 0):
+    if not (options.scripts or options.photographs or options.crossings):
         raise UserError("name films, or photographs (--photographs) to pan over, or --crossings")
+    totals = {"whole picture": Score(), "followed": Score()}
+    rows = 0
     for name, films in _films(options):
-        for follow in (False, True):
-            score = _measure(films, follow, options)
-            say(score.line(f"{name}, {'followed' if follow else 'whole picture'}"))
+        for way, total in totals.items():
+            score = _measure(films, way == "followed", options)
+            say(score.line(f"{name}, {way}"))
+            total.add(score)
+        rows += 1
+    for way, total in totals.items() if rows > 1 else ():
+        say(total.line(f"all, {way}"))
     return 0
 
 
