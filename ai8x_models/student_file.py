@@ -69,12 +69,13 @@ def save_student(
     write_atomically(data, path)
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Load a checkpoint without executing code from it.
 
     Raises:
         UserError: missing, unreadable, hostile or foreign file.
     """
+    path = Path(path)
     try:
         check_torch(path)
         _check_pickles(path)
@@ -158,7 +159,7 @@ def spec_of(arch: str, extras: Mapping[str, Any], state: Mapping[str, Any]) -> S
     return known if same else described
 
 
-def load_student(path: Path) -> tuple[Student, dict[str, Any]]:
+def load_student(path: str | Path) -> tuple[Student, dict[str, Any]]:
     """Rebuild a student, in the mode and with the folding it was saved with."""
     data = read_checkpoint(path)
     arch, state = data.get("arch"), data["state_dict"]

@@ -117,6 +117,7 @@ def test_a_file_of_an_older_network_of_the_same_name_loads(tmp_path: Path) -> No
     path = tmp_path / "student.pth.tar"
     save_student(older, path, 1, {})
     loaded, _ = load_student(path)
+    assert load_student(str(path))[0].spec == loaded.spec
     assert loaded.spec.name == "native"
     assert [layer.name for layer in loaded.spec.layers] == [layer.name for layer in tiny.layers]
     picture = torch.rand(1, 3, 64, 64)
