@@ -76,16 +76,39 @@ static bool among(const tracks_t *tracks, uint16_t number)
     return false;
 }
 
-/* Whoever was not told a picture ago has a number that nobody had before (inputs are too short for
- * all 65,535 of them); by the clothes perhaps an old one of their own. */
-static void check_tracks(const tracks_t *out, const tracks_t *before, bool coloured, uint16_t *highest)
+/* Whether somebody had the number and was hidden. */
+static bool was_hidden(const tracker_t *past, uint16_t number)
+{
+    for (uint32_t t = 0; t < TRACK_MAX; ++t) {
+        const tracked_t *track = &past->tracks[t];
+        if (track->seen && track->front && track->number == number) return true;
+    }
+    return false;
+}
+
+/* Who is hidden has a number, and is not told. */
+static void check_hidden(const tracker_t *tracker, const tracks_t *out)
+{
+    for (uint32_t t = 0; t < TRACK_MAX; ++t) {
+        const tracked_t *track = &tracker->tracks[t];
+        if (track->front == 0) continue;
+        require(track->seen && track->number && track->front != track->number);
+        require(!among(out, track->number));
+    }
+}
+
+/* Whoever was neither told a picture ago nor hidden has a number that nobody had before (inputs are too
+ * short for all 65,535 of them); by the clothes perhaps an old one of their own. */
+static void check_tracks(const tracks_t *out, const tracks_t *before, const tracker_t *past, bool coloured,
+                         uint16_t *highest)
 {
     uint16_t newest = *highest;
     for (uint32_t i = 0; i < out->count; ++i) {
         const track_t *track = &out->tracks[i];
         require(track->number != 0);
         for (uint32_t j = 0; j < i; ++j) require(out->tracks[j].number != track->number);
-        require(coloured || among(before, track->number) || track->number > *highest);
+        const bool known = among(before, track->number) || was_hidden(past, track->number);
+        require(coloured || known || track->number > *highest);
         if (track->number > newest) newest = track->number;
         for (uint32_t k = 0; k < POSE_KEYPOINTS; ++k) {
             const pose_point_t *point = &track->points[k];
@@ -131,9 +154,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         tracker->thumbnail = shown ? thumbnail : NULL;
         coloured = coloured || shown;
 #endif
+        const tracker_t past = *tracker;
         tracker_step(tracker, &settings, &people, &looked, now, &out);
         require(out.count <= TRACK_MAX);
-        check_tracks(&out, &before, coloured, &highest);
+        check_tracks(&out, &before, &past, coloured, &highest);
+        check_hidden(tracker, &out);
 #if FOLLOW_COLOUR
         free(thumbnail);
 #endif
