@@ -99,7 +99,8 @@ class KeypointFile:
     """The usable content of a COCO keypoint file.
 
     Somebody whose entry is broken is left out and counted; the box stays as a region of which
-    nothing is known.
+    nothing is known. Entries of one file are one picture with the people of all: else each would
+    lack the others' people, and have them called wrong.
 
     Args:
         path: the file.
@@ -128,13 +129,19 @@ class KeypointFile:
         checks.check_names(path, self.names)
         self.joints, self.category = len(self.names), people[0].get("id")
         images: dict[int, dict[str, Any]] = {}
+        files: dict[str, int] = {}
+        self._same: dict[int, int] = {}
         for index, entry in enumerate(self.raw["images"]):
             if not checks.is_picture(entry):
                 self.skipped.add("picture entries without id, file name or size", f"entry {index}")
             elif entry["id"] in images:
                 self.skipped.add("picture entries with the id of another", f"entry {index}")
+            elif entry["file_name"] in files:
+                self.skipped.add("picture entries with the file of another", f"entry {index}")
+                self._same[entry["id"]] = files[entry["file_name"]]
             else:
                 images[entry["id"]] = entry
+                files[entry["file_name"]] = entry["id"]
         self.images = [images[number] for number in sorted(images)]
         self._by_image: dict[int, list[_Sorted]] = {number: [] for number in images}
         self._seen: set[int] = set()
@@ -144,6 +151,8 @@ class KeypointFile:
     def _sort_in(self, index: int, annotation: Any) -> None:
         """File an annotation under its picture, if it has one, as a person or as a region."""
         number = annotation.get("image_id") if isinstance(annotation, dict) else None
+        if isinstance(number, int):
+            number = self._same.get(number, number)
         if not isinstance(number, int) or number not in self._by_image:
             self.skipped.add("annotations of no listed picture", f"entry {index}")
             return
@@ -154,7 +163,7 @@ class KeypointFile:
                 "annotations of other categories", f"{name}, category {shown(category)}"
             )
             return
-        if self._is_doubled(annotation):
+        if self._is_doubled(number, annotation):
             self.skipped.add("annotations there twice", name)
             return
         reason = self._wrong_with(annotation)
@@ -162,9 +171,9 @@ class KeypointFile:
             self.skipped.add(reason, name)
         self._by_image[number].append(_Sorted(annotation, not reason))
 
-    def _is_doubled(self, annotation: dict[str, Any]) -> bool:
+    def _is_doubled(self, picture: int, annotation: dict[str, Any]) -> bool:
         """Whether the same box and points were there before in the same picture."""
-        content = [annotation.get(key) for key in ("image_id", "bbox", "keypoints", "iscrowd")]
+        content = [picture, *(annotation.get(key) for key in ("bbox", "keypoints", "iscrowd"))]
         try:
             key = hash(repr(content))
         except (ValueError, RecursionError):  # thousands of digits: broken, and counted as such

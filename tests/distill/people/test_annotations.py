@@ -168,6 +168,26 @@ def test_doubles_count_once(tmp_path: Path) -> None:
     assert "3 annotations there twice" in str(content.skipped)
 
 
+def test_one_file_under_two_numbers_is_one_picture(tmp_path: Path) -> None:
+    """With the people of both. Tools that write an entry for each person make such sets."""
+
+    def split(data: dict[str, Any]) -> None:
+        name = data["images"][1]["file_name"]
+        data["images"].append({**data["images"][1], "id": 50})
+        data["annotations"][2]["image_id"] = 50
+        data["annotations"].append({**data["annotations"][1], "id": 77, "image_id": 50})
+        assert [entry["file_name"] for entry in data["images"]].count(name) == 2
+
+    content = KeypointFile(written(tmp_path, split))
+    assert [len(content.people_of(entry, 120, 90)[0]) for entry in content.images] == [1, 2]
+    assert measured(content) == 3
+    assert content.skipped.reasons == {
+        "picture entries with the file of another": (1, "entry 2"),
+        "annotations there twice": (1, "annotation 77"),
+    }
+    assert [len(entry.people) for entry in Pictures(tmp_path, content.path).entries] == [1, 2]
+
+
 @pytest.mark.parametrize(
     "names",
     [

@@ -42,8 +42,8 @@ def open_changed(sound: Path, out: Path, change) -> PeopleSet:
         (lambda d: [1, 2], "no list 'images'"),
         (lambda d: d["categories"][0].update(keypoints=[]), "no category lists keypoints"),
         (lambda d: d["categories"][0].update(keypoints=["a"] * 5), "5 points per person"),
-        (lambda d: [i.update(file_name="no.jpg") for i in d["images"]] and None,
-         r"no picture with a labelled person.*4 pictures missing.*no\.jpg"),
+        (lambda d: [i.update(file_name=f"no{i['id']}.jpg") for i in d["images"]] and None,
+         r"no picture with a labelled person.*4 pictures missing.*no\d+\.jpg"),
     ],
 )  # fmt: skip
 def test_useless_files_are_refused(sound: Path, tmp_path: Path, change, said: str) -> None:
