@@ -16,7 +16,7 @@ from common.files import checksum
 from distill.engine.module import Reporting
 from distill.people.crops import Augmentation, CropDataset
 from distill.people.mixture import VALIDATION_BATCH, collate, open_set
-from distill.people.picture_maps import Look, PictureMaps, maps_file, wider
+from distill.people.picture_maps import Look, NoMaps, PictureMaps, maps_file, wider
 from distill.people.pictures import Pictures, ViewDataset, merge
 from distill.people.recipe import PictureRun, PictureSet
 from distill.people.views import Views
@@ -26,7 +26,10 @@ def open_pictures(config: PictureSet, draw_labels: bool) -> Pictures:
     """Read one set of the mixture; ``draw_labels`` is the recipe's."""
     annotations = Path(config.annotations) if config.annotations else None
     draw = draw_labels if config.draw_labels is None else config.draw_labels
-    return Pictures(Path(config.images), annotations, config.rotate, config.in_memory, draw)
+    return Pictures(
+        Path(config.images), annotations, config.rotate, config.in_memory, draw,
+        complete=config.complete, hidden=config.hidden,
+    )  # fmt: skip
 
 
 def views_of(recipe: PictureRun, config: PictureSet) -> Views:
@@ -83,8 +86,10 @@ class PictureData(Reporting):
             )
         self.validation = [CropDataset(s, recipe.size, Augmentation()) for s in crops]
 
-    def _maps(self, pictures: Pictures) -> PictureMaps:
+    def _maps(self, pictures: Pictures) -> PictureMaps | NoMaps:
         recipe = self.recipe
+        if pictures.complete:
+            return NoMaps(recipe.picture_size)
         names = sorted(entry.name for entry in pictures.entries)
         path = maps_file(
             Path(recipe.picture_maps),

@@ -24,10 +24,11 @@ from common.incoming import Unfit, read_bytes
 from distill.people.annotations import KeypointFile, Skipped, pixels_of, read_pixels
 from distill.people.crops import colour_table, cut_out, transform_points, warp
 from distill.people.person_sets import CONVERTERS, GREY
-from distill.people.picture_maps import CHANNELS, PictureMaps, cell_map, through_crops
+from distill.people.picture_maps import CHANNELS, NoMaps, PictureMaps, cell_map, through_crops
 from distill.people.views import Views, draw_view
 
 MARGIN = 0.15  # of a person's extent, around the marked points, where unmarked ones may be
+HIDDEN = 1  # COCO's visibility of a point that is labelled and not seen
 SEEN = 0.15  # a teacher's heatmap value from which unlabelled people are not called background
 
 
@@ -50,13 +51,16 @@ class Pictures:
     ``annotations`` None: nothing is labelled, and a teacher speaks alone. ``in_memory``: encoded
     files are read once and kept; otherwise they are read whenever they are looked at.
     ``draw_labels``: labelled people are drawn into a teacher's maps (:func:`with_labels`).
+    ``complete``: what is not marked is not there, and no teacher is asked. ``hidden`` false: points
+    marked as hidden count as not marked.
     """
 
     def __init__(
         self, images: Path, annotations: Path | None, rotate: float = 1.0, in_memory: bool = True,
-        draw_labels: bool = True,
+        draw_labels: bool = True, complete: bool = False, hidden: bool = True,
     ) -> None:  # fmt: skip
         self.in_memory, self.draw_labels = in_memory, draw_labels
+        self.complete, self.hidden = complete, hidden
         self.images, self.labelled, self.rotate = images, annotations is not None, rotate
         self.skipped = Skipped()
         if annotations is None:
@@ -72,7 +76,7 @@ class Pictures:
         if not self.entries:
             raise UserError(f"{images} holds no pictures that could be learnt from")
         self.files: dict[str, bytes] = {}
-        self.maps: PictureMaps | None = None
+        self.maps: PictureMaps | NoMaps | None = None
 
     def _read(self, annotations: Path) -> list[Entry]:
         content = KeypointFile(annotations, nobody=True, boxes=False)
@@ -85,6 +89,8 @@ class Pictures:
             marked, boxes = content.people_of(image, size["width"], size["height"])
             points = np.array([a["keypoints"] for a in marked], np.float32)
             people = convert(points.reshape(-1, content.joints, 3))
+            if not self.hidden:
+                people = _seen(people)
             entries.append(Entry(image["file_name"], people, boxes, size))
         self.skipped = content.skipped
         return entries
@@ -116,6 +122,12 @@ class Pictures:
             self.skipped.add("pictures missing or unreadable", entry.name)
             return None
         return pixels_of(data, entry.name, entry.size, self.skipped)
+
+
+def _seen(people: np.ndarray) -> np.ndarray:
+    """People float32 [P, 18, 3] without their hidden points, and without whom that leaves none."""
+    seen = np.where(people[..., 2:] == HIDDEN, np.float32(0), people)
+    return seen[(seen[..., 2] > 0).any(axis=1)]
 
 
 def _sides(size: Sequence[float]) -> dict[str, Any]:
@@ -199,7 +211,7 @@ class ViewDataset(Dataset[dict[str, Any]]):
     def refresh(self) -> None:
         """Take up the pictures whose maps have been made meanwhile."""
         maps = self.pictures.maps
-        if maps is not None:
+        if isinstance(maps, PictureMaps):
             known = maps.known()
             entries = self.pictures.entries
             self.entries = [e for e in entries if maps.place.get(e.name, known) < known]
@@ -226,17 +238,12 @@ class ViewDataset(Dataset[dict[str, Any]]):
             people = people[:, list(skeleton.FLIP_KEYPOINTS)]
         inside = ((people[..., :2] >= -0.5) & (people[..., :2] <= self.size - 0.5)).all(-1)
         people = people[((people[..., 2] > 0) & inside).any(-1)][: self.MAX_PEOPLE]
-        if self.pictures.labelled and not broken:
-            boxes = _corners(entry.ignore, matrix)
-            known = known_cells(people, boxes, self.size, self.stride)
-        else:
-            known = np.zeros((CHANNELS, *[self.size // self.stride] * 2), bool)
         padded = np.zeros((self.MAX_PEOPLE, 18, 3), np.float32)
         padded[: len(people)] = people
         item: dict[str, Any] = {
             "image": view.transpose(2, 0, 1).copy(),
             "keypoints": padded,
-            "known": known,
+            "known": self._known(entry, people, matrix, broken),
         }
         if self.pictures.maps is not None:
             maps = self.pictures.maps
@@ -244,9 +251,25 @@ class ViewDataset(Dataset[dict[str, Any]]):
             item["maps"] = maps.get(entry.name)
             item["cells"] = cell_map(matrix, zoom, self.stride, self.size)
             item["flip"] = np.bool_(flip)
-            item["said"] = labelled_cells(people, self.size, self.stride)
-            item["draw"] = np.bool_(self.pictures.draw_labels)
+            item["said"] = self._said(people, broken)
+            draw = self.pictures.draw_labels or self.pictures.complete
+            item["draw"] = np.bool_(draw and not broken)
         return item
+
+    def _known(
+        self, entry: Entry, people: np.ndarray, matrix: np.ndarray, broken: bool
+    ) -> np.ndarray:
+        """Where the labels of a view can be believed, bool [57, h, w]."""
+        if broken or not self.pictures.labelled:
+            return np.zeros((CHANNELS, *[self.size // self.stride] * 2), bool)
+        unsure = people[:0] if self.pictures.complete else people
+        return known_cells(unsure, _corners(entry.ignore, matrix), self.size, self.stride)
+
+    def _said(self, people: np.ndarray, broken: bool) -> np.ndarray:
+        """Where the labels of a view say all there is to say, bool [57, h, w]."""
+        if self.pictures.complete and not broken:
+            return np.ones((CHANNELS, *[self.size // self.stride] * 2), bool)
+        return labelled_cells(people, self.size, self.stride)
 
 
 def _recolour(view: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:

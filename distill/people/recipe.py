@@ -179,7 +179,9 @@ class PictureSet:
     Without ``annotations`` (COCO keypoint JSON) nothing is labelled and a teacher speaks alone.
     ``rotate`` is a factor on the usual angles, for sets that are full of somersaults; ``whole`` and
     ``extent`` take the place of ``views.whole`` and ``views.size`` where they are given, and
-    ``draw_labels`` that of the recipe's.
+    ``draw_labels`` that of the recipe's. ``complete``: the labels say everything, as those of drawn
+    pictures do; what is not marked is not there, and no teacher is asked. ``hidden`` false: points
+    marked as hidden (visibility 1) count as not marked.
     """
 
     images: str = ""
@@ -189,6 +191,8 @@ class PictureSet:
     whole: float | None = None
     extent: list[float] | None = None
     draw_labels: bool | None = None
+    complete: bool = False
+    hidden: bool = True
     in_memory: bool = True  # false: read files whenever they are looked at (large sets)
 
     def __post_init__(self) -> None:
@@ -196,6 +200,12 @@ class PictureSet:
             raise UserError("a set under 'pictures' names no folder; write images: FOLDER")
         if self.weight < 0:
             raise UserError(f"pictures: weight of {self.images} is {self.weight}, below zero")
+        for name, said in (("complete: true", self.complete), ("hidden: false", not self.hidden)):
+            if said and not self.annotations:
+                raise UserError(
+                    f"pictures: {self.images} has '{name}' and no labels; write annotations: FILE, "
+                    "or leave it out"
+                )
 
     def check_inputs(self, where: str) -> None:
         """See :func:`distill.engine.inputs.check_inputs`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 
 from ai8x_models import codec, skeleton
 from common.errors import UserError
-from distill.people.picture_maps import PictureMaps
+from distill.people.picture_maps import NoMaps, PictureMaps
 from distill.people.pictures import (
     Pictures,
     ViewDataset,
@@ -21,7 +22,10 @@ from distill.people.pictures import (
     merge,
     with_labels,
 )
+from distill.people.recipe import PictureSet
 from distill.people.views import Views, draw_view
+
+COCO_L_WRIST = 9
 
 
 def folder(path: Path, count: int = 3) -> Path:
@@ -220,3 +224,95 @@ def test_some_views_look_past_everybody() -> None:
         placed = people[0, :, :2] @ matrix[:, :2].T + matrix[:, 2]
         seen += bool(((placed > 8) & (placed < 120)).all(-1).any())
     assert seen < 12  # not everywhere is room beside somebody
+
+
+class TestComplete:
+    """Sets whose labels say everything, beside others that a teacher looks at."""
+
+    def labels(self, path: Path, hidden: int = 0) -> Path:
+        """One picture with one person, whose left wrist is ``hidden`` (visibility)."""
+        labels = folder(path, count=2)
+        content = json.loads(labels.read_text())
+        content["annotations"][0]["keypoints"][3 * COCO_L_WRIST + 2] = hidden
+        labels.write_text(json.dumps(content))
+        return labels
+
+    def merged(self, tmp_path: Path, **settings: bool) -> tuple[dict[str, torch.Tensor], int]:
+        """A view of the set and one of another with a teacher; which channel the wrist has."""
+        pictures = Pictures(tmp_path, self.labels(tmp_path, 1), **settings)
+        pictures.maps = NoMaps(128)
+        taught = Pictures(tmp_path, tmp_path / "labels.json", draw_labels=False)
+        taught.maps = PictureMaps(tmp_path / "t.maps", [e.name for e in taught.entries], 128)
+        sees = np.full((57, 16, 16), 0.5, np.float32)
+        taught.maps.fill(lambda pixels: sees, lambda name: None)
+        items = [self.whole(pictures), self.whole(taught)]
+        return merge(items, 4, sigma=5.0), skeleton.KEYPOINTS.index("l_wrist")
+
+    def whole(self, pictures: Pictures) -> dict[str, Any]:
+        """The first picture, whole and unchanged."""
+        views = Views(whole=1, exact=1, flip=0)
+        return ViewDataset(pictures, 128, 4, views, colour=0, cutout=0, seed=3)[0]
+
+    def test_what_is_not_marked_is_not_there(self, tmp_path: Path) -> None:
+        batch, wrist = self.merged(tmp_path, complete=True, hidden=False)
+        assert batch["known"][0].all()
+        assert batch["target"][0, wrist].abs().max() == 0
+        torch.testing.assert_close(batch["teacher"][0], batch["target"][0])
+        assert batch["target"][0, 0].max() > 0.5
+
+    def test_what_is_hidden_may_be_learnt(self, tmp_path: Path) -> None:
+        batch, wrist = self.merged(tmp_path, complete=True)
+        assert batch["target"][0, wrist].max() > 0.5
+        torch.testing.assert_close(batch["teacher"][0], batch["target"][0])
+
+    def test_otherwise_it_is_unknown_and_the_teacher_is_asked(self, tmp_path: Path) -> None:
+        batch, wrist = self.merged(tmp_path, complete=True, hidden=False)
+        assert batch["teacher"][1, wrist].median() == pytest.approx(0.5, abs=0.05)
+        pictures = Pictures(tmp_path, self.labels(tmp_path, 1), hidden=False)
+        assert not self.whole(pictures)["known"][wrist].all()
+
+    def test_crowds_are_ignored_all_the_same(self, tmp_path: Path) -> None:
+        labels = self.labels(tmp_path)
+        content = json.loads(labels.read_text())
+        crowd = {"id": 9, "image_id": 0, "category_id": 1, "iscrowd": 1, "keypoints": [0] * 51,
+                 "num_keypoints": 0, "bbox": [0.0, 0.0, 30.0, 30.0], "area": 900.0}  # fmt: skip
+        content["annotations"].append(crowd)
+        labels.write_text(json.dumps(content))
+        known = self.whole(Pictures(tmp_path, labels, complete=True))["known"]
+        assert not known[:, 2, 2].any()
+        assert known[:, 20, 20].all()
+
+    def test_a_broken_picture_teaches_nothing(self, tmp_path: Path) -> None:
+        pictures = Pictures(tmp_path, self.labels(tmp_path), complete=True)
+        pictures.maps = NoMaps(128)
+        (tmp_path / pictures.entries[0].name).write_bytes(b"no picture")
+        item = views_of(pictures)[0]
+        assert not item["known"].any()
+        assert merge([item], 4, sigma=5.0)["teacher"][:, : codec.BACKGROUND].abs().max() == 0
+
+    def test_somebody_all_hidden_is_nobody(self, tmp_path: Path) -> None:
+        labels = folder(tmp_path, count=2)
+        content = json.loads(labels.read_text())
+        content["annotations"][0]["keypoints"][2::3] = [1] * 17
+        labels.write_text(json.dumps(content))
+        assert len(Pictures(tmp_path, labels, hidden=False).entries[0].people) == 0
+        assert len(Pictures(tmp_path, labels).entries[0].people) == 1
+
+    @pytest.mark.parametrize(
+        ("settings", "words"),
+        [({"complete": True}, "complete: true"), ({"hidden": False}, "hidden: false")],
+    )
+    def test_a_set_without_labels_can_be_neither(
+        self, settings: dict[str, bool], words: str
+    ) -> None:
+        with pytest.raises(UserError, match=f"photos has '{words}' and no labels; write annot"):
+            PictureSet(images="photos", **settings)  # type: ignore[arg-type]
+
+
+def test_nobody_is_drawn_into_the_maps_of_a_broken_picture(tmp_path: Path) -> None:
+    pictures = Pictures(tmp_path, folder(tmp_path, count=2), draw_labels=True)
+    pictures.maps = PictureMaps(tmp_path / "t.maps", [e.name for e in pictures.entries], 128)
+    pictures.maps.fill(lambda pixels: np.zeros((57, 16, 16), np.float32), lambda name: None)
+    (tmp_path / pictures.entries[0].name).write_bytes(b"no picture")
+    teacher = merge([views_of(pictures)[0]], 4, sigma=5.0)["teacher"]
+    assert teacher[:, : codec.BACKGROUND].abs().max() == 0

@@ -17,6 +17,7 @@ from distill.__main__ import main
 from distill.engine.recipe import load_recipe
 from distill.people.picture_data import views_of
 from distill.people.recipe import PictureSet, SetConfig
+from distill.people.synthetic import write_set
 from distill.tasks.pose import compare_pictures
 from distill.tasks.pose.loss import known_loss, map_loss
 from distill.tasks.pose.module import TeacherViewModule
@@ -297,3 +298,23 @@ def test_what_a_comparison_on_pictures_needs(
     assert main(order) == 2
     assert said in capsys.readouterr().err
     assert not (people / "compare").exists()
+
+
+def test_no_teacher_is_asked_about_a_set_whose_labels_say_everything(
+    people: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    drawn = tmp_path_factory.mktemp("drawn") / "set"
+    write_set(drawn, 3, size=64, crossing=True)
+    labelled = f"{{images: {people}, annotations: {people}/labels.json, weight: 1.0e-9}}"
+    complete = f"{{images: {drawn}, annotations: {drawn}/annotations.json, complete: true"
+    words = arguments(people, f"picture_teacher={people}/teacher.pth.tar", "picture_size=64")[2:]
+    words = [word for word in words if not word.startswith("pictures=")]
+    two = f"pictures=[{labelled}, {complete}, hidden: false}}]"
+    recipe = load_recipe(None, [*words, two, "draw_labels=false"], PictureRecipe)
+    data = picture_data(recipe, 8)
+    data.setup("fit")
+    (maps,) = (people / "maps").glob("*.maps")
+    assert maps.stat().st_size == 6 * 57 * 8 * 8
+    batch = next(iter(data.train_dataloader()))
+    assert batch["known"].all()
+    torch.testing.assert_close(batch["teacher"], batch["target"])
