@@ -91,6 +91,12 @@ class Pictures:
             people = convert(points.reshape(-1, content.joints, 3))
             if not self.hidden:
                 people = _seen(people)
+            if self.complete and len(boxes):
+                raise UserError(
+                    f"{annotations} has people without points, as crowds are, in "
+                    f"{image['file_name']}, so its labels do not say everything; "
+                    "leave out 'complete: true'"
+                )
             entries.append(Entry(image["file_name"], people, boxes, size))
         self.skipped = content.skipped
         return entries
@@ -262,8 +268,9 @@ class ViewDataset(Dataset[dict[str, Any]]):
         """Where the labels of a view can be believed, bool [57, h, w]."""
         if broken or not self.pictures.labelled:
             return np.zeros((CHANNELS, *[self.size // self.stride] * 2), bool)
-        unsure = people[:0] if self.pictures.complete else people
-        return known_cells(unsure, _corners(entry.ignore, matrix), self.size, self.stride)
+        if self.pictures.complete:
+            return self._said(people, broken)
+        return known_cells(people, _corners(entry.ignore, matrix), self.size, self.stride)
 
     def _said(self, people: np.ndarray, broken: bool) -> np.ndarray:
         """Where the labels of a view say all there is to say, bool [57, h, w]."""

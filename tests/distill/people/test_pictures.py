@@ -271,16 +271,16 @@ class TestComplete:
         pictures = Pictures(tmp_path, self.labels(tmp_path, 1), hidden=False)
         assert not self.whole(pictures)["known"][wrist].all()
 
-    def test_crowds_are_ignored_all_the_same(self, tmp_path: Path) -> None:
+    def test_crowds_say_that_labels_do_not_say_everything(self, tmp_path: Path) -> None:
         labels = self.labels(tmp_path)
         content = json.loads(labels.read_text())
         crowd = {"id": 9, "image_id": 0, "category_id": 1, "iscrowd": 1, "keypoints": [0] * 51,
                  "num_keypoints": 0, "bbox": [0.0, 0.0, 30.0, 30.0], "area": 900.0}  # fmt: skip
         content["annotations"].append(crowd)
         labels.write_text(json.dumps(content))
-        known = self.whole(Pictures(tmp_path, labels, complete=True))["known"]
-        assert not known[:, 2, 2].any()
-        assert known[:, 20, 20].all()
+        assert len(Pictures(tmp_path, labels).entries[0].ignore) == 1
+        with pytest.raises(UserError, match=r"in 0.png, so .*; leave out 'complete: true'"):
+            Pictures(tmp_path, labels, complete=True)
 
     def test_a_broken_picture_teaches_nothing(self, tmp_path: Path) -> None:
         pictures = Pictures(tmp_path, self.labels(tmp_path), complete=True)
