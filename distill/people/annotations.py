@@ -134,7 +134,7 @@ class KeypointFile:
         for index, entry in enumerate(self.raw["images"]):
             if not checks.is_picture(entry):
                 self.skipped.add("picture entries without id, file name or size", f"entry {index}")
-            elif entry["id"] in images:
+            elif entry["id"] in images or entry["id"] in self._same:
                 self.skipped.add("picture entries with the id of another", f"entry {index}")
             elif entry["file_name"] in files:
                 self.skipped.add("picture entries with the file of another", f"entry {index}")

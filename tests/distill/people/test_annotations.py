@@ -188,6 +188,22 @@ def test_one_file_under_two_numbers_is_one_picture(tmp_path: Path) -> None:
     assert [len(entry.people) for entry in Pictures(tmp_path, content.path).entries] == [1, 2]
 
 
+def test_a_number_of_one_file_is_not_that_of_another(tmp_path: Path) -> None:
+    """Else people would be put into the picture that the number meant before."""
+
+    def change(data: dict[str, Any]) -> None:
+        first, second = data["images"][:2]
+        data["images"][:2] = [first, {**first, "id": 50}, {**second, "id": 50}]
+        data["annotations"] = [a for a in data["annotations"] if a["image_id"] == first["id"]]
+
+    content = KeypointFile(written(tmp_path, change))
+    assert len(content.images) == 1
+    assert content.skipped.reasons == {
+        "picture entries with the file of another": (1, "entry 1"),
+        "picture entries with the id of another": (1, "entry 2"),
+    }
+
+
 @pytest.mark.parametrize(
     "names",
     [
