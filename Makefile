@@ -48,8 +48,8 @@ IMAGE       ?= $(firstword $(wildcard docs/images/$(TASK).*) docs/images/people.
 # The integer student that is compiled and evaluated unless another one is named: that of STUDENT.
 CHECKPOINT  ?= ai8x_models/checkpoints/$(or $(STUDENT),$(usual))-q.pth.tar
 CHECKPOINTS ?= $(CHECKPOINT)
-# For a network that does not describe itself in its checkpoint: its description (YAML) and one
-# input (.npy).  Without an input, random bytes stand in.
+# For a network that does not describe itself in its checkpoint: its description (YAML).  One input
+# of a network that does not look at IMAGE (.npy); for one with a description random bytes stand in.
 NETWORK     ?=
 SAMPLE      ?=
 # Where photographs are: lspet/ and coco_mini/, or any COCO-format sets that a recipe names.
@@ -96,7 +96,7 @@ endif
 choice  := $(BUILD)/.choice
 input   := $(BUILD)/input.npy
 project := $(BUILD)/project
-sample  := $(if $(NETWORK),$(if $(SAMPLE),--sample "$$SAMPLE"),--sample $(input))
+sample  := $(if $(SAMPLE),--sample "$$SAMPLE",$(if $(NETWORK),,--sample $(input)))
 elf     := $(project)/firmware.elf
 results := $(addprefix $(BUILD)/,maps.npz timeline.html overlay.png)
 include ai8x.mk
@@ -141,12 +141,14 @@ $(choice): FORCE
 	@mkdir -p $(@D)
 	@{ for file in "$$IMAGE" "$$CHECKPOINT" "$$NETWORK" "$$SAMPLE"; do \
 	  echo "$$file"; cksum < "$$file"; done; echo "$(BAUD) $(BOARD) $(FOLLOW) $(FOLLOW_COLOUR)"; } > $@.new 2>/dev/null; \
-	  if cmp -s $@.new $@; then rm $@.new; else rm -f $(stale) && mv $@.new $@; fi
+	  if cmp -s $@.new $@; then rm $@.new; else \
+  if test -e $@; then echo "other settings or files than before: $(BUILD) is made anew of them"; fi; \
+  rm -f $(stale) && mv $@.new $@; fi
 
 $(input): $(choice) ai8x_models/preprocess.py | $(ready)
 	@$(task) sample "$$IMAGE" -o $@
 
-$(project)/report.json: $(choice) $(if $(NETWORK),,$(input)) \
+$(project)/report.json: $(choice) $(if $(NETWORK)$(SAMPLE),,$(input)) \
   $(wildcard synthesize/*.py synthesize/*/*.py synthesize/*/*/*.py firmware_templates/*/*) | $(ready)
 	@$(py) -m synthesize compile $${NETWORK:+"$$NETWORK"} "$$CHECKPOINT" $(sample) \
 	  --quiet --out $(project)
@@ -189,6 +191,12 @@ live      := $(BUILD)/live/firmware.elf
 # What is flashed or watched on the virtual kit.
 FIRMWARE ?= $(injection)
 ours      = $(filter $(injection) $(live) $(elf),$(FIRMWARE))
+# One that is named and there is taken as it is: this command may lack a setting that it was built
+# with (FOLLOW, BAUD, CHECKPOINT ...).
+absent    = $(if $(filter override,$(origin FIRMWARE)),$(filter-out $(wildcard $(ours)),$(ours)),$(ours))
+target_of = $(patsubst project,firmware,$(notdir $(patsubst %/,%,$(dir $1))))
+as_built  = $(if $(absent),$(keep) $(absent),$(if $(ours),echo "$(ours) is taken as it \
+  was built; make $(call target_of,$(ours)) builds it again",:))
 
 ifdef KEPT
 .PHONY: injection
@@ -215,7 +223,7 @@ $(injection) $(live): %/firmware.elf: %/report.json | $(ready)
 
 .PHONY: flash
 flash: | $(ready) ## write FIRMWARE=file into the board (ARGS="--mass-erase" erases it first)
-	+@$(if $(ours),$(keep) $(ours),:)
+	+@$(as_built)
 	@$(words) $(py) -m evalkit flash "$$FIRMWARE" +ARGS
 
 # Every shipped network, for a report about a board.
@@ -235,7 +243,7 @@ endif
 
 .PHONY: view
 view: | $(ready) ## watch PORT=/dev/ttyACM0 or the virtual kit look at CAMERA=folder, or REPLAY=file
-	+@$(if $(PORT)$(REPLAY),:,$(if $(ours),$(keep) $(ours),:))
+	+@$(if $(PORT)$(REPLAY),:,$(as_built))
 	@$(words) $(py) -m evalkit view $(if $(REPLAY),--replay "$$REPLAY",$(if $(PORT),--port "$$PORT" \
 	  --baud $(BAUD),--kit "$$FIRMWARE") $(if $(CAMERA),--camera "$$CAMERA")) +ARGS
 

@@ -22,7 +22,7 @@ REFUSED = 2
 UNREAD = 141  # 128 + SIGPIPE
 _NO_PLACE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM),
-    *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL),
+    *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.EEXIST, errno.ENOENT),
 )
 """Errors of writing that a user can mend: no room, no right, no place of that name."""
 STOPPED = 130  # what a shell says of a program that was stopped with Ctrl-C: 128 + SIGINT

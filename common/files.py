@@ -234,12 +234,16 @@ def check_place(path: Path, folder: bool | None = None) -> None:
             place = place.parent
         found = next(p for p in (place, *place.parents) if p.exists())
         if not found.is_dir():
-            raise UserError(f"cannot write {path}: {found} is a file, not a folder")
+            raise UserError(
+                f"cannot write {path}: {found} is a file, not a folder; name another place"
+            )
         # Only trying tells: a folder may refuse files whatever its permissions say.
         with workplace(found) as trial:
             (trial / (place.name or "result")).touch()
     except NotADirectoryError:
-        raise UserError(f"cannot write {path}: a part of it is a file, not a folder") from None
+        raise UserError(
+            f"cannot write {path}: a part of it is a file, not a folder; name another place"
+        ) from None
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None
 

@@ -111,7 +111,8 @@ def parse_json(text: str | bytes) -> Any:
     except RecursionError:
         raise Unfit("it is nested too deeply") from None
     except ValueError as error:
-        raise Unfit(str(error)) from None
+        broken = isinstance(error, json.JSONDecodeError | UnicodeDecodeError)
+        raise Unfit(str(error) if broken else "a number of thousands of digits") from None
 
 
 def read_json(path: Path, most: int = MAX_JSON_BYTES) -> Any:

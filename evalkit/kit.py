@@ -131,6 +131,10 @@ class Kit:
             if self.machine.now >= end:
                 raise UserError(self._unfinished(f"{max_seconds:g} s of modelled time"))
 
+    def interrupt(self) -> None:
+        """Let :meth:`run_until` in another thread return; call it until it has."""
+        self.machine.interrupt()
+
     def run_to(
         self,
         function: str,

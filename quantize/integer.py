@@ -56,6 +56,26 @@ def to_integer(student: Student) -> Student:
     return student.set_mode("integer")
 
 
+@torch.no_grad()
+def to_qat(student: Student) -> Student:
+    """Bring an integer student back to quantisation-aware training, in place.
+
+    The inverse of :func:`to_integer`: weights and biases lie on the chip's grid, and a conversion
+    gives the same integers again.
+
+    Raises:
+        UserError: it is of another mode.
+    """
+    if student.mode != "integer":
+        raise UserError(f"the student is of mode '{student.mode}', not of integers")
+    for _, layer in student.layers():
+        scale = 2.0 ** (int(layer.weight_bits) - 1)
+        layer.op.weight.div_(scale)
+        if layer.op.bias is not None:
+            layer.op.bias.div_(scale**2)
+    return student.set_mode("qat")
+
+
 def output_scales(student: Student) -> dict[str, float]:
     """Real value of one step of every output: of the accumulator for a wide one, else 1/128."""
     return {name: student.worth(name) for name in student.spec.outputs}

@@ -27,6 +27,7 @@ from distill.engine.trainer import PCK, AtomicCheckpoints, Watched, make_trainer
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.fold import fold_batchnorm
 from quantize.hold import hold_narrow
+from quantize.integer import to_qat
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,9 @@ def train_student(
 
     def begin() -> tuple[TrainedModule, Reporting]:
         student = make()
-        if recipe.qat.enabled and student.mode == "float":
+        if student.mode == "integer":
+            _back_to_qat(student, recipe)
+        elif recipe.qat.enabled and student.mode == "float":
             prepare_qat(student, recipe.qat, inputs())
         if recipe.qat.hold_narrow:
             log.info("held: %s", ", ".join(hold_narrow(student)))
@@ -96,6 +99,15 @@ def train_student(
         save_student(module.student, path, recipe.epochs, extras)
 
     return train(recipe, "student", begin, save, watched)
+
+
+def _back_to_qat(student: Student, recipe: StudentRun) -> None:
+    if not recipe.qat.enabled:
+        raise UserError(
+            f"start_from is {recipe.start_from}, a student of integers, from which only training "
+            "with their rounding goes on; say qat.enabled=true, or name a float one"
+        )
+    to_qat(student)
 
 
 def prepare_qat(student: Student, qat: QatConfig, inputs: Tensor) -> None:

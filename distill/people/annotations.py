@@ -95,12 +95,21 @@ def _is_person(annotation: dict[str, Any]) -> bool:
     return bool(annotation.get("num_keypoints", 1)) and not annotation.get("iscrowd")
 
 
+def _sizes_agree(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two entries can be of the same pixels; of those that differ the file decides."""
+    return all(
+        one.get(key) == other.get(key) or None in (one.get(key), other.get(key))
+        for key in ("width", "height")
+    )
+
+
 class KeypointFile:
     """The usable content of a COCO keypoint file.
 
     Somebody whose entry is broken is left out and counted; the box stays as a region of which
     nothing is known. Entries of one file are one picture with the people of all: else each would
-    lack the others' people, and have them called wrong.
+    lack the others' people, and have them called wrong. Where they state different sizes, only
+    those count whose size the file has, with their people.
 
     Args:
         path: the file.
@@ -128,25 +137,33 @@ class KeypointFile:
         self.names: list[str] = people[0]["keypoints"]
         checks.check_names(path, self.names)
         self.joints, self.category = len(self.names), people[0].get("id")
+        self.images = self._pictures()
+        self._by_image: dict[int, list[_Sorted]] = {image["id"]: [] for image in self.images}
+        self._seen: set[int] = set()
+        for index, annotation in enumerate(self.raw["annotations"]):
+            self._sort_in(index, annotation)
+
+    def _pictures(self) -> list[dict[str, Any]]:
+        """The pictures' entries by id; in ``_same``, whose people belong to another's."""
         images: dict[int, dict[str, Any]] = {}
-        files: dict[str, int] = {}
+        files: dict[str, list[int]] = {}
         self._same: dict[int, int] = {}
         for index, entry in enumerate(self.raw["images"]):
             if not checks.is_picture(entry):
                 self.skipped.add("picture entries without id, file name or size", f"entry {index}")
-            elif entry["id"] in images or entry["id"] in self._same:
+                continue
+            if entry["id"] in images or entry["id"] in self._same:
                 self.skipped.add("picture entries with the id of another", f"entry {index}")
-            elif entry["file_name"] in files:
-                self.skipped.add("picture entries with the file of another", f"entry {index}")
-                self._same[entry["id"]] = files[entry["file_name"]]
-            else:
+                continue
+            alike = files.setdefault(os.path.normpath(entry["file_name"]), [])
+            same = next((n for n in alike if _sizes_agree(images[n], entry)), None)
+            if same is None:
                 images[entry["id"]] = entry
-                files[entry["file_name"]] = entry["id"]
-        self.images = [images[number] for number in sorted(images)]
-        self._by_image: dict[int, list[_Sorted]] = {number: [] for number in images}
-        self._seen: set[int] = set()
-        for index, annotation in enumerate(self.raw["annotations"]):
-            self._sort_in(index, annotation)
+                alike.append(entry["id"])
+            else:
+                self.skipped.add("picture entries with the file of another", f"entry {index}")
+                self._same[entry["id"]] = same
+        return [images[number] for number in sorted(images)]
 
     def _sort_in(self, index: int, annotation: Any) -> None:
         """File an annotation under its picture, if it has one, as a person or as a region."""

@@ -1,12 +1,13 @@
 """Films of drawn people who walk, turn, cross and leave, with the truth known.
 
 ``python -m distill.people.film cross OUT.mp4`` writes a script of :data:`SCRIPTS` as a video and
-its truth beside it as JSON; the kit's camera plays it (``--camera OUT.mp4``). The figures are those
-of :mod:`distill.people.synthetic`; the same script always gives the same film.
+its truth beside it as ``OUT.mp4.json``; the kit's camera plays it (``--camera OUT.mp4``). The
+figures are those of :mod:`distill.people.synthetic`; the same script always gives the same film.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_models.skeleton import KEYPOINTS
-from common.arguments import Parser
+from common.arguments import Parser, to_file
 from common.console import command_line, progress, say
 from common.errors import UserError
 from common.files import whole_file, write_file
@@ -30,6 +31,9 @@ SIDE = 480
 """Pixels a side: the middle of the camera's array."""
 RATE = 28.86
 """Pictures a second: what the board's camera delivers."""
+
+VIDEOS = (".mp4", ".avi")
+"""How the name of a film ends."""
 
 _STEP = 0.75
 """Heights for two steps."""
@@ -289,27 +293,36 @@ def write_film(script: Script, path: Path) -> Path:
     """Write a film as a video (by the ending of its name) and its truth beside it as JSON.
 
     Returns:
-        the JSON's path.
+        the JSON's path: the video's with ``.json`` behind it.
 
     Raises:
-        UserError: this build of OpenCV cannot write such a video.
+        UserError: not a name of a video, or this build of OpenCV cannot write such a video.
     """
+    _check_kind(path)
     people: dict[int, dict[int, Points]] = {}
     with whole_file(path) as working:
         _write_video(script, working, path, people)
-    beside = path.with_suffix(".json")
+    beside = path.with_name(f"{path.name}.json")
     write_file(beside, truth(people))
     return beside
+
+
+def _check_kind(path: Path) -> None:
+    if path.suffix.lower() not in VIDEOS:
+        raise UserError(
+            f"{path} does not end as a video does; name a file that ends in {' or '.join(VIDEOS)}"
+        )
 
 
 def _write_video(
     script: Script, working: Path, path: Path, people: dict[int, dict[int, Points]]
 ) -> None:
-    code = cv2.VideoWriter.fourcc(*("MJPG" if path.suffix == ".avi" else "mp4v"))
+    code = cv2.VideoWriter.fourcc(*("MJPG" if path.suffix.lower() == ".avi" else "mp4v"))
     writer = cv2.VideoWriter(str(working), code, RATE, (SIDE, SIDE))
     if not writer.isOpened():
         raise UserError(
-            f"{path} cannot be written as a video; name a file that ends in .mp4 or .avi"
+            f"{path} cannot be written as a video; this build of OpenCV has no coder for it, "
+            "another ending (.mp4, .avi) may have one"
         )
     try:
         total = round(script.seconds * RATE)
@@ -321,12 +334,23 @@ def _write_video(
         writer.release()
 
 
+def _to_video(text: str) -> Path:
+    """The ``type`` of the argument: a file to write, and the truth's beside it."""
+    path = to_file(text)
+    try:
+        _check_kind(path)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    to_file(f"{text}.json")
+    return path
+
+
 @command_line
 def main(arguments: list[str] | None = None) -> int:
     """Command line."""
     parser = Parser(prog="python -m distill.people.film", description=__doc__)
     parser.add_argument("script", choices=sorted(SCRIPTS), help="what happens in it")
-    parser.add_argument("video", type=Path, help="file to write, .mp4 or .avi")
+    parser.add_argument("video", type=_to_video, help="file to write, .mp4 or .avi")
     options = parser.parse_args(arguments)
     beside = write_film(SCRIPTS[options.script], options.video)
     say(f"{options.video}, truth in {beside}")

@@ -250,6 +250,7 @@ class ViewDataset(Dataset[dict[str, Any]]):
             "image": view.transpose(2, 0, 1).copy(),
             "keypoints": padded,
             "known": self._known(entry, people, matrix, broken),
+            "complete": np.bool_(self.pictures.complete and not broken),
         }
         if self.pictures.maps is not None:
             maps = self.pictures.maps
@@ -315,7 +316,8 @@ def with_labels(teacher: torch.Tensor, drawn: torch.Tensor, said: torch.Tensor) 
 
 def merge(items: Sequence[dict[str, Any]], stride: int, sigma: float) -> dict[str, torch.Tensor]:
     """A batch: ``image`` uint8 [N, 3, s, s], ``target`` float32 [N, 57, h, w] drawn from labels,
-    ``known`` bool [N, 57, h, w], and ``teacher`` float32 [N, 57, h, w] where there are maps.
+    ``known`` bool [N, 57, h, w], ``complete`` bool [N] (the labels say everything), and ``teacher``
+    float32 [N, 57, h, w] where there are maps.
 
     Where a teacher sees somebody whom no label names, the labels are not believed. In the items
     that say ``draw`` labelled people are drawn into the teacher's maps (:func:`with_labels`).
@@ -326,7 +328,7 @@ def merge(items: Sequence[dict[str, Any]], stride: int, sigma: float) -> dict[st
     points = batch.pop("keypoints")[:, : max(people, 1)].numpy()
     heat, pafs = codec.encode_batch(points, size, stride=stride, sigma=sigma)
     target = torch.from_numpy(np.concatenate([heat, pafs], axis=1))
-    out = {"image": batch["image"], "target": target, "known": batch["known"]}
+    out = {key: batch[key] for key in ("image", "known", "complete")} | {"target": target}
     if "maps" in batch:
         side = size // stride
         teacher = through_crops(batch["maps"], batch["cells"], batch["flip"], side)

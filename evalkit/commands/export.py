@@ -76,8 +76,7 @@ def main(given: list[str]) -> int:
     with progress(title="pictures", total=total, unit="picture") as bar:
         collector = Collector(bar.update)
         feed = sources.feed(options, collector, options.count or 1 << 31)
-        feed.start()
-        feed.wait()
+        feed.run()
     feed.check()
     shots = collector.shots[: options.count]
     found = coco.write(shots, options.output)

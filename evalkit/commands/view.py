@@ -74,13 +74,14 @@ def _serve(server: Server, feed: Feed, open_page: bool) -> None:
     server.connect(feed.player, lambda wanted: setattr(feed, "want_heat", wanted))
     server.start()
     # Before the feed starts, whose thread prints the log: two prints at once may share a line.
-    say(f"viewer: {server.url} (Ctrl-C ends it)")
-    feed.start()
-    if open_page:
-        webbrowser.open(server.url)
     try:
+        say(f"viewer: {server.url} (Ctrl-C ends it)")
+        feed.start()
+        if open_page:
+            webbrowser.open(server.url)
         feed.wait()
     except KeyboardInterrupt:
         print()
-    feed.stop()
+    finally:
+        feed.stop()
     feed.check()

@@ -98,7 +98,8 @@ def load(path: str | Path) -> Firmware:
         IndexError,
     ) as error:
         raise UserError(
-            f"{path}: not a usable ELF file ({error or type(error).__name__})"
+            f"{path}: not a usable ELF file ({error or type(error).__name__}); name a "
+            "firmware.elf, as make firmware, make injection and make live build it"
         ) from error
 
 

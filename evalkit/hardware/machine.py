@@ -202,6 +202,14 @@ class Machine(Inventory):
         """Come back from ``run`` after the current event."""
         self._stop_requested = True
 
+    def interrupt(self) -> None:
+        """Come back from ``run`` soon; from another thread, again and again until it has.
+
+        Once may be too early: a ``run`` that begins forgets it.
+        """
+        self._stop_requested = True
+        self.cpu.plan_earlier(0)
+
     # ---- running -------------------------------------------------------------------------------
 
     def run(self, until_time: int, check: Callable[[], bool] | None = None) -> str:

@@ -216,7 +216,7 @@ int main(void)
     platform_init();
     lights_init();
     buttons_init();
-    setup_banner("live pose");
+    setup_banner(FOLLOW ? "live follow" : "live pose");
     ready = setup_network(0) == CNN_OK;
     receiver_init(&receiver);
     frame_send_hello();

@@ -123,7 +123,9 @@ def fold_input(source: Input, raw: np.ndarray) -> np.ndarray:
             return raw.reshape(source.shape).astype(np.int8)
         wanted = "x".join(map(str, source.described_shape))
         raise UserError(
-            f"the input has shape {'x'.join(map(str, raw.shape))} but the network expects {wanted}"
+            f"the input has shape {'x'.join(map(str, raw.shape))} but the network expects "
+            f"{wanted}; give a sample of that shape (--sample, make SAMPLE=), or name the task "
+            "that the network is of (make TASK=)"
         )
     return folded(source, raw).astype(np.int8)
 

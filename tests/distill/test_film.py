@@ -47,19 +47,42 @@ def test_a_video_and_its_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(SCRIPTS, "walk", Script(0.2, SHORT.actors))
     video = tmp_path / "new" / "walk.avi"
     assert films.main(["walk", str(video)]) == 0
-    frames = json.loads(video.with_suffix(".json").read_text())["frames"]
+    frames = json.loads((video.parent / "walk.avi.json").read_text())["frames"]
     capture = cv2.VideoCapture(str(video))
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == len(frames) == 6
     assert len(frames[0]["0"]) == 18
-    assert sorted(path.name for path in video.parent.iterdir()) == ["walk.avi", "walk.json"]
+    assert sorted(path.name for path in video.parent.iterdir()) == ["walk.avi", "walk.avi.json"]
 
 
 def test_an_unknown_kind_of_video(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
     assert films.main(["walk", str(tmp_path / "walk.nothing")]) == 2
     assert "name a file that ends in .mp4" in capfd.readouterr().err
     assert not list(tmp_path.iterdir())
+    assert films.main(["walk", str(tmp_path)]) == 2
+    assert "name a file" in capfd.readouterr().err
     assert films.main(["unknown", "x.mp4"]) == 2
     assert "invalid choice" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["file.txt/x.mp4", "/proc/x.mp4"])
+def test_a_place_where_nothing_can_be_written(
+    tmp_path: Path, capfd: pytest.CaptureFixture, place: str
+) -> None:
+    (tmp_path / "file.txt").write_text("kept")
+    assert films.main(["walk", str(tmp_path / place)]) == 2
+    assert len(capfd.readouterr().err.splitlines()) == 1
+    assert (tmp_path / "file.txt").read_text() == "kept"
+
+
+def test_a_film_leaves_other_files_of_its_name_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SCRIPTS, "walk", Script(0.1, SHORT.actors))
+    (tmp_path / "a.json").write_text("mine")
+    for name in ("a.avi", "a.mp4"):
+        assert films.main(["walk", str(tmp_path / name)]) == 0
+        assert json.loads((tmp_path / f"{name}.json").read_text())["frames"]
+    assert (tmp_path / "a.json").read_text() == "mine"
 
 
 def seen_whole_and_followed(height: float) -> tuple[Score, Score]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import subprocess
 import sys
@@ -67,6 +68,55 @@ def test_without_a_name_the_firmware_that_takes_pictures_is_flashed(recorded: Re
     probe = recorded.folder / "probe.mk"
     probe.write_text("probe:\n\t@echo $(FIRMWARE)\n")
     assert recorded.run("-f", "Makefile", "-f", str(probe), "probe").stdout == f"{injection}\n"
+
+
+def test_a_sample_that_is_named_takes_the_pictures_place(recorded: Recorded) -> None:
+    """Of a network in an ONNX file, say, which describes itself and looks at no picture."""
+    report = f"{recorded.folder}/build/project/report.json"
+    (call,) = recorded.make(report, "CHECKPOINT=x.onnx", "SAMPLE=x.npy", "KEPT=1")
+    assert call[:5] == ["-m", "synthesize", "compile", "x.onnx", "--sample"]
+    assert call[5] == "x.npy"
+
+
+@pytest.mark.parametrize("target", ["flash", "view"])
+@pytest.mark.parametrize(
+    ("folder", "again"), [("live", "live"), ("injection", "injection"), ("project", "firmware")]
+)
+def test_a_firmware_that_is_named_and_there_is_taken_as_it_was_built(
+    recorded: Recorded, target: str, folder: str, again: str
+) -> None:
+    firmware = recorded.folder / "build" / folder / "firmware.elf"
+    firmware.parent.mkdir(parents=True)
+    firmware.write_text("built with FOLLOW=1 BAUD=115200")
+    result = recorded.run(target, f"FIRMWARE={firmware}")
+    assert f"{firmware} is taken as it was built; make {again} builds it again" in result.stdout
+    calls = [json.loads(line)[:3] for line in recorded.log.read_text().splitlines()]
+    assert [call[:3] for call in calls] == [["-m", "evalkit", target]]
+    assert firmware.read_text() == "built with FOLLOW=1 BAUD=115200"
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_firmware_that_is_not_there_or_not_named_is_built(
+    recorded: Recorded, named: bool
+) -> None:
+    firmware = recorded.folder / "build" / "injection" / "firmware.elf"
+    if not named:
+        firmware.parent.mkdir(parents=True)
+        firmware.write_text("of another network")
+    calls = recorded.make("flash", *([f"FIRMWARE={firmware}"] if named else []))
+    assert [call[:2] for call in calls] == [
+        ["-m", "synthesize"],
+        ["-m", "synthesize.build"],
+        ["-m", "evalkit"],
+    ]
+
+
+def test_who_gives_other_settings_is_told_that_all_is_made_anew(recorded: Recorded) -> None:
+    said = "other settings or files than before: "
+    choice = f"{recorded.folder}/build/.choice"
+    assert said not in recorded.run(choice, "KEPT=1").stdout
+    assert said not in recorded.run(choice, "KEPT=1").stdout
+    assert said in recorded.run(choice, "KEPT=1", "BAUD=115200").stdout
 
 
 def test_tests_run_in_as_many_processes_as_asked(recorded: Recorded) -> None:

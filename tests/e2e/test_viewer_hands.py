@@ -232,6 +232,25 @@ def test_threshold_list_and_names_of_points(page: Browser, model: Model) -> None
         assert page.evaluate(TEXT.format("people")) == str(len(people))
 
 
+@pytest.mark.parametrize("follow", [False, True])
+@pytest.mark.parametrize("width", [1400, 1024])
+def test_a_row_of_the_list_stays_in_its_place(page: Browser, follow: bool, width: int) -> None:
+    """No cell is broken in two or wider than its column, whether people have numbers or scores."""
+    page.resize(width, 757)
+    board = FakeBoard(people=(STANDING,))
+    options = Options(Photographs(PEOPLE), follow=follow)
+    with Viewer(lambda listener: LiveFeed(listener, lambda: paced(board), options)) as viewer:
+        page.open(viewer.server.url)
+        name = "number" if follow else "person"
+        page.wait(f"document.querySelector('#list li span')?.textContent.startsWith('{name}')")
+        cells = page.evaluate(
+            "[...document.querySelectorAll('#list li > *')].filter((c) => !c.hidden)"
+            ".map((c) => [c.scrollWidth - c.clientWidth, c.getBoundingClientRect().height])"
+        )
+    assert len(cells) == (3 if follow else 5)
+    assert all(over <= 1 and height <= 23 for over, height in cells), cells
+
+
 def test_the_chart_survives_a_reload(page: Browser) -> None:
     with Viewer(lambda listener: LiveFeed(listener, lambda: paced(FakeBoard()),
                                           Options(Photographs(PEOPLE)))) as viewer:  # fmt: skip

@@ -183,6 +183,9 @@ class FakeLink:
     def clock(self) -> float:
         return self._now
 
+    def interrupt(self) -> None:
+        pass
+
     def close(self) -> None:
         self.gone = True
 

@@ -10,7 +10,7 @@ from common.errors import UserError
 from quantize.calibrate import bits_per_layer, calibrate
 from quantize.fold import fold_batchnorm
 from quantize.hold import hold_narrow
-from quantize.integer import to_integer
+from quantize.integer import to_integer, to_qat
 
 
 def qat_student(default: int, **bits: int) -> Student:
@@ -55,6 +55,22 @@ def test_the_integer_student_has_the_weights_that_were_held() -> None:
     to_integer(student)
     integers = [layer.op.weight for _, layer in student.layers()]
     assert all(torch.equal(i, r) for i, r in zip(integers, rounded, strict=True))
+
+
+def test_integers_go_back_to_training_as_they_are() -> None:
+    """Maps and integers are the same afterwards, held or not."""
+    student = to_integer(qat_student(4, conv1=8, conv2=2))
+    integers = {name: value.clone() for name, value in student.state_dict().items()}
+    pixels = torch.randint(-128, 128, (1, 3, 64, 64)).float()
+    wanted = student.maps(pixels)
+    to_qat(student)
+    assert student.mode == "qat"
+    assert all(map(torch.equal, student.maps(pixels / 128), wanted))
+    hold_narrow(student)
+    for name, value in to_integer(student).state_dict().items():
+        assert torch.equal(value, integers[name]), name
+    with pytest.raises(UserError, match="of mode 'float', not of integers"):
+        to_qat(Student("tiny"))
 
 
 def test_what_cannot_be_held_is_said() -> None:

@@ -64,7 +64,7 @@ def read_answer(maps: Path, report: Path) -> tuple[npt.NDArray[np.float64], Poin
 
 def describe(points: npt.NDArray[np.float64], scheme: Points) -> str:
     """A line per point: picture pixels and visibility."""
-    lines = ["1 person looked for"]
+    lines = ["1 person looked for, who is to fill the picture: of several, or far away, crop one"]
     lines += [
         f"  {name:<11} x {x:7.1f}  y {y:7.1f}  visible {score:5.2f}"
         for name, (x, y, score) in zip(scheme.names, points, strict=True)

@@ -71,7 +71,7 @@ def evaluate(arguments: list[str]) -> int:
         "--whole", action="store_true",
         help="also whole pictures through the deployment path: OKS average precision",
     )  # fmt: skip
-    parser.add_argument("--pictures", type=Path, help="folder for the best and worst cases")
+    parser.add_argument("--pictures", type=to_folder, help="folder for the best and worst cases")
     options = parser.parse_intermixed_args(arguments)
     people = _people(options)
     if options.whole and options.synthetic is not None:
@@ -135,7 +135,7 @@ def curves(arguments: list[str]) -> int:
     """``RUN ... [--out CSV]``."""
     parser = _parser("curves", "Record how runs went, from their TensorBoard logs")
     parser.add_argument("runs", type=Path, nargs="+", help="out folders of runs")
-    parser.add_argument("--out", type=Path, default=Path("docs/curves.csv"), help="CSV file")
+    parser.add_argument("--out", type=to_file, default=Path("docs/curves.csv"), help="CSV file")
     options = parser.parse_args(arguments)
     from distill.tasks.pose.evaluation.plots import write_curves
 
@@ -148,7 +148,9 @@ def plot(arguments: list[str]) -> int:
     """``[--docs DIR] [--out DIR]``."""
     parser = _parser("plot", "Draw accuracy against cycles, and the curves")
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="folder of the numbers")
-    parser.add_argument("--out", type=Path, default=Path("docs/images"), help="folder to draw into")
+    parser.add_argument(
+        "--out", type=to_folder, default=Path("docs/images"), help="folder to draw into"
+    )
     options = parser.parse_args(arguments)
     from distill.tasks.pose.evaluation.plots import draw
 

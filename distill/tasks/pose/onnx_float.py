@@ -16,10 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from ai8x_models.codec import NUM_HEATMAPS, STRIDE
+from ai8x_models.student_file import load_student
 from ai8x_models.students import Student
 from common.errors import UserError
 from common.files import write_file
 from distill.tasks.pose.evaluation.evaluate import Network, load_network
+from distill.tasks.pose.teacher_maps import teacher_of
+from distill.tasks.pose.teachers.openpose import read_teacher_file
 from distill.tasks.pose.teachers.transformer.render import LinearTeacher
 from distill.tasks.pose.teachers.transformer.to_onnx import to_onnx as transformer
 from quantize import onnx_export
@@ -79,11 +82,23 @@ def export(checkpoint: Path, out: Path, size: int = 128) -> None:
     Raises:
         UserError: an unreadable checkpoint, as :func:`to_onnx`, or ``out`` cannot be written.
     """
+    write_file(out, _content(checkpoint, size))
+
+
+def _content(checkpoint: Path, size: int) -> bytes:
+    integer = _integer_student(checkpoint)
+    if integer is not None:
+        content: bytes = onnx_export.to_onnx(integer).SerializeToString()
+        return content
     network = load_network(checkpoint)
-    if isinstance(network, Student) and network.mode == "integer":
-        content = onnx_export.to_onnx(network).SerializeToString()
-    elif isinstance(network, LinearTeacher):
-        content = transformer(network.network, size)
-    else:
-        content = to_onnx(network, size)
-    write_file(out, content)
+    if isinstance(network, LinearTeacher):
+        return transformer(network.network, size)
+    return to_onnx(network, size)
+
+
+def _integer_student(path: Path) -> Student | None:
+    """The integer student of any task in a checkpoint, or None: a float network or a teacher."""
+    if teacher_of(read_teacher_file(path), path) is not None:
+        return None
+    student = load_student(path)[0].eval()
+    return student if student.mode == "integer" else None

@@ -56,11 +56,35 @@ Teacher = TeacherNetwork | StudentTeacher
 def _student_of(path: Path) -> StudentTeacher | None:
     """A pose student that works in real numbers, or None."""
     student, _ = load_student(path)
-    layers = student.spec.layers
-    widths = [layer.out_channels for layer in layers if layer.name in student.spec.outputs]
-    if widths not in ([NUM_HEATMAPS, NUM_PAFS], [MAPS]) or student.mode == "integer":
+    if _widths(student) not in _MAPS or student.mode == "integer":
         return None
     return StudentTeacher(student)
+
+
+_MAPS = ([NUM_HEATMAPS, NUM_PAFS], [MAPS])
+"""Channels of a pose student's outputs."""
+
+
+def _widths(student: Student) -> list[int]:
+    layers = student.spec.layers
+    return [layer.out_channels for layer in layers if layer.name in student.spec.outputs]
+
+
+def load_pose_student(path: Path) -> Student:
+    """A student of this task, in the mode it was saved with.
+
+    Raises:
+        UserError: unreadable, or of another task; its shapes are named.
+    """
+    student, _ = load_student(path)
+    channels, rows, columns = student.spec.input_shape
+    if channels != 3 or _widths(student) not in _MAPS:
+        raise UserError(
+            f"{path}: {student.spec.name} does not look for people in colour pictures (input "
+            f"{channels}x{rows}x{columns}, outputs of {_widths(student)} channels); name a student "
+            "of the task pose"
+        )
+    return student
 
 
 def teacher_of(data: dict[str, Any], path: Path) -> TeacherNetwork | None:

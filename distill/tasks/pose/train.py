@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from ai8x_models.codec import STRIDE
-from ai8x_models.student_file import load_student
 from ai8x_models.students import Student
 from common.errors import UserError
 from common.files import checksum
@@ -28,7 +27,13 @@ from distill.tasks.pose.recipe import (
     Recipe,
     TeacherRecipe,
 )
-from distill.tasks.pose.teacher_maps import CacheKey, MapCache, TeacherMaps, load_any_teacher
+from distill.tasks.pose.teacher_maps import (
+    CacheKey,
+    MapCache,
+    TeacherMaps,
+    load_any_teacher,
+    load_pose_student,
+)
 from distill.tasks.pose.teachers.openpose import LightweightOpenPose, load_teacher, save_teacher
 
 
@@ -71,7 +76,7 @@ def first_student(recipe: Recipe) -> Student:
     """A new student, or the one to start from."""
     student = Student(recipe.student)
     if recipe.start_from:
-        student = load_student(Path(recipe.start_from))[0]
+        student = load_pose_student(Path(recipe.start_from))
     stride = map_stride(student, recipe.size)
     if stride != STRIDE:
         raise UserError(
@@ -139,7 +144,7 @@ def train_on_pictures(recipe: PictureRecipe) -> Path:
 
     def make() -> Student:
         if recipe.start_from:
-            return load_student(Path(recipe.start_from))[0]
+            return load_pose_student(Path(recipe.start_from))
         return Student(recipe.student)
 
     @functools.cache

@@ -50,6 +50,9 @@ class Link(Protocol):
     def clock(self) -> float:
         """Seconds, by the clock that time-outs on this link go by."""
 
+    def interrupt(self) -> None:
+        """Have a read in another thread, and all later ones, end soon; to be said until it has."""
+
     def close(self) -> None:
         """Let go of it."""
 
@@ -108,6 +111,9 @@ class SerialLink:
     def clock(self) -> float:
         """Wall time."""
         return time.monotonic()
+
+    def interrupt(self) -> None:
+        """Nothing: what a read waits for is a fraction of a second."""
 
     def close(self) -> None:
         """See :class:`Link`."""
@@ -188,6 +194,7 @@ class KitLink:
         self.baud: int | None = None
         self.camera: Camera | None = None
         self._waited = 0.0
+        self._interrupted = False
         try:
             if scene is not None and has_own_camera(firmware):
                 self.camera = Camera(scene)
@@ -200,6 +207,8 @@ class KitLink:
         data = self._kit.uart_read()
         end = self.clock() + seconds
         while not data and self.clock() < end:
+            if self._interrupted:
+                raise LinkLost(f"{self.name} was stopped")
             begin = self._kit.seconds
             until = begin + _KIT_STEP_SECONDS
             try:
@@ -222,6 +231,15 @@ class KitLink:
     def clock(self) -> float:
         """Modelled time."""
         return self._kit.seconds + self._waited
+
+    def interrupt(self) -> None:
+        """See :class:`Link`; a board that starts computes for seconds before its first word.
+
+        Whoever ends a program has to: the emulated processor must not be run by a thread that
+        outlives the interpreter, which takes its memory away.
+        """
+        self._interrupted = True
+        self._kit.interrupt()
 
     def close(self) -> None:
         """Nothing to let go of."""

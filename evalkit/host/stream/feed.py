@@ -69,21 +69,41 @@ class Feed:
         self.failed = ""
         self.crash: BaseException | None = None
         self._stop = threading.Event()
+        self._begun = False
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._guarded, daemon=True)
 
     def start(self) -> None:
         """Begin."""
+        self._begun = True
         self._thread.start()
 
     def stop(self, seconds: float = 10.0) -> None:
         """End; waits for the thread."""
         self._stop.set()
-        self._thread.join(seconds)
+        end = time.monotonic() + seconds
+        while self._begun and time.monotonic() < end:
+            self._interrupt()
+            if self._ended.wait(0.1):
+                break
+
+    def _interrupt(self) -> None:
+        """Have the thread come to see that it is to stop."""
+
+    def run(self) -> None:
+        """Begin, and wait until it ends by itself; whatever interrupts that ends it too."""
+        try:
+            self.start()
+            self.wait()
+        finally:
+            self.stop()
 
     def wait(self) -> None:
         """Until it ends by itself; may be interrupted from the keyboard."""
-        while self._thread.is_alive():
-            self._thread.join(0.2)
+        # Not by joining: a join that is interrupted says ever after that the thread has ended
+        # (CPython up to 3.12 at least), and the emulator would lose its memory while it runs.
+        while self._begun and not self._ended.wait(0.2):
+            pass
 
     def _guarded(self) -> None:
         try:
@@ -96,6 +116,8 @@ class Feed:
             self.crash = error
             self.failed = f"{type(error).__name__}: {error}"
             self.listener.status(GONE, self.failed)
+        finally:
+            self._ended.set()
 
     def check(self) -> None:
         """Raise what ended the feed.
@@ -164,6 +186,12 @@ class LiveFeed(Feed):
         self._taken = 0
         self._largest = 1
         self._follower: Follower | None = None
+        self._link: Link | None = None
+
+    def _interrupt(self) -> None:
+        link = self._link
+        if link is not None:
+            link.interrupt()
 
     def _run(self) -> None:
         recorder = self._options.recorder
@@ -182,10 +210,14 @@ class LiveFeed(Feed):
         while not self._over():
             link: Link | None = None
             try:
-                link = self._open()
+                link = self._link = self._open()
+                if self._over():
+                    continue
                 self.listener.status(WAITING, f"asking {link.name} who is there")
                 self._talk(Session(link, self.listener.log))
             except LinkLost as error:
+                if self._stop.is_set():
+                    continue
                 if self._options.count is not None:
                     raise
                 self.listener.status(GONE, str(error))

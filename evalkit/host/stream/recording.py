@@ -99,7 +99,10 @@ def read_recording(path: Path) -> Iterator[protocol.Hello | Shot]:
         with path.open("rb") as file:
             yield from _lines(path, file)
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise UserError(
+            f"{path} cannot be read: {error.strerror or error}; name a recording, as view --record "
+            "writes it"
+        ) from None
 
 
 def _lines(path: Path, file: Any) -> Iterator[protocol.Hello | Shot]:

@@ -154,7 +154,9 @@ def read(path: str | Path) -> Model:
         raise
     except Exception as error:  # a parser in C++ and protobuf: anything may come out
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise UserError(f"{path}: not a readable ONNX model ({reason})") from error
+        raise UserError(
+            f"{path}: not a readable ONNX model ({reason}); export it, or copy it, again"
+        ) from error
 
 
 def load_proto(path: Path) -> Any:

@@ -188,6 +188,41 @@ def test_one_file_under_two_numbers_is_one_picture(tmp_path: Path) -> None:
     assert [len(entry.people) for entry in Pictures(tmp_path, content.path).entries] == [1, 2]
 
 
+@pytest.mark.parametrize("size", [{"width": 60, "height": 45}, {}])
+def test_a_file_of_two_stated_sizes_has_that_of_its_pixels(
+    tmp_path: Path, size: dict[str, int]
+) -> None:
+    """Wherever the wrong entry stands; people placed by it are not those of the picture."""
+
+    def split(data: dict[str, Any]) -> None:
+        picture = data["images"][1]
+        wrong = {**picture, "id": 0, **size}
+        if not size:
+            del wrong["width"], wrong["height"]
+        data["images"].insert(0, wrong)
+        data["annotations"].append({**data["annotations"][1], "bbox": [1, 1, 9, 9], "image_id": 0})
+
+    pictures = Pictures(tmp_path, written(tmp_path, split))
+    assert [len(entry.people) for entry in pictures.entries] == ([1, 2] if size else [3, 1])
+    reason = "pictures of another size than annotated" if size else "picture entries with the file"
+    assert [known.startswith(reason) for known in pictures.skipped.reasons] == [True]
+
+
+def test_a_number_of_thousands_of_digits(tmp_path: Path) -> None:
+    (tmp_path / "set.json").write_text(f'{{"images": [{"9" * 6000}]}}')
+    with pytest.raises(UserError, match=r"is not JSON \(a number of thousands of digits\)"):
+        KeypointFile(tmp_path / "set.json")
+
+
+def test_one_file_is_one_however_its_place_is_written(tmp_path: Path) -> None:
+    def split(data: dict[str, Any]) -> None:
+        picture = data["images"][0]
+        data["images"].append({**picture, "id": 50, "file_name": f"./{picture['file_name']}"})
+
+    content = KeypointFile(written(tmp_path, split))
+    assert content.skipped.reasons == {"picture entries with the file of another": (1, "entry 2")}
+
+
 def test_a_number_of_one_file_is_not_that_of_another(tmp_path: Path) -> None:
     """Else people would be put into the picture that the number meant before."""
 

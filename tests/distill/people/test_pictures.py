@@ -256,6 +256,7 @@ class TestComplete:
     def test_what_is_not_marked_is_not_there(self, tmp_path: Path) -> None:
         batch, wrist = self.merged(tmp_path, complete=True, hidden=False)
         assert batch["known"][0].all()
+        assert batch["complete"].tolist() == [True, False]
         assert batch["target"][0, wrist].abs().max() == 0
         assert torch.equal(batch["teacher"][0], batch["target"][0])
         assert batch["target"][0, 0].max() > 0.5
@@ -288,6 +289,7 @@ class TestComplete:
         (tmp_path / pictures.entries[0].name).write_bytes(b"no picture")
         item = views_of(pictures)[0]
         assert not item["known"].any()
+        assert not item["complete"]
         assert merge([item], 4, sigma=5.0)["teacher"][:, : codec.BACKGROUND].abs().max() == 0
 
     def test_somebody_all_hidden_is_nobody(self, tmp_path: Path) -> None:

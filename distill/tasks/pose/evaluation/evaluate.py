@@ -19,7 +19,6 @@ import torch
 from ai8x_models.codec import NUM_HEATMAPS, flip_maps
 from ai8x_models.decode import decode_single
 from ai8x_models.skeleton import LSP14_TO_18
-from ai8x_models.student_file import load_student
 from ai8x_models.students import Student
 from common.console import progress
 from common.errors import UserError
@@ -29,7 +28,7 @@ from distill.people.crops import CROP_FACTOR, Augmentation, CropDataset, person_
 from distill.people.metrics import Pck, pck, relative_errors, torso_lengths
 from distill.people.person_sets import GREY, PersonSource
 from distill.tasks.pose.evaluation.published import FAMILIES, Published, published
-from distill.tasks.pose.teacher_maps import TeacherNetwork, teacher_of
+from distill.tasks.pose.teacher_maps import TeacherNetwork, load_pose_student, teacher_of
 from distill.tasks.pose.teachers.openpose import read_teacher_file
 
 Network = Student | TeacherNetwork
@@ -52,12 +51,16 @@ def load_any(path: Path) -> Network | Published:
 
 
 def load_network(path: Path) -> Network:
-    """A student in the mode it was saved with, or a teacher, ready for evaluation."""
+    """A student of this task in the mode it was saved with, or a teacher, ready for evaluation.
+
+    Raises:
+        UserError: unreadable, or of another task.
+    """
     data = read_teacher_file(path)
     teacher = teacher_of(data, path)
     if teacher is not None:
         return teacher
-    return load_student(path)[0].eval()
+    return load_pose_student(path).eval()
 
 
 @torch.no_grad()

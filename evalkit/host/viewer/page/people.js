@@ -66,10 +66,11 @@ function showPeople() {
     dot.style.background = `rgb(${r} ${g} ${b})`;
     const name = document.createElement("span"), score = document.createElement("b"), found = document.createElement("small");
     name.textContent = person.number ? `number ${person.number}` : `person ${index + 1}`;
-    score.textContent = person.number ? "" : `${Math.round(100 * person.score)} %`;
+    score.textContent = `${Math.round(100 * person.score)} %`;
     found.textContent = `${points[i]} of ${person.points.length} points`;
     bar.value = Math.min(person.score || 0, 1);
-    bar.hidden = Boolean(person.number);
+    row.className = person.number ? "followed" : "";
+    score.hidden = bar.hidden = Boolean(person.number);
     row.append(dot, name, score, bar, found);
     row.dataset.index = index;
     return row;

@@ -20,10 +20,12 @@ from distill.people.recipe import PictureSet, SetConfig
 from distill.people.synthetic import write_set
 from distill.tasks.pose import compare_pictures
 from distill.tasks.pose.loss import known_loss, map_loss
-from distill.tasks.pose.module import TeacherViewModule
+from distill.tasks.pose.module import TeacherViewModule, told
 from distill.tasks.pose.recipe import PictureRecipe, PictureTeacherRecipe
 from distill.tasks.pose.teachers.openpose import LightweightOpenPose, load_teacher, save_teacher
 from distill.tasks.pose.train import map_stride, picture_data
+from quantize.integer import to_integer
+from tests.helpers.places import REPOSITORY
 
 RECIPES = Path(__file__).resolve().parents[4] / "distill" / "tasks" / "pose" / "recipes"
 
@@ -118,6 +120,56 @@ def test_narrow_weights_are_held_through_a_run(people: Path) -> None:
     }
     assert not on_grid.pop("conv1")
     assert all(on_grid.values())
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_run_goes_on_from_integers(
+    people: Path, enabled: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those that ship, say: with nothing learnt they come out as they went in."""
+    given = REPOSITORY / "ai8x_models" / "checkpoints" / "tiny-q.pth.tar"
+    order = arguments(people, f"start_from={given}", f"qat.enabled={str(enabled).lower()}",
+                      "learning_rate=1e-9", "optimizer=adamw")  # fmt: skip
+    plain = people / "plain.yaml"
+    plain.write_text("kind: pictures\n")
+    status = main([*order[:2], "--config", str(plain), *order[2:]])
+    if not enabled:
+        assert status == 2
+        assert "say qat.enabled=true, or name a float one" in capsys.readouterr().err
+        return
+    assert status == 0
+    trained, _ = load_student(people / "run" / "student.pth.tar")
+    assert trained.mode == "qat"
+    before = load_student(given)[0].state_dict()
+    for name, value in to_integer(trained).state_dict().items():
+        if not name.endswith(".bias"):  # on a finer grid than a step at the least rate
+            assert torch.equal(value.float(), before[name].float()), name
+
+
+@pytest.mark.parametrize("name", ["grey", "lift"])
+@pytest.mark.parametrize(
+    "verb", ["student start_from=X", "eval X --synthetic 2", "thresholds X --set {set}"]
+)
+def test_a_student_of_another_task_is_refused(
+    people: Path, verb: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = REPOSITORY / "ai8x_models" / "checkpoints" / f"{name}-q.pth.tar"
+    words = verb.replace("X", str(given)).format(set=f"{people}/labels.json {people}").split()
+    teacher = [f"picture_teacher={people}/teacher.pth.tar", "picture_size=64"]
+    training = words[0] == "student"
+    order = arguments(people, words[1], *teacher) if training else ["pose", *words]
+    assert main(order) == 2
+    said = capsys.readouterr().err
+    assert f"{given}: {name}" in said
+    assert said.endswith("name a student of the task pose\n")
+
+
+def test_the_views_teacher_is_not_asked_where_labels_say_everything() -> None:
+    seen, target = torch.zeros(2, 57, 4, 4), torch.ones(2, 57, 4, 4)
+    batch = {"target": target, "complete": torch.tensor([True, False])}
+    found = told(seen, batch)
+    assert torch.equal(found[0], target[0])
+    assert torch.equal(found[1], seen[1])
 
 
 def test_a_teacher_goes_on_learning_from_pictures(people: Path) -> None:
