@@ -86,7 +86,9 @@ def train_student(
         student = make()
         if student.mode == "integer":
             _back_to_qat(student, recipe)
-        elif recipe.qat.enabled and student.mode == "float":
+        if student.mode == "qat":
+            _say_bits(student)
+        elif recipe.qat.enabled:
             prepare_qat(student, recipe.qat, inputs())
         if recipe.qat.hold_narrow:
             log.info("held: %s", ", ".join(hold_narrow(student)))
@@ -108,6 +110,12 @@ def _back_to_qat(student: Student, recipe: StudentRun) -> None:
             "with their rounding goes on; say qat.enabled=true, or name a float one"
         )
     to_qat(student)
+
+
+def _say_bits(student: Student) -> None:
+    """Whoever goes on keeps the bits of the file, whatever the recipe says."""
+    bits = {spec.name: int(layer.weight_bits) for spec, layer in student.layers()}
+    log.info("layer: bits, as in start_from: %s", bits)
 
 
 def prepare_qat(student: Student, qat: QatConfig, inputs: Tensor) -> None:
