@@ -27,6 +27,7 @@ from evalkit.hardware.boot import (
 )
 from evalkit.hardware.clocks import Clocks
 from evalkit.hardware.core.cpu import BREAKPOINT, CALL, RETURN, SLEEP, SLEEP_EVENT, SPIN, Cpu
+from evalkit.hardware.core.leaving import Door
 from evalkit.hardware.core.system import SVCALL, SystemControl
 from evalkit.hardware.elf import Firmware
 from evalkit.hardware.faults import ChipReset, KitFault
@@ -82,6 +83,7 @@ class Machine(Inventory):
         self.until_time = 0
         self._stop_requested = False
         self._checked = False
+        self._door = Door(self.interrupt)
         self.reset_core()
         self.make_peripherals(self)
         self.accelerator = Accelerator(self)
@@ -228,13 +230,14 @@ class Machine(Inventory):
         self._stop_requested = False
         self.until_time = until_time
         self._checked = check is not None
-        while True:
-            try:
-                return self._run(until_time, check)
-            except ChipReset as reset:
-                restart(self, reset)
-            except self.cpu.error as error:
-                raise self._stuck(f"the processor cannot go on: {error}") from error
+        with self._door.entered():
+            while True:
+                try:
+                    return self._run(until_time, check)
+                except ChipReset as reset:
+                    restart(self, reset)
+                except self.cpu.error as error:
+                    raise self._stuck(f"the processor cannot go on: {error}") from error
 
     def _stuck(self, message: str) -> KitFault:
         fault = KitFault(message)
@@ -243,6 +246,7 @@ class Machine(Inventory):
 
     def _run(self, until_time: int, check: Callable[[], bool] | None) -> str:
         while True:
+            self._door.check()
             self.clocks.scheduler.run_due(self.now)
             if self._stop_requested or (check is not None and check()):
                 return STOPPED

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import _thread
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -73,3 +75,22 @@ def test_a_kit_that_computes_for_ever_is_stopped(tmp_path: Path) -> None:
     feed.stop(60)
     assert feed._ended.is_set()
     feed.check()
+
+
+LEAVES = """
+import sys, threading, time
+from pathlib import Path
+from evalkit.kit import Kit
+kit = Kit(Path(sys.argv[1]))
+threading.Thread(target=lambda: kit.run_until(None, 1e9, 1e9), daemon=True).start()
+time.sleep(1)
+"""
+
+
+def test_the_interpreter_ends_when_nobody_is_in_the_emulator(tmp_path: Path) -> None:
+    """Also where nobody waits for the thread; without that it is a segmentation fault."""
+    pytest.importorskip("unicorn", reason="the kit extra is not installed")
+    image = elf(FOR_EVER, tmp_path / "firmware.elf")
+    for _ in range(3):
+        ended = subprocess.run([sys.executable, "-c", LEAVES, str(image)], capture_output=True)
+        assert ended.returncode == 0, ended.stderr
