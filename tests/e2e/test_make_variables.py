@@ -114,9 +114,9 @@ def test_a_firmware_that_is_not_there_or_not_named_is_built(
 def test_who_gives_other_settings_is_told_that_all_is_made_anew(recorded: Recorded) -> None:
     said = "other settings or files than before: "
     choice = f"{recorded.folder}/build/.choice"
-    assert said not in recorded.run(choice, "KEPT=1").stdout
-    assert said not in recorded.run(choice, "KEPT=1").stdout
-    assert said in recorded.run(choice, "KEPT=1", "BAUD=115200").stdout
+    assert said not in recorded.run(choice, "KEPT=1").stderr
+    assert said not in recorded.run(choice, "KEPT=1").stderr
+    assert said in recorded.run(choice, "KEPT=1", "BAUD=115200").stderr
 
 
 def test_tests_run_in_as_many_processes_as_asked(recorded: Recorded) -> None:
