@@ -140,7 +140,7 @@ FORCE:
 $(choice): FORCE
 	@mkdir -p $(@D)
 	@{ for file in "$$IMAGE" "$$CHECKPOINT" "$$NETWORK" "$$SAMPLE"; do \
-	  echo "$$file"; cksum < "$$file"; done; echo "$(BAUD) $(BOARD) $(FOLLOW) $(FOLLOW_COLOUR)"; } > $@.new 2>/dev/null; \
+	  echo "$$file"; if test -f "$$file"; then cksum < "$$file"; fi; done; echo "$(BAUD) $(BOARD) $(FOLLOW) $(FOLLOW_COLOUR)"; } > $@.new 2>/dev/null; \
 	  if cmp -s $@.new $@; then rm $@.new; else \
   if test -e $@; then echo "other settings or files than before: $(BUILD) is made anew of them" >&2; fi; \
   rm -f $(stale) && mv $@.new $@; fi

@@ -95,12 +95,25 @@ def _is_person(annotation: dict[str, Any]) -> bool:
     return bool(annotation.get("num_keypoints", 1)) and not annotation.get("iscrowd")
 
 
-def _sizes_agree(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two entries can be of the same pixels; of those that differ the file decides."""
-    return all(
-        one.get(key) == other.get(key) or None in (one.get(key), other.get(key))
-        for key in ("width", "height")
-    )
+_SIDES = ("width", "height")
+
+
+def _pictures_of(entries: list[tuple[int, dict[str, Any]]]) -> list[list[tuple[int, Any]]] | None:
+    """Entries of one file as those of one picture each, by the sizes they state.
+
+    None where some state less than others that differ: of which pixels they are nobody knows.
+    """
+    stated = [{key: entry[key] for key in _SIDES if key in entry} for _, entry in entries]
+    if all(len(sides) == len(_SIDES) for sides in stated):
+        groups: dict[tuple[Any, ...], list[tuple[int, Any]]] = {}
+        for sides, numbered in zip(stated, entries, strict=True):
+            groups.setdefault(tuple(sides.values()), []).append(numbered)
+        return list(groups.values())
+    if any(len({sides[key] for sides in stated if key in sides}) > 1 for key in _SIDES):
+        return None
+    size = {key: value for sides in stated for key, value in sides.items()}
+    (number, first), *others = entries
+    return [[(number, {**first, **size}), *others]]
 
 
 class KeypointFile:
@@ -109,7 +122,7 @@ class KeypointFile:
     Somebody whose entry is broken is left out and counted; the box stays as a region of which
     nothing is known. Entries of one file are one picture with the people of all: else each would
     lack the others' people, and have them called wrong. Where they state different sizes, only
-    those count whose size the file has, with their people.
+    those count whose size the file has, with their people; where one states none as well, none.
 
     Args:
         path: the file.
@@ -146,23 +159,29 @@ class KeypointFile:
     def _pictures(self) -> list[dict[str, Any]]:
         """The pictures' entries by id; in ``_same``, whose people belong to another's."""
         images: dict[int, dict[str, Any]] = {}
-        files: dict[str, list[int]] = {}
+        files: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+        seen: set[int] = set()
         self._same: dict[int, int] = {}
         for index, entry in enumerate(self.raw["images"]):
             if not checks.is_picture(entry):
                 self.skipped.add("picture entries without id, file name or size", f"entry {index}")
                 continue
-            if entry["id"] in images or entry["id"] in self._same:
+            if entry["id"] in seen:
                 self.skipped.add("picture entries with the id of another", f"entry {index}")
                 continue
-            alike = files.setdefault(os.path.normpath(entry["file_name"]), [])
-            same = next((n for n in alike if _sizes_agree(images[n], entry)), None)
-            if same is None:
-                images[entry["id"]] = entry
-                alike.append(entry["id"])
-            else:
-                self.skipped.add("picture entries with the file of another", f"entry {index}")
-                self._same[entry["id"]] = same
+            seen.add(entry["id"])
+            name = os.path.normpath(entry["file_name"])
+            files.setdefault(name, []).append((index, entry))
+        for entries in files.values():
+            pictures = _pictures_of(entries)
+            if pictures is None:
+                reason = "picture entries without a size, of a file of which others differ"
+                self.skipped.add(reason, f"entry {entries[0][0]}", len(entries))
+            for (_, first), *others in pictures or []:
+                images[first["id"]] = first
+                for index, entry in others:
+                    self.skipped.add("picture entries with the file of another", f"entry {index}")
+                    self._same[entry["id"]] = first["id"]
         return [images[number] for number in sorted(images)]
 
     def _sort_in(self, index: int, annotation: Any) -> None:

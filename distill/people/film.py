@@ -23,6 +23,7 @@ from common.arguments import Parser, to_file
 from common.console import command_line, progress, say
 from common.errors import UserError
 from common.files import whole_file, write_file
+from common.texts import utf8
 from distill.people.drawn import bones, figure
 
 Points = npt.NDArray[np.float64]
@@ -312,6 +313,10 @@ def _check_kind(path: Path) -> None:
         raise UserError(
             f"{path} does not end as a video does; name a file that ends in {' or '.join(VIDEOS)}"
         )
+    if utf8(str(path)) != str(path):  # OpenCV crashes at it
+        raise UserError(f"the name {path} is no UTF-8, which no video may have; name it otherwise")
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is no ordinary file (a pipe, a device or a folder); name another")
 
 
 def _write_video(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -62,6 +63,16 @@ def test_an_unknown_kind_of_video(tmp_path: Path, capfd: pytest.CaptureFixture) 
     assert "name a file" in capfd.readouterr().err
     assert films.main(["unknown", "x.mp4"]) == 2
     assert "invalid choice" in capfd.readouterr().err
+
+
+def test_names_at_which_opencv_crashes_or_waits(
+    tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    for name, said in (("\udcff.mp4", "is no UTF-8"), ("pipe.mp4", "is no ordinary file")):
+        assert films.main(["walk", str(tmp_path / name)]) == 2
+        assert said in capfd.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe.mp4"]
 
 
 @pytest.mark.parametrize("place", ["file.txt/x.mp4", "/proc/x.mp4"])

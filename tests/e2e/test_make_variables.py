@@ -119,6 +119,13 @@ def test_who_gives_other_settings_is_told_that_all_is_made_anew(recorded: Record
     assert said in recorded.run(choice, "KEPT=1", "BAUD=115200").stderr
 
 
+def test_a_device_is_not_read_to_its_end(recorded: Recorded) -> None:
+    """The picture is compared by content to know what is stale; a device has no end."""
+    choice = f"{recorded.folder}/build/.choice"
+    assert recorded.run(choice, "KEPT=1", "IMAGE=/dev/zero", "CHECKPOINT=/dev/zero").returncode == 0
+    assert Path(choice).read_text().splitlines()[:2] == ["/dev/zero", "/dev/zero"]
+
+
 def test_tests_run_in_as_many_processes_as_asked(recorded: Recorded) -> None:
     calls = recorded.make("test", "WORKERS=3", "ARGS=-k name")
     assert calls[0][:7] == ["-m", "pytest", "-q", "-n", "3", "--maxprocesses", "8"]

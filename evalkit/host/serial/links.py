@@ -233,11 +233,7 @@ class KitLink:
         return self._kit.seconds + self._waited
 
     def interrupt(self) -> None:
-        """See :class:`Link`; a board that starts computes for seconds before its first word.
-
-        Whoever ends a program has to: the emulated processor must not be run by a thread that
-        outlives the interpreter, which takes its memory away.
-        """
+        """See :class:`Link`; a board that starts computes for seconds before its first word."""
         self._interrupted = True
         self._kit.interrupt()
 

@@ -101,7 +101,7 @@ class Feed:
     def wait(self) -> None:
         """Until it ends by itself; may be interrupted from the keyboard."""
         # Not by joining: a join that is interrupted says ever after that the thread has ended
-        # (CPython up to 3.12 at least), and the emulator would lose its memory while it runs.
+        # (seen with CPython 3.11), and nobody would wait for it.
         while self._begun and not self._ended.wait(0.2):
             pass
 

@@ -95,6 +95,8 @@ def read_recording(path: Path) -> Iterator[protocol.Hello | Shot]:
     Raises:
         UserError: no such file, another format, or a damaged line.
     """
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is no ordinary file (a pipe, a device or a folder); name another")
     try:
         with path.open("rb") as file:
             yield from _lines(path, file)

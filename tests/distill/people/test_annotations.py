@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -206,6 +207,26 @@ def test_a_file_of_two_stated_sizes_has_that_of_its_pixels(
     assert [len(entry.people) for entry in pictures.entries] == ([1, 2] if size else [3, 1])
     reason = "pictures of another size than annotated" if size else "picture entries with the file"
     assert [known.startswith(reason) for known in pictures.skipped.reasons] == [True]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize("sides", [(), ("width",), ("height",)])
+def test_of_which_pixels_an_entry_is_nobody_knows(
+    tmp_path: Path, order: tuple[int, ...], sides: tuple[str, ...]
+) -> None:
+    """Without a size, beside two that differ: in no order are its people put into one of them."""
+
+    def split(data: dict[str, Any]) -> None:
+        picture = data["images"][1]
+        bare = {key: picture[key] for key in ("file_name", *sides)}
+        three = [picture, {**picture, "id": 50, "width": 60, "height": 45}, {**bare, "id": 51}]
+        data["images"][1:] = [three[place] for place in order]
+        data["annotations"].append({**data["annotations"][1], "bbox": [1, 1, 9, 9], "image_id": 51})
+
+    pictures = Pictures(tmp_path, written(tmp_path, split))
+    assert [len(entry.people) for entry in pictures.entries] == [1]
+    (reason,) = [r for r in pictures.skipped.reasons if r.startswith("picture entries without a")]
+    assert pictures.skipped.reasons[reason][0] == 3
 
 
 def test_a_number_of_thousands_of_digits(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -247,3 +248,10 @@ def test_command_lines_that_cannot_work(
     error = capsys.readouterr().err
     assert expected in error
     assert error.count("\n") == 1
+
+
+def test_a_pipe_is_no_recording(tmp_path: Path) -> None:
+    """It may never begin."""
+    os.mkfifo(tmp_path / "x.p78")
+    with pytest.raises(UserError, match="is no ordinary file"):
+        list(read_recording(tmp_path / "x.p78"))
